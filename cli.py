@@ -1,0 +1,5 @@
+"""`python cli.py ...` is the installed command `kvgg ...`."""
+
+from kvgg_jax.cli import main
+
+main()

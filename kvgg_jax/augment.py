@@ -1,0 +1,55 @@
+"""Random changes to training pictures, on the device, by Keras' own layers.
+
+A pure function of (seed, step): nothing to save, and a resumed run sees the same pictures.
+Hue and saturation are never touched, since classes such as coffee roasts differ by colour.
+"""
+
+from __future__ import annotations
+
+import jax
+from jax import Array
+
+from kvgg_jax.errors import ConfigError
+from kvgg_jax.keras_gate import keras
+from kvgg_jax.state import AnyArray
+from kvgg_jax.step import Augment
+
+LEVELS = ("none", "light", "strong")
+
+
+def _layers(level: str) -> list[keras.layers.Layer]:
+    if level == "light":
+        return [
+            keras.layers.RandomFlip("horizontal"),
+            keras.layers.RandomTranslation(0.05, 0.05, fill_mode="nearest"),
+        ]
+    return [
+        keras.layers.RandomFlip("horizontal"),
+        keras.layers.RandomRotation(0.08, fill_mode="nearest"),
+        keras.layers.RandomTranslation(0.1, 0.1, fill_mode="nearest"),
+        keras.layers.RandomZoom(0.15, fill_mode="nearest"),
+        keras.layers.RandomBrightness(0.1, value_range=(0.0, 1.0)),
+        keras.layers.RandomContrast(0.15, value_range=(0.0, 1.0)),
+    ]
+
+
+def make_augment(level: str, *, seed: int, image_size: int) -> Augment | None:
+    """(images, step) -> images, float32 [batch, size, size, 3] in [0, 1]; None for "none".
+
+    Raises ConfigError for a level that is not in `LEVELS`.
+    """
+    if level == "none":
+        return None
+    if level not in LEVELS:
+        raise ConfigError(f"augment {level!r}: use one of {', '.join(LEVELS)}.")
+    chain = keras.Sequential([keras.Input((image_size, image_size, 3)), *_layers(level)])
+    shapes = [variable.shape for variable in chain.non_trainable_variables]
+
+    def augment(images: AnyArray, step: AnyArray) -> Array:
+        key = jax.random.fold_in(jax.random.key(seed), step)
+        keys = jax.random.split(key, len(shapes))
+        seeds = [jax.random.bits(k, s, "uint32") for k, s in zip(keys, shapes, strict=True)]
+        changed, _ = chain.stateless_call([], seeds, images, training=True)
+        return changed.clip(0.0, 1.0)
+
+    return augment

@@ -1,0 +1,82 @@
+"""The pictures a run leaves behind: curves, samples, confusion matrix. PNG, by Matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from kvgg_jax.history import History
+
+TRAIN, VAL, BEST = "#8c5a2b", "#1f6f78", "#c23b22"
+
+
+def draw_curves(history: History, file: Path) -> None:
+    """Accuracy and loss of both parts by epoch, the best epoch marked."""
+    best = history.best
+    if best is None:
+        return
+    epochs = [row.epoch for row in history]
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    for axes, name in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
+        train = [getattr(row, name) for row in history]
+        val = [getattr(row, f"val_{name}") for row in history]
+        mark = "o" if len(epochs) == 1 else None
+        axes.plot(epochs, train, color=TRAIN, label="training", marker=mark)
+        axes.plot(epochs, val, color=VAL, label="validation", marker=mark)
+        value = getattr(best, f"val_{name}")
+        axes.plot(best.epoch, value, "*", color=BEST, ms=13, label=f"best epoch: {value:.4f}")
+        axes.set(
+            xlabel="epoch", title=name.capitalize(), ylim=(0, 1.02) if name[0] == "a" else None
+        )
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.25)
+        axes.legend(frameon=False)
+    _save(figure, file)
+
+
+def draw_samples(
+    images: NDArray[np.float32], labels: Sequence[str], file: Path, *, columns: int = 8
+) -> None:
+    """A grid of pictures, float32 [count, size, size, 3] in [0, 1], with their classes."""
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(columns * 1.3, rows * 1.5), layout="constrained")
+    for axes in figure.subplots(rows, columns, squeeze=False).flat:
+        axes.axis("off")
+    for axes, image, label in zip(figure.axes, images, labels, strict=False):
+        axes.imshow(np.clip(image, 0, 1))
+        axes.set_title(_plain(label), fontsize=8)
+    _save(figure, file)
+
+
+def draw_confusion(
+    confusion: NDArray[np.int64], classes: Sequence[str], file: Path, *, title: str
+) -> None:
+    """Counts [true, predicted], shaded by the share of the true class."""
+    side = max(3.6, 0.55 * len(classes) + 2)
+    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
+    axes = figure.subplots()
+    share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    axes.imshow(share, cmap="YlGnBu", vmin=0, vmax=1)
+    ticks, names = range(len(classes)), [_plain(name) for name in classes]
+    axes.set_xticks(ticks, names, rotation=45, ha="right")
+    axes.set_yticks(ticks, names)
+    axes.set(xlabel="predicted", ylabel="true", title=title)
+    for (row, column), count in np.ndenumerate(confusion):
+        dark = share[row, column] > 0.5
+        axes.text(column, row, str(count), ha="center", va="center", color="w" if dark else "k")
+    _save(figure, file)
+
+
+def _plain(text: str) -> str:
+    """Class names are text, never Matplotlib's math markup."""
+    return text.replace("$", r"\$")
+
+
+def _save(figure: Figure, file: Path) -> None:
+    temporary = file.with_name(f".{file.name}.tmp")
+    figure.savefig(temporary, dpi=120, format="png")
+    temporary.replace(file)

@@ -1,0 +1,317 @@
+"""The commands. They translate: arguments -> configuration -> the API -> text, JSON, exit code.
+
+Nothing heavy is imported before a command needs it, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec
+
+import typer
+from rich.console import Console
+
+from kvgg_jax.console import Screen, program, say
+from kvgg_jax.errors import KvggError, UsageError
+
+app = typer.Typer(
+    name="kvgg",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Train, judge and use VGG image classifiers from a folder of photos.",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Folders of photos.")
+app.add_typer(data_app, name="data")
+
+P = ParamSpec("P")
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder that holds the runs.")]
+RunOption = Annotated[
+    str | None,
+    typer.Option("--run", help="Run folder or name. Default: the newest finished run."),
+]
+SkipBad = Annotated[
+    bool | None, typer.Option("--skip-bad/--no-skip-bad", help="Go on without unreadable images.")
+]
+RUNS = Path("runs")
+
+
+def answers(command: Callable[P, None]) -> Callable[P, None]:
+    """Turn the errors made for the user into one message on stderr and an exit code."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except KvggError as error:
+            say(_talk(), f"Error: {error}", "red")
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            say(_talk(), "Stopped.")
+            raise typer.Exit(130) from None
+
+    return run
+
+
+def _talk() -> Console:
+    return Console(stderr=True)
+
+
+def _print_json(value: Any) -> None:
+    import json
+
+    print(json.dumps(value, indent=2))
+
+
+@app.command()
+@answers
+def train(
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder with one sub-folder a class. Default: ./data, else a demo set."),
+    ] = None,
+    head: Annotated[
+        str | None, typer.Option(help="full (4096-4096), slim (1024-512), gap, or 256,128.")
+    ] = None,
+    arch: Annotated[str | None, typer.Option(help="vgg11, vgg13, vgg16 or vgg19.")] = None,
+    dropout: Annotated[float | None, typer.Option(help="Share dropped in the head.")] = None,
+    batch_norm: Annotated[
+        bool | None, typer.Option("--batch-norm/--no-batch-norm", help="After each convolution.")
+    ] = None,
+    init: Annotated[str | None, typer.Option(help="he_uniform or glorot_uniform.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training photos.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Photos a step.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Pixels a side, 32 or more.")] = None,
+    lr: Annotated[float | None, typer.Option(help="First learning rate of Adam.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after so many epochs without a better accuracy.")
+    ] = None,
+    min_delta: Annotated[float | None, typer.Option(help="What counts as better.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
+    augment: Annotated[str | None, typer.Option(help="none, light or strong.")] = None,
+    val_split: Annotated[float | None, typer.Option(help="Share kept for validation.")] = None,
+    split: Annotated[str | None, typer.Option(help="keras or stratified.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of split, weights, order, dropout.")] = None,
+    skip_bad: SkipBad = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file; flags win over it.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Any key: --set optim.decay_steps=50.")
+    ] = None,
+    out: Out = RUNS,
+    name: Annotated[str | None, typer.Option(help="Of the run. Default: date, arch, head.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace that run.")] = False,
+    resume: Annotated[
+        str | None, typer.Option(help="Go on with this run; only --epochs may change.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Train a classifier and keep the best state.
+
+    Example: `kvgg train --data photos --head slim --image-size 96 --epochs 20`
+    """
+    given = dict(locals())
+    from kvgg_jax.config import resolve
+
+    flags = _flags(given)
+    if resume is not None:
+        _check_resume(flags, config=config, name=name, overwrite=overwrite)
+    settings = resolve(config, flags)
+    from kvgg_jax import training
+
+    with Screen(_talk()) as screen:
+        try:
+            if resume is None:
+                result = training.train(
+                    settings, out=out, name=name, overwrite=overwrite, emit=screen
+                )
+            else:
+                result = training.resume(resume, epochs=epochs, out=out, emit=screen)
+        except KeyboardInterrupt:
+            _say_stopped(screen)
+            raise typer.Exit(130) from None
+    from kvgg_jax import show
+
+    _print_json(show.train_json(result)) if json else show.train_text(result)
+
+
+KEYS = {
+    "data": "data.dir",
+    "val_split": "data.val_split",
+    "split": "data.split",
+    "image_size": "data.image_size",
+    "augment": "data.augment",
+    "skip_bad": "data.skip_bad",
+    "head": "model.head",
+    "arch": "model.arch",
+    "dropout": "model.dropout",
+    "batch_norm": "model.batch_norm",
+    "init": "model.init",
+    "lr": "optim.lr",
+    "epochs": "train.epochs",
+    "batch_size": "train.batch_size",
+    "patience": "train.patience",
+    "min_delta": "train.min_delta",
+    "precision": "train.precision",
+    "seed": "seed",
+}
+
+
+def _flags(given: dict[str, Any]) -> dict[str, tuple[str, object]]:
+    """The flags that were typed, by configuration key, each with its text for messages."""
+    from kvgg_jax.config import parse_set
+
+    flags: dict[str, tuple[str, object]] = dict(parse_set(text) for text in given["set_"] or ())
+    for parameter, key in KEYS.items():
+        value = given[parameter]
+        if value is not None:
+            plain = str(value) if isinstance(value, Path) else value
+            flags[key] = (f"--{parameter.replace('_', '-')} {value}", plain)
+    return flags
+
+
+def _check_resume(
+    flags: dict[str, tuple[str, object]], *, config: Path | None, name: str | None, overwrite: bool
+) -> None:
+    extra = [flag.split()[0] for key, (flag, _) in flags.items() if key != "train.epochs"]
+    given = {"--config": config, "--name": name, "--overwrite": overwrite}
+    extra += [flag for flag, value in given.items() if value]
+    if extra:
+        raise UsageError(
+            f"--resume goes on with the run's own settings; {extra[0]} cannot change them. "
+            "Only --epochs can be raised."
+        )
+
+
+def _say_stopped(screen: Screen) -> None:
+    if screen.run is None:
+        say(screen.console, "Stopped before the run began; nothing was written.")
+        return
+    say(screen.console, "Stopped. Every finished epoch is saved. To go on:")
+    say(screen.console, f"  {program()} train --resume {screen.run}")
+
+
+@app.command()
+@answers
+def evaluate(
+    run: RunOption = None,
+    data: Annotated[Path | None, typer.Option(help="Other photos of the same classes.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="val or all. Default: val, or all with --data.")
+    ] = None,
+    skip_bad: SkipBad = None,
+    out: Out = RUNS,
+    json: Json = False,
+) -> None:
+    """Judge a run: loss, accuracy, scores a class, confusion matrix (table and PNG).
+
+    Example: `kvgg evaluate --run runs/coffee --split val`
+    """
+    if split not in (None, "val", "all"):
+        raise UsageError(f"--split {split}: use val or all.")
+    from kvgg_jax import inference, show
+
+    with Screen(_talk()) as screen:
+        result = inference.evaluate(
+            run, data=data, split=split, skip_bad=skip_bad, out=out, emit=screen
+        )
+    picture = show.save_confusion(result)
+    _print_json(show.evaluation_json(result)) if json else show.evaluation_text(result, picture)
+
+
+@app.command()
+@answers
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
+    run: RunOption = None,
+    top: Annotated[int, typer.Option(min=1, help="Classes shown a picture.")] = 1,
+    out: Out = RUNS,
+    csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV on stdout.")] = False,
+    json: Json = False,
+) -> None:
+    """Say what is on pictures, with the best state of a run.
+
+    Example: `kvgg predict bean.jpg --top 3`
+    """
+    if csv and json:
+        raise UsageError("--csv and --json exclude each other; choose one.")
+    from kvgg_jax import inference, show
+
+    with Screen(_talk()) as screen:
+        found = inference.predict(images, run, out=out, emit=screen)
+    if json:
+        _print_json(show.predictions_json(found, top=top))
+    elif csv:
+        show.predictions_csv(found, top=top)
+    else:
+        show.predictions_text(found, top=top)
+    bad = [prediction for prediction in found if prediction.error]
+    for prediction in bad:
+        say(_talk(), f"Error: {prediction.error}", "red")
+    if bad:
+        raise typer.Exit(1)
+
+
+@app.command()
+@answers
+def summary(
+    head: Annotated[str, typer.Option(help="full, slim, gap, or sizes such as 256,128.")] = "slim",
+    arch: Annotated[str, typer.Option(help="vgg11, vgg13, vgg16 or vgg19.")] = "vgg16",
+    batch_norm: Annotated[
+        bool, typer.Option("--batch-norm", help="After each convolution.")
+    ] = False,
+    classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 4,
+    image_size: Annotated[int, typer.Option(min=32, help="Pixels a side.")] = 224,
+    batch_size: Annotated[int, typer.Option(min=1, help="Photos a step.")] = 32,
+    compare: Annotated[bool, typer.Option("--compare", help="Set the heads side by side.")] = False,
+    json: Json = False,
+) -> None:
+    """Show layers, parameters, FLOPs and memory of a network, without running it.
+
+    Example: `kvgg summary --compare`
+    """
+    from kvgg_jax.config import resolve
+    from kvgg_jax.summary import Size, compare_text, cost_json, layers_text
+
+    keys = {"head": head, "arch": arch, "batch_norm": batch_norm}
+    flags = {f"model.{k}": (f"--{k.replace('_', '-')} {v}", v) for k, v in keys.items()}
+    model = resolve(None, flags).model
+    size = Size(classes=classes, image_size=image_size, batch_size=batch_size)
+    if json:
+        _print_json(cost_json(model, size, compare=compare))
+    elif compare:
+        compare_text(model, size)
+    else:
+        layers_text(model, size)
+
+
+@data_app.command()
+@answers
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where to write it; must not exist yet.")],
+) -> None:
+    """Draw the built-in demo set, coffee-like beans in four roasts, as a folder of PNG files.
+
+    Example: `kvgg data demo beans`
+    """
+    from kvgg_jax.data.demo import write_demo
+    from kvgg_jax.events import Progress
+
+    with Screen(_talk()) as screen:
+        write_demo(folder, on_progress=lambda done, total: screen(Progress("drawing", done, total)))
+    say(_talk(), f"Wrote the demo set to {folder}. Train on it:")
+    say(_talk(), f"  {program()} train --data {folder} --image-size 48")
+
+
+def main() -> None:
+    """Entry point of `kvgg` and of `cli.py`."""
+    try:
+        app()
+    except BrokenPipeError:  # the reader of our stdout went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,64 @@
+"""Compile a step before it is needed: one program a shape, and a second start that skips XLA."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import jax
+import jaxlib
+
+from kvgg_jax.events import Compiled, Emit, ignore
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def cache_folder() -> Path:
+    """Where the program keeps what it can make again: `$XDG_CACHE_HOME/kvgg_jax`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kvgg_jax"
+
+
+def compile_step(
+    what: str,
+    function: Callable[P, R],
+    *example: Any,
+    donate: tuple[int, ...] = (),
+    emit: Emit = ignore,
+) -> Callable[P, R]:
+    """`function` compiled for arguments shaped like `example`; it refuses any other shape."""
+    _keep_compiled_programs()
+    started = time.perf_counter()
+    compiled = jax.jit(function, donate_argnums=donate).lower(*example).compile()
+    emit(Compiled(what, time.perf_counter() - started))
+    return compiled
+
+
+def _keep_compiled_programs() -> None:
+    """JAX's persistent cache, in a folder of this processor and this jaxlib.
+
+    Programs hold machine code: one from another processor could crash (openxla/xla#44565).
+    A cache chosen by the user (JAX_COMPILATION_CACHE_DIR), or KVGG_COMPILE_CACHE=0, is respected.
+    """
+    if os.environ.get("KVGG_COMPILE_CACHE") == "0" or jax.config.jax_compilation_cache_dir:
+        return
+    folder = cache_folder() / "xla" / f"{jaxlib.__version__}-{_processor()}"
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _processor() -> str:
+    """A short digest of the processor's name and instruction sets."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        text = "\n".join(sorted({x for x in lines if x.startswith(("model name", "flags"))}))
+    except OSError:  # no such file outside Linux
+        text = ""
+    text = text or f"{platform.machine()} {platform.processor()} {platform.node()}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,209 @@
+"""What a run is: one frozen `RunConfig`, read from defaults, a TOML file and flags, in that order.
+
+Every default of the program stands here and nowhere else. Nothing heavy is imported, so a wrong
+value is answered before JAX, Keras or TensorFlow start.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from kvgg_jax.errors import ConfigError, KvggError, UsageError
+
+HEADS: dict[str, tuple[int, ...] | None] = {"full": (4096, 4096), "slim": (1024, 512), "gap": None}
+MIN_IMAGE_SIZE = 32  # five 2x2 poolings leave one pixel of 32
+
+
+def parse_head(head: str) -> tuple[int, ...] | None:
+    """Hidden layer sizes of a head: `"slim"` -> (1024, 512); None for global average pooling.
+
+    Raises ValueError when `head` is neither a known name nor a list such as `"256,128"`.
+    """
+    if head in HEADS:
+        return HEADS[head]
+    sizes = head.split(",")
+    if all(size.strip().isdecimal() and int(size) > 0 for size in sizes):
+        return tuple(int(size) for size in sizes)
+    raise ValueError(f"{head!r} is not a head: use full, slim, gap, or layer sizes such as 256,128")
+
+
+def _known_head(head: str) -> str:
+    parse_head(head)
+    return head
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class DataConfig(_Frozen):
+    """Where the photos are, how they are dealt and how they are shown to the network."""
+
+    dir: str | None = None
+    """Folder with one sub-folder a class; None: `./data`, else the demo set."""
+    image_size: int | None = Field(None, ge=MIN_IMAGE_SIZE, le=4096)
+    """Pixels a side; None: 224 for photos, 48 for the demo set."""
+    val_split: float = Field(0.2, gt=0, lt=1)
+    split: Literal["keras", "stratified"] = "keras"
+    augment: Literal["none", "light", "strong"] = "none"
+    skip_bad: bool = False
+
+
+class ModelConfig(_Frozen):
+    """The network."""
+
+    arch: Literal["vgg11", "vgg13", "vgg16", "vgg19"] = "vgg16"
+    head: Annotated[str, AfterValidator(_known_head)] = "slim"
+    dropout: float = Field(0.0, ge=0, lt=1)
+    batch_norm: bool = False
+    init: Literal["he_uniform", "glorot_uniform"] = "he_uniform"
+
+
+class OptimConfig(_Frozen):
+    """Adam under an exponentially decaying learning rate."""
+
+    lr: float = Field(1e-4, gt=0, allow_inf_nan=False)
+    decay_steps: int = Field(20, ge=1)
+    decay_rate: float = Field(0.95, gt=0, le=1)
+    staircase: bool = True
+
+
+class TrainConfig(_Frozen):
+    """How long, how much at once, and when to stop."""
+
+    epochs: int = Field(20, ge=1)
+    batch_size: int = Field(32, ge=1)
+    patience: int = Field(20, ge=1)
+    min_delta: float = Field(0.001, ge=0, allow_inf_nan=False)
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+
+class RunConfig(_Frozen):
+    """All that decides a run's result. `RunConfig(model={"head": "slim"})` fills in the rest."""
+
+    seed: int = Field(42, ge=0, lt=2**32)
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    optim: OptimConfig = OptimConfig()
+    train: TrainConfig = TrainConfig()
+
+    def to_toml(self) -> str:
+        """The complete configuration as TOML; `resolve` of that file gives an equal config."""
+        return tomli_w.dumps(self.model_dump(exclude_none=True))
+
+    def with_data(self, **changes: Any) -> RunConfig:
+        """A copy with fields of `data` replaced."""
+        return self.model_copy(update={"data": self.data.model_copy(update=changes)})
+
+    def with_train(self, **changes: Any) -> RunConfig:
+        """A copy with fields of `train` replaced; the new values are validated."""
+        values = {**self.train.model_dump(), **changes}
+        return self.model_copy(update={"train": TrainConfig.model_validate(values)})
+
+
+def resolve(
+    file: Path | None = None, flags: Mapping[str, tuple[str, object]] | None = None
+) -> RunConfig:
+    """Defaults, then `file`, then `flags` (dotted key -> (flag as typed, value)).
+
+    Raises ConfigError for a fault in the file, UsageError for one in a flag.
+    """
+    values = _read_toml(file) if file else {}
+    _check_keys(values, RunConfig, str(file), ConfigError)
+    origin: dict[str, str] = {}
+    for dotted, (flag, value) in (flags or {}).items():
+        origin[dotted] = flag
+        _check_keys(_nest(dotted, value), RunConfig, flag, UsageError)
+        values = _merge(values, _nest(dotted, value))
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise _explain(error, file, origin) from None
+
+
+def parse_set(text: str) -> tuple[str, tuple[str, object]]:
+    """One `--set optim.decay_steps=50` as an entry for `resolve`'s flags."""
+    key, equals, value = text.partition("=")
+    flag = f"--set {text}"
+    if not equals or not key.strip():
+        raise UsageError(f"{flag}: expected KEY=VALUE, such as --set optim.decay_steps=50.")
+    try:
+        parsed: object = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()  # a bare word is a string: --set model.head=slim
+    return key.strip(), (flag, parsed)
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"Cannot read the config file {file}: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}.") from None
+
+
+def _nest(dotted: str, value: object) -> dict[str, Any]:
+    for key in reversed(dotted.split(".")):
+        value = {key: value}
+    assert isinstance(value, dict)
+    return value
+
+
+def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in top.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def known_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> list[str]:
+    """Every dotted key of the configuration, such as `optim.lr`."""
+    keys: list[str] = []
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            keys += known_keys(inner, f"{prefix}{name}.")
+        else:
+            keys.append(prefix + name)
+    return keys
+
+
+def _check_keys(
+    values: Mapping[str, Any], model: type[BaseModel], where: str, kind: type[KvggError]
+) -> None:
+    legal = known_keys()
+    tables = {key.split(".")[0] for key in legal if "." in key}
+    for key, value in values.items():
+        nested = isinstance(value, dict) and key in tables
+        for dotted in [f"{key}.{name}" for name in value] if nested else [key]:
+            if dotted not in legal and dotted not in tables:
+                raise kind(f"{where}: unknown key {dotted!r}. {_nearest(dotted, legal)}")
+
+
+def _nearest(key: str, legal: list[str]) -> str:
+    """A hint that names the legal key closest to `key`, by its last part when that fits best."""
+    leaf = key.rsplit(".", 1)[-1]
+    by_leaf = {name.rsplit(".", 1)[-1]: name for name in legal}
+    close = difflib.get_close_matches(key, legal, 1, 0.6)
+    if not close and (leaves := difflib.get_close_matches(leaf, by_leaf, 1, 0.5)):
+        close = [by_leaf[leaves[0]]]
+    return f"Did you mean {close[0]!r}?" if close else f"Legal keys: {', '.join(legal)}."
+
+
+def _explain(error: ValidationError, file: Path | None, origin: Mapping[str, str]) -> KvggError:
+    first = error.errors(include_url=False)[0]
+    dotted = ".".join(str(part) for part in first["loc"])
+    reason = first["msg"].removeprefix("Value error, ")
+    reason = reason[0].lower() + reason[1:]
+    if dotted in origin:
+        return UsageError(f"{origin[dotted]}: {reason}.")
+    return ConfigError(f"{file}: {dotted} = {first['input']!r}: {reason}.")

@@ -1,0 +1,1 @@
+"""Folders of photos: finding, splitting, decoding and feeding them."""

@@ -1,0 +1,194 @@
+"""A folder of photos as values: which files, which class each, and which part each is dealt to."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from kvgg_jax.data.image import SUFFIXES, looks_like_image
+from kvgg_jax.errors import DataError
+
+EXPECTED = "Expected {root}/<class>/<image files>."
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Pictures by path relative to `root` (forward slashes), with an index into `classes` each."""
+
+    root: Path
+    paths: tuple[str, ...]
+    labels: tuple[int, ...]
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def files(self) -> list[Path]:
+        """Absolute or root-relative paths to open."""
+        return [self.root / path for path in self.paths]
+
+    def take(self, indices: list[int]) -> Samples:
+        """The samples at `indices`, in that order."""
+        return replace(
+            self,
+            paths=tuple(self.paths[i] for i in indices),
+            labels=tuple(self.labels[i] for i in indices),
+        )
+
+    def relabel(self, classes: tuple[str, ...]) -> Samples:
+        """The same samples, labelled by the index of their class in `classes`."""
+        labels = tuple(classes.index(self.classes[label]) for label in self.labels)
+        return replace(self, labels=labels, classes=classes)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Samples dealt in two parts."""
+
+    train: Samples
+    val: Samples
+
+    @property
+    def all(self) -> Samples:
+        """Both parts, training first."""
+        both = self.train.paths + self.val.paths
+        return replace(self.train, paths=both, labels=self.train.labels + self.val.labels)
+
+
+def scan(root: Path) -> Samples:
+    """All pictures below `root`, one sub-folder a class, sorted so that every file system agrees.
+
+    A file counts when its content or its suffix says that it is a picture; hidden files and
+    folders do not. Raises DataError for a folder that cannot be trained on.
+    """
+    classes = _class_names(root)
+    paths: list[str] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        found = [p.relative_to(root).as_posix() for p in _pictures(root / name)]
+        paths += found
+        labels += [label] * len(found)
+    counts = Counter(labels)
+    if not paths:
+        raise DataError(f"{root} has no images in its class folders. {EXPECTED.format(root=root)}")
+    for label, name in enumerate(classes):
+        if not counts[label]:
+            raise DataError(
+                f"{root / name} has no images. Add photos of class {name!r}, or remove the folder."
+            )
+    return Samples(root, tuple(paths), tuple(labels), classes)
+
+
+def _class_names(root: Path) -> tuple[str, ...]:
+    expected = EXPECTED.format(root=root)
+    if not root.exists():
+        raise DataError(f"{root} does not exist. {expected}")
+    if not root.is_dir():
+        raise DataError(f"{root} is a file, not a folder. {expected}")
+    try:
+        entries = sorted(os.listdir(root))
+    except OSError as error:
+        raise DataError(f"Cannot list {root}: {error.strerror}.") from None
+    names = [n for n in entries if not n.startswith(".") and (root / n).is_dir()]
+    if not names:
+        raise DataError(f"{root} has no class folders. {expected}")
+    if len(names) == 1:
+        raise DataError(
+            f"{root} has 1 class folder ({names[0]!r}); a classifier needs 2. {expected}"
+        )
+    return tuple(names)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """Pictures below `folder` in the order of `keras.utils.image_dataset_from_directory`."""
+
+    def fail(error: OSError) -> None:
+        raise DataError(f"Cannot list {error.filename}: {error.strerror}.") from None
+
+    found: list[Path] = []
+    for parent, dirs, names in sorted(os.walk(folder, onerror=fail), key=lambda entry: entry[0]):
+        dirs[:] = [name for name in dirs if not name.startswith(".")]
+        for name in sorted(names):
+            path = Path(parent, name)
+            if not name.startswith(".") and (
+                name.lower().endswith(SUFFIXES) or looks_like_image(path)
+            ):
+                found.append(path)
+    return found
+
+
+def find_pictures(paths: list[Path]) -> list[Path]:
+    """Files as given, folders replaced by the pictures in them, sorted. For `predict`."""
+    found: list[Path] = []
+    for path in paths:
+        found += _pictures(path) if path.is_dir() else [path]
+    return found
+
+
+def deal(samples: Samples, *, val_split: float, seed: int, how: str = "keras") -> Split:
+    """Split `samples`; `how` is "keras" or "stratified".
+
+    "keras" deals exactly the files that `image_dataset_from_directory(validation_split=val_split,
+    seed=seed, shuffle=True)` would: shuffle all, the last int(val_split * N) are for validation.
+    "stratified" does the same inside each class, so that class shares are kept.
+    """
+    if how == "keras":
+        order = np.arange(len(samples))
+        np.random.RandomState(seed).shuffle(order)
+        train, val = _cut(order, val_split)
+    else:
+        parts = [
+            _cut(_shuffled(samples, label, seed), val_split)
+            for label in range(len(samples.classes))
+        ]
+        train = [i for part, _ in parts for i in part]
+        val = [i for _, part in parts for i in part]
+    if not train or not val:
+        raise DataError(
+            f"{samples.root}: {len(samples)} images with val_split = {val_split} leave "
+            f"{len(train)} for training and {len(val)} for validation; each needs at least 1. "
+            "Add photos or change --val-split."
+        )
+    return Split(samples.take(train), samples.take(val))
+
+
+def _shuffled(samples: Samples, label: int, seed: int) -> np.ndarray:
+    order = np.array([i for i, other in enumerate(samples.labels) if other == label])
+    np.random.RandomState(seed).shuffle(order)
+    return order
+
+
+def _cut(order: np.ndarray, val_split: float) -> tuple[list[int], list[int]]:
+    val = int(val_split * len(order))
+    indices: list[int] = order.tolist()
+    return indices[: len(order) - val], indices[len(order) - val :]
+
+
+def split_to_csv(split: Split) -> str:
+    """The text of `split.csv`: path (relative to the data folder), class, part (train or val)."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(("path", "class", "part"))
+    for part, samples in (("train", split.train), ("val", split.val)):
+        for path, label in zip(samples.paths, samples.labels, strict=True):
+            writer.writerow((path, samples.classes[label], part))
+    return out.getvalue()
+
+
+def split_from_csv(text: str, *, root: Path, classes: tuple[str, ...]) -> Split:
+    """The inverse of `split_to_csv`. Raises ValueError when the text is not such a table."""
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    if not rows or rows[0] != ["path", "class", "part"]:
+        raise ValueError("expected the columns path,class,part")
+    parts: dict[str, tuple[list[str], list[int]]] = {"train": ([], []), "val": ([], [])}
+    for path, name, part in rows[1:]:
+        parts[part][0].append(path)
+        parts[part][1].append(classes.index(name))
+    made = {k: Samples(root, tuple(p), tuple(n), classes) for k, (p, n) in parts.items()}
+    return Split(made["train"], made["val"])

@@ -1,0 +1,279 @@
+"""The one decode of a picture file: upright sRGB pixels, as a person sees them.
+
+Training, evaluation, prediction and the web page all come here, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import stat
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL.ExifTags import Base as Tag
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+
+from kvgg_jax.errors import ImageError
+
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp", ".tif", ".tiff")
+MAX_PIXELS = 200_000_000  # 800 MB while decoded; the largest phone sensors have as many
+
+# Pillow warns about large pictures, and warnings cannot be silenced safely in a thread pool:
+# `_refuse_oversized` judges every header instead, before a pixel is decoded.
+Image.MAX_IMAGE_PIXELS = None
+
+_HEAD = 16  # bytes that tell a format
+_MAGIC = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
+)
+_BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # bytes, the length field that follows "BM"
+_FOREIGN = (
+    (b"<!doctype", "an HTML page"),
+    (b"<html", "an HTML page"),
+    (b"<svg", "an SVG drawing"),
+    (b"<?xml", "an XML file"),
+    (b"%pdf", "a PDF document"),
+    (b"pk\x03\x04", "a ZIP archive"),
+)
+_TURNS = {  # EXIF 2.32, tag 0x0112: what brings the stored picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_DROP = "Remove it, or train with --skip-bad."
+_CONVERT = "Convert it to JPEG or PNG, or train with --skip-bad."
+
+
+def looks_like_image(path: Path) -> bool:
+    """Whether the first 16 bytes of the file `path` are those of a format in `FORMATS`.
+
+    Its suffix has no say. False for what is not a regular file: a folder, a pipe, a device.
+    Raises ImageError if `path` is missing or unreadable.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
+            return False
+        with path.open("rb", buffering=0) as file:
+            return _format(file.read(_HEAD)) is not None
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def load(path: Path, size: int) -> NDArray[np.uint8]:
+    """The picture in `path`, squashed to a square: uint8 (size, size, 3), 0..255, sRGB.
+
+    Bilinear with antialiasing; the aspect ratio is not kept, as in Keras'
+    `image_dataset_from_directory`. Raises ImageError as `decode` does.
+    """
+    square = (size, size)  # no resampling at all where the picture has that size already
+    return np.array(_read(path, at_least=size).resize(square, Image.Resampling.BILINEAR))
+
+
+def decode(path: Path, *, at_least: int | None = None) -> NDArray[np.uint8]:
+    """The picture in `path` as a person sees it: upright, over white, uint8 (H, W, 3), sRGB.
+
+    With `at_least` (pixels, positive) a JPEG comes 2, 4 or 8 times smaller, much faster, where
+    both sides keep twice that. Of several frames the first. Raises ImageError, which names
+    `path`, the reason and the next move, if there is no whole picture to be had.
+    """
+    return np.array(_read(path, at_least=at_least))
+
+
+def _read(path: Path, *, at_least: int | None) -> Image.Image:
+    """`path` as an upright RGB image; ImageError if that cannot be."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise ImageError(f"{path}: is a folder, not a picture. Give the path of one file.")
+        if not stat.S_ISREG(mode):
+            raise ImageError(f"{path}: is a pipe or a device, not a picture file. {_DROP}")
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+            if not head:
+                raise ImageError(f"{path}: is empty (0 bytes). {_DROP}")
+            kind = _format(head)
+            if kind is None:
+                raise _foreign(path, head)
+            return _read_content(path, file, kind=kind, at_least=at_least)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _read_content(path: Path, file: BinaryIO, *, kind: str, at_least: int | None) -> Image.Image:
+    """The pixels of an open `file` of format `kind`; OSError only if the disk fails."""
+    try:
+        with Image.open(file, formats=(kind,)) as image:
+            _refuse_oversized(path, image)
+            # Not for CMYK: there libjpeg and the colour profile must see the same ink.
+            if at_least and isinstance(image, JpegImageFile) and image.mode in ("RGB", "L"):
+                image.draft(None, (2 * at_least, 2 * at_least))
+            _mend_transparency(image)
+            image.load()
+            return _upright_rgb(path, image)
+    except ImageError:
+        raise
+    except Exception as error:  # bad bytes come out of Pillow's parsers as nearly any type
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # the disk's error: the file may be sound. EINVAL: the file named a bad offset
+        raise _damaged(path, kind, error) from error
+
+
+def _refuse_oversized(path: Path, image: Image.Image) -> None:
+    tags = getattr(image, "tag_v2", {})
+    tile = (tags.get(Tag.TileWidth, 0), tags.get(Tag.TileLength, 0))  # a TIFF may lie in these
+    width, height = max(image.size, tile, key=lambda size: size[0] * size[1])
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            f"{path}: has {width} x {height} pixels; the limit is {MAX_PIXELS} in all. "
+            "Scale it down, or train with --skip-bad."
+        )
+
+
+def _mend_transparency(image: ImageFile) -> None:
+    """Bring PNG's transparent colour to 8 bits: Pillow does so for the pixels only."""
+    clear = image.info.get("transparency")
+    if not isinstance(image, PngImageFile) or not image.tile:
+        return
+    raw_mode = image.tile[0].args
+    if isinstance(clear, int) and raw_mode in ("L;2", "L;4"):
+        image.info["transparency"] = clear * (85 if raw_mode == "L;2" else 17)
+    elif isinstance(clear, tuple) and raw_mode == "RGB;16B":
+        image.info["transparency"] = tuple(value >> 8 for value in clear)
+
+
+def _upright_rgb(path: Path, image: Image.Image) -> Image.Image:
+    """Loaded pixels of any mode -> RGB, colour-managed, over white, turned as EXIF says."""
+    turn = _turn(image)
+    pixels = _eight_bit(path, image)
+    alpha = pixels.getchannel("A") if pixels.mode in ("LA", "RGBA") else None
+    if alpha is not None:
+        pixels = pixels.convert(pixels.mode.removesuffix("A"))
+    pixels = _to_srgb(pixels, image.info.get("icc_profile"))
+    if alpha is not None:
+        pixels = Image.composite(pixels, Image.new("RGB", pixels.size, "white"), alpha)
+    return pixels if turn is None else pixels.transpose(turn)
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """Ask after `load`: a TIFF has turned itself by then, a PNG may keep EXIF behind its pixels."""
+    try:
+        return _TURNS.get(image.getexif().get(Tag.Orientation, 1))
+    except Exception:  # broken EXIF is no EXIF, as viewers hold; the pixels are fine
+        return None
+
+
+def _eight_bit(path: Path, image: Image.Image) -> Image.Image:
+    """The same pixels in one of the modes L, LA, RGB, RGBA, CMYK."""
+    if image.mode == "CMYK":
+        return image
+    if image.mode == "F" or image.mode.startswith("I"):
+        return _grey_from_wide(path, image)
+    colour = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+    return image.convert(colour + "A" if image.has_transparency_data else colour)
+
+
+def _grey_from_wide(path: Path, image: Image.Image) -> Image.Image:
+    """12 or 16 bits of grey -> 8; ImageError for 32, where no value is known to be white."""
+    values = np.asarray(image)
+    if image.mode == "F" or (image.mode == "I" and not 0 <= values.min() <= values.max() < 2**16):
+        raise ImageError(
+            f"{path}: has 32-bit pixels (mode {image.mode}), of which none is known to be white. "
+            "Save it with 8 or 16 bits a channel, or train with --skip-bad."
+        )
+    tags = getattr(image, "tag_v2", {})
+    white = 2**12 - 1 if tags.get(Tag.BitsPerSample) == (12,) else 2**16 - 1
+    grey = ((values.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
+    if tags.get(Tag.PhotometricInterpretation) == 0:  # MinIsWhite: Pillow inverts 8 bits only
+        grey = 255 - grey
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        grey[values == clear] = 255  # over white
+    return Image.fromarray(grey)
+
+
+def _to_srgb(image: Image.Image, icc: object) -> Image.Image:
+    """L, RGB or CMYK -> RGB, through the embedded profile `icc` if it is one for such pixels."""
+    transform = _transform(icc, image.mode) if isinstance(icc, bytes) else None
+    return image.convert("RGB") if transform is None else transform.apply(image)
+
+
+@lru_cache(maxsize=16)  # a folder has a camera or two; a transform takes milliseconds to build
+def _transform(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """From the profile to sRGB. None where it is sRGB, is for other pixels, or is broken:
+    viewers then take the pixels for sRGB."""
+    srgb = ImageCms.createProfile("sRGB")
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        if profile.profile.xcolor_space.strip() != {"L": "GRAY"}.get(mode, mode):
+            return None
+        transform = ImageCms.buildTransform(profile, srgb, mode, "RGB")
+    except (OSError, ImageCms.PyCMSError):
+        return None
+    if mode != "RGB":
+        return transform
+    levels = np.linspace(0, 255, 9).astype(np.uint8)
+    probe = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(27, 27, 3)
+    moved = np.asarray(transform.apply(Image.fromarray(probe))).astype(int) - probe
+    return None if np.abs(moved).max() <= 1 else transform  # 1: rounding, not another colour
+
+
+def _format(head: bytes) -> str | None:
+    """The name in `FORMATS` to which the first 16 bytes belong."""
+    if head[:2] == b"BM" and int.from_bytes(head[14:16], "little") in _BMP_HEADERS:
+        return "BMP"  # two letters alone would take a text about a BMW for one
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    return next((name for magic, name in _MAGIC if head.startswith(magic)), None)
+
+
+def _foreign(path: Path, head: bytes) -> ImageError:
+    if head[4:8] == b"ftyp":
+        photo = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"avif": "AVIF"}
+        brand = photo.get(head[8:12])
+        if brand is None:
+            return ImageError(f"{path}: is not a picture but a video. {_DROP}")
+        return ImageError(f"{path}: is a picture in {brand}, which is not read here. {_CONVERT}")
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    for magic, name in _FOREIGN:
+        if start.startswith(magic):
+            return ImageError(f"{path}: is not a picture but {name}. {_DROP}")
+    if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head):
+        return ImageError(f"{path}: is not a picture but text. {_DROP}")
+    return ImageError(f"{path}: is not a picture in any of {', '.join(FORMATS)}. {_DROP}")
+
+
+def _unreadable(path: Path, error: OSError) -> ImageError:
+    if isinstance(error, FileNotFoundError):
+        return ImageError(f"{path}: does not exist. Check the path.")
+    reason = error.strerror or type(error).__name__
+    return ImageError(
+        f"{path}: cannot be read ({reason}). Make it readable, or train with --skip-bad."
+    )
+
+
+def _damaged(path: Path, kind: str, error: Exception) -> ImageError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return ImageError(f"{path}: is too large ({reason}). {_DROP}")
+    if isinstance(error, UnidentifiedImageError):
+        reason = "its header is broken or of a rare kind"
+    return ImageError(f"{path}: is a {kind} file, truncated or damaged ({reason}). {_DROP}")

@@ -1,0 +1,44 @@
+"""Every error a user can cause, as one tree:
+
+KvggError               exit code 1: what, where, the next move
+├── UsageError          exit code 2: a flag or argument that cannot be right
+├── ConfigError         a configuration file or value that cannot be right
+├── DataError           a folder of photos that cannot be used
+│   └── ImageError      one file that cannot be read as a picture
+├── RunError            a run folder that cannot be used
+└── NonFiniteLoss       training diverged
+"""
+
+from __future__ import annotations
+
+
+class KvggError(Exception):
+    """Base of all errors raised on purpose; its text is written for the user."""
+
+    exit_code = 1
+
+
+class UsageError(KvggError):
+    """A command-line value that cannot be right."""
+
+    exit_code = 2
+
+
+class ConfigError(KvggError):
+    """A configuration file or value that cannot be right."""
+
+
+class DataError(KvggError):
+    """A folder of photos that cannot be used as it is."""
+
+
+class ImageError(DataError):
+    """One file that cannot be read as a picture; `str(error)` opens with its path."""
+
+
+class RunError(KvggError):
+    """A run folder that is missing, incomplete or does not fit the request."""
+
+
+class NonFiniteLoss(KvggError):
+    """The loss became NaN or infinite; the last good checkpoint is untouched."""

@@ -1,0 +1,23 @@
+"""The only `import keras`: JAX backend, channels last, float32, whatever keras.json says."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from kvgg_jax.errors import KvggError
+
+if "keras" not in sys.modules:
+    os.environ["KERAS_BACKEND"] = "jax"
+
+import keras
+
+if keras.backend.backend() != "jax":
+    raise KvggError(
+        f"Keras is already running on {keras.backend.backend()!r}; kvgg_jax needs JAX. Import "
+        "kvgg_jax before keras or tensorflow, or set the environment variable KERAS_BACKEND=jax."
+    )
+keras.config.set_image_data_format("channels_last")
+keras.config.set_floatx("float32")
+
+__all__ = ["keras"]

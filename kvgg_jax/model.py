@@ -1,0 +1,114 @@
+"""VGG as a plain `keras.Model` that returns logits (Simonyan & Zisserman 2015, table 1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kvgg_jax.arch import BLOCKS
+from kvgg_jax.config import MIN_IMAGE_SIZE, ModelConfig, parse_head
+from kvgg_jax.errors import ConfigError
+from kvgg_jax.keras_gate import keras
+
+if TYPE_CHECKING:
+    from keras import KerasTensor
+
+
+def vgg(
+    config: ModelConfig | None = None,
+    *,
+    classes: int,
+    image_size: int = 224,
+    precision: str = "float32",
+    seed: int = 42,
+) -> keras.Model:
+    """VGG with random weights: float32 [batch, size, size, 3] in [0, 1] -> logits [batch, classes].
+
+    Layers carry the names that Keras Applications uses (`block1_conv1` ... `fc1`, `predictions`).
+    The weights are a function of `seed` alone. `precision="bfloat16"` computes in bfloat16 and
+    keeps weights and logits in float32. Raises ConfigError for an impossible size.
+    """
+    config = config or ModelConfig()
+    if image_size < MIN_IMAGE_SIZE:
+        raise ConfigError(
+            f"image_size {image_size} is too small: five poolings need at least {MIN_IMAGE_SIZE}."
+        )
+    if classes < 2:
+        raise ConfigError(f"classes = {classes}: a classifier needs at least 2.")
+    build = _Layers(config, "mixed_bfloat16" if precision == "bfloat16" else "float32", seed)
+    inputs = keras.Input((image_size, image_size, 3), name="image")
+    features = build.backbone(inputs)
+    logits = build.head(features, classes)
+    return keras.Model(inputs, logits, name=config.arch)
+
+
+class _Layers:
+    """Makes the layers in order, so that each draws its own seed."""
+
+    def __init__(self, config: ModelConfig, dtype: str, seed: int) -> None:
+        self.config, self.dtype, self._seed = config, dtype, seed * 1000
+
+    def backbone(self, x: KerasTensor) -> KerasTensor:
+        for b, block in enumerate(BLOCKS[self.config.arch], 1):
+            for c, channels in enumerate(block, 1):
+                x = self.conv(x, channels, f"block{b}_conv{c}")
+            pool = keras.layers.MaxPooling2D(2, name=f"block{b}_pool", dtype=self.dtype)
+            x = pool(x)
+        return x
+
+    def conv(self, x: KerasTensor, channels: int, name: str) -> KerasTensor:
+        normed = self.config.batch_norm
+        x = keras.layers.Conv2D(
+            channels,
+            3,
+            padding="same",
+            activation=None if normed else "relu",
+            use_bias=not normed,  # batch norm's beta is the bias
+            kernel_initializer=self.initializer(),
+            name=name,
+            dtype=self.dtype,
+        )(x)
+        if not normed:
+            return x
+        x = keras.layers.BatchNormalization(name=f"{name}_bn", dtype=self.dtype)(x)
+        return keras.layers.ReLU(name=f"{name}_relu", dtype=self.dtype)(x)
+
+    def head(self, x: KerasTensor, classes: int) -> KerasTensor:
+        sizes = parse_head(self.config.head)
+        if sizes is None:
+            x = keras.layers.GlobalAveragePooling2D(name="gap", dtype=self.dtype)(x)
+        else:
+            x = keras.layers.Flatten(name="flatten", dtype=self.dtype)(x)
+        for i, units in enumerate(sizes or (), 1):
+            x = self.dense(x, units, f"fc{i}", "relu", self.dtype)
+            x = self.dropout(x, f"fc{i}_dropout")
+        if sizes is None:
+            x = self.dropout(x, "gap_dropout")
+        return self.dense(x, classes, "predictions", None, "float32")
+
+    def dense(
+        self, x: KerasTensor, units: int, name: str, activation: str | None, dtype: str
+    ) -> KerasTensor:
+        return keras.layers.Dense(
+            units,
+            activation=activation,
+            kernel_initializer=self.initializer(),
+            name=name,
+            dtype=dtype,
+        )(x)
+
+    def dropout(self, x: KerasTensor, name: str) -> KerasTensor:
+        if not self.config.dropout:
+            return x
+        rate = self.config.dropout
+        return keras.layers.Dropout(rate, seed=self.seed(), name=name, dtype=self.dtype)(x)
+
+    def initializer(self) -> keras.Initializer:
+        kinds = {
+            "he_uniform": keras.initializers.HeUniform,
+            "glorot_uniform": keras.initializers.GlorotUniform,
+        }
+        return kinds[self.config.init](seed=self.seed())
+
+    def seed(self) -> int:
+        self._seed += 1
+        return self._seed

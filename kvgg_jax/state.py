@@ -1,0 +1,44 @@
+"""The values that cross `jax.jit` and the checkpoint: named tuples of arrays, no behaviour."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from jax import Array
+from numpy.typing import NDArray
+
+AnyArray = Array | NDArray[Any]
+
+
+class Batch(NamedTuple):
+    """Always full size; filler rows have weight 0 and count for nothing."""
+
+    images: AnyArray
+    """uint8 [batch, size, size, 3], RGB in 0..255."""
+    labels: AnyArray
+    """int32 [batch], index into the class names."""
+    weight: AnyArray
+    """float32 [batch], 1 for a picture and 0 for a filler."""
+
+
+class TrainState(NamedTuple):
+    """All that the next step depends on. Arrays are keyed by the variable's path in the model."""
+
+    step: AnyArray
+    """int32 scalar: optimizer steps taken."""
+    params: dict[str, AnyArray]
+    model_state: dict[str, AnyArray]
+    """Batch-norm statistics and the dropout seeds."""
+    opt_state: dict[str, AnyArray]
+
+
+class Tally(NamedTuple):
+    """Sums over pictures; ratios are made once, on the host."""
+
+    loss: AnyArray
+    correct: AnyArray
+    count: AnyArray
+
+
+Weights = tuple[dict[str, AnyArray], dict[str, AnyArray]]
+"""(params, model_state): what evaluation and prediction need of a state."""

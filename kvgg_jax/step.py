@@ -1,0 +1,162 @@
+"""The three steps: pure functions of arrays, made for one model, without I/O.
+
+`make_*` returns a function to be jitted by its caller; nothing here knows about devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from kvgg_jax.keras_gate import keras
+from kvgg_jax.state import AnyArray, Batch, Tally, TrainState, Weights
+
+Augment = Callable[[AnyArray, AnyArray], AnyArray]
+TrainStep = Callable[[TrainState, Tally, Batch], tuple[TrainState, Tally]]
+EvalStep = Callable[[dict[str, AnyArray], dict[str, AnyArray], Batch], tuple[Tally, Array]]
+
+
+def init_state(model: keras.Model, optimizer: keras.Optimizer) -> TrainState:
+    """The state before the first step: copies of the variables' values, keyed by path."""
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=_values(model.trainable_variables),
+        model_state=_values(model.non_trainable_variables),
+        opt_state=_values(optimizer.variables),
+    )
+
+
+def zero_tally() -> Tally:
+    """Sums over no pictures."""
+    return Tally(*(jnp.zeros((), jnp.float32) for _ in Tally._fields))
+
+
+def empty_batch(count: int, size: int) -> Batch:
+    """A batch of fillers, to compile with: `count` black pictures of `size` pixels a side."""
+    return Batch(
+        np.zeros((count, size, size, 3), np.uint8),
+        np.zeros(count, np.int32),
+        np.zeros(count, np.float32),
+    )
+
+
+def weights_of(model: keras.Model) -> Weights:
+    """The model's present weights as (params, model_state)."""
+    return _values(model.trainable_variables), _values(model.non_trainable_variables)
+
+
+def normalise(images: AnyArray) -> Array:
+    """uint8 0..255 -> float32 in [0, 1], on the device: a quarter of the bytes travel."""
+    return jnp.asarray(images, jnp.float32) / 255.0
+
+
+def make_train_step(
+    model: keras.Model, optimizer: keras.Optimizer, augment: Augment | None = None
+) -> TrainStep:
+    """(state, tally, batch) -> (state, tally): one Adam step on the mean loss of the real rows.
+
+    `augment(images, step)` maps float images [batch, size, size, 3] in [0, 1] to the same shape.
+    """
+    read_params = _reader(model.trainable_variables)
+    read_state = _reader(model.non_trainable_variables)
+    read_slots = _reader(optimizer.variables)
+
+    def loss_and_parts(
+        params: list[AnyArray], model_state: list[AnyArray], images: AnyArray, batch: Batch
+    ) -> tuple[Array, tuple[list[Array], Tally]]:
+        logits, new_state = model.stateless_call(params, model_state, images, training=True)
+        tally = _tally(logits, batch)
+        return tally.loss / jnp.maximum(tally.count, 1), (new_state, tally)
+
+    def train_step(state: TrainState, tally: Tally, batch: Batch) -> tuple[TrainState, Tally]:
+        images = normalise(batch.images)
+        if augment is not None:
+            images = augment(images, state.step)
+        params = read_params(state.params)
+        grad = jax.value_and_grad(loss_and_parts, has_aux=True)
+        (_, (model_state, now)), grads = grad(params, read_state(state.model_state), images, batch)
+        params, slots = optimizer.stateless_apply(read_slots(state.opt_state), grads, params)
+        new = TrainState(
+            step=state.step + 1,
+            params=_keyed(model.trainable_variables, params),
+            model_state=_keyed(model.non_trainable_variables, model_state),
+            opt_state=_keyed(optimizer.variables, slots),
+        )
+        return new, Tally(*(a + b for a, b in zip(tally, now, strict=True)))
+
+    return train_step
+
+
+def make_eval_step(model: keras.Model) -> EvalStep:
+    """(params, model_state, batch) -> (tally of the batch, probabilities [batch, classes])."""
+    predict = make_predict_step(model)
+
+    def eval_step(
+        params: dict[str, AnyArray], model_state: dict[str, AnyArray], batch: Batch
+    ) -> tuple[Tally, Array]:
+        logits, probabilities = predict(params, model_state, batch.images)
+        return _tally(logits, batch), probabilities
+
+    return eval_step
+
+
+def make_predict_step(
+    model: keras.Model,
+) -> Callable[[dict[str, AnyArray], dict[str, AnyArray], AnyArray], tuple[Array, Array]]:
+    """(params, model_state, uint8 images) -> (logits, probabilities), each [batch, classes]."""
+    read_params = _reader(model.trainable_variables)
+    read_state = _reader(model.non_trainable_variables)
+
+    def predict_step(
+        params: dict[str, AnyArray], model_state: dict[str, AnyArray], images: AnyArray
+    ) -> tuple[Array, Array]:
+        logits, _ = model.stateless_call(
+            read_params(params), read_state(model_state), normalise(images), training=False
+        )
+        return logits, jax.nn.softmax(logits)
+
+    return predict_step
+
+
+def _tally(logits: Array, batch: Batch) -> Tally:
+    losses = keras.ops.sparse_categorical_crossentropy(batch.labels, logits, from_logits=True)
+    right = jnp.argmax(logits, axis=-1) == batch.labels
+    # where, not a product: a filler row's infinite loss times 0 would be NaN
+    real = batch.weight > 0
+    return Tally(
+        loss=jnp.sum(jnp.where(real, losses, 0.0)),
+        correct=jnp.sum(jnp.where(real, right, False).astype(jnp.float32)),
+        count=jnp.sum(batch.weight),
+    )
+
+
+def variable_names(variables: list[keras.Variable]) -> list[str]:
+    """A unique, stable name each: the variable's path in the model.
+
+    Keras numbers seed generators across the whole process; here they count within the list.
+    """
+    names: list[str] = []
+    for variable in variables:
+        head, _, tail = variable.path.rpartition("/")
+        if tail == "seed_generator_state":
+            head = f"seed_generator_{len(names)}"
+        names.append(f"{head}/{tail}" if head else tail)
+    assert len(set(names)) == len(names), "variable names must be unique"
+    return names
+
+
+def _keyed(variables: list[keras.Variable], values: list[AnyArray]) -> dict[str, AnyArray]:
+    return dict(zip(variable_names(variables), values, strict=True))
+
+
+def _values(variables: list[keras.Variable]) -> dict[str, AnyArray]:
+    return _keyed(variables, [jnp.array(variable.value) for variable in variables])
+
+
+def _reader(variables: list[keras.Variable]) -> Callable[[dict[str, AnyArray]], list[AnyArray]]:
+    names = variable_names(variables)
+    return lambda values: [values[name] for name in names]

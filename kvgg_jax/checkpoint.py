@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import orbax.checkpoint.experimental.v1 as ocp
+from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint.experimental.v1.training import Checkpointer, preservation_policies
 
 from kvgg_jax.errors import RunError
@@ -116,7 +117,9 @@ class Checkpoints:
 
 
 def _abstract(array: AnyArray) -> jax.ShapeDtypeStruct:
-    sharding = array.sharding if isinstance(array, jax.Array) else None
+    sharding = getattr(array, "sharding", None)  # where the caller wants it
+    if sharding is None:
+        sharding = SingleDeviceSharding(jax.local_devices()[0])
     return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)
 
 

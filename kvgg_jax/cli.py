@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
@@ -294,6 +295,7 @@ def summary(
 @answers
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where to write it; must not exist yet.")],
+    per_class: Annotated[int, typer.Option(min=2, help="Pictures a class.")] = 100,
 ) -> None:
     """Draw the built-in demo set, coffee-like beans in four roasts, as a folder of PNG files.
 
@@ -310,6 +312,8 @@ def demo(
 
 def main() -> None:
     """Entry point of `kvgg` and of `cli.py`."""
+    # Pillow remarks on odd files; whether a file can be used is said by its ImageError alone.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         app()
     except BrokenPipeError:  # the reader of our stdout went away, as `| head` does

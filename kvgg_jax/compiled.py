@@ -45,7 +45,10 @@ def _keep_compiled_programs() -> None:
     Programs hold machine code: one from another processor could crash (openxla/xla#44565).
     A cache chosen by the user (JAX_COMPILATION_CACHE_DIR), or KVGG_COMPILE_CACHE=0, is respected.
     """
-    if os.environ.get("KVGG_COMPILE_CACHE") == "0" or jax.config.jax_compilation_cache_dir:
+    if (
+        os.environ.get("KVGG_COMPILE_CACHE") == "0"
+        or jax.config.values["jax_compilation_cache_dir"]
+    ):
         return
     folder = cache_folder() / "xla" / f"{jaxlib.__version__}-{_processor()}"
     jax.config.update("jax_compilation_cache_dir", str(folder))

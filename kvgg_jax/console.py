@@ -87,6 +87,7 @@ class Screen:
         self._take_down()
 
     def __call__(self, event: Event) -> None:
+        """Show one event."""
         match event:
             case Progress():
                 self._progress(event)

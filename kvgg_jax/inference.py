@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +25,20 @@ from kvgg_jax.metrics import ClassScore, class_scores, confusion_matrix
 from kvgg_jax.model import vgg
 from kvgg_jax.runs import Run
 from kvgg_jax.state import Weights
-from kvgg_jax.step import empty_batch, make_eval_step, make_predict_step, weights_of
+from kvgg_jax.step import (
+    empty_batch,
+    make_eval_step,
+    make_predict_step,
+    variable_names,
+    weight_shapes,
+)
 
 MAX_BATCH = 32  # pictures predicted at once
 
 
 @dataclass(frozen=True, slots=True)
 class Classifier:
-    """A run's network with its best weights."""
+    """A run's network with its best weights. `model` is the structure; `weights` are beside it."""
 
     run: Run
     config: RunConfig
@@ -45,6 +51,14 @@ class Classifier:
         """Pixels a side of the network's input."""
         assert self.config.data.image_size is not None, "a run's config is complete"
         return self.config.data.image_size
+
+    def to_keras(self) -> keras.Model:
+        """A plain `keras.Model` of its own with these weights, for `model.predict` or `fit`."""
+        model = _build(self.config, self.classes)
+        values = {**self.weights[0], **self.weights[1]}
+        for name, variable in zip(variable_names(model.variables), model.variables, strict=True):
+            variable.assign(values[name])
+        return model
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +112,20 @@ def load_classifier(run: str | Path | None = None, *, out: str | Path = runs.OUT
             f"{found.path} has no checkpoint yet. Let it finish an epoch: "
             f"kvgg train --resume {found.path}"
         )
-    model = vgg(
-        config.model,
-        classes=len(classes),
-        image_size=config.data.image_size or 0,
-        precision=config.train.precision,
-    )
+    # No random weights: the checkpoint's take their place, and drawing millions takes seconds.
+    with keras.StatelessScope(initialize_variables=False):
+        model = _build(config, classes)
     with Checkpoints(found.checkpoints) as checkpoints:
-        weights = checkpoints.load_best(weights_of(model))
+        weights = checkpoints.load_best(weight_shapes(model))
     return Classifier(found, config, classes, model, weights)
+
+
+def _build(config: RunConfig, classes: tuple[str, ...]) -> keras.Model:
+    size = config.data.image_size
+    assert size is not None, "a run's config is complete"
+    return vgg(
+        config.model, classes=len(classes), image_size=size, precision=config.train.precision
+    )
 
 
 def predict(
@@ -135,8 +154,7 @@ def predict(
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(files), batch):
             chunk = files[start : start + batch]
-            size = classifier.image_size
-            loaded = list(pool.map(lambda path: _load(path, size), chunk))
+            loaded = list(pool.map(partial(_load, size=classifier.image_size), chunk))
             images = example.copy()
             for row, picture in enumerate(loaded):
                 images[row] = 0 if isinstance(picture, ImageError) else picture
@@ -151,7 +169,7 @@ def predict(
     return found
 
 
-def _load(path: Path, size: int) -> NDArray[np.uint8] | ImageError:
+def _load(path: Path, *, size: int) -> NDArray[np.uint8] | ImageError:
     try:
         return load(path, size)
     except ImageError as error:
@@ -174,7 +192,7 @@ def evaluate(
     run: str | Path | None = None,
     *,
     data: str | Path | None = None,
-    split: Literal["val", "all"] | None = None,
+    split: str | None = None,
     skip_bad: bool | None = None,
     out: str | Path = runs.OUT,
     emit: Emit = ignore,
@@ -183,12 +201,14 @@ def evaluate(
 
     Without `data`: on the run's own validation part (`split="val"`, the default), or all of its
     photos. With `data`: on all of that folder; with `split="val"` too, on the files there that the
-    run dealt to validation. Raises DataError and RunError.
+    run dealt to validation. Raises DataError and RunError, ValueError for another `split`.
     """
     from kvgg_jax.data.pipeline import Pipeline, hold  # loads TensorFlow, which predict must not
     from kvgg_jax.loop import evaluate as measure
 
     classifier = load_classifier(run, out=out)
+    if split not in (None, "val", "all"):
+        raise ValueError(f"split {split!r}: use 'val' or 'all'")
     config, part = classifier.config, split or ("all" if data else "val")
     samples = _labelled(classifier, data, part)
     skip = config.data.skip_bad if skip_bad is None else skip_bad

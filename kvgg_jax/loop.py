@@ -24,9 +24,11 @@ class Batches(Protocol):
     """What the loop asks of a data pipeline."""
 
     @property
-    def steps(self) -> int: ...
+    def steps(self) -> int:
+        """Batches an epoch."""
 
-    def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]: ...
+    def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from step `start` on."""
 
 
 @dataclass(frozen=True, slots=True)

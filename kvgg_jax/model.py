@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kvgg_jax.arch import BLOCKS
 from kvgg_jax.config import MIN_IMAGE_SIZE, ModelConfig, parse_head
 from kvgg_jax.errors import ConfigError
 from kvgg_jax.keras_gate import keras
-
-if TYPE_CHECKING:
-    from keras import KerasTensor
 
 
 def vgg(
@@ -47,7 +42,7 @@ class _Layers:
     def __init__(self, config: ModelConfig, dtype: str, seed: int) -> None:
         self.config, self.dtype, self._seed = config, dtype, seed * 1000
 
-    def backbone(self, x: KerasTensor) -> KerasTensor:
+    def backbone(self, x: keras.KerasTensor) -> keras.KerasTensor:
         for b, block in enumerate(BLOCKS[self.config.arch], 1):
             for c, channels in enumerate(block, 1):
                 x = self.conv(x, channels, f"block{b}_conv{c}")
@@ -55,7 +50,7 @@ class _Layers:
             x = pool(x)
         return x
 
-    def conv(self, x: KerasTensor, channels: int, name: str) -> KerasTensor:
+    def conv(self, x: keras.KerasTensor, channels: int, name: str) -> keras.KerasTensor:
         normed = self.config.batch_norm
         x = keras.layers.Conv2D(
             channels,
@@ -72,7 +67,7 @@ class _Layers:
         x = keras.layers.BatchNormalization(name=f"{name}_bn", dtype=self.dtype)(x)
         return keras.layers.ReLU(name=f"{name}_relu", dtype=self.dtype)(x)
 
-    def head(self, x: KerasTensor, classes: int) -> KerasTensor:
+    def head(self, x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
         sizes = parse_head(self.config.head)
         if sizes is None:
             x = keras.layers.GlobalAveragePooling2D(name="gap", dtype=self.dtype)(x)
@@ -86,8 +81,8 @@ class _Layers:
         return self.dense(x, classes, "predictions", None, "float32")
 
     def dense(
-        self, x: KerasTensor, units: int, name: str, activation: str | None, dtype: str
-    ) -> KerasTensor:
+        self, x: keras.KerasTensor, units: int, name: str, activation: str | None, dtype: str
+    ) -> keras.KerasTensor:
         return keras.layers.Dense(
             units,
             activation=activation,
@@ -96,7 +91,7 @@ class _Layers:
             dtype=dtype,
         )(x)
 
-    def dropout(self, x: KerasTensor, name: str) -> KerasTensor:
+    def dropout(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
         if not self.config.dropout:
             return x
         rate = self.config.dropout

@@ -37,7 +37,7 @@ class Tally(NamedTuple):
 
     loss: AnyArray
     correct: AnyArray
-    count: AnyArray
+    count: AnyArray  # type: ignore[assignment]  # shadows tuple.count, which nobody needs here
 
 
 Weights = tuple[dict[str, AnyArray], dict[str, AnyArray]]

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +15,7 @@ import numpy as np
 from jax import Array
 
 from kvgg_jax.keras_gate import keras
-from kvgg_jax.state import AnyArray, Batch, Tally, TrainState, Weights
+from kvgg_jax.state import AnyArray, Batch, Tally, TrainState
 
 Augment = Callable[[AnyArray, AnyArray], AnyArray]
 TrainStep = Callable[[TrainState, Tally, Batch], tuple[TrainState, Tally]]
@@ -44,9 +46,16 @@ def empty_batch(count: int, size: int) -> Batch:
     )
 
 
-def weights_of(model: keras.Model) -> Weights:
-    """The model's present weights as (params, model_state)."""
-    return _values(model.trainable_variables), _values(model.non_trainable_variables)
+def weight_shapes(model: keras.Model) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(params, model_state) as shapes and types, without their values."""
+    params, state = (
+        {
+            name: jax.ShapeDtypeStruct(variable.shape, variable.dtype)
+            for name, variable in zip(variable_names(variables), variables, strict=True)
+        }
+        for variables in (model.trainable_variables, model.non_trainable_variables)
+    )
+    return params, state
 
 
 def normalise(images: AnyArray) -> Array:
@@ -67,13 +76,13 @@ def make_train_step(
 
     def loss_and_parts(
         params: list[AnyArray], model_state: list[AnyArray], images: AnyArray, batch: Batch
-    ) -> tuple[Array, tuple[list[Array], Tally]]:
+    ) -> tuple[AnyArray, tuple[list[AnyArray], Tally]]:
         logits, new_state = model.stateless_call(params, model_state, images, training=True)
         tally = _tally(logits, batch)
         return tally.loss / jnp.maximum(tally.count, 1), (new_state, tally)
 
     def train_step(state: TrainState, tally: Tally, batch: Batch) -> tuple[TrainState, Tally]:
-        images = normalise(batch.images)
+        images: AnyArray = normalise(batch.images)
         if augment is not None:
             images = augment(images, state.step)
         params = read_params(state.params)
@@ -140,10 +149,11 @@ def variable_names(variables: list[keras.Variable]) -> list[str]:
     Keras numbers seed generators across the whole process; here they count within the list.
     """
     names: list[str] = []
+    generators = itertools.count(1)
     for variable in variables:
         head, _, tail = variable.path.rpartition("/")
         if tail == "seed_generator_state":
-            head = f"seed_generator_{len(names)}"
+            head = f"seed_generator_{next(generators)}"
         names.append(f"{head}/{tail}" if head else tail)
     assert len(set(names)) == len(names), "variable names must be unique"
     return names

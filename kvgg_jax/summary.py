@@ -69,7 +69,7 @@ def _totals(cost: Cost, size: Size) -> list[str]:
         f"FLOPs for one picture: {cost.forward_flops / one / 1e9:.2f} G forward, "
         f"{cost.training_flops / one / 1e9:.2f} G training (a multiply-add is two)",
         f"Memory at batch {one}, float32: {_mib(cost.activation_bytes)} of activations kept for "
-        f"the backward pass; {_mib(cost.training_bytes)} with weights, gradients and Adam's moments",
+        f"the backward pass; {_mib(cost.training_bytes)} with weights, gradients and moments",
         f"Weights: {_mib(cost.weight_bytes)}",
     ]
 
@@ -119,5 +119,6 @@ def savings(full: Cost, slim: Cost) -> str:
         f"The slim head saves {share('head_params')} of the head's parameters. Of the whole "
         f"network that is {share('params')} of parameters and weight bytes, "
         f"{share('training_bytes')} of training memory, but only {share('forward_flops')} of the "
-        f"forward and {share('training_flops')} of the training FLOPs: the convolutions do the work."
+        f"forward and {share('training_flops')} of the training FLOPs: the convolutions do the "
+        "work."
     )

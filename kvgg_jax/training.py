@@ -31,7 +31,7 @@ from kvgg_jax.loop import Task, fit
 from kvgg_jax.model import vgg
 from kvgg_jax.optimizer import build_optimizer, build_schedule
 from kvgg_jax.runs import Run
-from kvgg_jax.state import TrainState
+from kvgg_jax.state import AnyArray, TrainState
 from kvgg_jax.step import (
     empty_batch,
     init_state,
@@ -253,7 +253,7 @@ def _restore(
 def _draw_samples(run: Run, config: RunConfig, task: Task, split: Split) -> None:
     """`samples.png`: the first training pictures as the network sees them, augmented too."""
     batch = next(iter(task.train.epoch(1)))
-    images = normalise(batch.images[:SAMPLES])
+    images: AnyArray = normalise(batch.images[:SAMPLES])
     augment = make_augment(config.data.augment, seed=config.seed, image_size=images.shape[1])
     if augment is not None:
         images = augment(images, jnp.zeros((), jnp.int32))

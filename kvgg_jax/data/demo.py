@@ -20,7 +20,7 @@ from kvgg_jax.errors import DataError
 
 CLASSES = ("Dark", "Green", "Light", "Medium")
 SIZE = 96  # pixels a side of each PNG
-PER_CLASS = 80  # pictures
+PER_CLASS = 100  # pictures
 VERSION = 1  # of the drawing; a change that moves a pixel raises it, or caches serve old pictures
 _OVERSAMPLING = 2  # drawn larger, then averaged: clean edges
 _GROUNDS = ((222, 220, 220), (206, 206, 208), (216, 208, 196), (204, 208, 214))  # paper, cloth

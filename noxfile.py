@@ -1,0 +1,53 @@
+"""Sessions: `nox -s tests`, `lint`, `types`, `package`. What they install stands in pyproject."""
+
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["tests", "lint", "types"]
+nox.options.error_on_missing_interpreters = True
+PROJECT = nox.project.load_toml("pyproject.toml")
+PINNED = ("-c", str(Path("constraints.txt").absolute()))
+
+
+def group(name: str) -> list[str]:
+    return nox.project.dependency_groups(PROJECT, name)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the default tests; arguments go to pytest."""
+    session.install(*PINNED, "-e", ".", *group("tests"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    session.install(*PINNED, *group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types, strictly."""
+    session.install(*PINNED, "-e", ".", *group("types"))
+    session.run("mypy")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the wheel, install it alone, run `--help` and a tiny training."""
+    session.install("build")
+    with tempfile.TemporaryDirectory() as folder:
+        session.run("python", "-m", "build", "--wheel", "--outdir", folder)
+        (wheel,) = Path(folder).glob("*.whl")
+        session.install(*PINNED, str(wheel))
+    with tempfile.TemporaryDirectory() as folder, session.chdir(folder):
+        session.run("kvgg", "--help")
+        session.run("kvgg", "data", "demo", "beans", "--per-class", "8")
+        tiny = "--image-size 32 --arch vgg11 --head gap --batch-size 8 --epochs 1 --name tiny"
+        session.run("kvgg", "train", "--data", "beans", *tiny.split())
+        session.run("kvgg", "predict", "beans", "--json")

@@ -57,7 +57,7 @@ class Classifier:
         model = _build(self.config, self.classes)
         values = {**self.weights[0], **self.weights[1]}
         for name, variable in zip(variable_names(model.variables), model.variables, strict=True):
-            variable.assign(values[name])
+            variable.assign(np.array(values[name]))  # a copy: Keras donates its own arrays
         return model
 
 

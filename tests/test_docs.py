@@ -1,0 +1,70 @@
+"""The documents say what the program does."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from kvgg_jax.config import RunConfig, known_keys, resolve
+
+ROOT = Path(__file__).parent.parent
+
+
+def documented_defaults() -> dict[str, str]:
+    rows = re.findall(r"^\| `([\w.]+)` \| (\S+) \|", (ROOT / "docs/settings.md").read_text(), re.M)
+    return {key: default.strip("`") for key, default in rows}
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    """docs/settings.md has each key of the configuration, with the default that the code has."""
+    config = RunConfig().model_dump()
+
+    def default(key: str) -> str:
+        value = config
+        for part in key.split("."):
+            value = value[part]
+        return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+    assert documented_defaults() == {key: default(key) for key in known_keys()}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "configs").glob("*.toml")), ids=lambda f: f.name)
+def test_each_config_loads_and_opens_with_why_command_and_expectation(file: Path) -> None:
+    """A config is legal, and says what it is for before it sets anything."""
+    assert isinstance(resolve(file), RunConfig)
+    lines = file.read_text().splitlines()
+    assert [line.split(":")[0] for line in lines[:3]] == ["# Why", "# Command", "# Expect"]
+    assert f"--config configs/{file.name}" in lines[1]
+
+
+def test_the_write_ups_two_runs_differ_in_the_head_alone() -> None:
+    """coffee-full and coffee-slim are the same recipe with another head."""
+    full, slim = (resolve(ROOT / f"configs/coffee-{head}.toml") for head in ("full", "slim"))
+    assert full.model.head == "full"
+    assert slim == full.model_copy(
+        update={"model": full.model.model_copy(update={"head": "slim"})}
+    )
+
+
+def test_links_in_the_documents_lead_somewhere() -> None:
+    """Every relative link and picture in the documents exists."""
+    files = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+    assert len(files) > 4
+    for file in files:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", file.read_text()):
+            assert (file.parent / target).exists(), f"{file}: {target}"
+
+
+def test_the_python_example_of_the_readme_runs(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """The README's code is pasted into Python as it stands, beside a folder `photos`."""
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    (tmp_path / "photos").symlink_to(photos)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert Path("runs/first/checkpoints/best").is_dir()
+    assert capsys.readouterr().out.count("photos/") == len(list(photos.rglob("*.png")))
+    assert names["model"].output_shape == (None, len(names["judged"].classes))

@@ -6,6 +6,7 @@ the old state or the new one, never half of either.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,19 @@ from orbax.checkpoint.experimental.v1.training import Checkpointer, preservation
 from kvgg_jax.errors import RunError
 from kvgg_jax.state import AnyArray, TrainState, Weights
 
-logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax logs each save at INFO
+# Orbax logs each save, and the traceback of a failed one, which `wait` raises as a RunError
+logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 
 class Checkpoints:
-    """The `checkpoints/` folder of one run. Close it (or use `with`) so that all saves are done."""
+    """The `checkpoints/` folder of one run. Close it (or use `with`) so that all saves are done.
 
-    def __init__(self, folder: Path) -> None:
+    `read_only` leaves half-written saves alone: they may be those of a run that is under way.
+    """
+
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self.folder = folder.absolute()  # Orbax refuses relative paths
+        self._read_only = read_only
         self._open: dict[str, Checkpointer] = {}
         self._pending: list[ocp.AsyncResponse[Any]] = []
 
@@ -60,9 +66,10 @@ class Checkpoints:
         try:
             self.wait()
         finally:
-            for checkpointer in self._open.values():
-                checkpointer.close()
-            self._open.clear()
+            opened, self._open = self._open, {}
+            for checkpointer in opened.values():
+                with contextlib.suppress(OSError, ValueError):  # `wait` has raised it already
+                    checkpointer.close()
 
     def last_step(self) -> int | None:
         """Optimizer steps in the newest full state; None when there is none."""
@@ -94,7 +101,7 @@ class Checkpoints:
             self._open[kind] = Checkpointer(
                 self.folder / kind,
                 preservation_policy=preservation_policies.LatestN(1),
-                cleanup_tmp_directories=True,
+                cleanup_tmp_directories=not self._read_only,
             )
         return self._open[kind]
 
@@ -110,9 +117,16 @@ class Checkpoints:
         if step is None:
             raise RunError(f"{where} holds no checkpoint.")
         checkpointer = self._checkpointer(kind)
-        found = checkpointer.metadata(step).metadata
-        _check_same(found, like, where)
-        loaded: dict[str, Any] = checkpointer.load(step, jax.tree.map(_abstract, like))
+        try:
+            _check_same(checkpointer.metadata(step).metadata, like, where)
+            loaded: dict[str, Any] = checkpointer.load(step, jax.tree.map(_abstract, like))
+        except RunError:
+            raise
+        except Exception as error:  # bad bytes come out of Orbax as nearly any type
+            raise RunError(
+                f"The checkpoint {where / str(step)} is damaged ({type(error).__name__}). "
+                "Put back a copy of it, or train again."
+            ) from error
         return loaded
 
 

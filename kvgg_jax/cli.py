@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any, ParamSpec
 
 import typer
@@ -194,7 +195,7 @@ def _say_stopped(screen: Screen) -> None:
         say(screen.console, "Stopped before the run began; nothing was written.")
         return
     say(screen.console, "Stopped. Every finished epoch is saved. To go on:")
-    say(screen.console, f"  {program()} train --resume {screen.run}")
+    say(screen.console, f"  {program()} train --resume {quote(str(screen.run))}")
 
 
 @app.command()
@@ -291,6 +292,35 @@ def summary(
         layers_text(model, size)
 
 
+@app.command()
+@answers
+def bench(
+    head: Annotated[str, typer.Option(help="full, slim, gap, or sizes such as 256,128.")] = "slim",
+    arch: Annotated[str, typer.Option(help="vgg11, vgg13, vgg16 or vgg19.")] = "vgg16",
+    image_size: Annotated[int, typer.Option(help="Pixels a side.")] = 224,
+    batch_size: Annotated[int, typer.Option(help="Photos a step.")] = 8,
+    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    repeats: Annotated[int, typer.Option(min=1, help="Timed repetitions.")] = 5,
+    json: Json = False,
+) -> None:
+    """Time a training step, a forward pass and the pipeline on this machine.
+
+    Example: `kvgg bench --image-size 96 --batch-size 32`
+    """
+    given = dict(locals())
+    from kvgg_jax.config import resolve
+
+    keys = ("head", "arch", "image_size", "batch_size", "precision")
+    flags = {KEYS[k]: (f"--{k.replace('_', '-')} {given[k]}", given[k]) for k in keys}
+    settings = resolve(None, flags)
+    from kvgg_jax import show
+    from kvgg_jax.bench import bench as measure
+
+    with Screen(_talk()) as screen:
+        result = measure(settings, repeats=repeats, emit=screen)
+    _print_json(show.bench_json(result)) if json else show.bench_text(result)
+
+
 @data_app.command()
 @answers
 def demo(
@@ -305,9 +335,13 @@ def demo(
     from kvgg_jax.events import Progress
 
     with Screen(_talk()) as screen:
-        write_demo(folder, on_progress=lambda done, total: screen(Progress("drawing", done, total)))
+        write_demo(
+            folder,
+            per_class=per_class,
+            on_progress=lambda done, total: screen(Progress("drawing", done, total)),
+        )
     say(_talk(), f"Wrote the demo set to {folder}. Train on it:")
-    say(_talk(), f"  {program()} train --data {folder} --image-size 48")
+    say(_talk(), f"  {program()} train --data {quote(str(folder))} --image-size 48")
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import jax
 import jaxlib
 
-from kvgg_jax.events import Compiled, Emit, ignore
+from kvgg_jax.events import Compiled, Emit, Progress, ignore
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,6 +33,7 @@ def compile_step(
 ) -> Callable[P, R]:
     """`function` compiled for arguments shaped like `example`; it refuses any other shape."""
     _keep_compiled_programs()
+    emit(Progress(f"compiling the {what} step", 0, 1))
     started = time.perf_counter()
     compiled = jax.jit(function, donate_argnums=donate).lower(*example).compile()
     emit(Compiled(what, time.perf_counter() - started))

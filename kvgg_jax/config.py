@@ -204,6 +204,7 @@ def _explain(error: ValidationError, file: Path | None, origin: Mapping[str, str
     dotted = ".".join(str(part) for part in first["loc"])
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[0].lower() + reason[1:]
-    if dotted in origin:
-        return UsageError(f"{origin[dotted]}: {reason}.")
+    for key, flag in origin.items():  # optim.lr.x=1 fails at optim.lr, optim={lr=0} there too
+        if f"{key}.".startswith(f"{dotted}.") or f"{dotted}.".startswith(f"{key}."):
+            return UsageError(f"{flag}: {reason}.")
     return ConfigError(f"{file}: {dotted} = {first['input']!r}: {reason}.")

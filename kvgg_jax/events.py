@@ -11,7 +11,7 @@ from kvgg_jax.history import Epoch, History
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`done` of `total` units of `stage`: "drawing", "reading", "training" or "validating"."""
+    """`done` of `total` units of `stage`: "reading", "training", ..."""
 
     stage: str
     done: int

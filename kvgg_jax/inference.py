@@ -115,7 +115,7 @@ def load_classifier(run: str | Path | None = None, *, out: str | Path = runs.OUT
     # No random weights: the checkpoint's take their place, and drawing millions takes seconds.
     with keras.StatelessScope(initialize_variables=False):
         model = _build(config, classes)
-    with Checkpoints(found.checkpoints) as checkpoints:
+    with Checkpoints(found.checkpoints, read_only=True) as checkpoints:
         weights = checkpoints.load_best(weight_shapes(model))
     return Classifier(found, config, classes, model, weights)
 

@@ -106,4 +106,4 @@ class _Layers:
 
     def seed(self) -> int:
         self._seed += 1
-        return self._seed
+        return self._seed % 2**32  # Keras takes 32 bits

@@ -39,7 +39,10 @@ class Run:
 
     def _read(self, name: str) -> str:
         try:
-            return (self.path / name).read_text(encoding="utf-8", errors="surrogateescape")
+            with (self.path / name).open(
+                encoding="utf-8", errors="surrogateescape", newline=""
+            ) as file:  # newline="": a file name may hold a carriage return
+                return file.read()
         except OSError as error:
             raise RunError(f"{self.path} has no readable {name}: {error.strerror}.") from None
 
@@ -71,7 +74,7 @@ class Run:
         """The split as dealt when the run began; paths are relative to `root`."""
         try:
             return split_from_csv(self._read("split.csv"), root=root, classes=self.classes())
-        except (ValueError, KeyError) as error:
+        except ValueError as error:
             raise RunError(f"{self.path / 'split.csv'} is damaged: {error}.") from None
 
     def info(self) -> dict[str, Any]:
@@ -92,7 +95,7 @@ class Run:
 def write_text(path: Path, text: str) -> None:
     """Write a file so that a reader sees the old text or the new, never a part."""
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8", errors="surrogateescape") as file:
+    with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

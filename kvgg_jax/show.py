@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -16,6 +17,7 @@ from rich.text import Text
 from kvgg_jax.console import duration, printable, program, say
 
 if TYPE_CHECKING:
+    from kvgg_jax.bench import Bench
     from kvgg_jax.inference import Evaluation, Prediction
     from kvgg_jax.training import TrainResult
 
@@ -46,8 +48,8 @@ def train_text(result: TrainResult) -> None:
         "bold",
     )
     say(console, f"Run folder: {run} (curves.png, history.csv, samples.png, checkpoints/best)")
-    say(console, f"Next: {program()} evaluate --run {run}")
-    say(console, f"      {program()} predict --run {run} IMAGE")
+    say(console, f"Next: {program()} evaluate --run {quote(str(run))}")
+    say(console, f"      {program()} predict --run {quote(str(run))} IMAGE")
 
 
 def evaluation_json(result: Evaluation) -> dict[str, Any]:
@@ -151,3 +153,28 @@ def predictions_text(found: Sequence[Prediction], *, top: int) -> None:
         if not one.error:
             classes = "  ".join(f"{name} {p:.1%}" for name, p in one.top[:top])
             say(console, f"{one.path}: {classes}")
+
+
+def bench_json(result: Bench) -> dict[str, Any]:
+    """All figures, and the shares of the matrix-multiply peak."""
+    shares = {"train_share": result.train_share, "forward_share": result.forward_share}
+    return {**asdict(result), **shares}
+
+
+def bench_text(result: Bench) -> None:
+    """A line a figure."""
+    console, size = Console(), f"{result.batch_size} pictures of {result.image_size} px"
+    say(console, f"{result.device}, {size}", "bold")
+    peak = result.matmul_flops_per_second
+    for name, seconds, speed, share in (
+        ("training step", result.train_step_seconds, result.train_flops_per_second, "train"),
+        ("forward pass", result.forward_seconds, result.forward_flops_per_second, "forward"),
+    ):
+        say(
+            console,
+            f"{name}: {seconds:.3f} s, {result.batch_size / seconds:.1f} images/s, "
+            f"{speed / 1e9:.0f} GFLOP/s, {getattr(result, f'{share}_share'):.0%} of the peak",
+        )
+    say(console, f"matrix multiply (the peak): {peak / 1e9:.0f} GFLOP/s")
+    say(console, f"pipeline: {result.pipeline_images_per_second:,.0f} images/s")
+    say(console, f"compiling: {result.compile_seconds:.1f} s; memory: {result.peak_mib:,.0f} MiB")

@@ -80,6 +80,12 @@ def train(
     samples = scan(Path(str(config.data.dir)))
     split = deal(samples, val_split=config.data.val_split, seed=config.seed, how=config.data.split)
     _check_batch_size(config, len(split.train))
+    emit(
+        Note(
+            f"{len(samples):,} photos of {len(samples.classes)} classes in {samples.root}: "
+            f"{len(split.train):,} for training, {len(split.val):,} for validation"
+        )
+    )
     pictures = _read(samples, config, emit)
     run = runs.create(path, config, _readable(split, pictures), _info(config, pictures))
     return _run(run, config, pictures, emit)
@@ -155,6 +161,12 @@ def _readable(split: Split, pictures: Pictures) -> Split:
     train, val = (
         pictures.samples.take(pictures.rows(part).tolist()) for part in (split.train, split.val)
     )
+    if not train or not val:
+        raise DataError(
+            f"{train.root}: without its {len(pictures.bad)} unreadable images, {len(train)} are "
+            f"left for training and {len(val)} for validation; each needs at least 1. "
+            "Replace them or add photos."
+        )
     return Split(train, val)
 
 
@@ -214,6 +226,8 @@ def _assemble(
         precision=config.train.precision,
         seed=config.seed,
     )
+    network = f"{config.model.arch.upper()}, head {config.model.head}"
+    emit(Note(f"{network}, {size} px: {model.count_params():,} parameters"))
     optimizer, schedule = build_optimizer(config.optim, model), build_schedule(config.optim)
     augment = make_augment(config.data.augment, seed=config.seed, image_size=size)
     state = init_state(model, optimizer)

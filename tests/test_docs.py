@@ -42,9 +42,7 @@ def test_the_write_ups_two_runs_differ_in_the_head_alone() -> None:
     """coffee-full and coffee-slim are the same recipe with another head."""
     full, slim = (resolve(ROOT / f"configs/coffee-{head}.toml") for head in ("full", "slim"))
     assert full.model.head == "full"
-    assert slim == full.model_copy(
-        update={"model": full.model.model_copy(update={"head": "slim"})}
-    )
+    assert slim == full.model_copy(update={"model": full.model.model_copy(update={"head": "slim"})})
 
 
 def test_links_in_the_documents_lead_somewhere() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from kvgg_jax.data.image import SUFFIXES, looks_like_image
-from kvgg_jax.errors import DataError
+from kvgg_jax.errors import DataError, ImageError
 
 EXPECTED = "Expected {root}/<class>/<image files>."
 
@@ -112,15 +112,19 @@ def _pictures(folder: Path) -> list[Path]:
         raise DataError(f"Cannot list {error.filename}: {error.strerror}.") from None
 
     found: list[Path] = []
-    for parent, dirs, names in sorted(os.walk(folder, onerror=fail), key=lambda entry: entry[0]):
+    for parent, dirs, names in os.walk(folder, onerror=fail):
         dirs[:] = [name for name in dirs if not name.startswith(".")]
-        for name in sorted(names):
-            path = Path(parent, name)
-            if not name.startswith(".") and (
-                name.lower().endswith(SUFFIXES) or looks_like_image(path)
-            ):
-                found.append(path)
-    return found
+        seen = [Path(parent, name) for name in sorted(names) if not name.startswith(".")]
+        found += [path for path in seen if _may_be_picture(path)]
+    return sorted(found, key=lambda path: str(path.parent))
+
+
+def _may_be_picture(path: Path) -> bool:
+    """By suffix or content. A file that cannot be opened counts: `read` then names it."""
+    try:
+        return path.name.lower().endswith(SUFFIXES) or looks_like_image(path)
+    except ImageError:
+        return True
 
 
 def find_pictures(paths: list[Path]) -> list[Path]:
@@ -173,7 +177,9 @@ def _cut(order: np.ndarray, val_split: float) -> tuple[list[int], list[int]]:
 def split_to_csv(split: Split) -> str:
     """The text of `split.csv`: path (relative to the data folder), class, part (train or val)."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    bare = "\r" in "".join(split.all.paths)  # which Python leaves unquoted before 3.13
+    quoting = csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL
+    writer = csv.writer(out, lineterminator="\n", quoting=quoting)
     writer.writerow(("path", "class", "part"))
     for part, samples in (("train", split.train), ("val", split.val)):
         for path, label in zip(samples.paths, samples.labels, strict=True):
@@ -187,7 +193,10 @@ def split_from_csv(text: str, *, root: Path, classes: tuple[str, ...]) -> Split:
     if not rows or rows[0] != ["path", "class", "part"]:
         raise ValueError("expected the columns path,class,part")
     parts: dict[str, tuple[list[str], list[int]]] = {"train": ([], []), "val": ([], [])}
-    for path, name, part in rows[1:]:
+    for row in rows[1:]:
+        if len(row) != 3 or row[1] not in classes or row[2] not in parts:
+            raise ValueError(f"{row} is not a path, one of the run's classes, and train or val")
+        path, name, part = row
         parts[part][0].append(path)
         parts[part][1].append(classes.index(name))
     made = {k: Samples(root, tuple(p), tuple(n), classes) for k, (p, n) in parts.items()}

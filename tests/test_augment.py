@@ -1,0 +1,89 @@
+"""Random changes to training pictures: repeatable, in range, and never a change of colour."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from kvgg_jax.augment import LEVELS, make_augment
+from kvgg_jax.errors import ConfigError
+
+SIZE = 16
+SOME = np.random.default_rng(0).random((4, SIZE, SIZE, 3), np.float32)
+
+
+@pytest.fixture(params=LEVELS[1:], scope="module")
+def augment(request):
+    """Each level that changes anything, compiled."""
+    return jax.jit(make_augment(request.param, seed=42, image_size=SIZE))
+
+
+def test_none_is_no_function_at_all():
+    """So the training step spends nothing on it."""
+    assert make_augment("none", seed=0, image_size=SIZE) is None
+
+
+def test_an_unknown_level_is_a_config_error():
+    """The message lists those there are."""
+    with pytest.raises(ConfigError) as caught:
+        make_augment("wild", seed=0, image_size=SIZE)
+    assert str(caught.value) == "augment 'wild': use one of none, light, strong."
+
+
+def test_the_same_seed_and_step_give_the_same_pictures(augment):
+    """There is no hidden state: a resumed run sees what the uninterrupted one would have seen."""
+    first = augment(SOME, np.int32(3))
+    augment(SOME, np.int32(4))
+    np.testing.assert_array_equal(augment(SOME, np.int32(3)), first)
+
+
+def test_every_step_and_every_picture_is_changed_differently(augment):
+    """Four copies of one picture differ from each other, and from those of the next step."""
+    copies = np.repeat(SOME[:1], 4, axis=0)
+    now, later = (np.asarray(augment(copies, np.int32(step))) for step in (0, 1))
+    assert len({picture.tobytes() for picture in [*now, *later]}) == 8
+
+
+def test_another_seed_gives_other_pictures():
+    """The whole run follows its seed, up to the largest."""
+    first, other = (make_augment("light", seed=s, image_size=SIZE) for s in (0, 2**32 - 1))
+    assert first is not None
+    assert other is not None
+    step = np.int32(0)
+    assert (np.asarray(first(SOME, step)) != np.asarray(other(SOME, step))).any()
+
+
+def test_pictures_keep_their_shape_their_type_and_their_range(augment):
+    """float32 in [0, 1], also where a picture is black or white."""
+    edges = np.stack([np.zeros_like(SOME[0]), np.ones_like(SOME[0]), SOME[0], SOME[1]])
+    for step in range(5):
+        changed = augment(edges, np.int32(step))
+        assert (changed.shape, changed.dtype) == (edges.shape, np.float32)
+        assert 0 <= float(changed.min()) <= float(changed.max()) <= 1
+
+
+def test_grey_stays_grey(augment):
+    """All that happens, happens to the three channels alike."""
+    grey = np.repeat(SOME[..., :1], 3, axis=-1)
+    for step in range(3):
+        changed = np.asarray(augment(grey, np.int32(step)))
+        np.testing.assert_allclose(changed, changed[..., :1].repeat(3, axis=-1), atol=1e-6)
+
+
+def test_a_flat_colour_keeps_its_hue(augment):
+    """Coffee roasts differ by colour: R - G and G - B of a bean must not move."""
+    flat = np.broadcast_to(np.float32([0.6, 0.45, 0.3]), SOME.shape)
+    for step in range(3):
+        changed = np.asarray(augment(flat, np.int32(step)))
+        np.testing.assert_allclose(changed[..., 0] - changed[..., 1], 0.15, atol=1e-5)
+        np.testing.assert_allclose(changed[..., 1] - changed[..., 2], 0.15, atol=1e-5)
+
+
+def test_strong_changes_more_than_light():
+    """Brightness is one of the things that only strong touches."""
+    flat = np.full((4, SIZE, SIZE, 3), 0.5, np.float32)
+    levels = [make_augment(level, seed=1, image_size=SIZE) for level in LEVELS[1:]]
+    light, strong = (np.ptp(np.asarray(f(flat, np.int32(0)))) for f in levels if f is not None)
+    assert light < 1e-6
+    assert strong > 0.01

@@ -1,0 +1,508 @@
+"""What goes wrong at the user's side: one message on stderr, an exit code, nothing half written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from commands import TINY, kvgg, message
+from conftest import THIN, draw_photos, small_config
+
+from kvgg_jax import train
+from kvgg_jax.arch import BLOCKS
+from kvgg_jax.runs import Run
+
+TEXT = "is not a picture but text. Remove it, or train with --skip-bad."
+
+
+@pytest.fixture(scope="module", autouse=True)
+def thin_network() -> Iterator[None]:
+    """All of this module works with an eighth of VGG11's width, to be quick."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BLOCKS, "vgg11", THIN)
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, thin_network: None) -> Path:
+    """A finished run, to be copied."""
+    folder = tmp_path_factory.mktemp("finished")
+    config = small_config(draw_photos(folder / "photos", per_class=4), train={"epochs": 1})
+    return train(config, out=folder / "runs", name="x").run
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def beans(here: Path) -> Path:
+    """`beans`: three classes of four photos, below the current folder."""
+    return draw_photos(here / "beans", per_class=4)
+
+
+@pytest.fixture
+def run(here: Path, finished: Path) -> Path:
+    """`runs/x`: a finished run, below the current folder."""
+    shutil.copytree(finished, here / "runs" / "x")
+    return Path("runs/x")
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def clear(folder: str) -> None:
+    for path in Path(folder).iterdir():
+        path.unlink()
+
+
+# The folder of photos
+
+Spoil = Callable[[], object]
+FOLDERS: dict[str, tuple[Spoil, str]] = {
+    "missing folder": (
+        lambda: shutil.rmtree("beans"),
+        "beans does not exist. Expected beans/<class>/<image files>.",
+    ),
+    "file for folder": (
+        lambda: [shutil.rmtree("beans"), Path("beans").touch()],
+        "beans is a file, not a folder. Expected beans/<class>/<image files>.",
+    ),
+    "one class": (
+        lambda: [shutil.rmtree("beans/blue"), shutil.rmtree("beans/green")],
+        "beans has 1 class folder ('red'); a classifier needs 2. "
+        "Expected beans/<class>/<image files>.",
+    ),
+    "empty class": (
+        lambda: clear("beans/green"),
+        "beans/green has no images. Add photos of class 'green', or remove the folder.",
+    ),
+    "no images": (
+        lambda: [clear(f"beans/{name}") for name in ("blue", "green", "red")],
+        "beans has no images in its class folders. Expected beans/<class>/<image files>.",
+    ),
+    "no class folders": (
+        lambda: [shutil.rmtree(f"beans/{name}") for name in ("blue", "green", "red")],
+        "beans has no class folders. Expected beans/<class>/<image files>.",
+    ),
+    "an unreadable image": (
+        lambda: Path("beans/green/green_02.png").write_text("no picture"),
+        f"1 of 12 images cannot be read:\n  beans/green/green_02.png: {TEXT}\n"
+        "Remove or replace them, or go on without them: --skip-bad.",
+    ),
+    "several unreadable images": (
+        lambda: [Path(f"beans/green/green_0{i}.png").write_text("no picture") for i in (3, 1)],
+        f"2 of 12 images cannot be read:\n  beans/green/green_01.png: {TEXT}\n"
+        f"  beans/green/green_03.png: {TEXT}\n"
+        "Remove or replace them, or go on without them: --skip-bad.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FOLDERS)
+def test_train_explains_a_folder_that_will_not_do(beans: Path, case: str) -> None:
+    """Exit code 1, the message alone on stderr, and no run begun."""
+    spoil, expected = FOLDERS[case]
+    spoil()
+    expected = expected.replace("beans", str(beans))  # the run keeps an absolute path
+    result = kvgg("train", "--data", "beans", *TINY)
+    said = message(result).splitlines(keepends=True)
+    note = [line for line in said if not line.startswith(f"12 photos of 3 classes in {beans}")]
+    assert (result.exit_code, "".join(note)) == (1, f"Error: {expected}\n")
+    assert result.stdout == ""
+    assert everything(Path("runs")) == {}
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (
+            ("--batch-size", "11"),
+            "batch_size 11 is larger than the training set (10 images in {beans}). "
+            "Choose --batch-size 10 or less.",
+        ),
+        (
+            ("--val-split", "0.01"),
+            "{beans}: 12 images with val_split = 0.01 leave 12 for training and 0 for validation; "
+            "each needs at least 1. Add photos or change --val-split.",
+        ),
+    ],
+    ids=["batch larger than the set", "share too small"],
+)
+def test_train_explains_numbers_that_do_not_suit_the_folder(
+    beans: Path, flags: tuple[str, ...], expected: str
+) -> None:
+    """With the numbers of the folder, before a picture is read."""
+    result = kvgg("train", "--data", "beans", *TINY, *flags)
+    assert (result.exit_code, message(result).splitlines()[-1]) == (
+        1,
+        f"Error: {expected.format(beans=beans)}",
+    )
+    assert everything(Path("runs")) == {}
+
+
+def test_skip_bad_goes_on_and_lists_what_it_left(beans: Path) -> None:
+    """On stderr and in run.json; the split holds the others."""
+    bad = beans / "green" / "green_02.png"
+    bad.write_text("no picture")
+    result = kvgg("train", "--data", "beans", *TINY, "--epochs", "1", "--name", "x", "--skip-bad")
+    assert result.exit_code == 0, result.output
+    left = [line for line in result.stderr.splitlines() if line.startswith("Left out")]
+    assert left == [f"Left out: {bad}: {TEXT}"]
+    made = Run(Path("runs/x"))
+    assert made.info()["data"]["left_out"] == [f"{bad}: {TEXT}"]
+    kept = made.split(beans).all.files()
+    assert sorted(kept) == [path for path in sorted(beans.glob("*/*")) if path != bad]
+
+
+def test_skip_bad_still_needs_pictures_for_both_parts(beans: Path) -> None:
+    """What is left for validation cannot be nothing."""
+    for path in beans.glob("*/*_0[123].png"):
+        path.write_text("no picture")
+    for path in sorted(beans.glob("*/*_00.png"))[1:]:
+        path.write_text("no picture")
+    result = kvgg("train", "--data", "beans", *TINY, "--skip-bad")
+    assert (result.exit_code, message(result).splitlines()[-1]) == (
+        1,
+        f"Error: {beans}: without its 11 unreadable images, 1 are left for training and 0 for "
+        "validation; each needs at least 1. Replace them or add photos.",
+    )
+    assert everything(Path("runs")) == {}
+
+
+# Flags and configuration files
+
+HEAD = "is not a head: use full, slim, gap, or layer sizes such as 256,128."
+LEGAL = (
+    "seed, data.dir, data.image_size, data.val_split, data.split, data.augment, data.skip_bad, "
+    "model.arch, model.head, model.dropout, model.batch_norm, model.init, optim.lr, "
+    "optim.decay_steps, optim.decay_rate, optim.staircase, train.epochs, train.batch_size, "
+    "train.patience, train.min_delta, train.precision"
+)
+FLAGS = {
+    "--image-size 16": "--image-size 16: input should be greater than or equal to 32.",
+    "--image-size 31": "--image-size 31: input should be greater than or equal to 32.",
+    "--head big": f"--head big: 'big' {HEAD}",
+    "--head 256,": f"--head 256,: '256,' {HEAD}",
+    "--head 256,0": f"--head 256,0: '256,0' {HEAD}",
+    "--head -5": f"--head -5: '-5' {HEAD}",
+    "--epochs 0": "--epochs 0: input should be greater than or equal to 1.",
+    "--batch-size 0": "--batch-size 0: input should be greater than or equal to 1.",
+    "--lr -1": "--lr -1.0: input should be greater than 0.",
+    "--lr nan": "--lr nan: input should be a finite number.",
+    "--lr inf": "--lr inf: input should be a finite number.",
+    "--dropout 1": "--dropout 1.0: input should be less than 1.",
+    "--val-split 0": "--val-split 0.0: input should be greater than 0.",
+    "--seed -1": "--seed -1: input should be greater than or equal to 0.",
+    "--arch vgg12": "--arch vgg12: input should be 'vgg11', 'vgg13', 'vgg16' or 'vgg19'.",
+    "--precision half": "--precision half: input should be 'float32' or 'bfloat16'.",
+    "--split random": "--split random: input should be 'keras' or 'stratified'.",
+    "--augment some": "--augment some: input should be 'none', 'light' or 'strong'.",
+    "--set optim.decaysteps=50": (
+        "--set optim.decaysteps=50: unknown key 'optim.decaysteps'. "
+        "Did you mean 'optim.decay_steps'?"
+    ),
+    "--set lr=1": "--set lr=1: unknown key 'lr'. Did you mean 'optim.lr'?",
+    "--set qqq=1": f"--set qqq=1: unknown key 'qqq'. Legal keys: {LEGAL}.",
+    "--set optim.lr": ("--set optim.lr: expected KEY=VALUE, such as --set optim.decay_steps=50."),
+    "--set optim.lr=fast": "--set optim.lr=fast: input should be a valid number.",
+    "--set optim.lr.x=3": "--set optim.lr.x=3: input should be a valid number.",
+    "--set train.epochs=2.5": "--set train.epochs=2.5: input should be a valid integer.",
+    "--epochs x": (
+        "Invalid value for '--epochs': Input should be a valid integer, unable to parse string as "
+        "an integer"
+    ),
+    "--lr fast": (
+        "Invalid value for '--lr': Input should be a valid number, unable to parse string as a "
+        "number"
+    ),
+    "--epoch 3": "No such option: --epoch (Possible options: --epochs)",
+    "extra": "Got unexpected extra argument(s) (extra)",
+}
+
+
+@pytest.mark.parametrize("flags", FLAGS)
+def test_a_flag_that_cannot_be_right_is_refused(here: Path, flags: str) -> None:
+    """Exit code 2; the flag as typed and the reason; the folder is not even looked at."""
+    result = kvgg("train", "--data", "nowhere", *flags.split(" "))
+    assert (result.exit_code, message(result)) == (2, f"Error: {FLAGS[flags]}\n")
+    assert (result.stdout, list(here.iterdir())) == ("", [])
+
+
+FILES = {
+    "[optim]\nlearning_rate = 1": (
+        "my.toml: unknown key 'optim.learning_rate'. Did you mean 'optim.decay_rate'?"
+    ),
+    "[train]\nepoch = 3": "my.toml: unknown key 'train.epoch'. Did you mean 'train.epochs'?",
+    "[optimizer]\nlr = 1": f"my.toml: unknown key 'optimizer'. Legal keys: {LEGAL}.",
+    "[train]\nepochs = 0": (
+        "my.toml: train.epochs = 0: input should be greater than or equal to 1."
+    ),
+    '[train]\nepochs = "3"': "my.toml: train.epochs = '3': input should be a valid integer.",
+    '[model]\nhead = "big"': f"my.toml: model.head = 'big': 'big' {HEAD}",
+    "[train": (
+        "my.toml is not valid TOML: Expected ']' at the end of a table declaration "
+        "(at end of document)."
+    ),
+    "seed = 1\nseed = 2": (
+        "my.toml is not valid TOML: Cannot overwrite a value (at line 2, column 9)."
+    ),
+}
+
+
+@pytest.mark.parametrize("text", FILES)
+def test_a_config_file_that_cannot_be_right_is_refused(here: Path, text: str) -> None:
+    """Exit code 1; the file, the key, its value and the reason."""
+    Path("my.toml").write_text(text)
+    result = kvgg("train", "--data", "nowhere", "--config", "my.toml")
+    assert (result.exit_code, message(result)) == (1, f"Error: {FILES[text]}\n")
+    assert [path.name for path in here.iterdir()] == ["my.toml"]
+
+
+def test_a_config_file_that_is_not_utf_8_is_refused(here: Path) -> None:
+    """TOML is UTF-8 by its definition."""
+    Path("my.toml").write_bytes(b"# caf\xe9\n")
+    result = kvgg("train", "--config", "my.toml")
+    assert (result.exit_code, message(result)) == (
+        1,
+        "Error: my.toml is not valid TOML: 'utf-8' codec can't decode byte 0xe9 in position 5: "
+        "invalid continuation byte.\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"), [("my.toml", "No such file or directory"), (".", "Is a directory")]
+)
+def test_a_config_file_that_cannot_be_read_is_named(here: Path, file: str, reason: str) -> None:
+    """The system's reason, in one line."""
+    result = kvgg("train", "--config", file)
+    assert (result.exit_code, message(result)) == (
+        1,
+        f"Error: Cannot read the config file {file}: {reason}.\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("evaluate --split test", "--split test: use val or all."),
+        ("predict x.png --csv --json", "--csv and --json exclude each other; choose one."),
+        (
+            "predict x.png --top 0",
+            "Invalid value for '--top': Input should be greater than or equal to 1",
+        ),
+        ("predict", "Missing argument 'images'."),
+        ("summary --head big", f"--head big: 'big' {HEAD}"),
+        (
+            "summary --image-size 16",
+            "Invalid value for '--image-size': Input should be greater than or equal to 32",
+        ),
+        ("fly", "No such command 'fly'."),
+    ],
+)
+def test_other_commands_refuse_what_cannot_be_right(here: Path, words: str, expected: str) -> None:
+    """Exit code 2, as for every command line that makes no sense."""
+    result = kvgg(*words.split())
+    assert (result.exit_code, message(result)) == (2, f"Error: {expected}\n")
+    assert (result.stdout, list(here.iterdir())) == ("", [])
+
+
+# Where runs are
+
+
+@pytest.mark.parametrize("command", [("evaluate",), ("predict", "x.png")], ids=" ".join)
+def test_a_run_that_is_not_there_is_an_error(
+    run: Path, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it was looked for, and what runs there are."""
+    result = kvgg(*command, "--run", "nope")
+    assert (result.exit_code, message(result)) == (
+        1,
+        "Error: No run at nope or runs/nope. Runs there: x. Choose one with --run.\n",
+    )
+    shutil.rmtree("runs")
+    result = kvgg(*command)
+    assert (result.exit_code, message(result)) == (
+        1,
+        "Error: No finished run in runs. Train one first: kvgg train --data DIR.\n",
+    )
+
+
+def test_resume_wants_a_run_too(here: Path) -> None:
+    """`--resume nope`."""
+    result = kvgg("train", "--resume", "nope")
+    assert (result.exit_code, message(result)) == (
+        1,
+        "Error: No run at nope or runs/nope. Train one first: kvgg train --data DIR.\n",
+    )
+
+
+@pytest.mark.parametrize("command", [("evaluate",), ("predict", "x.png")], ids=" ".join)
+def test_a_run_without_a_checkpoint_is_an_error(run: Path, command: tuple[str, ...]) -> None:
+    """It says how to get one."""
+    shutil.rmtree(run / "checkpoints")
+    result = kvgg(*command, "--run", "x")
+    assert (result.exit_code, message(result)) == (
+        1,
+        "Error: runs/x has no checkpoint yet. Let it finish an epoch: kvgg train --resume runs/x\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        (
+            "run.json",
+            "{",
+            "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
+        ),
+        ("run.json", "[]", "expected an object"),
+        ("classes.json", "{}", "expected a list of names"),
+        ("split.csv", "a,b\n", "expected the columns path,class,part"),
+    ],
+)
+def test_a_damaged_file_of_a_run_is_named(run: Path, name: str, text: str, reason: str) -> None:
+    """The one that has to be put back."""
+    (run / name).write_text(text)
+    result = kvgg("evaluate")
+    assert (result.exit_code, message(result)) == (
+        1,
+        f"Error: {run / name} is damaged: {reason}.\n",
+    )
+
+
+def test_a_missing_file_of_a_run_is_named(run: Path) -> None:
+    """A run folder copied by halves."""
+    (run / "split.csv").unlink()
+    result = kvgg("evaluate", "--run", "x")
+    assert (result.exit_code, message(result)) == (
+        1,
+        "Error: runs/x has no readable split.csv: No such file or directory.\n",
+    )
+
+
+def test_the_classes_of_a_run_must_be_those_of_the_folder(run: Path, beans: Path) -> None:
+    """A class that the run never saw has no true answer."""
+    (beans / "red").rename(beans / "yellow")
+    result = kvgg("evaluate", "--run", "x", "--data", "beans")
+    assert (result.exit_code, message(result)) == (
+        1,
+        "Error: beans has classes that runs/x does not know: yellow. It knows: blue, green, red.\n",
+    )
+    assert not list(run.glob("confusion*"))
+
+
+def test_photos_that_have_gone_are_named_at_evaluation(run: Path, beans: Path) -> None:
+    """`split.csv` names the files; a folder without them is not judged by what is left."""
+    text = (run / "split.csv").read_text()
+    (gone,) = (line.split(",")[0] for line in text.splitlines()[-1:])
+    (beans / gone).unlink()
+    result = kvgg("evaluate", "--run", "x", "--data", "beans", "--split", "val")
+    assert (result.exit_code, message(result)) == (
+        1,
+        f"Error: 1 of 2 images cannot be read:\n  beans/{gone}: does not exist. Check the path.\n"
+        "Remove or replace them, or go on without them: --skip-bad.\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("out", "reason"), [("file", "File exists"), ("file/runs", "Not a directory")]
+)
+def test_an_output_that_cannot_be_written_is_found_before_the_long_work(
+    beans: Path, out: str, reason: str
+) -> None:
+    """A file is in the way (permissions would not stop root, under whom tests may run)."""
+    Path("file").write_text("precious")
+    result = kvgg("train", "--data", "beans", *TINY, "--out", out)
+    assert (result.exit_code, message(result)) == (
+        1,
+        f"Error: Cannot write to {out}: {reason}. Choose another folder with --out.\n",
+    )
+    assert Path("file").read_text() == "precious"
+
+
+def test_a_name_that_is_a_file_is_not_overwritten(beans: Path) -> None:
+    """Not even when told to: it is no run."""
+    Path("runs").mkdir()
+    Path("runs/x").write_text("precious")
+    result = kvgg("train", "--data", "beans", *TINY, "--name", "x", "--overwrite")
+    assert (result.exit_code, message(result).splitlines()[-1]) == (
+        1,
+        "Error: runs/x is not a run folder, so --overwrite leaves it alone.",
+    )
+    assert Path("runs/x").read_text() == "precious"
+
+
+def test_a_failed_overwrite_leaves_the_old_run_whole(run: Path, beans: Path) -> None:
+    """The photos are checked before anything is removed."""
+    (beans / "red" / "red_00.png").write_text("no picture")
+    before = everything(run)
+    result = kvgg("train", "--data", "beans", *TINY, "--name", "x", "--overwrite")
+    assert result.exit_code == 1
+    assert everything(run) == before
+
+
+def test_a_confusion_matrix_that_cannot_be_drawn_is_an_error(run: Path, beans: Path) -> None:
+    """Something is in its way; no temporary file stays."""
+    (run / "confusion-all.png").mkdir()
+    result = kvgg("evaluate", "--run", "x", "--data", "beans")
+    assert (result.exit_code, message(result).splitlines()[-1]) == (
+        1,
+        "Error: Cannot write runs/x/confusion-all.png: Is a directory.",
+    )
+    assert [path.name for path in run.glob(".*")] == []
+
+
+# Pictures to predict
+
+
+def test_every_bad_picture_has_its_line(run: Path, here: Path) -> None:
+    """Missing, empty, no picture: all are answered, none stops the other."""
+    Path("empty.png").touch()
+    Path("text.png").write_text("no picture")
+    result = kvgg("predict", "gone.png", "empty.png", "text.png", "--json")
+    errors = [
+        "gone.png: does not exist. Check the path.",
+        "empty.png: is empty (0 bytes). Remove it, or train with --skip-bad.",
+        f"text.png: {TEXT}",
+    ]
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-3:] == [f"Error: {error}" for error in errors]
+    assert json.loads(result.stdout) == [
+        {"path": error.partition(":")[0], "error": error} for error in errors
+    ]
+
+
+def test_a_folder_without_pictures_cannot_be_predicted(run: Path, here: Path) -> None:
+    """Nothing to answer is not a success."""
+    Path("empty").mkdir()
+    result = kvgg("predict", "empty")
+    assert (result.exit_code, message(result)) == (
+        1,
+        "Error: No images to classify: give image files, or folders that hold some.\n",
+    )
+
+
+# Demo set
+
+
+def test_the_demo_set_never_covers_what_is_there(beans: Path) -> None:
+    """A folder that holds anything is left as it is."""
+    before = everything(beans)
+    result = kvgg("data", "demo", "beans")
+    assert (result.exit_code, message(result)) == (
+        1,
+        "Error: beans already exists and is not empty. Choose another folder, or remove it first.\n",
+    )
+    assert everything(beans) == before

@@ -1,0 +1,258 @@
+"""The configuration: the write-up's recipe, the order of precedence, and what is refused how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvgg_jax.config import RunConfig, known_keys, parse_head, parse_set, resolve
+from kvgg_jax.errors import ConfigError, UsageError
+
+LEGAL = (
+    "seed, data.dir, data.image_size, data.val_split, data.split, data.augment, data.skip_bad, "
+    "model.arch, model.head, model.dropout, model.batch_norm, model.init, optim.lr, "
+    "optim.decay_steps, optim.decay_rate, optim.staircase, train.epochs, train.batch_size, "
+    "train.patience, train.min_delta, train.precision"
+)
+
+
+def test_the_defaults_are_the_recipe_of_the_write_up():
+    """VGG16 with a slim head, Adam at 1e-4 decaying by 0.95 every 20 steps, 20 epochs of 32."""
+    assert RunConfig().model_dump() == {
+        "seed": 42,
+        "data": {
+            "dir": None,
+            "image_size": None,
+            "val_split": 0.2,
+            "split": "keras",
+            "augment": "none",
+            "skip_bad": False,
+        },
+        "model": {
+            "arch": "vgg16",
+            "head": "slim",
+            "dropout": 0.0,
+            "batch_norm": False,
+            "init": "he_uniform",
+        },
+        "optim": {"lr": 1e-4, "decay_steps": 20, "decay_rate": 0.95, "staircase": True},
+        "train": {
+            "epochs": 20,
+            "batch_size": 32,
+            "patience": 20,
+            "min_delta": 0.001,
+            "precision": "float32",
+        },
+    }
+
+
+def test_known_keys_are_every_dotted_key_in_order():
+    """They are what a message about a wrong key may offer."""
+    assert ", ".join(known_keys()) == LEGAL
+
+
+@pytest.mark.parametrize(
+    ("head", "sizes"),
+    [
+        ("full", (4096, 4096)),
+        ("slim", (1024, 512)),
+        ("gap", None),
+        ("8", (8,)),
+        ("256, 128", (256, 128)),
+    ],
+)
+def test_a_head_is_a_name_or_a_list_of_layer_sizes(head, sizes):
+    """Full is the paper's, slim the write-up's; None stands for global average pooling."""
+    assert parse_head(head) == sizes
+
+
+positive = st.floats(0, 1, exclude_min=True)
+words = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+configs = st.builds(
+    lambda seed, **tables: RunConfig(seed=seed, **tables),
+    seed=st.integers(0, 2**32 - 1),
+    data=st.fixed_dictionaries(
+        {"val_split": st.floats(0, 1, exclude_min=True, exclude_max=True)},
+        optional={
+            "dir": words,
+            "image_size": st.integers(32, 4096),
+            "split": st.sampled_from(["keras", "stratified"]),
+            "augment": st.sampled_from(["none", "light", "strong"]),
+            "skip_bad": st.booleans(),
+        },
+    ),
+    model=st.fixed_dictionaries(
+        {"dropout": st.floats(0, 1, exclude_max=True), "batch_norm": st.booleans()},
+        optional={
+            "arch": st.sampled_from(["vgg11", "vgg13", "vgg16", "vgg19"]),
+            "head": st.sampled_from(["full", "slim", "gap", "8", "256,128"]),
+            "init": st.sampled_from(["he_uniform", "glorot_uniform"]),
+        },
+    ),
+    optim=st.fixed_dictionaries(
+        {
+            "lr": positive,
+            "decay_rate": positive,
+            "decay_steps": st.integers(1, 10**9),
+            "staircase": st.booleans(),
+        }
+    ),
+    train=st.fixed_dictionaries(
+        {
+            "epochs": st.integers(1, 10**6),
+            "batch_size": st.integers(1, 10**6),
+            "patience": st.integers(1, 10**6),
+            "min_delta": st.floats(0, 1),
+            "precision": st.sampled_from(["float32", "bfloat16"]),
+        }
+    ),
+)
+
+
+@given(config=configs)
+def test_a_configuration_comes_back_from_its_toml_unchanged(tmp_path_factory, config):
+    """So a run's config.toml repeats the run, whatever its values and folder names."""
+    file = tmp_path_factory.getbasetemp() / "round-trip.toml"
+    file.write_text(config.to_toml(), encoding="utf-8")
+    assert resolve(file) == config
+
+
+def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path):
+    """Each key is taken from the first of the three that has it."""
+    file = tmp_path / "c.toml"
+    file.write_text('seed = 7\n[optim]\nlr = 0.01\ndecay_steps = 50\n[model]\nhead = "gap"\n')
+    flags = {"optim.lr": ("--lr 0.5", 0.5), "train.epochs": ("--epochs 3", 3)}
+    assert resolve(file, flags) == RunConfig(
+        seed=7,
+        model={"head": "gap"},
+        optim={"lr": 0.5, "decay_steps": 50},
+        train={"epochs": 3},
+    )
+    assert resolve() == RunConfig()
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "hint"),
+    [
+        ("[optim]\ndecay_step = 1", "optim.decay_step", "Did you mean 'optim.decay_steps'?"),
+        ("epochs = 3", "epochs", "Did you mean 'train.epochs'?"),
+        ("[train]\nlr = 0.1", "train.lr", "Did you mean 'optim.lr'?"),
+        ("zzz = 1", "zzz", f"Legal keys: {LEGAL}."),
+    ],
+)
+def test_an_unknown_key_in_a_file_names_the_nearest_legal_one(tmp_path, text, key, hint):
+    """A typing error must not be a silent default."""
+    file = tmp_path / "c.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        resolve(file)
+    assert str(caught.value) == f"{file}: unknown key {key!r}. {hint}"
+
+
+def test_an_unknown_key_in_a_flag_is_a_usage_error():
+    """It is the command line's fault, so it ends with exit code 2."""
+    with pytest.raises(UsageError) as caught:
+        resolve(None, dict([parse_set("optim.decay_step=3")]))
+    assert str(caught.value) == (
+        "--set optim.decay_step=3: unknown key 'optim.decay_step'. "
+        "Did you mean 'optim.decay_steps'?"
+    )
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("flag", "reason"),
+    [
+        ("train.epochs=0", "input should be greater than or equal to 1"),
+        ("train.epochs=many", "input should be a valid integer"),
+        ("train.epochs=2.5", "input should be a valid integer"),
+        ("optim.lr=0", "input should be greater than 0"),
+        ("optim.lr=nan", "input should be a finite number"),
+        ("optim.lr.x=1", "input should be a valid number"),
+        ("optim={lr=-1}", "input should be greater than 0"),
+        ("data.val_split=1", "input should be less than 1"),
+        ("data.image_size=31", "input should be greater than or equal to 32"),
+        ("seed=-1", "input should be greater than or equal to 0"),
+        ("model.arch=vgg17", "input should be 'vgg11', 'vgg13', 'vgg16' or 'vgg19'"),
+        ("model.batch_norm=1", "input should be a valid boolean"),
+        ("model=3", "input should be a valid dictionary or instance of ModelConfig"),
+        (
+            "model.head=huge",
+            "'huge' is not a head: use full, slim, gap, or layer sizes such as 256,128",
+        ),
+        (
+            "model.head='8,0'",
+            "'8,0' is not a head: use full, slim, gap, or layer sizes such as 256,128",
+        ),
+    ],
+)
+def test_a_value_that_cannot_be_right_names_its_flag_and_the_reason(flag, reason):
+    """The message repeats what was typed, so that it can be found and changed."""
+    with pytest.raises(UsageError) as caught:
+        resolve(None, dict([parse_set(flag)]))
+    assert str(caught.value) == f"--set {flag}: {reason}."
+
+
+def test_a_wrong_value_in_a_file_names_the_file_the_key_and_the_value(tmp_path):
+    """The fault lies in the file even when good flags are given with it."""
+    file = tmp_path / "c.toml"
+    file.write_text("[optim]\nlr = -1.0\n")
+    with pytest.raises(ConfigError) as caught:
+        resolve(file, {"train.epochs": ("--epochs 3", 3)})
+    assert str(caught.value) == f"{file}: optim.lr = -1.0: input should be greater than 0."
+
+
+def test_a_file_that_is_missing_or_is_not_toml_is_a_config_error(tmp_path):
+    """Both name the file."""
+    missing, broken = tmp_path / "missing.toml", tmp_path / "broken.toml"
+    broken.write_text("seed = ")
+    with pytest.raises(ConfigError) as caught:
+        resolve(missing)
+    assert str(caught.value) == f"Cannot read the config file {missing}: No such file or directory."
+    with pytest.raises(ConfigError) as caught:
+        resolve(broken)
+    assert str(caught.value) == f"{broken} is not valid TOML: Invalid value (at end of document)."
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("optim.decay_steps=50", "optim.decay_steps", 50),
+        ("optim.lr=1e-3", "optim.lr", 1e-3),
+        ("optim.staircase=false", "optim.staircase", False),
+        ("model.head=slim", "model.head", "slim"),
+        ('model.head="slim"', "model.head", "slim"),
+        (" model.head = 256,128 ", "model.head", "256,128"),
+        ("data.dir=a=b", "data.dir", "a=b"),
+        ("data.dir=", "data.dir", ""),
+    ],
+)
+def test_set_reads_a_toml_value_or_else_a_bare_word(text, key, value):
+    """Quotes are optional in the shell; everything after the first = is the value."""
+    assert parse_set(text) == (key, (f"--set {text}", value))
+
+
+@pytest.mark.parametrize("text", ["optim.lr", "=3", ""])
+def test_set_without_a_key_and_a_value_is_a_usage_error(text):
+    """The message shows how it is meant to look."""
+    with pytest.raises(UsageError) as caught:
+        parse_set(text)
+    assert str(caught.value) == (
+        f"--set {text}: expected KEY=VALUE, such as --set optim.decay_steps=50."
+    )
+
+
+def test_a_raised_number_of_epochs_is_validated():
+    """`with_train` takes what the user typed for --epochs."""
+    assert RunConfig().with_train(epochs=5) == RunConfig(train={"epochs": 5})
+    with pytest.raises(ValueError, match="greater than or equal to 1"):
+        RunConfig().with_train(epochs=0)
+
+
+def test_with_data_changes_nothing_else():
+    """It fills in the folder and the picture size that a run was started with."""
+    changed = RunConfig(seed=3).with_data(dir=str(Path("x")), image_size=48)
+    assert changed == RunConfig(seed=3, data={"dir": "x", "image_size": 48})

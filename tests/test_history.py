@@ -1,0 +1,142 @@
+"""What a run measured, and the two decisions taken from it: which epoch is best, when to stop."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvgg_jax.history import COLUMNS, Epoch, History
+from kvgg_jax.keras_gate import keras
+
+NAN, INF = math.nan, math.inf
+
+
+def rows(*pairs: tuple[float, float]) -> History:
+    """A history with these (validation accuracy, validation loss) and nothing else of interest."""
+    blank = Epoch(0, 1.0, 0.5, 0.0, 0.0, 1e-4, 2.0, 10.0)
+    return History(
+        tuple(
+            replace(blank, epoch=number, val_accuracy=accuracy, val_loss=loss)
+            for number, (accuracy, loss) in enumerate(pairs, 1)
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("pairs", "best"),
+    [
+        ([(0.5, 1.0), (0.75, 2.0), (0.5, 0.1)], 2),
+        ([(0.5, 1.0), (0.5, 0.9), (0.5, 0.95)], 2),
+        ([(0.5, 1.0), (0.5, 1.0)], 1),
+        ([(NAN, 0.1), (0.0, 5.0)], 2),
+        ([(0.5, NAN), (0.5, 9.0)], 2),
+        ([(NAN, NAN), (NAN, NAN)], 1),
+    ],
+)
+def test_the_best_epoch_is_the_most_accurate_then_the_surest_then_the_earliest(pairs, best):
+    """By validation accuracy, then validation loss, then epoch; NaN is worse than any number."""
+    found = rows(*pairs).best
+    assert found is not None
+    assert found.epoch == best
+
+
+def test_an_empty_history_has_no_best_epoch():
+    """Before the first epoch there is nothing to keep."""
+    assert History().best is None
+    assert History().stale(0.001) == 0
+
+
+def keras_stops_after(accuracies: list[float], *, patience: int, min_delta: float) -> int | None:
+    """The epoch at which Keras' own callback ends training, counted from 1; None for never."""
+    callback = keras.callbacks.EarlyStopping(
+        "val_accuracy", min_delta=min_delta, patience=patience, mode="max"
+    )
+    callback.set_model(SimpleNamespace(stop_training=False))
+    callback.on_train_begin()
+    for epoch, accuracy in enumerate(accuracies):
+        callback.on_epoch_end(epoch, {"val_accuracy": accuracy})
+        if callback.model.stop_training:
+            return epoch + 1
+    return None
+
+
+@given(
+    counts=st.lists(st.integers(0, 20), max_size=30),
+    patience=st.integers(1, 6),
+    min_delta=st.sampled_from([0.0, 0.001, 0.05, 0.12]),
+)
+def test_staleness_stops_a_run_where_keras_early_stopping_would(counts, patience, min_delta):
+    """The write-up's run used that callback; accuracies are shares of 20 pictures here."""
+    accuracies = [count / 20 for count in counts]
+    history = rows(*((accuracy, 1.0) for accuracy in accuracies))
+    ours = next(
+        (e for e in range(1, len(history) + 1) if history.upto(e).stale(min_delta) >= patience),
+        None,
+    )
+    assert ours == keras_stops_after(accuracies, patience=patience, min_delta=min_delta)
+
+
+def test_many_small_rises_count_once_they_add_up_to_min_delta():
+    """The reference is the accuracy at the last rise, not that of the epoch before."""
+    accuracies = [0.50, 0.54, 0.58, 0.62, 0.66]
+    counts = [rows(*((a, 1.0) for a in accuracies[:n])).stale(0.1) for n in range(1, 6)]
+    assert counts == [0, 1, 2, 0, 1]
+
+
+numbers = st.floats(allow_nan=False)
+epochs = st.builds(Epoch, st.integers(1, 10**6), *[numbers] * 7)
+
+
+@given(st.lists(epochs, max_size=5).map(tuple).map(History))
+def test_a_history_comes_back_from_its_csv_with_every_bit(history):
+    """A resumed run decides by these numbers, so none may be rounded."""
+    assert repr(History.from_csv(history.to_csv())) == repr(history)  # tells -0.0 from 0.0
+
+
+def test_nan_and_infinity_pass_through_csv():
+    """A diverged epoch is still a row."""
+    read = History.from_csv(rows((NAN, INF)).to_csv()).epochs[0]
+    assert (math.isnan(read.val_accuracy), read.val_loss) == (True, INF)
+
+
+def test_the_csv_has_one_named_column_a_field():
+    """Other programs read this file by its header."""
+    assert rows((0.5, 0.25)).to_csv() == (
+        "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds,images_per_second\n"
+        "1,1.0,0.5,0.25,0.5,0.0001,2.0,10.0\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "epoch,loss\n1,2.0\n",
+        ",".join(reversed(COLUMNS)) + "\n",
+        ",".join(COLUMNS) + "\n1,2.0\n",
+        ",".join(COLUMNS) + "\n1,1.0,0.5,0.25,0.5,0.0001,2.0,10.0,9\n",
+    ],
+)
+def test_a_csv_with_other_columns_is_refused(text):
+    """A table that was cut or edited must not be taken for a history."""
+    with pytest.raises(ValueError, match=f"^expected the columns {','.join(COLUMNS)}$"):
+        History.from_csv(text)
+
+
+def test_upto_is_the_history_as_it_was_then():
+    """A resume drops rows that are newer than the checkpoint."""
+    history = rows((0.5, 1.0), (0.6, 1.0), (0.7, 1.0))
+    assert history.upto(2) == History(history.epochs[:2])
+    assert (history.upto(0), history.upto(9)) == (History(), history)
+
+
+def test_append_leaves_the_old_history_as_it_was():
+    """Histories are values."""
+    old, row = rows((0.5, 1.0)), rows((0.5, 1.0), (0.6, 1.0)).epochs[1]
+    assert old.append(row) == rows((0.5, 1.0), (0.6, 1.0))
+    assert (len(old), old.seconds, old.append(row).seconds) == (1, 2.0, 4.0)

@@ -1,0 +1,208 @@
+"""The order of operations of a run, with steps that only count: nothing is compiled here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kvgg_jax.config import TrainConfig
+from kvgg_jax.errors import NonFiniteLoss
+from kvgg_jax.events import EpochEnded, Event, Progress
+from kvgg_jax.history import Epoch, History, Metrics
+from kvgg_jax.loop import Task, evaluate, fit, metrics
+from kvgg_jax.state import Batch, Tally, TrainState
+from kvgg_jax.step import zero_tally
+
+WEIGHTS = [np.float32([1, 1, 1, 1]), np.float32([1, 1, 0, 0])]  # 6 pictures in batches of 4
+
+
+class Batches:
+    """Two batches of four, the second half empty; its labels tell the epoch."""
+
+    steps = 2
+
+    def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
+        for weight in WEIGHTS[start:]:
+            yield Batch(np.zeros((4, 1, 1, 3), np.uint8), np.full(4, epoch, np.int32), weight)
+
+
+@dataclass
+class Fake:
+    """Steps with the losses and validation accuracies that a test asks for, and a log of calls."""
+
+    right: list[int]
+    """Right answers of the 6 validation pictures, epoch by epoch."""
+    nan_at: int | None = None
+    """The step of the run, from 1, at which the loss becomes NaN."""
+    log: list[object] = field(default_factory=list)
+    ticks: int = 0
+
+    def train_step(self, state: TrainState, tally: Tally, batch: Batch) -> tuple[TrainState, Tally]:
+        step = int(state.step) + 1
+        self.log.append(("train", step))
+        loss = math.nan if step == self.nan_at else 12.0 / step
+        count = float(np.sum(batch.weight))
+        now = Tally(jnp.float32(loss), jnp.float32(count / 2), jnp.float32(count))
+        new = TrainState(np.int32(step), {"w": np.int32(batch.labels[0])}, {}, {})
+        return new, Tally(*(a + b for a, b in zip(tally, now, strict=True)))
+
+    def eval_step(self, params: dict, model_state: dict, batch: Batch) -> tuple[Tally, np.ndarray]:
+        epoch = int(params["w"])
+        self.log.append(("validate", epoch))
+        count = float(np.sum(batch.weight))
+        right = self.right[epoch - 1] if count == 4 else 0  # all in the first batch
+        tally = Tally(jnp.float32(count), jnp.float32(right), jnp.float32(count))
+        return tally, np.eye(4, 2, dtype=np.float32)
+
+    def clock(self) -> float:
+        self.ticks += 1
+        return 10.0 * self.ticks
+
+    def save(self, state: TrainState, history: History) -> None:
+        self.log.append(("save", int(state.step), len(history)))
+
+    def emit(self, event: Event) -> None:
+        if isinstance(event, EpochEnded):
+            self.log.append(("ended", event.row.epoch, event.epochs, event.is_best))
+
+    @property
+    def task(self) -> Task:
+        return Task(
+            self.train_step,
+            self.eval_step,
+            Batches(),
+            Batches(),
+            learning_rate=lambda step: 0.1 / (step + 1),
+            clock=self.clock,
+        )
+
+
+def start() -> tuple[TrainState, History]:
+    return TrainState(np.int32(0), {"w": np.int32(0)}, {}, {}), History()
+
+
+def run(fake: Fake, **config: object) -> tuple[History, str]:
+    return fit(fake.task, TrainConfig(**config), start(), save=fake.save, emit=fake.emit)
+
+
+def test_an_epoch_is_trained_then_validated_then_saved_then_announced():
+    """Saved before the next step takes the arrays over, and before anyone hears of the epoch."""
+    fake = Fake([3, 2])
+    _, reason = run(fake, epochs=2)
+    assert fake.log == [
+        *(("train", 1), ("train", 2), ("validate", 1), ("validate", 1)),
+        *(("save", 2, 1), ("ended", 1, 2, True)),
+        *(("train", 3), ("train", 4), ("validate", 2), ("validate", 2)),
+        *(("save", 4, 2), ("ended", 2, 2, False)),
+    ]
+    assert reason == "all 2 epochs are done"
+
+
+def test_a_row_of_the_history_is_made_of_the_tallies_and_the_clock():
+    """Sums over 6 pictures become means; the clock is read at start, after training, at the end."""
+    history, _ = run(Fake([3]), epochs=1)
+    assert history == History(
+        (
+            Epoch(
+                epoch=1,
+                loss=(12 + 6) / 6,
+                accuracy=0.5,
+                val_loss=1.0,
+                val_accuracy=0.5,
+                learning_rate=0.1 / 2,  # of step 2, after 1 was taken
+                seconds=20.0,
+                images_per_second=6 / 10,
+            ),
+        )
+    )
+
+
+def test_progress_counts_every_batch_of_both_halves():
+    """Each step reports its place in the epoch and how many pictures it handled."""
+    seen: list[Event] = []
+    fake = Fake([3])
+    fit(fake.task, TrainConfig(epochs=1), start(), save=fake.save, emit=seen.append)
+    assert [event for event in seen if isinstance(event, Progress)] == [
+        Progress("training", 0, 2, 4, 1),
+        Progress("training", 1, 2, 4, 1),
+        Progress("training", 2, 2, 4, 1),
+        Progress("validating", 1, 2, 4, 1),
+        Progress("validating", 2, 2, 4, 1),
+    ]
+
+
+def test_a_run_stops_after_patience_epochs_without_a_rise():
+    """Best at epoch 2; patience 2 ends the run after epoch 4, with the reason in words."""
+    fake = Fake([2, 3, 3, 1, 4, 4])
+    history, reason = run(fake, epochs=6, patience=2, min_delta=0.001)
+    assert len(history) == 4
+    assert reason == "validation accuracy has not risen by more than 0.001 for 2 epochs"
+
+
+def test_patience_that_runs_out_with_the_last_epoch_changes_no_reason():
+    """All epochs were done, so that is why it ended."""
+    _, reason = run(Fake([3, 3, 3]), epochs=3, patience=2)
+    assert reason == "all 3 epochs are done"
+
+
+@pytest.mark.parametrize(
+    ("nan_at", "epoch", "within", "rate"),
+    [(1, 1, 1, "0.1"), (3, 2, 1, "0.0333"), (4, 2, 2, "0.025")],
+)
+def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(nan_at, epoch, within, rate):
+    """The epoch is neither validated nor saved: the checkpoints before it stay the last ones."""
+    fake = Fake([3, 3, 3], nan_at=nan_at)
+    with pytest.raises(NonFiniteLoss) as caught:
+        run(fake, epochs=3)
+    assert str(caught.value) == (
+        f"The loss became nan in epoch {epoch}, step {within} of 2 (step {nan_at} of the run), "
+        f"at learning rate {rate}. Try a lower --lr, --batch-norm, or --precision float32; the "
+        "checkpoints of earlier epochs are untouched."
+    )
+    assert [entry for entry in fake.log if entry[0] == "save"] == [
+        ("save", 2 * done, done) for done in range(1, epoch)
+    ]
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_a_run_continued_from_a_history_equals_one_uninterrupted(cut):
+    """Patience counts across the cut: both stop after epoch 4, with equal rows and reason."""
+    right, config = [2, 3, 3, 1, 4, 4], {"patience": 2}
+    whole = run(Fake(right), epochs=6, **config)
+    first, _ = run(Fake(right), epochs=cut, **config)
+    state = TrainState(np.int32(2 * cut), {"w": np.int32(cut)}, {}, {})
+    rest = Fake(right)
+    continued = fit(rest.task, TrainConfig(epochs=6, **config), (state, first), save=rest.save)
+    assert continued == whole
+    assert rest.log[0] == ("train", 2 * cut + 1)
+
+
+def test_a_run_whose_patience_is_spent_does_not_train_again():
+    """Resuming it takes no step."""
+    right = [3, 3, 3]
+    history, reason = run(Fake(right), epochs=9, patience=2)
+    again = Fake(right)
+    result = fit(
+        again.task, TrainConfig(epochs=9, patience=2), (start()[0], history), save=again.save
+    )
+    assert result == (history, reason)
+    assert again.log == []
+
+
+def test_evaluate_gives_the_probabilities_of_real_pictures_only():
+    """Fillers are dropped from the table as they are from the sums."""
+    found, probabilities = evaluate(Fake([5]).eval_step, ({"w": np.int32(1)}, {}), Batches())
+    assert found == Metrics(loss=1.0, accuracy=5 / 6, count=6)
+    np.testing.assert_array_equal(probabilities, [[1, 0], [0, 1], [0, 0], [0, 0], [1, 0], [0, 1]])
+
+
+def test_metrics_are_the_ratios_of_a_tally():
+    """Made once, on the host, as Python numbers."""
+    tally = Tally(jnp.float32(6), jnp.float32(3), jnp.float32(4))
+    assert metrics(tally) == Metrics(loss=1.5, accuracy=0.75, count=4)
+    assert [float(value) for value in zero_tally()] == [0, 0, 0]

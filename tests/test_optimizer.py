@@ -1,0 +1,81 @@
+"""Adam and its decaying rate, against their closed forms."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from kvgg_jax.config import OptimConfig
+from kvgg_jax.keras_gate import keras
+from kvgg_jax.optimizer import build_optimizer, build_schedule
+from kvgg_jax.state import Batch
+from kvgg_jax.step import init_state, make_train_step, zero_tally
+
+RECIPE = OptimConfig()
+
+
+@pytest.mark.parametrize(
+    ("step", "exponent"), [(0, 0), (19, 0), (20, 1), (39, 1), (40, 2), (99, 4), (2000, 100)]
+)
+def test_the_rate_falls_by_5_percent_every_20_steps(step, exponent):
+    """lr * decay_rate ** floor(step / decay_steps), in float32, on the first step and after."""
+    rate = float(build_schedule(RECIPE)(step))
+    assert rate == pytest.approx(1e-4 * 0.95**exponent, rel=1e-5)
+    assert rate == float(build_schedule(RECIPE)(20 * exponent))  # a stair is flat, to the bit
+    if exponent < 2:
+        assert rate == np.float32(1e-4) * np.float32(0.95) ** np.float32(exponent)
+
+
+def test_without_stairs_the_rate_falls_at_every_step():
+    """lr * decay_rate ** (step / decay_steps)."""
+    schedule = build_schedule(OptimConfig(lr=0.1, decay_steps=10, decay_rate=0.5, staircase=False))
+    rates = [float(schedule(step)) for step in (0, 5, 10)]
+    assert rates == pytest.approx([0.1, 0.1 * 0.5**0.5, 0.05], rel=1e-6)
+
+
+def adam_step(gradient: np.ndarray, *, taken: int, rate: float) -> np.ndarray:
+    """Kingma & Ba 2015, section 2, from zero moments after `taken` steps; float64."""
+    m, v, t = 0.1 * gradient, 0.001 * gradient**2, taken + 1
+    corrected = rate * np.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+    return -corrected * m / (np.sqrt(v) + 1e-7)
+
+
+def linear() -> keras.Model:
+    """Three inputs, two logits: its gradient can be written down."""
+    inputs = keras.Input((1, 1, 3))
+    logits = keras.layers.Dense(2, name="out")(keras.layers.Flatten()(inputs))
+    return keras.Model(inputs, logits)
+
+
+@pytest.mark.parametrize(("taken", "rate"), [(0, 1e-4), (19, 1e-4), (20, 0.95e-4), (40, 0.9025e-4)])
+def test_a_training_step_is_adam_at_the_decayed_rate(taken, rate):
+    """The weights move by numpy's formula at the rate of the stair that the step is on."""
+    model = linear()
+    optimizer = build_optimizer(RECIPE, model)
+    state = init_state(model, optimizer)
+    state.opt_state["adam/iteration"] = state.opt_state["adam/iteration"] + taken
+    images = np.array([[[[255, 51, 0]]], [[[0, 102, 255]]]], np.uint8)
+    batch = Batch(images, np.array([0, 1], np.int32), np.ones(2, np.float32))
+
+    x, kernel = images.reshape(2, 3) / 255, np.asarray(state.params["out/kernel"], np.float64)
+    odds = np.exp(x @ kernel)
+    wrong = odds / odds.sum(axis=1, keepdims=True) - np.eye(2)
+    moved = adam_step(x.T @ wrong / 2, taken=taken, rate=rate)
+
+    new, _ = jax.jit(make_train_step(model, optimizer))(state, zero_tally(), batch)
+    # in float32 a weight of 1 is known to 6e-8, and it moves by 1e-4 at most
+    np.testing.assert_allclose(new.params["out/kernel"] - kernel, moved, rtol=5e-3, atol=2e-7)
+    assert int(new.opt_state["adam/iteration"]) == taken + 1
+    assert int(new.step) == 1
+    slots = new.opt_state
+    np.testing.assert_allclose(
+        slots["adam/out_kernel_momentum"], 0.1 * (x.T @ wrong / 2), rtol=1e-5
+    )
+
+
+def test_adam_has_the_constants_of_keras():
+    """beta_1 0.9, beta_2 0.999, epsilon 1e-7: what the write-up ran."""
+    optimizer = build_optimizer(RECIPE, linear())
+    found = optimizer.beta_1, optimizer.beta_2, optimizer.epsilon, optimizer.amsgrad
+    assert found == (0.9, 0.999, 1e-7, False)

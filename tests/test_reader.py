@@ -1,0 +1,153 @@
+"""Every file is decoded once, before training; a bad one is named, or left out and listed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kvgg_jax.data.folder import Samples, scan
+from kvgg_jax.data.image import load
+from kvgg_jax.data.reader import Pictures, fingerprint, read
+from kvgg_jax.errors import DataError
+from kvgg_jax.events import Event, Progress
+
+
+def draw(path: Path, seed: int = 0, *, size: tuple[int, int] = (40, 24)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two classes of three pictures, PNG and JPEG, none alike."""
+    for seed, name in enumerate(("a/1.png", "a/2.jpg", "a/3.png", "b/1.png", "b/2.jpg", "b/3.png")):
+        draw(tmp_path / name, seed)
+    return tmp_path
+
+
+def spoil(path: Path) -> Path:
+    path.write_text("no picture")
+    return path
+
+
+def pictures_of(*images: tuple[str, str, int]) -> Pictures:
+    """Pictures of 2 pixels a side from (path, class, grey)."""
+    classes = tuple(sorted({name for _, name, _ in images}))
+    samples = Samples(
+        Path("r"),
+        tuple(path for path, _, _ in images),
+        tuple(classes.index(name) for _, name, _ in images),
+        classes,
+    )
+    return Pictures(samples, np.stack([np.full((2, 2, 3), g, np.uint8) for _, _, g in images]))
+
+
+def test_each_picture_is_what_load_gives(folder: Path) -> None:
+    """The one decode: no second way for pixels to reach the network."""
+    samples = scan(folder)
+    pictures = read(samples, 16)
+    expected = np.stack([load(path, 16) for path in samples.files()])
+    np.testing.assert_array_equal(pictures.images, expected)
+    assert (pictures.images.dtype, pictures.samples, pictures.bad) == (np.uint8, samples, ())
+    assert len({image.tobytes() for image in pictures.images}) == 6
+
+
+def test_reading_is_reported_picture_by_picture(folder: Path) -> None:
+    """A progress bar that ends at the number of pictures."""
+    seen: list[Event] = []
+    read(scan(folder), 16, emit=seen.append)
+    assert seen == [Progress("reading", done, 6) for done in range(1, 7)]
+
+
+def test_bad_files_are_named_all_at_once(folder: Path) -> None:
+    """One message, in the order of the folder, before the first training step."""
+    bad = spoil(folder / "b" / "2.jpg")
+    (folder / "a" / "3.png").write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        read(scan(folder), 16)
+    assert str(caught.value) == (
+        "2 of 6 images cannot be read:\n"
+        f"  {folder}/a/3.png: is empty (0 bytes). Remove it, or train with --skip-bad.\n"
+        f"  {bad}: is not a picture but text. Remove it, or train with --skip-bad.\n"
+        "Remove or replace them, or go on without them: --skip-bad."
+    )
+
+
+def test_more_than_ten_bad_files_are_summarised(tmp_path: Path) -> None:
+    """Ten names, then how many more."""
+    draw(tmp_path / "a" / "good.png")
+    names = [spoil(draw(tmp_path / "b" / f"{i:02}.png")) for i in range(13)]
+    with pytest.raises(DataError) as caught:
+        read(scan(tmp_path), 16)
+    reason = "is not a picture but text. Remove it, or train with --skip-bad."
+    assert str(caught.value).splitlines() == [
+        "13 of 14 images cannot be read:",
+        *(f"  {name}: {reason}" for name in names[:10]),
+        "  and 3 more",
+        "Remove or replace them, or go on without them: --skip-bad.",
+    ]
+
+
+def test_skip_bad_leaves_them_out_and_lists_them(folder: Path) -> None:
+    """The good ones keep their pixels and classes."""
+    whole = read(scan(folder), 16)
+    bad = spoil(folder / "a" / "2.jpg")
+    pictures = read(scan(folder), 16, skip_bad=True)
+    kept = [0, 2, 3, 4, 5]
+    assert pictures.samples == whole.samples.take(kept)
+    np.testing.assert_array_equal(pictures.images, whole.images[kept])
+    reason = "is not a picture but text. Remove it, or train with --skip-bad."
+    assert [str(error) for error in pictures.bad] == [f"{bad}: {reason}"]
+
+
+def test_skip_bad_needs_one_picture_that_is_good(folder: Path) -> None:
+    """A folder without any readable picture is an error all the same."""
+    for path in scan(folder).files():
+        spoil(path)
+    with pytest.raises(DataError) as caught:
+        read(scan(folder), 16, skip_bad=True)
+    assert str(caught.value) == f"None of the 6 images in {folder} can be read."
+
+
+def test_rows_find_the_pictures_of_a_part(folder: Path) -> None:
+    """In the part's order; what was left out as bad has no row."""
+    samples = scan(folder)
+    spoil(folder / "a" / "2.jpg")
+    pictures = read(samples, 16, skip_bad=True)
+    assert pictures.rows(samples.take([4, 1, 0])).tolist() == [3, 0]
+
+
+def test_the_fingerprint_does_not_depend_on_the_order() -> None:
+    """The same photos, dealt otherwise, are the same photos; numbers of classes do not count."""
+    images = [("a/1", "a", 1), ("a/2", "a", 2), ("b/1", "b", 3)]
+    first, other = pictures_of(*images), pictures_of(*images[::-1])
+    assert fingerprint(first) == fingerprint(other)
+    renumbered = replace(first, samples=first.samples.relabel(("b", "a")))
+    assert fingerprint(first) == fingerprint(renumbered)
+
+
+def test_the_fingerprint_knows_pixels_names_and_classes() -> None:
+    """Any change that a model could learn from changes it."""
+    base = pictures_of(("a/1", "a", 1), ("b/1", "b", 3))
+    one_pixel = base.images.copy()
+    one_pixel[1, 0, 1, 2] += 1
+    changed = [
+        replace(base, images=one_pixel),
+        pictures_of(("a/2", "a", 1), ("b/1", "b", 3)),
+        pictures_of(("a/1", "b", 1), ("b/1", "b", 3)),
+        pictures_of(("a/1", "a", 1), ("b/1", "b", 3), ("b/2", "b", 3)),
+    ]
+    assert len({fingerprint(pictures) for pictures in (base, *changed)}) == 5
+
+
+def test_the_fingerprint_takes_names_that_are_not_utf_8() -> None:
+    """Old archives hold such names."""
+    assert fingerprint(pictures_of(("a/\udcff", "a", 1))) != fingerprint(
+        pictures_of(("a/\udcfe", "a", 1))
+    )

@@ -1,0 +1,226 @@
+"""A run that was cut and resumed is, to the bit, the run that was never cut."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import pytest
+from conftest import THIN, draw_photos, small_config
+from PIL import Image
+
+from kvgg_jax.arch import BLOCKS
+from kvgg_jax.checkpoint import Checkpoints
+from kvgg_jax.config import RunConfig
+from kvgg_jax.errors import RunError
+from kvgg_jax.events import EpochEnded, Event, Progress
+from kvgg_jax.history import Epoch, History
+from kvgg_jax.model import vgg
+from kvgg_jax.optimizer import build_optimizer
+from kvgg_jax.runs import Run
+from kvgg_jax.state import TrainState, Weights
+from kvgg_jax.step import init_state
+from kvgg_jax.training import TrainResult, resume, train
+
+STEPS = 4  # an epoch: 29 pictures in batches of 8, the last one padded
+
+
+@pytest.fixture(scope="module", autouse=True)
+def thin_networks() -> Iterator[None]:
+    """As the fixture `thin`, for the runs that the module's tests share."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BLOCKS, "vgg11", THIN)
+        yield
+
+
+class Lab(NamedTuple):
+    """Photos, and two runs on them that were never cut: of 4 epochs and of 2."""
+
+    photos: Path
+    out: Path
+    whole: TrainResult
+    two: TrainResult
+
+    def config(self, **tables: dict[str, Any]) -> RunConfig:
+        return eventful(self.photos, **tables)
+
+
+def eventful(photos: Path, **tables: dict[str, Any]) -> RunConfig:
+    """Every source of chance is on: shuffling, dropout, batch norm, augmentation, padding."""
+    return small_config(
+        photos,
+        data={"augment": "light", **tables.get("data", {})},
+        model={"head": "8", "dropout": 0.3, "batch_norm": True},
+        optim={"lr": 1e-3},
+        train={"epochs": 4, **tables.get("train", {})},
+    )
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    folder = tmp_path_factory.mktemp("resume")
+    photos, out = draw_photos(folder / "photos"), folder / "runs"
+    whole = train(eventful(photos), out=out, name="whole")
+    two = train(eventful(photos, train={"epochs": 2}), out=out, name="two")
+    return Lab(photos, out, whole, two)
+
+
+@pytest.fixture
+def two(lab: Lab, tmp_path: Path) -> Path:
+    """A copy of the finished run of two epochs, to be changed."""
+    return shutil.copytree(lab.two.run, tmp_path / "two")
+
+
+def cut(config: RunConfig, out: Path, when: Callable[[Event], bool]) -> Path:
+    """A run that Ctrl-C ended at the first event for which `when` holds."""
+
+    def press(event: Event) -> None:
+        if when(event):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, out=out, name="cut", emit=press)
+    return out / "cut"
+
+
+def at_the_end_of(epoch: int) -> Callable[[Event], bool]:
+    return lambda event: isinstance(event, EpochEnded) and event.row.epoch == epoch
+
+
+def amid(stage: str, epoch: int) -> Callable[[Event], bool]:
+    return lambda event: (
+        isinstance(event, Progress) and (event.stage, event.epoch, event.done) == (stage, epoch, 1)
+    )
+
+
+def timeless(history: History) -> list[Epoch]:
+    """The rows without what the clock said."""
+    return [replace(row, seconds=0.0, images_per_second=0.0) for row in history]
+
+
+def states(run: Path) -> tuple[TrainState, Weights]:
+    """The last state and the best weights that a run holds."""
+    config = Run(run).config()
+    model = vgg(config.model, classes=3, image_size=32)
+    like = init_state(model, build_optimizer(config.optim, model))
+    with Checkpoints(run / "checkpoints", read_only=True) as checkpoints:
+        return checkpoints.load_last(like), checkpoints.load_best((like.params, like.model_state))
+
+
+def assert_same(left: object, right: object) -> None:
+    jax.tree.map(np.testing.assert_array_equal, left, right)
+
+
+def assert_is_the_whole_run(result: TrainResult, lab: Lab) -> None:
+    """Same rows, same last weights, dropout seeds and Adam slots, same best weights, same files."""
+    assert timeless(result.history) == timeless(lab.whole.history)
+    assert result.reason == lab.whole.reason == "all 4 epochs are done"
+    assert_same(states(result.run), states(lab.whole.run))
+    assert Run(result.run).history() == result.history
+    assert Run(result.run).info()["status"] == "finished"
+    assert Run(result.run).config() == lab.config()
+
+
+@pytest.mark.parametrize(
+    "when",
+    [at_the_end_of(2), amid("training", 3), amid("validating", 3), amid("training", 1)],
+    ids=["after epoch 2", "in epoch 3", "validating epoch 3", "in epoch 1"],
+)
+def test_a_run_that_was_cut_and_resumed_is_the_run_that_was_never_cut(lab, tmp_path, when):
+    """With dropout, batch norm, augmentation and a padded batch: not one bit differs."""
+    run = cut(lab.config(), tmp_path, when)
+    assert Run(run).info()["status"] == "running"
+    assert_is_the_whole_run(resume(out=tmp_path), lab)
+
+
+def test_the_weights_do_change_between_the_cut_and_the_end(lab):
+    """Else the tests above would compare a thing with itself."""
+    (before, _), (after, _) = states(lab.two.run), states(lab.whole.run)
+    assert (int(before.step), int(after.step)) == (2 * STEPS, 4 * STEPS)
+    for old, new in zip(before[1:], after[1:], strict=True):
+        assert old.keys() == new.keys()
+        for name, values in old.items():
+            if name != "adam/learning_rate":
+                assert (np.asarray(values) != np.asarray(new[name])).any(), name
+    assert timeless(lab.two.history) == timeless(lab.whole.history.upto(2))
+
+
+def test_a_finished_run_is_not_resumed(lab, two):
+    """There is nothing to go on with; the message says how to ask for more."""
+    with pytest.raises(RunError) as caught:
+        resume(two)
+    assert str(caught.value) == (
+        f"{two} has finished its 2 epochs. To train it further, give more with --epochs."
+    )
+
+
+def test_a_finished_run_goes_on_when_it_is_given_more_epochs(lab, two):
+    """Two epochs and two more are the four of the run that was never cut."""
+    assert_is_the_whole_run(resume(two, epochs=4), lab)
+
+
+def test_a_run_is_not_resumed_on_other_photos(lab, two, tmp_path):
+    """One changed picture makes another data set, and the history would lie."""
+    photos = shutil.copytree(lab.photos, tmp_path / "photos")
+    text = (two / "config.toml").read_text().replace(str(lab.photos), str(photos))
+    (two / "config.toml").write_text(text)
+    picture = photos / "red" / "red_03.png"
+    changed = np.array(Image.open(picture))
+    changed[0, 0, 0] ^= 1
+    Image.fromarray(changed).save(picture)
+    before = sorted((path, path.stat().st_mtime_ns) for path in two.rglob("*"))
+    with pytest.raises(RunError) as caught:
+        resume(two, epochs=4)
+    assert str(caught.value) == (
+        f"The photos in {photos} are not those that {two} began with. "
+        "Put them back, or start a new run."
+    )
+    assert sorted((path, path.stat().st_mtime_ns) for path in two.rglob("*")) == before
+
+
+def test_patience_counts_on_across_a_resume(lab, tmp_path):
+    """No accuracy rises by more than 1: patience 2 ends the run after epoch 3, cut or not."""
+    config = lab.config(train={"patience": 2, "min_delta": 1.0})
+    run = cut(config, tmp_path, at_the_end_of(2))
+    result = resume(run)
+    assert timeless(result.history) == timeless(lab.whole.history.upto(3))
+    assert result.reason == "validation accuracy has not risen by more than 1 for 2 epochs"
+
+
+def test_a_history_newer_than_the_checkpoint_is_cut_to_it(lab, two):
+    """The row is written first: a crash before the save leaves an epoch too many in the table."""
+    row = replace(lab.whole.history.epochs[2], val_accuracy=1.0, val_loss=0.0)
+    Run(two).write("history.csv", lab.two.history.append(row).to_csv())
+    Run(two).update_info(status="running")
+    assert_is_the_whole_run(resume(two, epochs=4), lab)
+
+
+@pytest.mark.parametrize("left", ["nothing", "an older one"])
+def test_the_best_weights_are_made_up_for_when_the_cut_fell_between_the_saves(lab, tmp_path, left):
+    """The last epoch was the best, its full state is on disk, and its best weights are not."""
+    run = cut(lab.config(train={"epochs": 1}), tmp_path, at_the_end_of(1))
+    best = run / "checkpoints" / "best"
+    if left == "nothing":
+        shutil.rmtree(best)
+    else:
+        (best / str(STEPS)).rename(best / str(STEPS - 1))
+    result = resume(run)
+    assert timeless(result.history) == timeless(lab.whole.history.upto(1))
+    assert [path.name for path in best.iterdir()] == [str(STEPS)]
+    last, weights = states(run)
+    assert_same(weights, (last.params, last.model_state))
+
+
+def test_resume_takes_the_newest_run_that_is_not_finished(lab, tmp_path):
+    """Without a name; and where there is none, it says so."""
+    shutil.copytree(lab.two.run, tmp_path / "two")
+    with pytest.raises(RunError) as caught:
+        resume(out=tmp_path)
+    assert str(caught.value) == (
+        f"No running run in {tmp_path}. Runs there: two. Choose one with --run."
+    )

@@ -1,7 +1,7 @@
 """Random changes to training pictures, on the device, by Keras' own layers.
 
 A pure function of (seed, step): nothing to save, and a resumed run sees the same pictures.
-Hue and saturation are never touched, since classes such as coffee roasts differ by colour.
+Hue is never touched, since classes such as coffee roasts differ by colour.
 """
 
 from __future__ import annotations

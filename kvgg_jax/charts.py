@@ -78,5 +78,8 @@ def _plain(text: str) -> str:
 
 def _save(figure: Figure, file: Path) -> None:
     temporary = file.with_name(f".{file.name}.tmp")
-    figure.savefig(temporary, dpi=120, format="png")
-    temporary.replace(file)
+    try:
+        figure.savefig(temporary, dpi=120, format="png")
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)

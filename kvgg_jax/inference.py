@@ -38,7 +38,7 @@ MAX_BATCH = 32  # pictures predicted at once
 
 @dataclass(frozen=True, slots=True)
 class Classifier:
-    """A run's network with its best weights. `model` is the structure; `weights` are beside it."""
+    """A run's network with its best weights; `model` is a plain `keras.Model` that has them too."""
 
     run: Run
     config: RunConfig
@@ -51,14 +51,6 @@ class Classifier:
         """Pixels a side of the network's input."""
         assert self.config.data.image_size is not None, "a run's config is complete"
         return self.config.data.image_size
-
-    def to_keras(self) -> keras.Model:
-        """A plain `keras.Model` of its own with these weights, for `model.predict` or `fit`."""
-        model = _build(self.config, self.classes)
-        values = {**self.weights[0], **self.weights[1]}
-        for name, variable in zip(variable_names(model.variables), model.variables, strict=True):
-            variable.assign(np.array(values[name]))  # a copy: Keras donates its own arrays
-        return model
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +104,21 @@ def load_classifier(run: str | Path | None = None, *, out: str | Path = runs.OUT
             f"{found.path} has no checkpoint yet. Let it finish an epoch: "
             f"kvgg train --resume {found.path}"
         )
-    # No random weights: the checkpoint's take their place, and drawing millions takes seconds.
-    with keras.StatelessScope(initialize_variables=False):
-        model = _build(config, classes)
+    model = vgg(
+        config.model,
+        classes=len(classes),
+        image_size=config.data.image_size or 0,
+        precision=config.train.precision,
+        seed=None,
+    )
     with Checkpoints(found.checkpoints, read_only=True) as checkpoints:
         weights = checkpoints.load_best(weight_shapes(model))
+    for part, variables in zip(
+        weights, (model.trainable_variables, model.non_trainable_variables), strict=True
+    ):
+        for name, variable in zip(variable_names(variables), variables, strict=True):
+            variable.assign(np.array(part[name]))  # a copy: Keras donates its own arrays
     return Classifier(found, config, classes, model, weights)
-
-
-def _build(config: RunConfig, classes: tuple[str, ...]) -> keras.Model:
-    size = config.data.image_size
-    assert size is not None, "a run's config is complete"
-    return vgg(
-        config.model, classes=len(classes), image_size=size, precision=config.train.precision
-    )
 
 
 def predict(

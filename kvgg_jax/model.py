@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
 from kvgg_jax.arch import BLOCKS
 from kvgg_jax.config import MIN_IMAGE_SIZE, ModelConfig, parse_head
 from kvgg_jax.errors import ConfigError
@@ -14,13 +19,14 @@ def vgg(
     classes: int,
     image_size: int = 224,
     precision: str = "float32",
-    seed: int = 42,
+    seed: int | None = 42,
 ) -> keras.Model:
     """VGG with random weights: float32 [batch, size, size, 3] in [0, 1] -> logits [batch, classes].
 
     Layers carry the names that Keras Applications uses (`block1_conv1` ... `fc1`, `predictions`).
-    The weights are a function of `seed` alone. `precision="bfloat16"` computes in bfloat16 and
-    keeps weights and logits in float32. Raises ConfigError for an impossible size.
+    The weights are a function of `seed` alone; with None they are zero, to be loaded over.
+    `precision="bfloat16"` computes in bfloat16 and keeps weights and logits in float32.
+    Raises ConfigError for an impossible size.
     """
     config = config or ModelConfig()
     if image_size < MIN_IMAGE_SIZE:
@@ -36,11 +42,17 @@ def vgg(
     return keras.Model(inputs, logits, name=config.arch)
 
 
+def _zeros(shape: tuple[int, ...], dtype: str | None = None) -> NDArray[Any]:
+    """Zeros by NumPy, at once; XLA would compile a program a shape, and drawing takes seconds."""
+    return np.zeros(shape, dtype or "float32")
+
+
 class _Layers:
     """Makes the layers in order, so that each draws its own seed."""
 
-    def __init__(self, config: ModelConfig, dtype: str, seed: int) -> None:
-        self.config, self.dtype, self._seed = config, dtype, seed * 1000
+    def __init__(self, config: ModelConfig, dtype: str, seed: int | None) -> None:
+        self.config, self.dtype = config, dtype
+        self.draws, self._seed = seed is not None, (seed or 0) * 1000
 
     def backbone(self, x: keras.KerasTensor) -> keras.KerasTensor:
         for b, block in enumerate(BLOCKS[self.config.arch], 1):
@@ -98,6 +110,8 @@ class _Layers:
         return keras.layers.Dropout(rate, seed=self.seed(), name=name, dtype=self.dtype)(x)
 
     def initializer(self) -> keras.Initializer:
+        if not self.draws:
+            return _zeros
         kinds = {
             "he_uniform": keras.initializers.HeUniform,
             "glorot_uniform": keras.initializers.GlorotUniform,

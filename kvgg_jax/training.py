@@ -102,7 +102,7 @@ def resume(
 
     `run` is a folder or a name; None means the newest unfinished run. `epochs` raises the total.
     """
-    found = runs.find(run, out=Path(out), status="running")
+    found = runs.find(run, out=Path(out), status="unfinished")
     config = found.config()
     if epochs is not None:
         config = config.with_train(epochs=epochs)
@@ -118,7 +118,7 @@ def resume(
             "Put them back, or start a new run."
         )
     found.write("config.toml", config.to_toml())
-    found.update_info(status="running")
+    found.update_info(status="unfinished")
     return _run(found, config, pictures, emit)
 
 
@@ -174,7 +174,7 @@ def _info(config: RunConfig, pictures: Pictures) -> dict[str, Any]:
     device = jax.devices()[0]
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {
-        "status": "running",
+        "status": "unfinished",
         "created": datetime.now().astimezone().isoformat(timespec="seconds"),
         "versions": {"kvgg_jax": __version__, "python": platform.python_version(), **versions},
         "device": {

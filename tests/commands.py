@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from typer import rich_utils
 from typer.testing import CliRunner, Result
 
 from kvgg_jax.cli import app
 
+rich_utils.FORCE_TERMINAL = None  # whatever GITHUB_ACTIONS or PY_COLORS say
+ENVIRONMENT = {"COLUMNS": "80", "FORCE_COLOR": None, "NO_COLOR": None}
 TINY = ("--arch", "vgg11", "--head", "gap", "--image-size", "32", "--batch-size", "8")
 
 
 def kvgg(*arguments: str | Path) -> Result:
-    """Call a command in this process, as a terminal of 80 columns would."""
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name="kvgg")
+    """Call a command in this process, 80 columns wide and without a terminal."""
+    runner = CliRunner(env=ENVIRONMENT)
+    return runner.invoke(app, [str(argument) for argument in arguments], prog_name="kvgg")
 
 
 def message(result: Result) -> str:

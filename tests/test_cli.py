@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import shlex
 import shutil
@@ -127,9 +128,12 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run Python without what would colour its output or make it narrow."""
+    loud = {"COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS"}
+    env = {name: value for name, value in os.environ.items() if name not in loud}
     command = [sys.executable, *arguments]
     return subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False
     )
 
 

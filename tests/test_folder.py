@@ -55,7 +55,7 @@ def mixed_folder(root: Path) -> Path:
         for i in range(count):
             suffix = list(KINDS)[i % len(KINDS)]
             inner = ("", "day 1", "day 1/late", "day-2")[i % 4]
-            picture(root / name / inner / f"IMG_{i * 7 % 10}{i}{suffix}", KINDS[suffix])
+            picture(root / name / inner / f"{'zI'[i % 2]}{i * 7 % 10}{i}{suffix}", KINDS[suffix])
     return root
 
 

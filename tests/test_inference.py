@@ -233,7 +233,7 @@ def test_the_newest_finished_run_is_the_default(trained: TrainResult, tmp_path: 
     for name, day, status in (
         ("zebra", "2026-01-01", "finished"),
         ("ant", "2026-01-02", "finished"),
-        ("bee", "2026-01-03", "running"),
+        ("bee", "2026-01-03", "unfinished"),
     ):
         copy_run(trained.run, tmp_path / name, created=f"{day}T00:00:00+00:00", status=status)
     assert load_classifier(out=tmp_path).run.path == tmp_path / "ant"
@@ -265,11 +265,11 @@ def test_a_checkpoint_of_another_network_is_refused(trained: TrainResult, tmp_pa
     )
 
 
-def test_a_classifier_becomes_a_plain_keras_model(trained: TrainResult) -> None:
-    """Logits of `to_keras()` give the probabilities that `evaluate` reports."""
+def test_a_classifier_holds_a_plain_keras_model(trained: TrainResult) -> None:
+    """Logits of its `model` give the probabilities that `evaluate` reports."""
     judged = evaluate(trained.run)
     classifier = load_classifier(trained.run)
-    model = classifier.to_keras()
+    model = classifier.model
     images = np.stack([pixels(path, classifier.image_size) for path in judged.samples.files()])
     logits = np.asarray(model(images))
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))

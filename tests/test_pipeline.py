@@ -22,6 +22,7 @@ from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.image import load
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import Pictures
+from kvgg_jax.runs import Run
 from kvgg_jax.state import Batch, Tally
 
 
@@ -219,3 +220,11 @@ def test_training_evaluation_and_prediction_get_the_same_pixels(
     np.testing.assert_array_equal(spy.seen["evaluation"], expected)
     predict(photos, classifier)
     np.testing.assert_array_equal(spy.seen["prediction"], expected)
+
+
+def test_evaluation_repeats_the_figures_of_training_bit_by_bit(trained: Any) -> None:
+    """Same pictures, same batches with the same fillers, same program: at VGG11's full width."""
+    best, judged = Run(trained.run).history().best, evaluate(trained.run)
+    assert best is not None
+    assert judged.count % 8 != 0  # else no batch was filled up
+    assert (judged.loss, judged.accuracy) == (best.val_loss, best.val_accuracy)

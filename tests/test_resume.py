@@ -134,7 +134,7 @@ def assert_is_the_whole_run(result: TrainResult, lab: Lab) -> None:
 def test_a_run_that_was_cut_and_resumed_is_the_run_that_was_never_cut(lab, tmp_path, when):
     """With dropout, batch norm, augmentation and a padded batch: not one bit differs."""
     run = cut(lab.config(), tmp_path, when)
-    assert Run(run).info()["status"] == "running"
+    assert Run(run).info()["status"] == "unfinished"
     assert_is_the_whole_run(resume(out=tmp_path), lab)
 
 
@@ -196,7 +196,7 @@ def test_a_history_newer_than_the_checkpoint_is_cut_to_it(lab, two):
     """The row is written first: a crash before the save leaves an epoch too many in the table."""
     row = replace(lab.whole.history.epochs[2], val_accuracy=1.0, val_loss=0.0)
     Run(two).write("history.csv", lab.two.history.append(row).to_csv())
-    Run(two).update_info(status="running")
+    Run(two).update_info(status="unfinished")
     assert_is_the_whole_run(resume(two, epochs=4), lab)
 
 
@@ -222,5 +222,5 @@ def test_resume_takes_the_newest_run_that_is_not_finished(lab, tmp_path):
     with pytest.raises(RunError) as caught:
         resume(out=tmp_path)
     assert str(caught.value) == (
-        f"No running run in {tmp_path}. Runs there: two. Choose one with --run."
+        f"No unfinished run in {tmp_path}. Runs there: two. Choose one with --run."
     )

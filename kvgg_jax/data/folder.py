@@ -178,8 +178,9 @@ def split_to_csv(split: Split) -> str:
     """The text of `split.csv`: path (relative to the data folder), class, part (train or val)."""
     out = io.StringIO()
     bare = "\r" in "".join(split.all.paths)  # which Python leaves unquoted before 3.13
-    quoting = csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL
-    writer = csv.writer(out, lineterminator="\n", quoting=quoting)
+    writer = csv.writer(
+        out, lineterminator="\n", quoting=csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL
+    )
     writer.writerow(("path", "class", "part"))
     for part, samples in (("train", split.train), ("val", split.val)):
         for path, label in zip(samples.paths, samples.labels, strict=True):

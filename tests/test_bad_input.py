@@ -181,6 +181,19 @@ def test_skip_bad_still_needs_pictures_for_both_parts(beans: Path) -> None:
     assert everything(Path("runs")) == {}
 
 
+def test_skip_bad_still_needs_pictures_of_every_class(beans: Path) -> None:
+    """As an empty class is refused, so is one of which nothing can be read."""
+    for path in (beans / "green").iterdir():
+        path.write_text("no picture")
+    result = kvgg("train", "--data", "beans", *TINY, "--skip-bad")
+    assert (result.exit_code, message(result).splitlines()[-1]) == (
+        1,
+        f"Error: {beans}/green has no readable images. "
+        "Add photos of class 'green', or remove the folder.",
+    )
+    assert everything(Path("runs")) == {}
+
+
 # Flags and configuration files
 
 HEAD = "is not a head: use full, slim, gap, or layer sizes such as 256,128."

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ def whole_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_demo(tmp_path_factory.mktemp("demo") / "beans")
 
 
-def test_the_default_set_holds_80_square_rgb_pictures_of_each_roast(whole_set: Path) -> None:
+def test_the_default_set_holds_100_square_rgb_pictures_of_each_roast(whole_set: Path) -> None:
     """Names and sizes are what the documentation promises, and nothing else lies in the folder."""
     pictures = read_pictures(whole_set)
     names = [
@@ -197,13 +198,13 @@ def test_losing_the_race_for_the_cache_gives_the_winner_s_folder(tmp_path: Path)
 @pytest.mark.usefixtures("small_default")
 def test_two_processes_at_once_both_end_with_the_whole_set(tmp_path: Path) -> None:
     """Both exit well and leave one folder."""
-    context = multiprocessing.get_context("fork")  # keeps the small set of this process
-    racers = [context.Process(target=cached_demo, args=(tmp_path,)) for _ in range(2)]
-    for racer in racers:
-        racer.start()
-    for racer in racers:
-        racer.join(timeout=10)
-    assert [racer.exitcode for racer in racers] == [0, 0]
+    code = (
+        "import sys, pathlib; from kvgg_jax.data import demo; "
+        f"demo.PER_CLASS, demo.SIZE = {demo.PER_CLASS}, {demo.SIZE}; "
+        "demo.cached_demo(pathlib.Path(sys.argv[1]))"
+    )
+    racers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(2)]
+    assert [racer.wait(timeout=30) for racer in racers] == [0, 0]
     assert [entry.name for entry in tmp_path.iterdir()] == [f"demo-v{demo.VERSION}"]
     assert len(read_pictures(tmp_path)) == 4
 

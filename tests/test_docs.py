@@ -59,7 +59,7 @@ def test_the_python_example_of_the_readme_runs(
 ) -> None:
     """The README's code is pasted into Python as it stands, beside a folder `photos`."""
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    (tmp_path / "photos").symlink_to(photos)
+    assert photos == tmp_path / "photos"
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), names)

@@ -1,0 +1,47 @@
+"""The pictures a run leaves behind: drawn whatever the classes are called, whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kvgg_jax.charts import draw_confusion, draw_curves, draw_samples
+from kvgg_jax.history import Epoch, History
+
+ODD = ["r\udce9d", "$x_", "中", "two\nlines"]  # bytes that are no text, math markup, no glyph
+
+
+def size_of(file: Path) -> tuple[int, int]:
+    with Image.open(file) as picture:
+        assert picture.format == "PNG"
+        return picture.size
+
+
+def test_classes_may_have_any_name(tmp_path: Path) -> None:
+    """A folder's name is drawn as it is printed; warnings would be errors here."""
+    draw_samples(np.zeros((4, 2, 2, 3), np.float32), ODD, tmp_path / "samples.png")
+    draw_confusion(np.eye(4, dtype=np.int64), ODD, tmp_path / "confusion.png", title="x")
+    assert size_of(tmp_path / "samples.png")[0] > 600
+    assert size_of(tmp_path / "confusion.png")[0] > 300
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_curves_are_drawn_from_the_first_epoch_on(tmp_path: Path, count: int) -> None:
+    """One epoch is a point, two a line; none is no picture."""
+    rows = [Epoch(i, 1 / i, 0.5, 1 / i, 0.5, 1e-4, 1.0, 1.0) for i in range(1, count + 1)]
+    draw_curves(History(), tmp_path / "curves.png")
+    assert list(tmp_path.iterdir()) == []
+    draw_curves(History(tuple(rows)), tmp_path / "curves.png")
+    assert size_of(tmp_path / "curves.png") == (1080, 432)
+
+
+def test_a_picture_that_cannot_be_put_in_place_leaves_nothing(tmp_path: Path) -> None:
+    """No temporary file beside it."""
+    (tmp_path / "curves.png").mkdir()
+    with pytest.raises(IsADirectoryError):
+        draw_curves(History((Epoch(1, 1, 1, 1, 1, 1, 1, 1),)), tmp_path / "curves.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]

@@ -200,7 +200,7 @@ def test_two_processes_at_once_both_end_with_the_whole_set(tmp_path: Path) -> No
     """Both exit well and leave one folder."""
     code = (
         "import sys, pathlib; from kvgg_jax.data import demo; "
-        f"demo.PER_CLASS, demo.SIZE = {demo.PER_CLASS}, {demo.SIZE}; "
+        "demo.PER_CLASS = demo.write_demo.__kwdefaults__['per_class'] = 1; "
         "demo.cached_demo(pathlib.Path(sys.argv[1]))"
     )
     racers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(2)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from kvgg_jax.console import printable
 from kvgg_jax.history import History
 
 TRAIN, VAL, BEST = "#8c5a2b", "#1f6f78", "#c23b22"
@@ -72,14 +74,16 @@ def draw_confusion(
 
 
 def _plain(text: str) -> str:
-    """Class names are text, never Matplotlib's math markup."""
-    return text.replace("$", r"\$")
+    """Class names are text, never Matplotlib's math markup, and may hold bytes that are no text."""
+    return printable(text).replace("$", r"\$")
 
 
 def _save(figure: Figure, file: Path) -> None:
     temporary = file.with_name(f".{file.name}.tmp")
     try:
-        figure.savefig(temporary, dpi=120, format="png")
+        with warnings.catch_warnings():  # a script the font lacks shows as boxes, which is enough
+            warnings.filterwarnings("ignore", "Glyph ")
+            figure.savefig(temporary, dpi=120, format="png")
         temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)

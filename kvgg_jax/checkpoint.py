@@ -115,7 +115,9 @@ class Checkpoints:
         where = self.folder / kind
         step = self._latest(kind)
         if step is None:
-            raise RunError(f"{where} holds no checkpoint.")
+            raise RunError(
+                f"{where} holds no checkpoint. Let the run finish an epoch, or choose another run."
+            )
         checkpointer = self._checkpointer(kind)
         try:
             _check_same(checkpointer.metadata(step).metadata, like, where)

@@ -39,6 +39,12 @@ def _known_head(head: str) -> str:
     return head
 
 
+def _poolable(size: int) -> int:
+    if size < MIN_IMAGE_SIZE:
+        raise ValueError(f"too small: five poolings need at least {MIN_IMAGE_SIZE} pixels a side")
+    return size
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -48,7 +54,7 @@ class DataConfig(_Frozen):
 
     dir: str | None = None
     """Folder with one sub-folder a class; None: `./data`, else the demo set."""
-    image_size: int | None = Field(None, ge=MIN_IMAGE_SIZE, le=4096)
+    image_size: Annotated[int, AfterValidator(_poolable), Field(le=4096)] | None = None
     """Pixels a side; None: 224 for photos, 48 for the demo set."""
     val_split: float = Field(0.2, gt=0, lt=1)
     split: Literal["keras", "stratified"] = "keras"

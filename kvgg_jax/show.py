@@ -143,7 +143,7 @@ def predictions_csv(found: Sequence[Prediction], *, top: int) -> None:
     writer.writerow(("path", "rank", "class", "probability"))
     for one in found:
         for rank, (name, probability) in enumerate(one.top[:top], 1):
-            writer.writerow((printable(str(one.path)), rank, name, f"{probability:.6f}"))
+            writer.writerow((printable(str(one.path)), rank, printable(name), f"{probability:.6f}"))
 
 
 def predictions_text(found: Sequence[Prediction], *, top: int) -> None:

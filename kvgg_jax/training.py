@@ -167,6 +167,13 @@ def _readable(split: Split, pictures: Pictures) -> Split:
             f"left for training and {len(val)} for validation; each needs at least 1. "
             "Replace them or add photos."
         )
+    left = set(pictures.samples.labels)
+    for label, name in enumerate(train.classes):
+        if label not in left:
+            raise DataError(
+                f"{train.root / name} has no readable images. "
+                f"Add photos of class {name!r}, or remove the folder."
+            )
     return Split(train, val)
 
 

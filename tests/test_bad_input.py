@@ -204,8 +204,8 @@ LEGAL = (
     "train.patience, train.min_delta, train.precision"
 )
 FLAGS = {
-    "--image-size 16": "--image-size 16: input should be greater than or equal to 32.",
-    "--image-size 31": "--image-size 31: input should be greater than or equal to 32.",
+    "--image-size 16": "--image-size 16: too small: five poolings need at least 32 pixels a side.",
+    "--image-size 31": "--image-size 31: too small: five poolings need at least 32 pixels a side.",
     "--head big": f"--head big: 'big' {HEAD}",
     "--head 256,": f"--head 256,: '256,' {HEAD}",
     "--head 256,0": f"--head 256,0: '256,0' {HEAD}",

@@ -174,7 +174,7 @@ def test_an_unknown_key_in_a_flag_is_a_usage_error():
         ("optim.lr.x=1", "input should be a valid number"),
         ("optim={lr=-1}", "input should be greater than 0"),
         ("data.val_split=1", "input should be less than 1"),
-        ("data.image_size=31", "input should be greater than or equal to 32"),
+        ("data.image_size=31", "too small: five poolings need at least 32 pixels a side"),
         ("seed=-1", "input should be greater than or equal to 0"),
         ("model.arch=vgg17", "input should be 'vgg11', 'vgg13', 'vgg16' or 'vgg19'"),
         ("model.batch_norm=1", "input should be a valid boolean"),

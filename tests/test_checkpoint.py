@@ -93,7 +93,10 @@ def test_where_nothing_was_saved_nothing_can_be_loaded(tmp_path):
             with pytest.raises(RunError) as caught:
                 load(like)
             kind = load.__name__.removeprefix("load_")
-            expected = f"{tmp_path / 'checkpoints' / kind} holds no checkpoint. Let the run finish an epoch, or choose another run."
+            expected = (
+                f"{tmp_path / 'checkpoints' / kind} holds no checkpoint. "
+                "Let the run finish an epoch, or choose another run."
+            )
             assert str(caught.value) == expected
     assert not (tmp_path / "checkpoints").exists()
 

@@ -198,8 +198,8 @@ def test_a_run_without_a_checkpoint_says_so(trained: TrainResult, tmp_path: Path
     with pytest.raises(RunError) as caught:
         predict("x.png", run)
     assert (
-        str(caught.value)
-        == f"{run}/checkpoints/best holds no checkpoint. Let the run finish an epoch, or choose another run."
+        str(caught.value) == f"{run}/checkpoints/best holds no checkpoint. "
+        "Let the run finish an epoch, or choose another run."
     )
     shutil.rmtree(run / "checkpoints")
     with pytest.raises(RunError) as caught:

@@ -205,7 +205,7 @@ def _winograd(x: Array, w: Array, *, into: int = 3) -> Array:
         band = jnp.stack(rows, 2).reshape(bands.images, 4 * bands.rows, 4 * bands.columns, cout)
         return lax.dynamic_update_slice(out, band, (*start, 0, 0))
 
-    shape = (bands.images * bands.groups, 4 * bands.rows * bands.count, 4 * bands.columns, cout)
+    shape = (bands.images * bands.groups, 4 * bands.rows * bands.bands, 4 * bands.columns, cout)
     out = bands.fold(write, jnp.zeros(shape, x.dtype), (x, 1))
     return out[:batch, :height, :width]
 
@@ -226,7 +226,7 @@ def _weight_grad_winograd(x: Array, g: Array) -> Array:
 
 
 class _Bands(NamedTuple):
-    """Images in `groups`, each in `count` bands of `rows` x `columns` tiles of 4x4 pixels."""
+    """Images in `groups`, each in `bands` bands of `rows` x `columns` tiles of 4x4 pixels."""
 
     groups: int
     images: int
@@ -240,8 +240,8 @@ class _Bands(NamedTuple):
         rows, columns = -(-height // 4), -(-width // 4)
         groups = min(batch, -(-batch * rows * columns // _TILES))
         images = -(-batch // groups)
-        count = -(-rows * columns // _TILES) if images == 1 else 1
-        return _Bands(-(-batch // images), images, count, -(-rows // count), columns)
+        rows = -(-rows // (-(-rows * columns // _TILES) if images == 1 else 1))
+        return _Bands(-(-batch // images), images, -(-height // (4 * rows)), rows, columns)
 
     def fold(self, step: Callable[..., Any], carry: Any, *arrays: tuple[Array, int]) -> Any:
         """`carry = step(carry, (image, row), *bands)` for each band of (array, halo), float32."""

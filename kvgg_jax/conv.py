@@ -79,8 +79,11 @@ conv3x3.defvjp(_conv3x3_fwd, _conv3x3_bwd)
 
 
 @keras.saving.register_keras_serializable(package="kvgg_jax")
-class FastConv2D(keras.layers.Conv2D):
-    """`Conv2D`, with the same arguments and weights, that uses `conv3x3` where that applies."""
+class Conv2D(keras.layers.Conv2D):
+    """Keras' `Conv2D`, arguments and weights alike, that uses `conv3x3` where that applies.
+
+    It has Keras' name too: weight files name layers by class, and go from one to the other.
+    """
 
     def convolution_op(self, inputs: Array | keras.KerasTensor, kernel: Array) -> Any:
         """`inputs` convolved with `kernel`, before bias and activation."""

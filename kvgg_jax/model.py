@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kvgg_jax.arch import BLOCKS
 from kvgg_jax.config import MIN_IMAGE_SIZE, ModelConfig, parse_head
-from kvgg_jax.conv import FastConv2D
+from kvgg_jax.conv import Conv2D
 from kvgg_jax.errors import ConfigError
 from kvgg_jax.keras_gate import keras
 
@@ -65,7 +65,7 @@ class _Layers:
 
     def conv(self, x: keras.KerasTensor, channels: int, name: str) -> keras.KerasTensor:
         normed = self.config.batch_norm
-        x = FastConv2D(
+        x = Conv2D(
             channels,
             3,
             padding="same",

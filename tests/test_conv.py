@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kvgg_jax import conv
-from kvgg_jax.conv import FastConv2D, Plan, conv3x3, plan
+from kvgg_jax.conv import Conv2D, Plan, conv3x3, plan
 from kvgg_jax.keras_gate import keras
 
 
@@ -187,7 +187,7 @@ def test_a_small_vgg_has_the_stock_layers_loss_and_gradients():
     x = np.random.default_rng(0).random((6, 16, 16, 3), np.float32)
     y = np.arange(6) % 4
     theirs, their_gradients = loss_and_gradients(tiny_vgg(keras.layers.Conv2D), x, y)
-    ours, our_gradients = loss_and_gradients(tiny_vgg(FastConv2D), x, y)
+    ours, our_gradients = loss_and_gradients(tiny_vgg(Conv2D), x, y)
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
     for mine, other in zip(our_gradients, their_gradients, strict=True):
         assert error(mine, other) < 1e-4
@@ -198,13 +198,13 @@ def test_a_small_vgg_has_the_stock_layers_loss_and_gradients():
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_the_layer_has_the_configuration_and_the_weights_of_conv2d(tmp_path):
     """A saved model loads again, and its weights load into plain Conv2D layers, and back."""
-    fast, plain = tiny_vgg(FastConv2D), tiny_vgg(keras.layers.Conv2D)
+    fast, plain = tiny_vgg(Conv2D), tiny_vgg(keras.layers.Conv2D)
     assert fast.layers[1].get_config() == plain.layers[1].get_config()
     assert [v.path for v in fast.weights] == [v.path for v in plain.weights]
     x = np.random.default_rng(0).random((2, 16, 16, 3), np.float32)
     fast.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
-    assert type(again.layers[1]) is FastConv2D
+    assert type(again.layers[1]) is Conv2D
     np.testing.assert_array_equal(again(x), fast(x))
     fast.save_weights(tmp_path / "m.weights.h5")
     plain.load_weights(tmp_path / "m.weights.h5")
@@ -216,8 +216,8 @@ def test_fit_lowers_the_loss(policy):
     """`model.fit` compiles and learns in both precisions, and weights stay float32."""
     keras.utils.set_random_seed(0)
     inputs = keras.Input((12, 12, 3))
-    x = FastConv2D(16, 3, padding="same", activation="relu", dtype=policy)(inputs)
-    x = FastConv2D(16, 3, padding="same", activation="relu", dtype=policy)(x)
+    x = Conv2D(16, 3, padding="same", activation="relu", dtype=policy)(inputs)
+    x = Conv2D(16, 3, padding="same", activation="relu", dtype=policy)(x)
     x = keras.layers.GlobalAveragePooling2D(dtype=policy)(x)
     model = keras.Model(inputs, keras.layers.Dense(2, dtype="float32")(x))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -239,7 +239,7 @@ def test_fit_lowers_the_loss(policy):
 def test_a_layer_of_another_geometry_is_the_stock_layer(arguments):
     """Strides, dilation, groups or no padding: Conv2D's own operation, to the last bit."""
     x = np.random.default_rng(0).random((2, 14, 14, 4), np.float32)
-    fast, plain = FastConv2D(6, 3, **arguments), keras.layers.Conv2D(6, 3, **arguments)
+    fast, plain = Conv2D(6, 3, **arguments), keras.layers.Conv2D(6, 3, **arguments)
     fast.build(x.shape)
     plain.build(x.shape)
     for mine, other in zip(fast.weights, plain.weights, strict=True):

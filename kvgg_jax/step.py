@@ -23,7 +23,11 @@ EvalStep = Callable[[dict[str, AnyArray], dict[str, AnyArray], Batch], tuple[Tal
 
 
 def init_state(model: keras.Model, optimizer: keras.Optimizer) -> TrainState:
-    """The state before the first step: copies of the variables' values, keyed by path."""
+    """The state before the first step, keyed by variable name.
+
+    It shares the variables' arrays instead of copying them: once a step has donated the state,
+    the weights are in the new state alone and no longer in `model` or `optimizer`.
+    """
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=_values(model.trainable_variables),
@@ -164,7 +168,7 @@ def _keyed(variables: list[keras.Variable], values: list[AnyArray]) -> dict[str,
 
 
 def _values(variables: list[keras.Variable]) -> dict[str, AnyArray]:
-    return _keyed(variables, [jnp.array(variable.value) for variable in variables])
+    return _keyed(variables, [variable.value for variable in variables])
 
 
 def _reader(variables: list[keras.Variable]) -> Callable[[dict[str, AnyArray]], list[AnyArray]]:

@@ -27,21 +27,23 @@ class Plan(NamedTuple):
     weight_grad: Literal["stock", "patches", "winograd"]
 
 
-# Measured with jax 0.10 on 2 cores, alone on them, float32 (GPUs and TPUs are not concerned):
+# Milliseconds with jax 0.10.2 in float32 on 2 cores: the least of 4 to 16 runs, stock and other in
+# turn, beside a light load. `->` is taken; `~` and the number after it is what `plan` turns down.
 #
-# images x side, channels    forward, ms       input gradient    weight gradient
-#  8 x 224,   3 ->  64         46               -                 78 ->  32 patches
-#  8 x 224,  64 ->  64        116              119               962 -> 190 winograd
-#  8 x 112, 128 -> 128         97 ~ 97          97 ~ 99          960 ->  84 winograd
-#  8 x  56, 256 -> 256         92 ->  48 wino.  92 ->  49 wino.  443 ->  51 winograd
-#  8 x  28, 512 -> 512         93 ->  51 wino.  93 ->  51 wino.  368 ->  57 winograd
-#  8 x  14, 512 -> 512         24 ~  25         26 ~  28          29 ->  25 winograd
-# 32 x  48,  64 ->  64         30               31               143 ->  31 winograd
-# 32 x  24, 128 -> 128         16 ~  18         16 ~  18          71 ->  19 winograd
-# 32 x  12, 256 -> 256         16 ->  10 wino.  16 ->  10 wino.   23 ->  11 winograd
-#  8 x  10, 512 -> 512                                            30 ~  33
-# 32 x   6, 512 -> 512         20               22                22 ~  30
-# 32 x   2, 512 -> 512        253 ->   3 taps  252 ->   3 taps     2
+# images x side, channels    forward           input gradient    weight gradient
+#  8 x 224,   3 ->  64         44               -                 90 ->  30 patches
+#  8 x 224,  64 ->  64        118 ~ 157        119               962 -> 169 winograd
+#  8 x 112, 128 -> 128         99 ~  97        100 ~  99         497 ->  86 winograd
+#  8 x  56, 256 -> 256         96 ->  54 wino.  93 ->  53 wino.  509 ->  57 winograd
+#  8 x  28, 512 -> 512         94 ->  56 wino.  94 ->  57 wino.  388 ->  62 winograd
+#  8 x  14, 512 -> 512         22 ~  25         24 ~  28          29 ->  23 winograd
+#  8 x  10, 512 -> 512                                            15 ~  18
+# 32 x  96,  64 ->  64        113              112               651 -> 116 winograd
+# 32 x  48,  64 ->  64         30 ~  35         31               143 ->  34 winograd
+# 32 x  24, 128 -> 128         15 ~  18         15 ~  18          68 ->  26 winograd
+# 32 x  12, 256 -> 256         16 ->   9 wino.  16 ->   9 wino.   23 ->  10 winograd
+# 32 x   6, 512 -> 512                                            22 ~  23
+# 32 x   2, 512 -> 512        253 ->   2 taps  255 ->   3 taps     2
 def plan(shape: tuple[int, ...], cout: int) -> Plan:
     """The fastest algorithms for images [batch, h, w, cin], by the table above."""
     batch, height, width, cin = shape

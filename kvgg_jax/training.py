@@ -78,7 +78,9 @@ def train(
     config, out = _settle(config or RunConfig(), emit), Path(out)
     path = runs.choose(config, out=out, name=name, overwrite=overwrite)
     samples = scan(Path(str(config.data.dir)))
-    split = deal(samples, val_split=config.data.val_split, seed=config.seed, how=config.data.split)
+    data = config.data
+    seed = config.seed if data.split_seed is None else data.split_seed
+    split = deal(samples, val_split=data.val_split, seed=seed, how=data.split)
     _check_batch_size(config, len(split.train))
     emit(
         Note(

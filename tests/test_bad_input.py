@@ -198,7 +198,8 @@ def test_skip_bad_still_needs_pictures_of_every_class(beans: Path) -> None:
 
 HEAD = "is not a head: use full, slim, gap, or layer sizes such as 256,128."
 LEGAL = (
-    "seed, data.dir, data.image_size, data.val_split, data.split, data.augment, data.skip_bad, "
+    "seed, data.dir, data.image_size, data.val_split, data.split, data.split_seed, "
+    "data.augment, data.skip_bad, "
     "model.arch, model.head, model.dropout, model.batch_norm, model.init, optim.lr, "
     "optim.decay_steps, optim.decay_rate, optim.staircase, train.epochs, train.batch_size, "
     "train.patience, train.min_delta, train.precision"

@@ -12,7 +12,8 @@ from kvgg_jax.config import RunConfig, known_keys, parse_head, parse_set, resolv
 from kvgg_jax.errors import ConfigError, UsageError
 
 LEGAL = (
-    "seed, data.dir, data.image_size, data.val_split, data.split, data.augment, data.skip_bad, "
+    "seed, data.dir, data.image_size, data.val_split, data.split, data.split_seed, "
+    "data.augment, data.skip_bad, "
     "model.arch, model.head, model.dropout, model.batch_norm, model.init, optim.lr, "
     "optim.decay_steps, optim.decay_rate, optim.staircase, train.epochs, train.batch_size, "
     "train.patience, train.min_delta, train.precision"
@@ -28,6 +29,7 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
             "image_size": None,
             "val_split": 0.2,
             "split": "keras",
+            "split_seed": None,
             "augment": "none",
             "skip_bad": False,
         },

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kvgg_jax import conv
+from kvgg_jax import winograd
 from kvgg_jax.conv import Conv2D, Plan, conv3x3, plan
 from kvgg_jax.keras_gate import keras
 
@@ -18,15 +20,11 @@ def stock(x, w):
     )
 
 
+@partial(jax.jit, static_argnums=0)
 def results(convolution, x, w, g):
-    """Forward, input gradient and weight gradient, in float32."""
-
-    @jax.jit
-    def run(x, w, g):
-        y, pullback = jax.vjp(convolution, x, w)
-        return y, *pullback(g)
-
-    return [np.asarray(a.astype(jnp.float32)) for a in run(x, w, g)]
+    """Forward, input gradient and weight gradient."""
+    y, pullback = jax.vjp(convolution, x, w)
+    return y, *pullback(g)
 
 
 def draw(shape, cout, *, dtype="float32"):
@@ -99,9 +97,8 @@ def test_the_error_against_float64_stays_below_a_hundred_thousandth(shape):
 def test_bfloat16_in_gives_bfloat16_out_within_its_rounding(shape, cout):
     """The transforms run in float32, so the results agree to bfloat16's two to three digits."""
     x, w, g = draw(shape, cout, dtype="bfloat16")
-    made = jax.eval_shape(lambda x, w, g: (conv3x3(x, w), *jax.vjp(conv3x3, x, w)[1](g)), x, w, g)
-    assert [a.dtype for a in made] == [jnp.bfloat16] * 3
     for ours, theirs in zip(results(conv3x3, x, w, g), results(stock, x, w, g), strict=True):
+        assert ours.dtype == jnp.bfloat16
         assert error(ours, theirs) < 2e-2
 
 
@@ -129,7 +126,7 @@ def test_the_plan_of_vgg16_follows_the_measured_table():
 @pytest.mark.parametrize("size", [(12, 12), (14, 14), (13, 57), (224, 224), (12, 2000)])
 def test_bands_cover_every_pixel_and_hold_few_tiles(batch, size):
     """No row or image is left out, none of the groups or bands is empty, and none is too large."""
-    bands = conv._Bands.of((batch, *size, 64))
+    bands = winograd._Bands.of((batch, *size, 64))
     images, rows = bands.groups * bands.images, 4 * bands.rows * bands.bands
     assert batch <= images < batch + bands.images
     assert size[0] <= rows < size[0] + 4 * bands.rows
@@ -167,7 +164,7 @@ def tiny_vgg(layer):
     """Two blocks; 16 px, so that patches, Winograd, stock and taps all take part."""
     keras.utils.set_random_seed(0)
     x = inputs = keras.Input((16, 16, 3))
-    for number, (channels, pool) in enumerate(((16, 1), (16, 2), (24, 4), (24, 2)), 1):
+    for number, (channels, pool) in enumerate(((16, 1), (16, 4), (16, 2), (16, 2)), 1):
         x = layer(channels, 3, padding="same", activation="relu", name=f"conv{number}")(x)
         x = keras.layers.MaxPooling2D(pool, name=f"pool{number}")(x)
     x = keras.layers.Flatten(name="flatten")(x)
@@ -211,9 +208,9 @@ def test_the_layer_has_the_configuration_and_the_weights_of_conv2d(tmp_path):
     assert error(plain(x), fast(x)) < 1e-5
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-def test_fit_lowers_the_loss(policy):
-    """`model.fit` compiles and learns in both precisions, and weights stay float32."""
+def test_fit_lowers_the_loss_in_mixed_precision():
+    """`model.fit` compiles and learns in bfloat16, and weights stay float32."""
+    policy = "mixed_bfloat16"
     keras.utils.set_random_seed(0)
     inputs = keras.Input((12, 12, 3))
     x = Conv2D(16, 3, padding="same", activation="relu", dtype=policy)(inputs)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from kvgg_jax.console import printable
+from kvgg_jax.errors import RunError
 from kvgg_jax.history import History
 
 TRAIN, VAL, BEST = "#8c5a2b", "#1f6f78", "#c23b22"
@@ -85,5 +86,7 @@ def _save(figure: Figure, file: Path) -> None:
             warnings.filterwarnings("ignore", "Glyph ")
             figure.savefig(temporary, dpi=120, format="png")
         temporary.replace(file)
+    except OSError as error:
+        raise RunError(f"Cannot write {file}: {error.strerror}.") from None
     finally:
         temporary.unlink(missing_ok=True)

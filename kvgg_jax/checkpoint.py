@@ -49,8 +49,13 @@ class Checkpoints:
         self.wait()
         step = int(state.step)
         if best:
-            self._start("best", step, {"params": state.params, "model_state": state.model_state})
+            self.save_best(state)
         self._start("last", step, state._asdict())
+
+    def save_best(self, state: TrainState) -> None:
+        """Start saving the weights of `state` as the best; the full state on disk stays."""
+        weights = {"params": state.params, "model_state": state.model_state}
+        self._start("best", int(state.step), weights)
 
     def wait(self) -> None:
         """Until every started save is on disk. Raises RunError when one failed."""

@@ -133,7 +133,8 @@ def train(
                     settings, out=out, name=name, overwrite=overwrite, emit=screen
                 )
             else:
-                result = training.resume(resume, epochs=epochs, out=out, emit=screen)
+                asked = settings.train.epochs if "train.epochs" in flags else None
+                result = training.resume(resume, epochs=asked, out=out, emit=screen)
         except KeyboardInterrupt:
             _say_stopped(screen)
             raise typer.Exit(130) from None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from kvgg_jax.errors import ConfigError, KvggError, UsageError
 
@@ -45,6 +45,10 @@ def _poolable(size: int) -> int:
     return size
 
 
+def _as_text(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -52,7 +56,7 @@ class _Frozen(BaseModel):
 class DataConfig(_Frozen):
     """Where the photos are, how they are dealt and how they are shown to the network."""
 
-    dir: str | None = None
+    dir: Annotated[str, BeforeValidator(_as_text)] | None = None
     """Folder with one sub-folder a class; None: `./data`, else the demo set."""
     image_size: Annotated[int, AfterValidator(_poolable), Field(le=4096)] | None = None
     """Pixels a side; None: 224 for photos, 48 for the demo set."""

@@ -91,7 +91,13 @@ class Conv2D(keras.layers.Conv2D):
         """`inputs` convolved with `kernel`, before bias and activation."""
         geometry = (self.kernel_size, self.strides, self.dilation_rate)
         plain = geometry == ((3, 3), (1, 1), (1, 1)) and self.groups == 1
-        if not plain or self.padding != "same" or self.data_format != "channels_last":
+        # Over several devices XLA would gather the whole batch on each for our loops.
+        if (
+            not plain
+            or jax.device_count() > 1
+            or self.padding != "same"
+            or self.data_format != "channels_last"
+        ):
             return super().convolution_op(inputs, kernel)
         x, w = keras.ops.convert_to_tensor(inputs), keras.ops.convert_to_tensor(kernel)
         dtype = jnp.promote_types(x.dtype, w.dtype)

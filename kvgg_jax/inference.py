@@ -63,13 +63,19 @@ class Prediction:
 
     @property
     def label(self) -> str:
-        """The most probable class."""
-        return self.top[0][0]
+        """The most probable class. Raises ImageError for a file that could not be read."""
+        return self._first[0]
 
     @property
     def probability(self) -> float:
-        """Of the most probable class, in [0, 1]."""
-        return self.top[0][1]
+        """Of the most probable class, in [0, 1]. Raises ImageError as `label` does."""
+        return self._first[1]
+
+    @property
+    def _first(self) -> tuple[str, float]:
+        if self.error is not None:
+            raise ImageError(self.error)
+        return self.top[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +144,9 @@ def predict(
     if not files:
         raise DataError("No images to classify: give image files, or folders that hold some.")
     classifier = run if isinstance(run, Classifier) else load_classifier(run, out=out)
-    batch = min(len(files), MAX_BATCH)
+    train, count = classifier.config.train, min(len(files), MAX_BATCH)
+    # bfloat16 rounds as the batch is cut, so there the cut is that of evaluation.
+    batch = count if train.precision == "float32" else train.batch_size
     example = empty_batch(batch, classifier.image_size).images
     step = compile_step(
         "prediction", make_predict_step(classifier.model), *classifier.weights, example, emit=emit

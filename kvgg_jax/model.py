@@ -43,9 +43,13 @@ def vgg(
     return keras.Model(inputs, logits, name=config.arch)
 
 
-def _zeros(shape: tuple[int, ...], dtype: str | None = None) -> NDArray[Any]:
+@keras.saving.register_keras_serializable(package="kvgg_jax")
+class Zeros(keras.initializers.Initializer):
     """Zeros by NumPy, at once; XLA would compile a program a shape, and drawing takes seconds."""
-    return np.zeros(shape, dtype or "float32")
+
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> NDArray[Any]:
+        """Zeros of `shape`."""
+        return np.zeros(shape, dtype or "float32")
 
 
 class _Layers:
@@ -112,7 +116,7 @@ class _Layers:
 
     def initializer(self) -> keras.Initializer:
         if not self.draws:
-            return _zeros
+            return Zeros()
         kinds = {
             "he_uniform": keras.initializers.HeUniform,
             "glorot_uniform": keras.initializers.GlorotUniform,

@@ -34,8 +34,11 @@ class Run:
         return self.path / "checkpoints"
 
     def write(self, name: str, text: str) -> None:
-        """Replace one small file of the run in one move."""
-        write_text(self.path / name, text)
+        """Replace one small file of the run in one move. Raises RunError when it cannot."""
+        try:
+            write_text(self.path / name, text)
+        except OSError as error:
+            raise RunError(f"Cannot write {self.path / name}: {error.strerror}.") from None
 
     def _read(self, name: str) -> str:
         try:
@@ -132,9 +135,16 @@ def _is_taken(path: Path) -> bool:
     return path.is_file() or (path.is_dir() and any(path.iterdir()))
 
 
-def create(path: Path, config: RunConfig, split: Split, info: dict[str, Any]) -> Run:
-    """Make the folder that `choose` gave, in place of an old run. Raises RunError."""
+def create(
+    path: Path, config: RunConfig, split: Split, info: dict[str, Any], *, overwrite: bool = False
+) -> Run:
+    """Make the folder that `choose` gave, with `overwrite` in place of an old run.
+
+    Raises RunError when it cannot be written, or when another run has taken it meanwhile.
+    """
     run = Run(path)
+    if _is_taken(path) and not overwrite:
+        raise RunError(f"{path} was taken by another run meanwhile. Choose another --name.")
     try:
         if _is_taken(path):
             shutil.rmtree(path)
@@ -184,10 +194,20 @@ def find(run: str | Path | None = None, *, out: Path = OUT, status: str | None =
             if (path / "config.toml").is_file():
                 return Run(path)
         raise RunError(f"No run at {run} or {out / run}. {_runs_there(out)}")
-    found = [r for r in _all(out) if status is None or r.info().get("status") == status]
+    found = [r for r in _all(out) if status is None or _status(r) == status]
     if not found:
+        for damaged in _all(out):
+            damaged.info()  # names the file, where a damaged run is the reason
         raise RunError(f"No {status or 'started'} run in {out}. {_runs_there(out)}")
     return max(found, key=lambda r: (str(r.info().get("created")), r.path.name))
+
+
+def _status(run: Run) -> object:
+    """None for a damaged run: it must not stand in the way of the others."""
+    try:
+        return run.info().get("status")
+    except RunError:
+        return None
 
 
 def _all(out: Path) -> list[Run]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -24,7 +25,7 @@ from kvgg_jax.data.demo import cached_demo
 from kvgg_jax.data.folder import Samples, Split, deal, scan
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import Pictures, fingerprint, read
-from kvgg_jax.errors import DataError, RunError
+from kvgg_jax.errors import DataError, RunError, UsageError
 from kvgg_jax.events import Emit, Finished, Note, Progress, Started, Warned, ignore
 from kvgg_jax.history import History
 from kvgg_jax.loop import Task, fit
@@ -89,7 +90,9 @@ def train(
         )
     )
     pictures = _read(samples, config, emit)
-    run = runs.create(path, config, _readable(split, pictures), _info(config, pictures))
+    run = runs.create(
+        path, config, _readable(split, pictures), _info(config, pictures), overwrite=overwrite
+    )
     return _run(run, config, pictures, emit)
 
 
@@ -107,6 +110,11 @@ def resume(
     found = runs.find(run, out=Path(out), status="unfinished")
     config = found.config()
     if epochs is not None:
+        if epochs < config.train.epochs:
+            raise UsageError(
+                f"--epochs {epochs}: {found.path} was started for {config.train.epochs} epochs, "
+                "which can only be raised."
+            )
         config = config.with_train(epochs=epochs)
     if len(found.history()) >= config.train.epochs and found.info().get("status") == "finished":
         raise RunError(
@@ -215,8 +223,11 @@ def _run(run: Run, config: RunConfig, pictures: Pictures, emit: Emit) -> TrainRe
         try:
             start = _restore(run, checkpoints, state, steps=task.train.steps)
             history, reason = fit(task, config.train, start, save=save, emit=emit)
-        finally:
-            draw_curves(run.history(), run.path / "curves.png")
+        except BaseException:
+            with contextlib.suppress(RunError):  # what ended the run matters more than its picture
+                draw_curves(run.history(), run.path / "curves.png")
+            raise
+    draw_curves(history, run.path / "curves.png")
     run.update_info(status="finished", seconds=history.seconds, reason=reason)
     emit(Finished(run.path, history, reason))
     return TrainResult(run.path, history, reason)
@@ -267,9 +278,14 @@ def _restore(
     if last is None:
         return fresh, History()
     state, history = checkpoints.load_last(fresh), run.history().upto(last // steps)
+    if len(history) != last // steps:
+        raise RunError(
+            f"{run.path / 'history.csv'} has {len(history)} of the {last // steps} epochs that "
+            "the last checkpoint knows. Put the file back, or start a new run."
+        )
     best = history.best
     if best and best.epoch * steps == last and checkpoints.best_step() != last:
-        checkpoints.save(state, best=True)  # the run was cut between its two saves
+        checkpoints.save_best(state)  # the run was cut between its two saves
     return state, history
 
 

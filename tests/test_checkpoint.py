@@ -198,3 +198,15 @@ def test_a_reader_leaves_the_half_written_save_of_a_running_run_alone(tmp_path):
     with Checkpoints(tmp_path) as writer:
         writer.load_best(like)
     assert not half.exists()
+
+
+def test_making_up_for_a_best_state_leaves_the_last_one_alone(tmp_path):
+    """Were `last` written again, a crash in between would leave none."""
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state(4), best=False)
+    stamp = (tmp_path / "last" / "4").stat().st_mtime_ns
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save_best(state(4))
+        checkpoints.wait()
+        assert checkpoints.best_step() == 4
+    assert (tmp_path / "last" / "4").stat().st_mtime_ns == stamp

@@ -15,7 +15,7 @@ from conftest import THIN, draw_photos, small_config
 from kvgg_jax import evaluate, load_classifier, predict, train
 from kvgg_jax.arch import BLOCKS
 from kvgg_jax.data.image import load
-from kvgg_jax.errors import DataError, RunError
+from kvgg_jax.errors import DataError, ImageError, RunError
 from kvgg_jax.inference import Prediction
 from kvgg_jax.metrics import ClassScore
 from kvgg_jax.runs import Run, find
@@ -282,3 +282,26 @@ def test_a_classifier_holds_a_plain_keras_model(trained: TrainResult) -> None:
 
 def pixels(path: Path, size: int) -> Any:
     return load(path, size).astype(np.float32) / 255
+
+
+def test_the_label_of_a_file_that_cannot_be_read_is_its_error() -> None:
+    """Not an index error: the message is the one for the user."""
+    bad = Prediction(Path("x.jpg"), error="x.jpg: it is empty (0 bytes).")
+    for name in ("label", "probability"):
+        with pytest.raises(ImageError) as caught:
+            getattr(bad, name)
+        assert str(caught.value) == "x.jpg: it is empty (0 bytes)."
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own
+def test_a_loaded_model_can_be_saved_and_loaded_by_keras(
+    trained: TrainResult, tmp_path: Path
+) -> None:
+    """Its zero initializer is known to Keras."""
+    from kvgg_jax.keras_gate import keras
+
+    model = load_classifier(trained.run).model
+    model.save(tmp_path / "x.keras")
+    again = keras.saving.load_model(tmp_path / "x.keras")
+    for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)

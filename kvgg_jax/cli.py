@@ -195,7 +195,13 @@ def _say_stopped(screen: Screen) -> None:
     if screen.run is None:
         say(screen.console, "Stopped before the run began; nothing was written.")
         return
-    say(screen.console, "Stopped. Every finished epoch is saved. To go on:")
+    saved = (screen.run / "history.csv").exists()
+    done = (
+        "Every finished epoch is saved. To go on:"
+        if saved
+        else "No epoch had ended. To start again:"
+    )
+    say(screen.console, f"Stopped. {done}")
     say(screen.console, f"  {program()} train --resume {quote(str(screen.run))}")
 
 

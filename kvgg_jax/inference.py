@@ -19,7 +19,7 @@ from kvgg_jax.data.folder import Samples, find_pictures, scan
 from kvgg_jax.data.image import load
 from kvgg_jax.data.reader import read
 from kvgg_jax.errors import DataError, ImageError, RunError
-from kvgg_jax.events import Emit, Progress, Warned, ignore
+from kvgg_jax.events import Emit, Note, Progress, Warned, ignore
 from kvgg_jax.keras_gate import keras
 from kvgg_jax.metrics import ClassScore, class_scores, confusion_matrix
 from kvgg_jax.model import vgg
@@ -144,6 +144,8 @@ def predict(
     if not files:
         raise DataError("No images to classify: give image files, or folders that hold some.")
     classifier = run if isinstance(run, Classifier) else load_classifier(run, out=out)
+    if run is None:
+        emit(Note(f"Using {classifier.run.path}, the newest finished run"))
     train, count = classifier.config.train, min(len(files), MAX_BATCH)
     # bfloat16 rounds as the batch is cut, so there the cut is that of evaluation.
     batch = count if train.precision == "float32" else train.batch_size

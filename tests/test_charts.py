@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from kvgg_jax.charts import draw_confusion, draw_curves, draw_samples
+from kvgg_jax.errors import RunError
 from kvgg_jax.history import Epoch, History
 
 ODD = ["r\udce9d", "$x_", "中", "two\nlines"]  # bytes that are no text, math markup, no glyph
@@ -42,6 +43,7 @@ def test_curves_are_drawn_from_the_first_epoch_on(tmp_path: Path, count: int) ->
 def test_a_picture_that_cannot_be_put_in_place_leaves_nothing(tmp_path: Path) -> None:
     """No temporary file beside it."""
     (tmp_path / "curves.png").mkdir()
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(RunError) as caught:
         draw_curves(History((Epoch(1, 1, 1, 1, 1, 1, 1, 1),)), tmp_path / "curves.png")
+    assert str(caught.value) == f"Cannot write {tmp_path / 'curves.png'}: Is a directory."
     assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]

@@ -170,8 +170,14 @@ def _flags(given: dict[str, Any]) -> dict[str, tuple[str, object]]:
     from kvgg_jax.config import parse_set
 
     flags: dict[str, tuple[str, object]] = dict(parse_set(text) for text in given["set_"] or ())
+    return {**flags, **_typed(given)}
+
+
+def _typed(given: dict[str, Any]) -> dict[str, tuple[str, object]]:
+    """Those parameters of a command that are configuration keys and have a value."""
+    flags: dict[str, tuple[str, object]] = {}
     for parameter, key in KEYS.items():
-        value = given[parameter]
+        value = given.get(parameter)
         if value is not None:
             plain = str(value) if isinstance(value, Path) else value
             flags[key] = (f"--{parameter.replace('_', '-')} {value}", plain)
@@ -288,8 +294,7 @@ def summary(
     from kvgg_jax.summary import Size, compare_text, cost_json, layers_text
 
     keys = {"head": head, "arch": arch, "batch_norm": batch_norm}
-    flags = {f"model.{k}": (f"--{k.replace('_', '-')} {v}", v) for k, v in keys.items()}
-    model = resolve(None, flags).model
+    model = resolve(None, _typed(keys)).model
     size = Size(classes=classes, image_size=image_size, batch_size=batch_size)
     if json:
         _print_json(cost_json(model, size, compare=compare))
@@ -317,9 +322,7 @@ def bench(
     given = dict(locals())
     from kvgg_jax.config import resolve
 
-    keys = ("head", "arch", "image_size", "batch_size", "precision")
-    flags = {KEYS[k]: (f"--{k.replace('_', '-')} {given[k]}", given[k]) for k in keys}
-    settings = resolve(None, flags)
+    settings = resolve(None, _typed(given))
     from kvgg_jax import show
     from kvgg_jax.bench import bench as measure
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,14 @@ os.environ.pop("KVGG_COMPILE_CACHE", None)
 ROOT = Path(__file__).parents[1]
 COLOURS = {"blue": (40, 60, 200), "green": (40, 200, 60), "red": (200, 50, 40)}
 THIN = ((8,), (16,), (32, 32), (64, 64), (64, 64))  # VGG11's widths, an eighth of each
+
+LEGAL = (
+    "seed, data.dir, data.image_size, data.val_split, data.split, data.split_seed, "
+    "data.augment, data.skip_bad, "
+    "model.arch, model.head, model.dropout, model.batch_norm, model.init, optim.lr, "
+    "optim.decay_steps, optim.decay_rate, optim.staircase, train.epochs, train.batch_size, "
+    "train.patience, train.min_delta, train.precision"
+)
 
 
 class Trained(NamedTuple):
@@ -75,6 +84,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 def thin(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes VGG11 an eighth as wide: the same code, in a fraction of the time."""
     monkeypatch.setitem(BLOCKS, "vgg11", THIN)
+
+
+@pytest.fixture(scope="module")
+def thin_network() -> Iterator[None]:
+    """The whole module works with an eighth of VGG11's width, to be quick."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BLOCKS, "vgg11", THIN)
+        yield
 
 
 @pytest.fixture(scope="session")

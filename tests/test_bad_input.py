@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from commands import TINY, kvgg, message
-from conftest import THIN, draw_photos, small_config
+from conftest import LEGAL, draw_photos, small_config
 
 from kvgg_jax import train
-from kvgg_jax.arch import BLOCKS
 from kvgg_jax.runs import Run
 
 TEXT = "is not a picture but text. Remove it, or train with --skip-bad."
 
 
-@pytest.fixture(scope="module", autouse=True)
-def thin_network() -> Iterator[None]:
-    """All of this module works with an eighth of VGG11's width, to be quick."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BLOCKS, "vgg11", THIN)
-        yield
+pytestmark = pytest.mark.usefixtures("thin_network")
 
 
 @pytest.fixture(scope="module")
@@ -197,13 +191,6 @@ def test_skip_bad_still_needs_pictures_of_every_class(beans: Path) -> None:
 # Flags and configuration files
 
 HEAD = "is not a head: use full, slim, gap, or layer sizes such as 256,128."
-LEGAL = (
-    "seed, data.dir, data.image_size, data.val_split, data.split, data.split_seed, "
-    "data.augment, data.skip_bad, "
-    "model.arch, model.head, model.dropout, model.batch_norm, model.init, optim.lr, "
-    "optim.decay_steps, optim.decay_rate, optim.staircase, train.epochs, train.batch_size, "
-    "train.patience, train.min_delta, train.precision"
-)
 FLAGS = {
     "--image-size 16": "--image-size 16: too small: five poolings need at least 32 pixels a side.",
     "--image-size 31": "--image-size 31: too small: five poolings need at least 32 pixels a side.",

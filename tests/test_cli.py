@@ -23,7 +23,6 @@ from conftest import ROOT, THIN, draw_photos
 from typer.main import get_command
 
 from kvgg_jax import runs, training
-from kvgg_jax.arch import BLOCKS
 from kvgg_jax.cli import app
 from kvgg_jax.config import RunConfig
 from kvgg_jax.data import demo
@@ -36,12 +35,7 @@ HEAVY = ("jax", "keras", "matplotlib", "numpy", "pydantic", "tensorflow")
 COLUMNS = "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds,images_per_second"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def thin_network() -> Iterator[None]:
-    """All of this module works with an eighth of VGG11's width, to be quick."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BLOCKS, "vgg11", THIN)
-        yield
+pytestmark = pytest.mark.usefixtures("thin_network")
 
 
 @pytest.fixture(scope="module")

@@ -5,19 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from conftest import LEGAL
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kvgg_jax.config import RunConfig, known_keys, parse_head, parse_set, resolve
 from kvgg_jax.errors import ConfigError, UsageError
-
-LEGAL = (
-    "seed, data.dir, data.image_size, data.val_split, data.split, data.split_seed, "
-    "data.augment, data.skip_bad, "
-    "model.arch, model.head, model.dropout, model.batch_norm, model.init, optim.lr, "
-    "optim.decay_steps, optim.decay_rate, optim.staircase, train.epochs, train.batch_size, "
-    "train.patience, train.min_delta, train.precision"
-)
 
 
 def test_the_defaults_are_the_recipe_of_the_write_up():

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import THIN, draw_photos, small_config
+from conftest import draw_photos, small_config
 
 from kvgg_jax import evaluate, load_classifier, predict, train
-from kvgg_jax.arch import BLOCKS
 from kvgg_jax.data.image import load
 from kvgg_jax.errors import DataError, ImageError, RunError
 from kvgg_jax.inference import Prediction
@@ -24,12 +22,7 @@ from kvgg_jax.training import TrainResult
 CLASSES = 3
 
 
-@pytest.fixture(scope="module", autouse=True)
-def thin_network() -> Iterator[None]:
-    """All of this module works with an eighth of VGG11's width, to be quick."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BLOCKS, "vgg11", THIN)
-        yield
+pytestmark = pytest.mark.usefixtures("thin_network")
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from kvgg_jax.console import Screen, program, say
 from kvgg_jax.errors import KvggError, UsageError
+from kvgg_jax.huge_pages import restart_with_huge_pages
 
 app = typer.Typer(
     name="kvgg",
@@ -356,6 +357,8 @@ def demo(
 
 def main() -> None:
     """Entry point of `kvgg` and of `cli.py`."""
+    if sys.argv[1:2] in (["train"], ["bench"]):
+        restart_with_huge_pages()
     # Pillow remarks on odd files; whether a file can be used is said by its ImageError alone.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     try:

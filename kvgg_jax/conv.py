@@ -53,8 +53,8 @@ def plan(shape: tuple[int, ...], cout: int) -> Plan:
         return Plan("stock", "stock")  # a batch is not an int where jax.export leaves it open
     if min(cin, cout) <= 8:
         return Plan("stock", "patches" if cin <= 8 else "stock")
-    wide = min(cin, cout) >= 128 and max(cin, cout) >= 256
-    many = batch * height * width >= 3200
+    wide = min(cin, cout) >= 128
+    many = batch * height * width >= 784
     return Plan("winograd" if wide and many else "stock", "winograd")
 
 

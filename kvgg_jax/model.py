@@ -12,6 +12,10 @@ from kvgg_jax.config import MIN_IMAGE_SIZE, ModelConfig, parse_head
 from kvgg_jax.conv import Conv2D
 from kvgg_jax.errors import ConfigError
 from kvgg_jax.keras_gate import keras
+from kvgg_jax.pool import MaxPooling2D
+
+# Keras' 0.99 needs hundreds of steps to forget the first ones; an epoch here has tens.
+BATCH_NORM_MOMENTUM = 0.9
 
 
 def vgg(
@@ -63,8 +67,7 @@ class _Layers:
         for b, block in enumerate(BLOCKS[self.config.arch], 1):
             for c, channels in enumerate(block, 1):
                 x = self.conv(x, channels, f"block{b}_conv{c}")
-            pool = keras.layers.MaxPooling2D(2, name=f"block{b}_pool", dtype=self.dtype)
-            x = pool(x)
+            x = MaxPooling2D(2, name=f"block{b}_pool", dtype=self.dtype)(x)
         return x
 
     def conv(self, x: keras.KerasTensor, channels: int, name: str) -> keras.KerasTensor:
@@ -81,7 +84,9 @@ class _Layers:
         )(x)
         if not normed:
             return x
-        x = keras.layers.BatchNormalization(name=f"{name}_bn", dtype=self.dtype)(x)
+        x = keras.layers.BatchNormalization(
+            momentum=BATCH_NORM_MOMENTUM, name=f"{name}_bn", dtype=self.dtype
+        )(x)
         return keras.layers.ReLU(name=f"{name}_relu", dtype=self.dtype)(x)
 
     def head(self, x: keras.KerasTensor, classes: int) -> keras.KerasTensor:

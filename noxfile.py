@@ -38,6 +38,13 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def peers(session: nox.Session) -> None:
+    """Time kvgg_jax beside its peers; arguments go to benchmarks/peers.py."""
+    session.install(*PINNED, "-e", ".", *group("peers"))
+    session.run("python", "benchmarks/peers.py", *session.posargs)
+
+
+@nox.session
 def package(session: nox.Session) -> None:
     """Build the wheel, install it alone, run `--help` and a tiny training."""
     session.install("build")

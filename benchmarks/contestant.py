@@ -48,10 +48,9 @@ def kvgg(task: str, size: int, count: int) -> Run:
         predict = compile_step("prediction", make_predict_step(model), *weights, images)
         return lambda: jax.device_get(predict(*weights, images))
     batch = Batch(images, labels, np.ones(count, np.float32))
-    parts = int(os.environ.get("KVGG_ACCUMULATE", "1"))
-    extra = {"accumulate": parts} if parts > 1 else {}
-    made = make_train_step(model, optimizer, **extra)
-    step = compile_step("training", made, state, zero_tally(), batch, donate=(0,))
+    step = compile_step(
+        "training", make_train_step(model, optimizer), state, zero_tally(), batch, donate=(0,)
+    )
 
     def run() -> None:
         nonlocal state
@@ -145,6 +144,10 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, required=True)
     parser.add_argument("--batch-size", type=int, required=True)
     args = parser.parse_args()
+    if args.name == "kvgg_jax":
+        from kvgg_jax.huge_pages import restart_with_huge_pages
+
+        restart_with_huge_pages()  # as `kvgg train` does
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print goes elsewhere
     run = CONTESTANTS[args.name](args.task, args.image_size, args.batch_size)

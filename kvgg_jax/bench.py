@@ -68,7 +68,8 @@ def bench(config: RunConfig, *, repeats: int = 5, emit: Emit = ignore) -> Bench:
     state, batch = init_state(model, optimizer), empty_batch(batch_size, size)
     batch = batch._replace(weight=np.ones(batch_size, np.float32))
     started = time.perf_counter()
-    step = make_train_step(model, optimizer)
+    parts = config.train.accumulate
+    step = make_train_step(model, optimizer, accumulate=parts)
     train = compile_step("training", step, state, zero_tally(), batch, donate=(0,), emit=emit)
     weights = state.params, state.model_state
     forward = compile_step("evaluation", make_eval_step(model), *weights, batch, emit=emit)

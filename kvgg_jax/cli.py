@@ -90,6 +90,9 @@ def train(
     init: Annotated[str | None, typer.Option(help="he_uniform or glorot_uniform.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training photos.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Photos a step.")] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(help="Compute a batch in so many parts, to save memory.")
+    ] = None,
     image_size: Annotated[int | None, typer.Option(help="Pixels a side, 32 or more.")] = None,
     lr: Annotated[float | None, typer.Option(help="First learning rate of Adam.")] = None,
     patience: Annotated[
@@ -102,6 +105,9 @@ def train(
     split: Annotated[str | None, typer.Option(help="keras or stratified.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of split, weights, order, dropout.")] = None,
     skip_bad: SkipBad = None,
+    cache: Annotated[
+        str | None, typer.Option(help="Decoded photos: auto, memory, disk or none.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file; flags win over it.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Any key: --set optim.decay_steps=50.")
@@ -151,6 +157,7 @@ KEYS = {
     "image_size": "data.image_size",
     "augment": "data.augment",
     "skip_bad": "data.skip_bad",
+    "cache": "data.cache",
     "head": "model.head",
     "arch": "model.arch",
     "dropout": "model.dropout",
@@ -159,6 +166,7 @@ KEYS = {
     "lr": "optim.lr",
     "epochs": "train.epochs",
     "batch_size": "train.batch_size",
+    "accumulate": "train.accumulate",
     "patience": "train.patience",
     "min_delta": "train.min_delta",
     "precision": "train.precision",
@@ -312,6 +320,7 @@ def bench(
     arch: Annotated[str, typer.Option(help="vgg11, vgg13, vgg16 or vgg19.")] = "vgg16",
     image_size: Annotated[int, typer.Option(help="Pixels a side.")] = 224,
     batch_size: Annotated[int, typer.Option(help="Photos a step.")] = 8,
+    accumulate: Annotated[int, typer.Option(help="Parts in which a batch is computed.")] = 1,
     precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
     repeats: Annotated[int, typer.Option(min=1, help="Timed repetitions.")] = 5,
     json: Json = False,

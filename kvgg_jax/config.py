@@ -66,6 +66,8 @@ class DataConfig(_Frozen):
     """Seed of the split alone; None: `seed`. It lets other seeds be compared on one split."""
     augment: Literal["none", "light", "strong"] = "none"
     skip_bad: bool = False
+    cache: Literal["auto", "memory", "disk", "none"] = "auto"
+    """Where decoded photos are kept; auto: in memory, else on disk, as they fit."""
 
 
 class ModelConfig(_Frozen):
@@ -92,9 +94,16 @@ class TrainConfig(_Frozen):
 
     epochs: int = Field(20, ge=1)
     batch_size: int = Field(32, ge=1)
+    accumulate: int = Field(1, ge=1)
+    """Equal parts in which a batch is computed, one after the other, to save memory."""
     patience: int = Field(20, ge=1)
     min_delta: float = Field(0.001, ge=0, allow_inf_nan=False)
     precision: Literal["float32", "bfloat16"] = "float32"
+
+    @property
+    def part_size(self) -> int:
+        """Photos computed at once."""
+        return self.batch_size // self.accumulate
 
 
 class RunConfig(_Frozen):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kvgg_jax import runs
 from kvgg_jax.checkpoint import Checkpoints
-from kvgg_jax.compiled import compile_step
+from kvgg_jax.compiled import cache_folder, compile_step
 from kvgg_jax.config import RunConfig
 from kvgg_jax.data.folder import Samples, find_pictures, scan
 from kvgg_jax.data.image import load
@@ -148,7 +148,7 @@ def predict(
         emit(Note(f"Using {classifier.run.path}, the newest finished run"))
     train, count = classifier.config.train, min(len(files), MAX_BATCH)
     # bfloat16 rounds as the batch is cut, so there the cut is that of evaluation.
-    batch = count if train.precision == "float32" else train.batch_size
+    batch = count if train.precision == "float32" else train.part_size
     example = empty_batch(batch, classifier.image_size).images
     step = compile_step(
         "prediction", make_predict_step(classifier.model), *classifier.weights, example, emit=emit
@@ -215,10 +215,17 @@ def evaluate(
     config, part = classifier.config, split or ("all" if data else "val")
     samples = _labelled(classifier, data, part)
     skip = config.data.skip_bad if skip_bad is None else skip_bad
-    pictures = read(samples, classifier.image_size, skip_bad=skip, emit=emit)
+    pictures = read(
+        samples,
+        classifier.image_size,
+        skip_bad=skip,
+        cache=config.data.cache,
+        folder=cache_folder(),
+        emit=emit,
+    )
     for error in pictures.bad:
         emit(Warned(f"Left out: {error}"))
-    batch = config.train.batch_size
+    batch = config.train.part_size
     example = empty_batch(batch, classifier.image_size)
     step = compile_step(
         "evaluation", make_eval_step(classifier.model), *classifier.weights, example, emit=emit

@@ -68,30 +68,31 @@ def normalise(images: AnyArray) -> Array:
 
 
 def make_train_step(
-    model: keras.Model, optimizer: keras.Optimizer, augment: Augment | None = None
+    model: keras.Model,
+    optimizer: keras.Optimizer,
+    augment: Augment | None = None,
+    *,
+    accumulate: int = 1,
 ) -> TrainStep:
     """(state, tally, batch) -> (state, tally): one Adam step on the mean loss of the real rows.
 
     `augment(images, step)` maps float images [batch, size, size, 3] in [0, 1] to the same shape.
+    `accumulate` cuts the batch into so many equal parts, one after the other, and adds up their
+    gradients: the memory of a part, the step of the whole (batch norm sees one part at a time).
     """
     read_params = _reader(model.trainable_variables)
     read_state = _reader(model.non_trainable_variables)
     read_slots = _reader(optimizer.variables)
-
-    def loss_and_parts(
-        params: list[AnyArray], model_state: list[AnyArray], images: AnyArray, batch: Batch
-    ) -> tuple[AnyArray, tuple[list[AnyArray], Tally]]:
-        logits, new_state = model.stateless_call(params, model_state, images, training=True)
-        tally = _tally(logits, batch)
-        return tally.loss / jnp.maximum(tally.count, 1), (new_state, tally)
+    gradients = _make_gradients(model, accumulate)
 
     def train_step(state: TrainState, tally: Tally, batch: Batch) -> tuple[TrainState, Tally]:
         images: AnyArray = normalise(batch.images)
         if augment is not None:
             images = augment(images, state.step)
         params = read_params(state.params)
-        grad = jax.value_and_grad(loss_and_parts, has_aux=True)
-        (_, (model_state, now)), grads = grad(params, read_state(state.model_state), images, batch)
+        model_state, now, grads = gradients(
+            params, read_state(state.model_state), batch._replace(images=images)
+        )
         params, slots = optimizer.stateless_apply(read_slots(state.opt_state), grads, params)
         new = TrainState(
             step=state.step + 1,
@@ -99,9 +100,43 @@ def make_train_step(
             model_state=_keyed(model.non_trainable_variables, model_state),
             opt_state=_keyed(optimizer.variables, slots),
         )
-        return new, Tally(*(a + b for a, b in zip(tally, now, strict=True)))
+        return new, _add(tally, now)
 
     return train_step
+
+
+def _make_gradients(model: keras.Model, parts: int) -> Callable[..., Any]:
+    """(params, model_state, batch of float images) -> (model_state, tally, gradients)."""
+
+    def loss_and_parts(
+        params: list[AnyArray], model_state: list[AnyArray], batch: Batch, count: Array
+    ) -> tuple[AnyArray, tuple[list[AnyArray], Tally]]:
+        logits, new = model.stateless_call(params, model_state, batch.images, training=True)
+        tally = _tally(logits, batch)
+        return tally.loss / jnp.maximum(count, 1), (new, tally)
+
+    differentiate = jax.value_and_grad(loss_and_parts, has_aux=True)
+
+    def gradients(params: list[AnyArray], model_state: list[AnyArray], batch: Batch) -> Any:
+        count = jnp.sum(batch.weight)
+        if parts == 1:
+            (_, (model_state, tally)), grads = differentiate(params, model_state, batch, count)
+            return model_state, tally, grads
+
+        def add_part(carry: Any, part: Batch) -> tuple[Any, None]:
+            model_state, tally, total = carry
+            (_, (model_state, now)), grads = differentiate(params, model_state, part, count)
+            return (model_state, _add(tally, now), jax.tree.map(jnp.add, total, grads)), None
+
+        cut = jax.tree.map(lambda rows: rows.reshape(parts, -1, *rows.shape[1:]), batch)
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        return jax.lax.scan(add_part, (model_state, zero_tally(), zeros), cut)[0]
+
+    return gradients
+
+
+def _add(a: Tally, b: Tally) -> Tally:
+    return Tally(*(left + right for left, right in zip(a, b, strict=True)))
 
 
 def make_eval_step(model: keras.Model) -> EvalStep:

@@ -150,6 +150,12 @@ def _drawing(emit: Emit) -> Any:
 
 
 def _check_batch_size(config: RunConfig, count: int) -> None:
+    if config.train.batch_size % config.train.accumulate:
+        raise UsageError(
+            f"--accumulate {config.train.accumulate} does not divide the batch of "
+            f"{config.train.batch_size} into equal parts. "
+            "Choose a divisor of --batch-size, such as 2, 4 or 8 of 32."
+        )
     if config.train.batch_size > count:
         raise DataError(
             f"batch_size {config.train.batch_size} is larger than the training set "
@@ -160,7 +166,14 @@ def _check_batch_size(config: RunConfig, count: int) -> None:
 def _read(samples: Samples, config: RunConfig, emit: Emit) -> Pictures:
     size = config.data.image_size
     assert size is not None, "settled before"
-    pictures = read(samples, size, skip_bad=config.data.skip_bad, emit=emit)
+    pictures = read(
+        samples,
+        size,
+        skip_bad=config.data.skip_bad,
+        cache=config.data.cache,
+        folder=cache_folder(),
+        emit=emit,
+    )
     for error in pictures.bad:
         emit(Warned(f"Left out: {error}"))
     return pictures
@@ -253,15 +266,20 @@ def _assemble(
     state = init_state(model, optimizer)
     store = hold(pictures)
     train = Pipeline(store, pictures.rows(split.train), batch_size=batch, seed=config.seed)
-    val = Pipeline(store, pictures.rows(split.val), batch_size=batch)
-    example = empty_batch(batch, size)
-    step = make_train_step(model, optimizer, augment)
+    part = config.train.part_size
+    val = Pipeline(store, pictures.rows(split.val), batch_size=part)
+    step = make_train_step(model, optimizer, augment, accumulate=config.train.accumulate)
     task = Task(
         train_step=compile_step(
-            "training", step, state, zero_tally(), example, donate=(0,), emit=emit
+            "training", step, state, zero_tally(), empty_batch(batch, size), donate=(0,), emit=emit
         ),
         eval_step=compile_step(
-            "evaluation", make_eval_step(model), state.params, state.model_state, example, emit=emit
+            "evaluation",
+            make_eval_step(model),
+            state.params,
+            state.model_state,
+            empty_batch(part, size),
+            emit=emit,
         ),
         train=train,
         val=val,

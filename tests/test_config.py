@@ -25,6 +25,7 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
             "split_seed": None,
             "augment": "none",
             "skip_bad": False,
+            "cache": "auto",
         },
         "model": {
             "arch": "vgg16",
@@ -37,6 +38,7 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
         "train": {
             "epochs": 20,
             "batch_size": 32,
+            "accumulate": 1,
             "patience": 20,
             "min_delta": 0.001,
             "precision": "float32",
@@ -77,6 +79,7 @@ configs = st.builds(
             "split": st.sampled_from(["keras", "stratified"]),
             "augment": st.sampled_from(["none", "light", "strong"]),
             "skip_bad": st.booleans(),
+            "cache": st.sampled_from(["auto", "memory", "disk", "none"]),
         },
     ),
     model=st.fixed_dictionaries(
@@ -99,6 +102,7 @@ configs = st.builds(
         {
             "epochs": st.integers(1, 10**6),
             "batch_size": st.integers(1, 10**6),
+            "accumulate": st.integers(1, 10**6),
             "patience": st.integers(1, 10**6),
             "min_delta": st.floats(0, 1),
             "precision": st.sampled_from(["float32", "bfloat16"]),

@@ -38,11 +38,13 @@ def network(*, dropout: float = 0.0) -> keras.Model:
     return keras.Model(inputs, keras.layers.Dense(CLASSES, name="out")(x))
 
 
-def make(model: keras.Model, augment: Any = None) -> tuple[Callable[..., Any], TrainState]:
+def make(
+    model: keras.Model, augment: Any = None, *, accumulate: int = 1
+) -> tuple[Callable[..., Any], TrainState]:
     """A compiled training step and the state to start it from."""
     optimizer = build_optimizer(OptimConfig(lr=0.01), model)
     state = init_state(model, optimizer)
-    return jax.jit(make_train_step(model, optimizer, augment)), state
+    return jax.jit(make_train_step(model, optimizer, augment, accumulate=accumulate)), state
 
 
 def batch(count: int = 8, *, real: int | None = None, seed: int = 0) -> Batch:
@@ -86,6 +88,45 @@ def test_a_padded_batch_is_as_good_as_a_smaller_one():
         exact.params,
     )
     np.testing.assert_allclose(tally, same, rtol=1e-5)
+
+
+@pytest.mark.parametrize("parts", [2, 4, 8])
+def test_a_batch_in_parts_takes_the_step_of_the_whole(parts):
+    """Fillers too: the last part may hold nothing else. Only the order of sums differs."""
+    model = network()
+    whole, state = make(model)
+    cut, _ = make(model, accumulate=parts)
+    given = with_fillers(batch(), 5, 1)
+    (one, tally), (other, same) = (step(state, zero_tally(), given) for step in (whole, cut))
+    np.testing.assert_allclose(same, tally, rtol=1e-6)
+    for name in (
+        "adam/out_kernel_momentum",
+        "adam/conv_kernel_momentum",
+    ):  # a tenth of the gradient
+        ours, theirs = (np.asarray(s.opt_state[name]) for s in (other, one))
+        assert np.abs(ours - theirs).max() < 1e-6 * np.abs(theirs).max()
+    assert int(other.step) == 1
+
+
+def test_a_batch_in_parts_takes_less_memory():
+    model = network()
+
+    def scratch(parts: int) -> int:
+        step, state = make(model, accumulate=parts)
+        compiled = step.lower(state, zero_tally(), batch(64)).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert scratch(8) < 0.5 * scratch(1)
+
+
+def test_dropout_draws_anew_for_each_part():
+    """Two parts with the same pictures get different masks, hence different losses."""
+    model = network(dropout=0.5)
+    step, state = make(model, accumulate=2)
+    half = batch(4)
+    twice = Batch(*(np.concatenate([part, part]) for part in half))
+    once = make(model)[0](state, zero_tally(), half)[1]
+    assert float(step(state, zero_tally(), twice)[1].loss) != pytest.approx(2 * float(once.loss))
 
 
 def test_a_batch_of_fillers_only_gives_no_nan():

@@ -1,4 +1,4 @@
-"""Pictures in memory -> tf.data -> full-size batches, in an order that depends on nothing but
+"""Decoded pictures -> tf.data -> full-size batches, in an order that depends on nothing but
 (seed, epoch). There is no iterator state: a resume asks for the epoch and the step it wants."""
 
 from __future__ import annotations
@@ -10,22 +10,23 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kvgg_jax.data.cache import Images
 from kvgg_jax.data.reader import Pictures
 from kvgg_jax.data.tf_gate import tf
+from kvgg_jax.errors import DataError
 from kvgg_jax.state import Batch
 
 
 def hold(pictures: Pictures) -> Store:
-    """Hand decoded pictures to TensorFlow once, to be shared by several pipelines."""
-    labels = np.array(pictures.samples.labels, np.int32)
-    return Store(tf.constant(pictures.images), tf.constant(labels))
+    """Pictures and their labels, to be shared by several pipelines."""
+    return Store(pictures.images, np.array(pictures.samples.labels, np.int32))
 
 
 class Store(NamedTuple):
-    """uint8 images [count, size, size, 3] and int32 labels [count], as TensorFlow holds them."""
+    """uint8 images [count, size, size, 3] and int32 labels [count]."""
 
-    images: tf.Tensor
-    labels: tf.Tensor
+    images: Images
+    labels: NDArray[np.int32]
 
 
 class Pipeline:
@@ -41,6 +42,7 @@ class Pipeline:
     ) -> None:
         self.rows, self.batch_size, self.seed = rows, batch_size, seed
         self._store = store
+        self._error: DataError | None = None
 
     @property
     def count(self) -> int:
@@ -68,9 +70,23 @@ class Pipeline:
         data = tf.data.Dataset.from_tensor_slices((indices, weight))
         data = data.batch(self.batch_size, drop_remainder=True)
         data = data.map(self._gather, num_parallel_calls=2, deterministic=True)
-        for images, labels, weights in data.prefetch(2).as_numpy_iterator():
-            yield Batch(images, labels, weights)
+        try:
+            for images, labels, weights in data.prefetch(2).as_numpy_iterator():
+                yield Batch(images, labels, weights)
+        except tf.errors.OpError:  # how tf.data passes on what `_take` raised
+            if self._error is None:
+                raise
+            raise self._error from None
 
     def _gather(self, indices: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        images, labels = self._store
-        return tf.gather(images, indices), tf.gather(labels, indices), weight
+        images, labels = tf.numpy_function(self._take, [indices], (tf.uint8, tf.int32))
+        images.set_shape((self.batch_size, *self._store.images.shape[1:]))
+        labels.set_shape((self.batch_size,))
+        return images, labels, weight
+
+    def _take(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        try:
+            return self._store.images[indices], self._store.labels[indices]
+        except DataError as error:
+            self._error = error
+            raise

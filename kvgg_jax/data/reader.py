@@ -1,8 +1,9 @@
-"""Every file is decoded once, before training: a bad one is known before the first step."""
+"""Every file is decoded before training: a bad one is known before the first step."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kvgg_jax.data.cache import Chosen, Images, OnDisk, Undecoded, choose
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.image import load
 from kvgg_jax.errors import DataError, ImageError
-from kvgg_jax.events import Emit, Progress, ignore
+from kvgg_jax.events import Emit, Note, Progress, ignore
 
 SHOWN = 10  # bad files named in one message
 
@@ -24,29 +26,48 @@ class Pictures:
     """Samples with their pixels: uint8 [count, size, size, 3], a quarter of float32's memory."""
 
     samples: Samples
-    images: NDArray[np.uint8]
+    images: Images
     bad: tuple[ImageError, ...] = ()
+    known: tuple[str, ...] = ()
+    """SHA-256 of each picture's pixels, when `read` has made them."""
 
     def rows(self, part: Samples) -> NDArray[np.int64]:
         """Where the pictures of `part` are, in its order; those left out as bad are not."""
         at = {path: row for row, path in enumerate(self.samples.paths)}
         return np.array([at[path] for path in part.paths if path in at], np.int64)
 
+    def digests(self) -> tuple[str, ...]:
+        """SHA-256 of the pixels of each picture, in hexadecimal."""
+        rows = np.arange(0 if self.known else len(self.samples))
+        return self.known or tuple(_sha256(self.images[rows[k : k + 1]]) for k in rows)
 
-def read(samples: Samples, size: int, *, skip_bad: bool = False, emit: Emit = ignore) -> Pictures:
-    """Decode all samples to `size` pixels a side, on all cores.
 
+def read(
+    samples: Samples,
+    size: int,
+    *,
+    skip_bad: bool = False,
+    cache: str = "memory",
+    folder: Path = Path(),
+    emit: Emit = ignore,
+) -> Pictures:
+    """Decode all samples to `size` pixels a side, on all cores, and keep them as `cache` says.
+
+    `cache` is memory, disk (in `folder`), none, or auto, which takes what there is room for.
     Raises DataError naming the unreadable files, unless `skip_bad` leaves them out.
     """
-    images = np.empty((len(samples), size, size, 3), np.uint8)
+    images = _place((len(samples), size, size, 3), samples, cache, folder, emit)
+    digests = [""] * len(samples)
     bad: dict[int, ImageError] = {}
 
     def read_one(job: tuple[int, Path]) -> None:
         index, path = job
         try:
-            images[index] = load(path, size)
+            picture = load(path, size)
         except ImageError as error:
             bad[index] = error
+        else:
+            images[index], digests[index] = picture, _sha256(picture)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
@@ -56,14 +77,33 @@ def read(samples: Samples, size: int, *, skip_bad: bool = False, emit: Emit = ig
             pool.shutdown(cancel_futures=True)  # Ctrl-C need not wait for the whole folder
             raise
     if not bad:
-        return Pictures(samples, images)
+        return Pictures(samples, images, (), tuple(digests))
     errors = tuple(bad[index] for index in sorted(bad))
     if not skip_bad:
         raise DataError(_name_bad(errors, len(samples)))
     good = [index for index in range(len(samples)) if index not in bad]
     if not good:
         raise DataError(f"None of the {len(samples)} images in {samples.root} can be read.")
-    return Pictures(samples.take(good), images[good], errors)
+    kept = images[good] if isinstance(images, np.ndarray) else Chosen(images, np.array(good))
+    return Pictures(samples.take(good), kept, errors, tuple(digests[index] for index in good))
+
+
+def _place(
+    shape: tuple[int, ...], samples: Samples, cache: str, folder: Path, emit: Emit
+) -> NDArray[np.uint8] | OnDisk | Undecoded:
+    if cache == "auto":
+        cache, note = choose(math.prod(shape), folder)
+        if note:
+            emit(Note(note))
+    if cache == "disk":
+        return OnDisk(shape, folder)
+    if cache == "none":
+        return Undecoded(shape, samples.files(), load)
+    return np.empty(shape, np.uint8)
+
+
+def _sha256(picture: NDArray[np.uint8]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(picture).data).hexdigest()
 
 
 def _name_bad(errors: tuple[ImageError, ...], count: int) -> str:
@@ -78,9 +118,9 @@ def _name_bad(errors: tuple[ImageError, ...], count: int) -> str:
 def fingerprint(pictures: Pictures) -> str:
     """SHA-256 over paths, classes and pixels as the network sees them, in any order of reading."""
     digest = hashlib.sha256()
-    samples = pictures.samples
+    samples, pixels = pictures.samples, pictures.digests()
     for row in sorted(range(len(samples)), key=samples.paths.__getitem__):
         name = samples.classes[samples.labels[row]]
-        digest.update(f"{samples.paths[row]}\0{name}\0".encode(errors="surrogateescape"))
-        digest.update(pictures.images[row].data)
+        line = f"{samples.paths[row]}\0{name}\0{pixels[row]}\n"
+        digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()

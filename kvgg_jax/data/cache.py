@@ -1,0 +1,142 @@
+"""Where decoded pictures wait for their turn: in memory, in a file, or nowhere.
+
+All three are used as an array is: `images[row] = picture` once for each, then `images[rows]`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvgg_jax.errors import DataError, ImageError
+
+Kind = Literal["memory", "disk", "none"]
+Pixels = NDArray[np.uint8]
+Rows = NDArray[np.int64]
+MEMINFO = Path("/proc/meminfo")
+
+
+class Images(Protocol):
+    """uint8 pictures [count, size, size, 3], read by rows."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[count, size, size, 3]."""
+
+    def __getitem__(self, rows: Any, /) -> Pixels: ...
+
+
+class OnDisk:
+    """Pictures in a file without a name: it is gone when the process ends, however that ends."""
+
+    def __init__(self, shape: tuple[int, ...], folder: Path) -> None:
+        self.shape = shape
+        self._bytes = int(np.prod(shape[1:]))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # open as long as self
+            weakref.finalize(self, self._file.close)
+            if hasattr(os, "posix_fallocate"):  # a full disk is known before an hour of decoding
+                os.posix_fallocate(self._file.fileno(), 0, self._bytes * shape[0])
+        except OSError as error:
+            raise DataError(
+                f"Cannot keep {_gib(self._bytes * shape[0])} of decoded photos in {folder}: "
+                f"{error.strerror}. Make room there, or decode anew each time: --cache none."
+            ) from None
+
+    def __setitem__(self, row: int, picture: Pixels) -> None:
+        os.pwrite(self._file.fileno(), picture.tobytes(), row * self._bytes)
+
+    def __getitem__(self, rows: Rows) -> Pixels:
+        out = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        for picture, row in zip(out, rows, strict=True):
+            raw = os.pread(self._file.fileno(), self._bytes, int(row) * self._bytes)
+            picture[:] = np.frombuffer(raw, np.uint8).reshape(picture.shape)
+        return out
+
+
+class Undecoded:
+    """Pictures decoded each time anew by `load`; one that has changed meanwhile is an error."""
+
+    def __init__(
+        self, shape: tuple[int, ...], files: list[Path], load: Callable[[Path, int], Pixels]
+    ) -> None:
+        self.shape = shape
+        self._files, self._load = files, load
+        self._digests = np.zeros((shape[0], hashlib.sha256().digest_size), np.uint8)
+        self._pool = ThreadPoolExecutor(os.cpu_count())
+
+    def __setitem__(self, row: int, picture: Pixels) -> None:
+        self._digests[row] = _digest(picture)
+
+    def __getitem__(self, rows: Rows) -> Pixels:
+        return np.stack(list(self._pool.map(self._decode, rows)))
+
+    def _decode(self, row: np.int64) -> Pixels:
+        file = self._files[row]
+        try:
+            picture = self._load(file, self.shape[1])
+        except ImageError as error:
+            raise DataError(f"A photo was lost during the run. {error}") from None
+        if (_digest(picture) != self._digests[row]).any():
+            raise DataError(
+                f"{file} changed during the run. Put it back and go on with --resume, "
+                "or start a new run."
+            )
+        return picture
+
+
+class Chosen:
+    """The pictures of `images` at `rows`."""
+
+    def __init__(self, images: Images, rows: Rows) -> None:
+        self.shape = (len(rows), *images.shape[1:])
+        self._images, self._rows = images, rows
+
+    def __getitem__(self, rows: Rows) -> Pixels:
+        return self._images[self._rows[rows]]
+
+
+def choose(need: int, folder: Path) -> tuple[Kind, str | None]:
+    """Where to keep `need` bytes, and what to tell when that is not memory.
+
+    Memory while half of what is free holds them, else a file in `folder` while half of the free
+    disk does, else nowhere.
+    """
+    free = free_memory()
+    if free is None or need <= free / 2:
+        return "memory", None
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    space = shutil.disk_usage(existing).free
+    head = f"The decoded photos take {_gib(need)}, more than half of the free memory ({_gib(free)})"
+    if need <= space / 2:
+        return "disk", f"{head}: they are kept in a file in {folder}. --cache chooses."
+    return "none", f"{head} and of the free disk: each is decoded every time. --cache chooses."
+
+
+def free_memory() -> int | None:
+    """Bytes that can be had without swapping; None where the system does not say."""
+    try:
+        lines = MEMINFO.read_text().splitlines()
+    except OSError:  # no such file outside Linux
+        return None
+    kib = next(line.split()[1] for line in lines if line.startswith("MemAvailable:"))
+    return int(kib) * 1024
+
+
+def _digest(picture: Pixels) -> Pixels:
+    return np.frombuffer(hashlib.sha256(np.ascontiguousarray(picture).data).digest(), np.uint8)
+
+
+def _gib(count: float) -> str:
+    return f"{count / 2**30:.1f} GiB"

@@ -1,0 +1,111 @@
+"""Decoded pictures are the same wherever they wait, and a file that changes is noticed."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kvgg_jax.data import cache
+from kvgg_jax.data.cache import choose
+from kvgg_jax.data.folder import scan
+from kvgg_jax.data.pipeline import Pipeline, hold
+from kvgg_jax.data.reader import fingerprint, read
+from kvgg_jax.errors import DataError
+
+GIB = 2**30
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six pictures of noise, in two classes."""
+    rng = np.random.default_rng(0)
+    for k in range(6):
+        path = tmp_path / "photos" / "ab"[k % 2] / f"{k}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8)).save(path)
+    return tmp_path / "photos"
+
+
+@pytest.mark.parametrize("kind", ["disk", "none"])
+def test_batches_are_the_same_wherever_pictures_wait(kind, folder, tmp_path):
+    kept, other = (
+        read(scan(folder), 8, cache=where, folder=tmp_path / "cache") for where in ("memory", kind)
+    )
+    assert fingerprint(kept) == fingerprint(other)
+    rows = np.arange(6)
+    epochs = [
+        list(Pipeline(hold(p), rows, batch_size=4, seed=1).epoch(2, start=0)) for p in (kept, other)
+    ]
+    for ours, theirs in zip(*epochs, strict=True):
+        for left, right in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(left, right)
+
+
+@pytest.mark.parametrize("kind", ["memory", "disk", "none"])
+def test_an_unreadable_picture_is_left_out_wherever_the_others_wait(kind, folder, tmp_path):
+    (folder / "a" / "2.png").write_bytes(b"no picture")
+    pictures = read(scan(folder), 8, skip_bad=True, cache=kind, folder=tmp_path / "cache")
+    assert pictures.samples.paths == ("a/0.png", "a/4.png", "b/1.png", "b/3.png", "b/5.png")
+    assert pictures.images.shape == (5, 8, 8, 3)
+    (batch,) = Pipeline(hold(pictures), np.arange(5), batch_size=5).epoch(1)
+    expected = [read(scan(folder), 8, skip_bad=True).images[k] for k in range(5)]
+    np.testing.assert_array_equal(batch.images, expected)
+
+
+def test_the_file_on_disk_has_no_name_and_so_cannot_be_left_behind(folder, tmp_path):
+    pictures = read(scan(folder), 8, cache="disk", folder=tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert pictures.images[np.array([5, 0])].shape == (2, 8, 8, 3)
+
+
+def test_a_photo_that_changes_during_the_run_stops_it_with_its_name(folder):
+    pictures = read(scan(folder), 8, cache="none")
+    Image.new("RGB", (9, 9)).save(folder / "b" / "3.png")
+    with pytest.raises(DataError) as caught:
+        list(Pipeline(hold(pictures), np.arange(6), batch_size=3).epoch(1))
+    assert str(caught.value) == (
+        f"{folder / 'b' / '3.png'} changed during the run. "
+        "Put it back and go on with --resume, or start a new run."
+    )
+
+
+def test_a_photo_that_vanishes_during_the_run_stops_it_with_its_name(folder):
+    pictures = read(scan(folder), 8, cache="none")
+    (folder / "b" / "3.png").unlink()
+    with pytest.raises(DataError) as caught:
+        list(Pipeline(hold(pictures), np.arange(6), batch_size=3).epoch(1))
+    assert str(caught.value) == (
+        f"A photo was lost during the run. {folder / 'b' / '3.png'}: does not exist. "
+        "Check the path."
+    )
+
+
+def test_a_cache_folder_that_cannot_be_written_is_named(folder, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"Cannot keep 0\.0 GiB of decoded photos in .*/file: "):
+        read(scan(folder), 8, cache="disk", folder=tmp_path / "file")
+
+
+def test_the_choice_follows_what_is_free(monkeypatch, tmp_path):
+    monkeypatch.setattr(cache, "free_memory", lambda: 8 * GIB)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("", (), {"free": 20 * GIB}))
+    where = tmp_path / "not" / "yet"
+    assert choose(4 * GIB, where) == ("memory", None)
+    assert choose(5 * GIB, where) == (
+        "disk",
+        "The decoded photos take 5.0 GiB, more than half of the free memory (8.0 GiB): "
+        f"they are kept in a file in {where}. --cache chooses.",
+    )
+    assert choose(11 * GIB, where) == (
+        "none",
+        "The decoded photos take 11.0 GiB, more than half of the free memory (8.0 GiB) and of the "
+        "free disk: each is decoded every time. --cache chooses.",
+    )
+    monkeypatch.setattr(cache, "free_memory", lambda: None)
+    assert choose(1000 * GIB, where) == ("memory", None)
+
+
+def test_free_memory_is_what_linux_says(monkeypatch, tmp_path):
+    monkeypatch.setattr(cache, "MEMINFO", tmp_path / "meminfo")
+    assert cache.free_memory() is None
+    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:   7 kB\n")
+    assert cache.free_memory() == 7 * 1024

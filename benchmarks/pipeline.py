@@ -1,0 +1,133 @@
+"""Our pipeline beside Keras' `image_dataset_from_directory`, on drawn pictures, paired.
+
+python benchmarks/pipeline.py png      # 1,024 PNG of 224 px
+python benchmarks/pipeline.py jpeg     # 48 JPEG of 12 megapixels
+python benchmarks/pipeline.py memory   # our memory from 1,000 to 100,000 pictures
+
+The peer is map (divide by 255), cache, shuffle, batch, prefetch. The first epoch decodes, later
+ones come from the cache. Ours counts the reading of the folder in the first. Prints JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SIZE, BATCH = 224, 32
+Epoch = Callable[[], int]
+
+
+def draw(folder: Path, kind: str, count: int) -> None:
+    """Pictures that compress as photos do: smooth, with some noise. Hard links beyond 100."""
+    width, height = (4000, 3000) if kind == "jpeg" else (SIZE, SIZE)
+    rng = np.random.default_rng(0)
+    for k in range(count):
+        path = folder / "ab"[k % 2] / f"{k:06}.{'jpg' if kind == 'jpeg' else 'png'}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if k >= 100:
+            path.hardlink_to(folder / "ab"[k % 2] / f"{k % 100:06}{path.suffix}")
+            continue
+        coarse = rng.integers(0, 256, (12, 16, 3), np.uint8)
+        smooth = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+        noise = rng.integers(-6, 7, (height, width, 1))
+        Image.fromarray((np.asarray(smooth) + noise).clip(0, 255).astype(np.uint8)).save(path)
+
+
+def ours(folder: Path, cache: str = "auto") -> Epoch:
+    from kvgg_jax.data.folder import scan
+    from kvgg_jax.data.pipeline import Pipeline, hold
+    from kvgg_jax.data.reader import read
+
+    pipelines: list[Pipeline] = []
+
+    def epoch() -> int:
+        if not pipelines:
+            pictures = read(scan(folder), SIZE, cache=cache, folder=folder.parent)
+            rows = np.arange(len(pictures.samples))
+            pipelines.append(Pipeline(hold(pictures), rows, batch_size=BATCH, seed=0))
+        return sum(int(batch.weight.sum()) for batch in pipelines[0].epoch(1))
+
+    return epoch
+
+
+def peer(folder: Path) -> Epoch:
+    from kvgg_jax.data.tf_gate import tf
+    from kvgg_jax.keras_gate import keras
+
+    data = keras.utils.image_dataset_from_directory(
+        folder, image_size=(SIZE, SIZE), batch_size=None, shuffle=False, verbose=False
+    )
+    data = data.map(lambda x, y: (x / 255.0, y), num_parallel_calls=tf.data.AUTOTUNE).cache()
+    data = data.shuffle(1000).batch(BATCH).prefetch(tf.data.AUTOTUNE)
+    return lambda: sum(len(labels) for _, labels in data.as_numpy_iterator())
+
+
+def speed(epoch: Epoch) -> float:
+    """Images a second."""
+    started = time.perf_counter()
+    return epoch() / (time.perf_counter() - started)
+
+
+def compare(kind: str, count: int, pairs: int) -> dict[str, object]:
+    """First epochs of new pipelines and second epochs, ours and theirs in turn."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / kind
+        draw(folder, kind, count)
+        speed(peer(folder)), speed(ours(folder))  # imports, and the files into the page cache
+        rows = []
+        for _ in range(pairs):
+            contestants = ours(folder), peer(folder)
+            first = [speed(epoch) for epoch in contestants]
+            later = [speed(epoch) for epoch in contestants]
+            rows.append((*first, *later))
+    middle = [round(statistics.median(column), 1) for column in zip(*rows, strict=True)]
+    return {
+        "pictures": f"{count} {kind}",
+        "order": "[kvgg_jax, image_dataset_from_directory], images a second",
+        "first_epoch": middle[:2],
+        "later_epochs": middle[2:],
+        "ratios_first": [round(a / b, 2) for a, b, _, _ in rows],
+        "ratios_later": [round(a / b, 2) for _, _, a, b in rows],
+    }
+
+
+def peak(count: int, cache: str) -> float:
+    """MiB of a process of its own that runs one epoch."""
+    command = [sys.executable, __file__, "memory", "--count", str(count), "--cache", cache]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("task", choices=("png", "jpeg", "memory"))
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--count", type=int)
+    parser.add_argument("--cache", choices=("memory", "disk", "none"))
+    args = parser.parse_args()
+    if args.task != "memory":
+        count = args.count or (1024 if args.task == "png" else 48)
+        print(json.dumps(compare(args.task, count, args.pairs), indent=2))
+    elif args.count:
+        with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+            draw(Path(name) / "png", "png", args.count)
+            ours(Path(name) / "png", args.cache)()
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    else:
+        caches, counts = ("disk", "none"), (1000, 10_000, 100_000)
+        table = {c: {str(n): round(peak(n, c)) for n in counts} for c in caches}
+        print(json.dumps({"peak_mib": table}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -95,6 +95,8 @@ class TrainConfig(_Frozen):
     patience: int = Field(20, ge=1)
     min_delta: float = Field(0.001, ge=0, allow_inf_nan=False)
     precision: Literal["float32", "bfloat16"] = "float32"
+    save_every_steps: int | None = Field(None, ge=1)
+    """Save amid an epoch too, each time so many of its steps are done; None: once an epoch."""
 
 
 class RunConfig(_Frozen):

@@ -39,6 +39,7 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
             "batch_size": 32,
             "patience": 20,
             "min_delta": 0.001,
+            "save_every_steps": None,
             "precision": "float32",
         },
     }
@@ -101,6 +102,7 @@ configs = st.builds(
             "batch_size": st.integers(1, 10**6),
             "patience": st.integers(1, 10**6),
             "min_delta": st.floats(0, 1),
+            "save_every_steps": st.none() | st.integers(1, 100),
             "precision": st.sampled_from(["float32", "bfloat16"]),
         }
     ),

@@ -32,7 +32,7 @@ def compile_step(
     emit: Emit = ignore,
 ) -> Callable[P, R]:
     """`function` compiled for arguments shaped like `example`; it refuses any other shape."""
-    _keep_compiled_programs()
+    keep_compiled_programs()
     emit(Progress(f"compiling the {what} step", 0, 1))
     started = time.perf_counter()
     compiled = jax.jit(function, donate_argnums=donate).lower(*example).compile()
@@ -40,8 +40,8 @@ def compile_step(
     return compiled
 
 
-def _keep_compiled_programs() -> None:
-    """JAX's persistent cache, in a folder of this processor and this jaxlib.
+def keep_compiled_programs() -> None:
+    """Use JAX's persistent cache, in a folder of this processor and this jaxlib.
 
     Programs hold machine code: one from another processor could crash (openxla/xla#44565).
     A cache chosen by the user (JAX_COMPILATION_CACHE_DIR), or KVGG_COMPILE_CACHE=0, is respected.

@@ -24,7 +24,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """Harm real runs in every way, for an hour or so; prints the table of docs/reliability.md."""
+    """Harm real runs in every way, for some 20 minutes; prints the table of docs/reliability.md."""
     session.install(*PINNED, "-e", ".", *group("tests"))
     session.run("pytest", "-m", "faults", *session.posargs)
 

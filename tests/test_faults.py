@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import random
+import re
+import resource
 import shutil
 import signal
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import THIN, draw_photos
+from conftest import ROOT, THIN, draw_photos
 from faults import (
     EPOCHS,
+    PROGRAM,
     STEPS,
     Start,
     Tries,
@@ -25,7 +31,14 @@ from faults import (
     states,
 )
 
+from kvgg_jax import integrity, vault
 from kvgg_jax.arch import BLOCKS
+from kvgg_jax.checkpoint import Checkpoints
+from kvgg_jax.events import Event
+from kvgg_jax.model import vgg
+from kvgg_jax.optimizer import build_optimizer
+from kvgg_jax.runs import Run
+from kvgg_jax.step import init_state
 
 SEED = 4
 
@@ -95,3 +108,92 @@ def test_no_moment_of_being_killed_changes_a_run(whole, tmp_path, capsys, number
         print()
         for moment, tries in sorted(table.items()):
             print(tries.row(f"{name} during {moment}"))
+
+
+@pytest.mark.faults
+def test_no_damage_to_a_saved_state_goes_unseen(whole, tmp_path, capsys):
+    """A bit flipped, the end cut off, or a file deleted: the state before it is used, or none."""
+    run, chance, tries = tmp_path / "run", random.Random(SEED), defaultdict[str, int](int)
+    shutil.copytree(whole / "runs" / "run", run)
+    model = vgg(Run(run).config().model, classes=3, image_size=32)
+    like = init_state(model, build_optimizer(Run(run).config().optim, model))
+    for _ in range(300):
+        kind = chance.choice(["last", "best"])
+        newest, older = vault.steps(run / "checkpoints" / kind)
+        files = [p for p in (run / "checkpoints" / kind / str(newest)).rglob("*") if p.is_file()]
+        file, how = chance.choice(files), chance.choice(["flip", "cut", "delete"])
+        content = file.read_bytes()
+        harm_file(file, how, chance)
+        heard: list[Event] = []
+        with Checkpoints(run / "checkpoints", read_only=True, emit=heard.append) as checkpoints:
+            if kind == "last":
+                found = checkpoints.load_last(like)
+                assert found is not None
+                assert int(found[0].step) == older
+            else:
+                checkpoints.load_best((like.params, like.model_state))
+        (warned,) = heard
+        assert file.name in warned.text or file.name == integrity.SUMS  # which blames what it lists
+        assert warned.text.endswith(f"Using {run / 'checkpoints' / kind / str(older)} instead.")
+        file.write_bytes(content)
+        tries[how] += 1
+    with capsys.disabled():
+        print()
+        for how, count in sorted(tries.items()):
+            print(
+                f"| {how} in a file of a saved state | {count} | {count} | back to the one before |"
+            )
+
+
+def harm_file(file: Path, how: str, chance: random.Random) -> None:
+    content = bytearray(file.read_bytes())
+    if how == "delete" or not content:
+        file.unlink()
+    elif how == "cut":
+        file.write_bytes(content[: chance.randrange(len(content))])
+    else:
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        file.write_bytes(content)
+
+
+@pytest.mark.faults
+def test_a_disk_that_fills_at_any_moment_costs_no_more_than_the_save(whole, tmp_path, capsys):
+    """No file of the running process may grow beyond a limit; it ends with 1 and says why."""
+    chance, tries = random.Random(SEED), Tries()
+    for attempt in range(6):
+        folder = copy_of(whole, tmp_path / str(attempt))
+        start = Start(folder, arguments_for(folder))
+        assert start.until(moments(start, chance)["a step"]), start.text
+        limit = chance.randrange(1000, 100_000)
+        resource.prlimit(start.process.pid, resource.RLIMIT_FSIZE, (limit, limit))
+        assert start.process.wait(300) == 1, start.text
+        # A thread of TensorStore may have shown a traceback of its own before; ours comes last.
+        assert re.search(r"^Error: Cannot (save|write) .*File too large.*\n\Z", start.text, re.M)
+        before, last = reached(folder), Start(folder, arguments_for(folder))
+        assert last.process.wait(300) == 0, last.text
+        tries.tries += 1
+        tries.lost.append(before - gone_on_from(last.text))
+        assert_same_run(folder / "runs" / "run", whole / "runs" / "run")
+    with capsys.disabled():
+        print(f"\n{tries.row('the disk fills up')}")
+
+
+@pytest.mark.faults
+def test_a_reader_of_our_output_that_goes_away_costs_no_more_than_the_epoch(whole, tmp_path):
+    """As `2>&1 | head -1` does: no traceback, exit code 1, and the run can be gone on with."""
+    folder = copy_of(whole, tmp_path / "run")
+    (folder / "cli.py").write_text(PROGRAM)
+    command = f"{sys.executable} cli.py train {' '.join(arguments_for(folder))} 2>&1 | head -1"
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    last = Start(folder, arguments_for(folder))
+    assert last.process.wait(300) == 0, last.text
+    assert_same_run(folder / "runs" / "run", whole / "runs" / "run")

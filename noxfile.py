@@ -23,6 +23,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Harm real runs in every way, for some 20 minutes; prints the table of docs/reliability.md."""
+    session.install(*PINNED, "-e", ".", *group("tests"))
+    session.run("pytest", "-m", "faults", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting."""
     session.install(*PINNED, *group("lint"))

@@ -1,7 +1,7 @@
 """Our pipeline beside Keras' `image_dataset_from_directory`, on drawn pictures, paired.
 
 python benchmarks/pipeline.py png      # 1,024 PNG of 224 px
-python benchmarks/pipeline.py jpeg     # 48 JPEG of 12 megapixels
+python benchmarks/pipeline.py jpeg     # 100 JPEG of 12 megapixels
 python benchmarks/pipeline.py memory   # our memory from 1,000 to 100,000 pictures
 
 The peer is map (divide by 255), cache, shuffle, batch, prefetch. The first epoch decodes, later
@@ -97,8 +97,8 @@ def compare(kind: str, count: int, pairs: int) -> dict[str, object]:
         "order": "[kvgg_jax, image_dataset_from_directory], images a second",
         "first_epoch": middle[:2],
         "later_epochs": middle[2:],
-        "ratios_first": [round(a / b, 2) for a, b, _, _ in rows],
-        "ratios_later": [round(a / b, 2) for _, _, a, b in rows],
+        "ratios_first": [round(a / b, 2) for a, b, *_ in rows],
+        "ratios_later": [round(row[2] / row[3], 2) for row in rows],
     }
 
 
@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--cache", choices=("memory", "disk", "none"))
     args = parser.parse_args()
     if args.task != "memory":
-        count = args.count or (1024 if args.task == "png" else 48)
+        count = args.count or (1024 if args.task == "png" else 100)
         print(json.dumps(compare(args.task, count, args.pairs), indent=2))
     elif args.count:
         with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:

@@ -1,23 +1,34 @@
-"""Orbax keeps two states of a run: `last` (all of it, to resume) and `best` (weights, to use).
+"""Two kinds of saved state: `last` (all of it, to resume) and `best` (weights, to use).
 
-Each save is written beside the old one and takes its place by one rename, so that a crash leaves
-the old state or the new one, never half of either.
+checkpoints/<kind>/<optimizer steps>/  Orbax' files, notes.json, SHA256SUMS
+
+A step is written beside the others, sealed with digests, flushed to the disk, and only then gets
+its name by one rename: it is there whole or not at all. Digests are checked before a step is
+loaded, and the one before it is kept to fall back on.
 """
 
 from __future__ import annotations
 
-import contextlib
+import json
 import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 import orbax.checkpoint.experimental.v1 as ocp
 from jax.sharding import SingleDeviceSharding
-from orbax.checkpoint.experimental.v1.training import Checkpointer, preservation_policies
 
+from kvgg_jax import integrity, vault
 from kvgg_jax.errors import RunError
+from kvgg_jax.events import Emit, Warned, ignore
+from kvgg_jax.memory import is_out_of_memory
 from kvgg_jax.state import AnyArray, TrainState, Weights
+
+P = ParamSpec("P")
+R = TypeVar("R")
+NOTES = "notes.json"
 
 # Orbax logs each save, and the traceback of a failed one, which `wait` raises as a RunError
 logging.getLogger("absl").setLevel(logging.CRITICAL)
@@ -27,13 +38,19 @@ class Checkpoints:
     """The `checkpoints/` folder of one run. Close it (or use `with`) so that all saves are done.
 
     `read_only` leaves half-written saves alone: they may be those of a run that is under way.
+    `sealed=False` is for a run of a version that wrote no digests: its steps are taken on trust.
+    A damaged step that another one stands in for is a `Warned` event.
     """
 
-    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, read_only: bool = False, sealed: bool = True, emit: Emit = ignore
+    ) -> None:
         self.folder = folder.absolute()  # Orbax refuses relative paths
-        self._read_only = read_only
-        self._open: dict[str, Checkpointer] = {}
-        self._pending: list[ocp.AsyncResponse[Any]] = []
+        self._sealed, self._emit = sealed, emit
+        self._worker = ThreadPoolExecutor(1, "save")
+        self._pending: Future[None] | None = None
+        if not read_only:
+            self._try(vault.clear_up, self.folder)
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -41,100 +58,125 @@ class Checkpoints:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def save(self, state: TrainState, *, best: bool) -> None:
-        """Start saving `state` in the background; its arrays may be donated afterwards.
+    def save_last(self, state: TrainState, notes: Mapping[str, float] | None = None) -> None:
+        """Start saving all of `state` in the background, with `notes` about how it came to be.
 
-        Waits for the previous save first, and raises RunError when that one failed.
+        Its arrays may be donated afterwards. Waits for the save before, and raises RunError when
+        that one failed.
         """
-        self.wait()
-        step = int(state.step)
-        if best:
-            self.save_best(state)
-        self._start("last", step, state._asdict())
+        self._start("last", int(state.step), state._asdict(), notes or {})
 
     def save_best(self, state: TrainState) -> None:
-        """Start saving the weights of `state` as the best; the full state on disk stays."""
+        """Start saving the weights of `state` as the best ones, as `save_last` does."""
         weights = {"params": state.params, "model_state": state.model_state}
-        self._start("best", int(state.step), weights)
+        self._start("best", int(state.step), weights, {})
 
     def wait(self) -> None:
-        """Until every started save is on disk. Raises RunError when one failed."""
-        pending, self._pending = self._pending, []
-        try:
-            for response in pending:
-                response.result()
-        except (OSError, ValueError) as error:
-            raise RunError(f"Cannot save to {self.folder}: {error}") from error
+        """Until the save that was started is on disk. Raises RunError when it failed."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            self._try(pending.result)
 
     def close(self) -> None:
-        """Finish every save and let go of the folder."""
+        """Finish the save that was started."""
         try:
             self.wait()
         finally:
-            opened, self._open = self._open, {}
-            for checkpointer in opened.values():
-                with contextlib.suppress(OSError, ValueError):  # `wait` has raised it already
-                    checkpointer.close()
-
-    def last_step(self) -> int | None:
-        """Optimizer steps in the newest full state; None when there is none."""
-        return self._latest("last")
+            self._worker.shutdown()
 
     def best_step(self) -> int | None:
-        """Optimizer steps of the best weights; None when there are none."""
-        return self._latest("best")
+        """Optimizer steps of the newest whole best weights; None when there are none."""
+        return next((step for step in self._steps("best") if not self._fault("best", step)), None)
 
-    def load_last(self, like: TrainState) -> TrainState:
-        """The newest full state. Raises RunError when names, shapes or types differ from `like`."""
-        return TrainState(**self._load("last", like._asdict()))
+    def load_last(self, like: TrainState) -> tuple[TrainState, dict[str, float]] | None:
+        """The newest whole full state and its notes; None when none was ever saved.
+
+        Raises RunError when all are damaged, or names, shapes or types differ from `like`.
+        """
+        if not self._steps("last"):
+            return None
+        step, loaded = self._load_newest("last", like._asdict())
+        notes = self.folder / "last" / str(step) / NOTES
+        return TrainState(**loaded), json.loads(notes.read_text()) if notes.exists() else {}
 
     def load_best(self, like: Weights) -> Weights:
-        """The best weights. Raises RunError when names, shapes or types differ from `like`."""
-        loaded = self._load("best", {"params": like[0], "model_state": like[1]})
+        """The newest whole best weights. Raises RunError as `load_last`, or when there are none."""
+        _, loaded = self._load_newest("best", {"params": like[0], "model_state": like[1]})
         return loaded["params"], loaded["model_state"]
 
-    def _start(self, kind: str, step: int, tree: dict[str, Any]) -> None:
+    def _start(
+        self, kind: str, step: int, tree: dict[str, Any], notes: Mapping[str, float]
+    ) -> None:
+        self.wait()
+        final = self.folder / kind / str(step)
+        saving = self._try(vault.prepare, final)
+        response = self._try(ocp.save_async, saving, tree, overwrite=True)
+        self._pending = self._worker.submit(_finish, response, saving, final, notes)
+
+    def _try(self, save: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            response = self._checkpointer(kind).save_async(step, tree, force=True, overwrite=True)
-        except OSError as error:
-            raise RunError(f"Cannot save to {self.folder / kind}: {error}") from error
-        assert response is not None, "force=True always saves"
-        self._pending.append(response)
-
-    def _checkpointer(self, kind: str) -> Checkpointer:
-        if kind not in self._open:
-            self._open[kind] = Checkpointer(
-                self.folder / kind,
-                preservation_policy=preservation_policies.LatestN(1),
-                cleanup_tmp_directories=not self._read_only,
-            )
-        return self._open[kind]
-
-    def _latest(self, kind: str) -> int | None:
-        if not (self.folder / kind).is_dir():
-            return None
-        latest = self._checkpointer(kind).latest
-        return None if latest is None else latest.step
-
-    def _load(self, kind: str, like: dict[str, Any]) -> dict[str, Any]:
-        where = self.folder / kind
-        step = self._latest(kind)
-        if step is None:
+            return save(*args, **kwargs)
+        except (OSError, ValueError) as error:
             raise RunError(
-                f"{where} holds no checkpoint. Let the run finish an epoch, or choose another run."
-            )
-        checkpointer = self._checkpointer(kind)
+                f"Cannot save to {self.folder}: {error}. What was saved before is whole; "
+                "make room, then go on with --resume."
+            ) from error
+
+    def _steps(self, kind: str) -> dict[int, int]:
+        return vault.steps(self.folder / kind)
+
+    def _fault(self, kind: str, step: int) -> str | None:
+        return integrity.fault(self.folder / kind / str(step)) if self._sealed else None
+
+    def _load_newest(self, kind: str, like: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        where = self.folder / kind
+        while True:
+            steps, faults = self._steps(kind), dict[int, str]()
+            for step in steps:
+                fault, loaded = self._load(kind, step, like)
+                if fault is None:
+                    for bad, why in faults.items():
+                        text = f"The checkpoint {where / str(bad)} is damaged: {why}."
+                        self._emit(Warned(f"{text} Using {where / str(step)} instead."))
+                    return step, loaded
+                if self._steps(kind) != steps:
+                    break  # not damaged: a run that is under way put a newer one in its place
+                faults[step] = fault
+            else:
+                raise RunError(_none_is_whole(where, faults))
+
+    def _load(
+        self, kind: str, step: int, like: dict[str, Any]
+    ) -> tuple[str | None, dict[str, Any]]:
+        """(what is wrong with a step, nothing) or (None, what it holds)."""
+        if fault := self._fault(kind, step):
+            return fault, {}
+        where = self.folder / kind / str(step)
         try:
-            _check_same(checkpointer.metadata(step).metadata, like, where)
-            loaded: dict[str, Any] = checkpointer.load(step, jax.tree.map(_abstract, like))
+            _check_same(ocp.metadata(where).metadata, like, where)
+            return None, ocp.load(where, jax.tree.map(_abstract, like))
         except RunError:
             raise
         except Exception as error:  # bad bytes come out of Orbax as nearly any type
-            raise RunError(
-                f"The checkpoint {where / str(step)} is damaged ({type(error).__name__}). "
-                "Put back a copy of it, or train again."
-            ) from error
-        return loaded
+            if is_out_of_memory(error):
+                raise
+            return f"it cannot be loaded ({type(error).__name__})", {}
+
+
+def _finish(
+    response: ocp.AsyncResponse[None], saving: Path, final: Path, notes: Mapping[str, float]
+) -> None:
+    response.result()
+    (saving / NOTES).write_text(json.dumps(notes) + "\n")
+    vault.publish(saving, final)
+
+
+def _none_is_whole(where: Path, faults: dict[int, str]) -> str:
+    if not faults:
+        return f"{where} holds no checkpoint. Let the run finish an epoch, or choose another run."
+    lines = [f"  {step}: {why}" for step, why in faults.items()]
+    head = f"No checkpoint in {where} is whole:"
+    return "\n".join([head, *lines, "Put back a copy of one, or train again."])
 
 
 def _abstract(array: AnyArray) -> jax.ShapeDtypeStruct:

@@ -18,8 +18,9 @@ import typer
 from rich.console import Console
 
 from kvgg_jax.console import Screen, program, say
-from kvgg_jax.errors import KvggError, UsageError
+from kvgg_jax.errors import KvggError, Stopped, UsageError
 from kvgg_jax.huge_pages import restart_with_huge_pages
+from kvgg_jax.signals import Stop
 
 app = typer.Typer(
     name="kvgg",
@@ -100,6 +101,9 @@ def train(
     ] = None,
     min_delta: Annotated[float | None, typer.Option(help="What counts as better.")] = None,
     precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
+    save_every_steps: Annotated[
+        int | None, typer.Option(help="Save amid an epoch too, every so many steps.")
+    ] = None,
     augment: Annotated[str | None, typer.Option(help="none, light or strong.")] = None,
     val_split: Annotated[float | None, typer.Option(help="Share kept for validation.")] = None,
     split: Annotated[str | None, typer.Option(help="keras or stratified.")] = None,
@@ -131,20 +135,24 @@ def train(
     if resume is not None:
         _check_resume(flags, config=config, name=name, overwrite=overwrite)
     settings = resolve(config, flags)
-    from kvgg_jax import training
-
-    with Screen(_talk()) as screen:
+    with Screen(_talk()) as screen, Stop(screen.interject) as stop:
         try:
+            from kvgg_jax import training
+
             if resume is None:
                 result = training.train(
-                    settings, out=out, name=name, overwrite=overwrite, emit=screen
+                    settings, out=out, name=name, overwrite=overwrite, stop=stop, emit=screen
                 )
             else:
                 asked = settings.train.epochs if "train.epochs" in flags else None
-                result = training.resume(resume, epochs=asked, out=out, emit=screen)
+                result = training.resume(resume, epochs=asked, out=out, stop=stop, emit=screen)
+        except Stopped as stopped:
+            say(screen.console, f"{stopped} All of it is saved. To go on:")
+            _say_resume(screen)
+            raise typer.Exit(stop.exit_code) from None
         except KeyboardInterrupt:
-            _say_stopped(screen)
-            raise typer.Exit(130) from None
+            _say_interrupted(screen)
+            raise typer.Exit(stop.exit_code) from None
     from kvgg_jax import show
 
     _print_json(show.train_json(result)) if json else show.train_text(result)
@@ -169,6 +177,7 @@ KEYS = {
     "accumulate": "train.accumulate",
     "patience": "train.patience",
     "min_delta": "train.min_delta",
+    "save_every_steps": "train.save_every_steps",
     "precision": "train.precision",
     "seed": "seed",
 }
@@ -206,17 +215,16 @@ def _check_resume(
         )
 
 
-def _say_stopped(screen: Screen) -> None:
+def _say_interrupted(screen: Screen) -> None:
+    """Before the first step of this start."""
     if screen.run is None:
         say(screen.console, "Stopped before the run began; nothing was written.")
         return
-    saved = (screen.run / "history.csv").exists()
-    done = (
-        "Every finished epoch is saved. To go on:"
-        if saved
-        else "No epoch had ended. To start again:"
-    )
-    say(screen.console, f"Stopped. {done}")
+    say(screen.console, "Stopped before the first step. To go on:")
+    _say_resume(screen)
+
+
+def _say_resume(screen: Screen) -> None:
     say(screen.console, f"  {program()} train --resume {quote(str(screen.run))}")
 
 

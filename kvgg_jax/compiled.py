@@ -20,7 +20,9 @@ R = TypeVar("R")
 
 # XLA's default order of operations on CPUs keeps scratch space of all layers at once; this order
 # takes two thirds of the memory, in the same time.
-OPTIONS = {"cpu": {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}}
+OPTIONS: dict[str, dict[str, str | bool]] = {
+    "cpu": {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+}
 
 
 def cache_folder() -> Path:
@@ -36,7 +38,7 @@ def compile_step(
     emit: Emit = ignore,
 ) -> Callable[P, R]:
     """`function` compiled for arguments shaped like `example`; it refuses any other shape."""
-    _keep_compiled_programs()
+    keep_compiled_programs()
     emit(Progress(f"compiling the {what} step", 0, 1))
     started = time.perf_counter()
     lowered = jax.jit(function, donate_argnums=donate).lower(*example)
@@ -45,8 +47,8 @@ def compile_step(
     return compiled
 
 
-def _keep_compiled_programs() -> None:
-    """JAX's persistent cache, in a folder of this processor and this jaxlib.
+def keep_compiled_programs() -> None:
+    """Use JAX's persistent cache, in a folder of this processor and this jaxlib.
 
     Programs hold machine code: one from another processor could crash (openxla/xla#44565).
     A cache chosen by the user (JAX_COMPILATION_CACHE_DIR), or KVGG_COMPILE_CACHE=0, is respected.

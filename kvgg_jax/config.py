@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from kvgg_jax.errors import ConfigError, KvggError, UsageError
 
@@ -99,6 +107,17 @@ class TrainConfig(_Frozen):
     patience: int = Field(20, ge=1)
     min_delta: float = Field(0.001, ge=0, allow_inf_nan=False)
     precision: Literal["float32", "bfloat16"] = "float32"
+    save_every_steps: int | None = Field(None, ge=1)
+    """Save amid an epoch too, each time so many of its steps are done; None: once an epoch."""
+
+    @model_validator(mode="after")
+    def _divides(self) -> TrainConfig:
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"accumulate {self.accumulate} does not cut batches of {self.batch_size} into "
+                "equal parts: use a divisor of batch_size"
+            )
+        return self
 
     @property
     def part_size(self) -> int:
@@ -228,4 +247,5 @@ def _explain(error: ValidationError, file: Path | None, origin: Mapping[str, str
     for key, flag in origin.items():  # optim.lr.x=1 fails at optim.lr, optim={lr=0} there too
         if f"{key}.".startswith(f"{dotted}.") or f"{dotted}.".startswith(f"{key}."):
             return UsageError(f"{flag}: {reason}.")
-    return ConfigError(f"{file}: {dotted} = {first['input']!r}: {reason}.")
+    value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
+    return ConfigError(f"{file}: {dotted}{value}: {reason}.")

@@ -105,6 +105,11 @@ class Screen:
             case Finished(_, _, reason):
                 self._line(f"Done: {reason}.")
 
+    def interject(self, text: str) -> None:
+        """Say something from another thread, above a bar; the process may end right after."""
+        say(self.console, text, "yellow")
+        self.console.show_cursor(True)
+
     def _line(self, text: str, style: str = "") -> None:
         self._take_down()
         say(self.console, text, style)

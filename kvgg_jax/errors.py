@@ -6,7 +6,9 @@ KvggError               exit code 1: what, where, the next move
 ├── DataError           a folder of photos that cannot be used
 │   └── ImageError      one file that cannot be read as a picture
 ├── RunError            a run folder that cannot be used
-└── NonFiniteLoss       training diverged
+├── NonFiniteLoss       training diverged
+├── OutOfMemory         the machine cannot hold what was asked of it
+└── Stopped             the run was asked to stop, and what it had done is saved
 """
 
 from __future__ import annotations
@@ -42,3 +44,11 @@ class RunError(KvggError):
 
 class NonFiniteLoss(KvggError):
     """The loss became NaN or infinite; the last good checkpoint is untouched."""
+
+
+class OutOfMemory(KvggError):
+    """The device or the machine cannot hold what was asked of it."""
+
+
+class Stopped(KvggError):
+    """The run was asked to stop; all that it had done is saved."""

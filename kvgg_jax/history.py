@@ -18,6 +18,38 @@ class Metrics:
     count: int
 
 
+def ratios(loss: float, correct: float, count: float) -> Metrics:
+    """Means, from sums over pictures."""
+    return Metrics(loss / count, correct / count, round(count))
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """The training half of an epoch, as far as it has come: what its row will be made of."""
+
+    steps: int
+    """Steps of this epoch done."""
+    loss: float
+    """Sum over pictures, as `correct` and `count` are: each a float32, kept exactly."""
+    correct: float
+    count: float
+    seconds: float
+    """Spent on these steps, over all the starts they took."""
+
+    @property
+    def sums(self) -> tuple[float, float, float]:
+        """Loss, right answers and pictures so far."""
+        return self.loss, self.correct, self.count
+
+    @property
+    def metrics(self) -> Metrics:
+        """The means so far."""
+        return ratios(*self.sums)
+
+
+NOTHING_YET = Partial(steps=0, loss=0.0, correct=0.0, count=0.0, seconds=0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Epoch:
     """One row of `history.csv`. `learning_rate` is that of the epoch's last step."""
@@ -34,9 +66,9 @@ class Epoch:
     @property
     def rank(self) -> tuple[float, float, int]:
         """Larger is better: validation accuracy, then low validation loss, then early."""
-        accuracy = -math.inf if math.isnan(self.val_accuracy) else self.val_accuracy
-        loss = math.inf if math.isnan(self.val_loss) else self.val_loss
-        return accuracy, -loss, -self.epoch
+        if math.isnan(self.val_accuracy) or math.isnan(self.val_loss):  # never above a number
+            return -math.inf, -math.inf, -self.epoch
+        return self.val_accuracy, -self.val_loss, -self.epoch
 
 
 COLUMNS = tuple(field.name for field in fields(Epoch))

@@ -98,7 +98,9 @@ class Evaluation:
         return len(self.samples)
 
 
-def load_classifier(run: str | Path | None = None, *, out: str | Path = runs.OUT) -> Classifier:
+def load_classifier(
+    run: str | Path | None = None, *, out: str | Path = runs.OUT, emit: Emit = ignore
+) -> Classifier:
     """The network of a run (None: the newest finished one) with its best weights.
 
     Raises RunError when there is no such run, or it has no checkpoint that fits.
@@ -117,7 +119,8 @@ def load_classifier(run: str | Path | None = None, *, out: str | Path = runs.OUT
         precision=config.train.precision,
         seed=None,
     )
-    with Checkpoints(found.checkpoints, read_only=True) as checkpoints:
+    sealed = found.format() > 1
+    with Checkpoints(found.checkpoints, read_only=True, sealed=sealed, emit=emit) as checkpoints:
         weights = checkpoints.load_best(weight_shapes(model))
     for part, variables in zip(
         weights, (model.trainable_variables, model.non_trainable_variables), strict=True
@@ -143,7 +146,7 @@ def predict(
     files = find_pictures([Path(path) for path in given])
     if not files:
         raise DataError("No images to classify: give image files, or folders that hold some.")
-    classifier = run if isinstance(run, Classifier) else load_classifier(run, out=out)
+    classifier = run if isinstance(run, Classifier) else load_classifier(run, out=out, emit=emit)
     if run is None:
         emit(Note(f"Using {classifier.run.path}, the newest finished run"))
     train, count = classifier.config.train, min(len(files), MAX_BATCH)
@@ -209,7 +212,7 @@ def evaluate(
     from kvgg_jax.data.pipeline import Pipeline, hold  # loads TensorFlow, which predict must not
     from kvgg_jax.loop import evaluate as measure
 
-    classifier = load_classifier(run, out=out)
+    classifier = load_classifier(run, out=out, emit=emit)
     if split not in (None, "val", "all"):
         raise ValueError(f"split {split!r}: use 'val' or 'all'")
     config, part = classifier.config, split or ("all" if data else "val")

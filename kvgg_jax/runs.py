@@ -1,25 +1,32 @@
 """A run folder: what is in it, how it is made, found and read.
 
-runs/<name>/ config.toml classes.json split.csv history.csv run.json curves.png samples.png
-             checkpoints/best checkpoints/last
+runs/<name>/ config.toml classes.json split.csv digests.csv history.csv run.json curves.png
+             samples.png checkpoints/best checkpoints/last
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from kvgg_jax.config import RunConfig, resolve
-from kvgg_jax.data.folder import Split, split_from_csv, split_to_csv
+from kvgg_jax.data.folder import Split, split_from_csv
 from kvgg_jax.errors import RunError
 from kvgg_jax.history import History
+from kvgg_jax.integrity import flush
+from kvgg_jax.lock import lock_file
 
 OUT = Path("runs")
+FORMAT = 2
+"""Of the run folder, in `run.json`. 1 had no number, no digests and no saves amid an epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +56,22 @@ class Run:
         except OSError as error:
             raise RunError(f"{self.path} has no readable {name}: {error.strerror}.") from None
 
+    def format(self) -> int:
+        """Of the folder. Raises RunError for one that this version does not know."""
+        number = self.info().get("format", 1)
+        if number not in range(1, FORMAT + 1):
+            versions = self.info().get("versions")
+            by = versions.get("kvgg_jax") if isinstance(versions, dict) else None
+            raise RunError(
+                f"{self.path} has format {number}, written by kvgg_jax {by}; this version knows "
+                f"1 to {FORMAT}. Use that version, or update this one."
+            )
+        return int(number)
+
     def config(self) -> RunConfig:
         """The complete configuration the run was started with."""
         self._read("config.toml")
+        self.format()
         return resolve(self.path / "config.toml")
 
     def classes(self) -> tuple[str, ...]:
@@ -62,7 +82,19 @@ class Run:
             raise RunError(f"{self.path / 'classes.json'} is damaged: {error}.") from None
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise RunError(f"{self.path / 'classes.json'} is damaged: expected a list of names.")
+        if names != sorted(set(names)):
+            raise RunError(
+                f"{self.path / 'classes.json'} is damaged: the names are not in order, so they "
+                "would be given to the wrong outputs."
+            )
         return tuple(names)
+
+    def read_digests(self) -> dict[str, str]:
+        """Photo -> digest of its pixels when the run began; empty where it was left out."""
+        rows = list(csv.reader(io.StringIO(self._read("digests.csv"), newline="")))
+        if any(len(row) != 2 for row in rows):
+            raise RunError(f"{self.path / 'digests.csv'} is damaged: expected path,digest.")
+        return {path: digest for path, digest in rows[1:]}
 
     def history(self) -> History:
         """The epochs so far; empty before the first has ended."""
@@ -103,6 +135,7 @@ def write_text(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+    flush(path.parent)  # or a loss of power could take the new name back
 
 
 def choose(
@@ -136,26 +169,31 @@ def _is_taken(path: Path) -> bool:
 
 
 def create(
-    path: Path, config: RunConfig, split: Split, info: dict[str, Any], *, overwrite: bool = False
+    path: Path,
+    config: RunConfig,
+    files: Mapping[str, str],
+    *,
+    overwrite: bool = False,
 ) -> Run:
-    """Make the folder that `choose` gave, with `overwrite` in place of an old run.
+    """Make the folder that `choose` gave, with these files; `overwrite` removes an old run.
 
     Raises RunError when it cannot be written, or when another run has taken it meanwhile.
     """
-    run = Run(path)
     if _is_taken(path) and not overwrite:
         raise RunError(f"{path} was taken by another run meanwhile. Choose another --name.")
+    new = Run(path.with_name(f".{path.name}.new"))
     try:
+        shutil.rmtree(new.path, ignore_errors=not new.path.exists())
+        new.path.mkdir(parents=True)
+        for file, text in {**files, "config.toml": config.to_toml()}.items():
+            new.write(file, text)
         if _is_taken(path):
             shutil.rmtree(path)
-        path.mkdir(parents=True, exist_ok=True)
-        run.write("classes.json", json.dumps(split.train.classes, ensure_ascii=False) + "\n")
-        run.write("split.csv", split_to_csv(split))
-        run.write("run.json", json.dumps(info, indent=2) + "\n")
-        run.write("config.toml", config.to_toml())
+        new.path.replace(path)  # so that there is a whole run or none
+        flush(path.parent)
     except OSError as error:
         raise RunError(_not_writable(path, error)) from None
-    return run
+    return Run(path)
 
 
 def check_writable(out: Path) -> None:
@@ -178,7 +216,7 @@ def _free_name(out: Path, config: RunConfig, now: datetime) -> str:
     head = config.model.head.replace(",", "-").replace(" ", "")
     base = f"{now:%Y-%m-%d}-{config.model.arch}-{head}"
     name, number = base, 1
-    while (out / name).exists():
+    while (out / name).exists() or lock_file(out / name).exists():
         number += 1
         name = f"{base}-{number}"
     return name
@@ -199,7 +237,26 @@ def find(run: str | Path | None = None, *, out: Path = OUT, status: str | None =
         for damaged in _all(out):
             damaged.info()  # names the file, where a damaged run is the reason
         raise RunError(f"No {status or 'started'} run in {out}. {_runs_there(out)}")
-    return max(found, key=lambda r: (str(r.info().get("created")), r.path.name))
+    return max(found, key=_age)
+
+
+def next_number(out: Path) -> int:
+    """Of a new run in `out`: runs are ordered by it, since a clock may be set back."""
+    return 1 + max((_age(run)[0] for run in _all(out)), default=0)
+
+
+def _age(run: Run) -> tuple[int, float, str]:
+    """What orders runs: number, then the moment, then the name; a damaged run comes first."""
+    try:
+        info = run.info()
+    except RunError:
+        return 0, 0.0, run.path.name
+    number = info.get("number")
+    try:
+        moment = datetime.fromisoformat(str(info.get("created"))).timestamp()
+    except ValueError:
+        moment = 0.0
+    return number if isinstance(number, int) else 0, moment, run.path.name
 
 
 def _status(run: Run) -> object:

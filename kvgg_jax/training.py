@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
-import os
-import platform
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kvgg_jax import __version__, runs
+from kvgg_jax import runs
 from kvgg_jax.augment import make_augment
 from kvgg_jax.charts import draw_curves, draw_samples
 from kvgg_jax.checkpoint import Checkpoints
-from kvgg_jax.compiled import cache_folder, compile_step
+from kvgg_jax.compiled import cache_folder, compile_step, keep_compiled_programs
 from kvgg_jax.config import RunConfig
 from kvgg_jax.data.demo import cached_demo
 from kvgg_jax.data.folder import Samples, Split, deal, scan
 from kvgg_jax.data.pipeline import Pipeline, hold
-from kvgg_jax.data.reader import Pictures, fingerprint, read
+from kvgg_jax.data.reader import Pictures, read
 from kvgg_jax.errors import DataError, RunError, UsageError
 from kvgg_jax.events import Emit, Finished, Note, Progress, Started, Warned, ignore
 from kvgg_jax.history import History
-from kvgg_jax.loop import Task, fit
+from kvgg_jax.keeper import Keeper
+from kvgg_jax.lock import locked
+from kvgg_jax.loop import Task, fit, never, spent
+from kvgg_jax.memory import memory_advice
 from kvgg_jax.model import vgg
 from kvgg_jax.optimizer import build_optimizer, build_schedule
+from kvgg_jax.origin import (
+    check_files,
+    check_pictures,
+    check_settings,
+    files_of,
+    settings,
+    upgrade,
+)
 from kvgg_jax.runs import Run
 from kvgg_jax.state import AnyArray, TrainState
 from kvgg_jax.step import (
@@ -45,7 +52,6 @@ from kvgg_jax.step import (
 PHOTO_SIZE = 224  # pixels a side, as in the VGG paper
 DEMO_SIZE = 48  # small enough for minutes on two cores
 SAMPLES = 24  # pictures in samples.png
-PACKAGES = ("jax", "jaxlib", "keras", "tensorflow", "orbax-checkpoint", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +75,12 @@ def train(
     out: str | Path = runs.OUT,
     name: str | None = None,
     overwrite: bool = False,
+    stop: Callable[[], bool] = never,
     emit: Emit = ignore,
 ) -> TrainResult:
     """Train a classifier and keep everything about it in `out/name`.
 
+    `stop` is asked after each step; when it says yes, all is saved and Stopped is raised.
     Raises KvggError (its text is for the user) for data, a configuration or a folder that will
     not do, before anything is written; NonFiniteLoss when training diverges.
     """
@@ -89,11 +97,12 @@ def train(
             f"{len(split.train):,} for training, {len(split.val):,} for validation"
         )
     )
-    pictures = _read(samples, config, emit)
-    run = runs.create(
-        path, config, _readable(split, pictures), _info(config, pictures), overwrite=overwrite
-    )
-    return _run(run, config, pictures, emit)
+    with locked(path):
+        pictures = _read(samples, config, emit)
+        dealt = _readable(split, pictures)
+        files = files_of(config, samples, dealt, pictures, number=runs.next_number(out))
+        run = runs.create(path, config, files, overwrite=overwrite)
+        return _run(run, config, pictures, stop, emit)
 
 
 def resume(
@@ -101,35 +110,59 @@ def resume(
     *,
     epochs: int | None = None,
     out: str | Path = runs.OUT,
+    stop: Callable[[], bool] = never,
     emit: Emit = ignore,
 ) -> TrainResult:
-    """Go on with a run after its last whole epoch, as if it had never stopped.
+    """Go on with a run from its last saved step, as if it had never stopped.
 
-    `run` is a folder or a name; None means the newest unfinished run. `epochs` raises the total.
+    `run` is a folder or a name; None means the newest unfinished run. `epochs` raises the total,
+    `stop` is as for `train`. Raises RunError when the photos, the settings or the saved states are
+    not those of the run.
     """
     found = runs.find(run, out=Path(out), status="unfinished")
-    config = found.config()
-    if epochs is not None:
-        if epochs < config.train.epochs:
-            raise UsageError(
-                f"--epochs {epochs}: {found.path} was started for {config.train.epochs} epochs, "
-                "which can only be raised."
-            )
-        config = config.with_train(epochs=epochs)
-    if len(found.history()) >= config.train.epochs and found.info().get("status") == "finished":
+    with locked(found.path):
+        config = found.config()
+        check_settings(found, config)
+        config = _with_epochs(found, config, epochs)
+        _check_unfinished(found, config)
+        split = found.split(Path(str(config.data.dir)))
+        check_files(found, split, emit)
+        pictures = _read(split.all, config, emit)
+        check_pictures(found, pictures)
+        if found.format() < runs.FORMAT:
+            upgrade(found, pictures, emit)
+        found.write("config.toml", config.to_toml())
+        found.update_info(status="unfinished", settings=settings(config))
+        return _run(found, config, pictures, stop, emit)
+
+
+def _with_epochs(run: Run, config: RunConfig, epochs: int | None) -> RunConfig:
+    """The configuration with more epochs, when `epochs` asks for them."""
+    known = run.info().get("settings", {}).get("train.epochs", config.train.epochs)
+    wanted = config.train.epochs if epochs is None else epochs
+    if wanted < known:
+        raise UsageError(
+            f"--epochs {wanted}: {run.path} was started for {known} epochs, "
+            "which can only be raised."
+        )
+    return config.with_train(epochs=wanted)
+
+
+def _check_unfinished(run: Run, config: RunConfig) -> None:
+    """Raises RunError for a run that has nothing left to do, before any long work."""
+    history, train = run.history(), config.train
+    if run.info().get("status") != "finished":
+        return
+    if len(history) >= train.epochs:
         raise RunError(
-            f"{found.path} has finished its {len(found.history())} epochs. "
+            f"{run.path} has finished its {len(history)} epochs. "
             "To train it further, give more with --epochs."
         )
-    pictures = _read(found.split(Path(str(config.data.dir))).all, config, emit)
-    if fingerprint(pictures) != found.info().get("data", {}).get("fingerprint"):
+    if history.stale(train.min_delta) >= train.patience:
         raise RunError(
-            f"The photos in {config.data.dir} are not those that {found.path} began with. "
-            "Put them back, or start a new run."
+            f"{run.path} has finished: {spent(train)}. "
+            "To train longer, start a new run with a higher --patience."
         )
-    found.write("config.toml", config.to_toml())
-    found.update_info(status="unfinished")
-    return _run(found, config, pictures, emit)
 
 
 def _settle(config: RunConfig, emit: Emit) -> RunConfig:
@@ -150,12 +183,6 @@ def _drawing(emit: Emit) -> Any:
 
 
 def _check_batch_size(config: RunConfig, count: int) -> None:
-    if config.train.batch_size % config.train.accumulate:
-        raise UsageError(
-            f"--accumulate {config.train.accumulate} does not divide the batch of "
-            f"{config.train.batch_size} into equal parts. "
-            "Choose a divisor of --batch-size, such as 2, 4 or 8 of 32."
-        )
     if config.train.batch_size > count:
         raise DataError(
             f"batch_size {config.train.batch_size} is larger than the training set "
@@ -200,42 +227,20 @@ def _readable(split: Split, pictures: Pictures) -> Split:
     return Split(train, val)
 
 
-def _info(config: RunConfig, pictures: Pictures) -> dict[str, Any]:
-    device = jax.devices()[0]
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {
-        "status": "unfinished",
-        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "versions": {"kvgg_jax": __version__, "python": platform.python_version(), **versions},
-        "device": {
-            "platform": device.platform,
-            "kind": device.device_kind,
-            "count": jax.device_count(),
-            "cpus": os.cpu_count(),
-        },
-        "data": {
-            "images": len(pictures.samples),
-            "fingerprint": fingerprint(pictures),
-            "left_out": [str(error) for error in pictures.bad],
-        },
-    }
-
-
-def _run(run: Run, config: RunConfig, pictures: Pictures, emit: Emit) -> TrainResult:
+def _run(
+    run: Run, config: RunConfig, pictures: Pictures, stop: Callable[[], bool], emit: Emit
+) -> TrainResult:
     """Train in `run` from its last checkpoint, or from the start when it has none."""
     emit(Started(run.path))
     split = run.split(pictures.samples.root)
-    task, state = _assemble(config, pictures, split, emit)
-    _draw_samples(run, config, task, split)
-    with Checkpoints(run.checkpoints) as checkpoints:
-
-        def save(state: TrainState, history: History) -> None:
-            run.write("history.csv", history.to_csv())
-            checkpoints.save(state, best=history.best == history.epochs[-1])
-
+    with memory_advice(config), Checkpoints(run.checkpoints, emit=emit) as checkpoints:
+        keep_compiled_programs()  # those that draw the first weights too
+        task, state = _assemble(config, pictures, split, emit)
+        _draw_samples(run, config, task, split)
+        keeper = Keeper(run, checkpoints, steps=task.train.steps, emit=emit)
         try:
-            start = _restore(run, checkpoints, state, steps=task.train.steps)
-            history, reason = fit(task, config.train, start, save=save, emit=emit)
+            standing = keeper.restore(state)
+            history, reason = fit(task, config.train, standing, keeper=keeper, stop=stop, emit=emit)
         except BaseException:
             with contextlib.suppress(RunError):  # what ended the run matters more than its picture
                 draw_curves(run.history(), run.path / "curves.png")
@@ -286,25 +291,6 @@ def _assemble(
         learning_rate=lambda step: float(schedule(step)),
     )
     return task, state
-
-
-def _restore(
-    run: Run, checkpoints: Checkpoints, fresh: TrainState, *, steps: int
-) -> tuple[TrainState, History]:
-    """The state and history after the last whole epoch on disk; `fresh` when there is none."""
-    last = checkpoints.last_step()
-    if last is None:
-        return fresh, History()
-    state, history = checkpoints.load_last(fresh), run.history().upto(last // steps)
-    if len(history) != last // steps:
-        raise RunError(
-            f"{run.path / 'history.csv'} has {len(history)} of the {last // steps} epochs that "
-            "the last checkpoint knows. Put the file back, or start a new run."
-        )
-    best = history.best
-    if best and best.epoch * steps == last and checkpoints.best_step() != last:
-        checkpoints.save_best(state)  # the run was cut between its two saves
-    return state, history
 
 
 def _draw_samples(run: Run, config: RunConfig, task: Task, split: Split) -> None:

@@ -18,7 +18,14 @@ MODULES = {
     if path.name != "__init__.py"
 }
 GATES = {"keras": "keras_gate.py", "tensorflow": "data/tf_gate.py"}
-BROAD_TESTS = {"architecture", "bad_input", "docs", "learns", "resume"}  # of the whole program
+BROAD_TESTS = {
+    "architecture",
+    "bad_input",
+    "docs",
+    "faults",
+    "learns",
+    "resume",
+}  # of the whole program
 
 
 def is_for_types_only(node: ast.AST) -> bool:

@@ -122,11 +122,6 @@ def test_train_explains_a_folder_that_will_not_do(beans: Path, case: str) -> Non
     ("flags", "expected"),
     [
         (
-            ("--batch-size", "8", "--accumulate", "3"),
-            "--accumulate 3 does not divide the batch of 8 into equal parts. "
-            "Choose a divisor of --batch-size, such as 2, 4 or 8 of 32.",
-        ),
-        (
             ("--batch-size", "11"),
             "batch_size 11 is larger than the training set (10 images in {beans}). "
             "Choose --batch-size 10 or less.",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
+import re
 import resource
 import shutil
 from collections.abc import Iterator
@@ -14,9 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from kvgg_jax import integrity
 from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.errors import RunError
-from kvgg_jax.state import TrainState
+from kvgg_jax.events import Event, Warned
+from kvgg_jax.state import TrainState, Weights
+
+SEEDS = "seed_generator_0/seed_generator_state"
 
 
 def state(step: int, *, size: int = 6) -> TrainState:
@@ -25,9 +31,21 @@ def state(step: int, *, size: int = 6) -> TrainState:
     return TrainState(
         step=jnp.int32(step),
         params={"block1_conv1/kernel": jnp.array(noise), "fc1/bias": jnp.full(3, step / 3)},
-        model_state={"seed_generator_0/seed_generator_state": jnp.array([1, step], jnp.uint32)},
+        model_state={SEEDS: jnp.array([1, step], jnp.uint32)},
         opt_state={"adam/iteration": jnp.int32(step), "adam/m": jnp.array(noise[0] * 1e-40)},
     )
+
+
+def weights(step: int) -> Weights:
+    made = state(step)
+    return made.params, made.model_state
+
+
+def last(checkpoints: Checkpoints, like: TrainState) -> TrainState:
+    """The newest state, which must be there."""
+    found = checkpoints.load_last(like)
+    assert found is not None
+    return found[0]
 
 
 def assert_same(left: object, right: object) -> None:
@@ -41,64 +59,73 @@ def test_a_saved_state_comes_back_although_its_arrays_were_donated(tmp_path):
     grow = jax.jit(lambda s: jax.tree.map(lambda a: a + a, s), donate_argnums=0)
     given, like = state(5, size=100_000), state(0, size=100_000)
     with Checkpoints(tmp_path) as checkpoints:
-        checkpoints.save(given, best=True)
+        checkpoints.save_last(given)
         grow(given)
         assert given.params["fc1/bias"].is_deleted()
     with Checkpoints(tmp_path) as checkpoints:
-        loaded = checkpoints.load_last(like)
+        loaded = last(checkpoints, like)
         assert isinstance(loaded, TrainState)
         assert_same(loaded, state(5, size=100_000))
 
 
 def test_best_stays_while_last_moves_on(tmp_path):
-    """Each kind keeps one state: the newest of those it was given."""
+    """Each kind keeps the two newest of those it was given."""
     with Checkpoints(tmp_path) as checkpoints:
-        assert (checkpoints.last_step(), checkpoints.best_step()) == (None, None)
-        for step, best in ((4, True), (8, True), (12, False)):
-            checkpoints.save(state(step), best=best)
+        assert (checkpoints.load_last(state(0)), checkpoints.best_step()) == (None, None)
+        for step, best in ((4, True), (8, True), (12, False), (16, True), (20, False)):
+            checkpoints.save_last(state(step))
+            if best:
+                checkpoints.save_best(state(step))
         checkpoints.wait()
-        assert (checkpoints.last_step(), checkpoints.best_step()) == (12, 8)
-    kept = {kind: [p.name for p in (tmp_path / kind).iterdir()] for kind in ("last", "best")}
-    assert kept == {"last": ["12"], "best": ["8"]}
+        assert checkpoints.best_step() == 16
+    kept = {kind: {p.name for p in (tmp_path / kind).iterdir()} for kind in ("last", "best")}
+    assert kept == {"last": {"16", "20"}, "best": {"8", "16"}}
     with Checkpoints(tmp_path) as checkpoints:
-        assert_same(checkpoints.load_last(state(0)), state(12))
-        like = state(0)
-        best = checkpoints.load_best((like.params, like.model_state))
-        assert_same(best, (state(8).params, state(8).model_state))
+        assert_same(last(checkpoints, state(0)), state(20))
+        assert_same(checkpoints.load_best(weights(0)), weights(16))
 
 
-def test_a_step_saved_again_takes_the_place_of_the_old_one(tmp_path):
-    """A run cut between its two saves repeats its last epoch."""
+def test_notes_come_back_with_the_state_they_were_saved_with(tmp_path):
+    """To the last bit of a float32."""
+    notes = {"steps": 2, "loss": float(np.float32(1.1)), "seconds": 0.1}
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save_last(state(4), notes)
+    with Checkpoints(tmp_path) as checkpoints:
+        found = checkpoints.load_last(state(0))
+    assert found is not None
+    assert found[1] == notes
+
+
+def test_a_step_saved_again_takes_the_place_of_the_old_one_and_of_newer_ones(tmp_path):
+    """A run that fell back on an older state repeats its steps."""
     for values in (state(1), state(2)):
         with Checkpoints(tmp_path) as checkpoints:
-            checkpoints.save(values._replace(step=jnp.int32(4)), best=True)
+            checkpoints.save_last(values._replace(step=jnp.int32(4)))
+            if values.step == 1:
+                checkpoints.save_last(state(8))
+    assert [path.name for path in (tmp_path / "last").iterdir()] == ["4"]
     with Checkpoints(tmp_path) as checkpoints:
-        assert_same(checkpoints.load_last(state(0)).params, state(2).params)
+        assert_same(last(checkpoints, state(0)).params, state(2).params)
 
 
 def test_a_relative_folder_will_do(tmp_path, monkeypatch):
     """`runs/` is relative, and Orbax alone would refuse it."""
     monkeypatch.chdir(tmp_path)
     with Checkpoints(Path("checkpoints")) as checkpoints:
-        checkpoints.save(state(4), best=False)
+        checkpoints.save_last(state(4))
     assert (tmp_path / "checkpoints" / "last" / "4").is_dir()
 
 
 def test_where_nothing_was_saved_nothing_can_be_loaded(tmp_path):
     """Looking leaves no folder behind either."""
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
-        for load, like in (
-            (checkpoints.load_last, state(0)),
-            (checkpoints.load_best, (state(0).params, state(0).model_state)),
-        ):
-            with pytest.raises(RunError) as caught:
-                load(like)
-            kind = load.__name__.removeprefix("load_")
-            expected = (
-                f"{tmp_path / 'checkpoints' / kind} holds no checkpoint. "
-                "Let the run finish an epoch, or choose another run."
-            )
-            assert str(caught.value) == expected
+        assert checkpoints.load_last(state(0)) is None
+        with pytest.raises(RunError) as caught:
+            checkpoints.load_best(weights(0))
+    assert str(caught.value) == (
+        f"{tmp_path / 'checkpoints' / 'best'} holds no checkpoint. "
+        "Let the run finish an epoch, or choose another run."
+    )
     assert not (tmp_path / "checkpoints").exists()
 
 
@@ -114,32 +141,147 @@ def test_where_nothing_was_saved_nothing_can_be_loaded(tmp_path):
 def test_a_checkpoint_of_another_model_is_refused(tmp_path, params, name, have, want):
     """By name, shape or type of the first array that differs: never a silent partial load."""
     with Checkpoints(tmp_path) as checkpoints:
-        checkpoints.save(state(4), best=False)
+        checkpoints.save_last(state(4))
         kernel = {"block1_conv1/kernel": state(4).params["block1_conv1/kernel"]}
         checkpoints.wait()
         with pytest.raises(RunError) as caught:
             checkpoints.load_last(state(0)._replace(params={**kernel, **params}))
     assert str(caught.value) == (
-        f"{tmp_path / 'last'} does not fit this model: ['params']['{name}'] is {have} in the "
+        f"{tmp_path / 'last' / '4'} does not fit this model: ['params']['{name}'] is {have} in the "
         f"checkpoint and {want} in the model."
     )
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_damaged_checkpoint_is_a_run_error(tmp_path):
-    """A file cut to nothing must not load as zeros, nor end in a stranger's traceback."""
+def harm(step: Path, how: str) -> str:
+    """Damage the largest file of a saved step; gives what `integrity` says of it."""
+    files = [path for path in step.rglob("*") if path.is_file() and path.name != "SHA256SUMS"]
+    file = max(files, key=lambda path: path.stat().st_size)
+    name, content = file.relative_to(step).as_posix(), bytearray(file.read_bytes())
+    if how == "flipped":
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+    elif how == "truncated":
+        file.write_bytes(content[:-1])
+    elif how == "emptied":
+        file.write_bytes(b"")
+    elif how == "deleted":
+        file.unlink()
+        return f"{name} is missing"
+    elif how == "without its list":
+        (step / "SHA256SUMS").unlink()
+        return "SHA256SUMS cannot be read: No such file or directory"
+    return f"{name} has changed since it was written"
+
+
+HARMS = ["flipped", "truncated", "emptied", "deleted", "without its list"]
+
+
+@pytest.mark.parametrize("how", HARMS)
+@pytest.mark.parametrize("kind", ["last", "best"])
+def test_of_damaged_states_the_newest_whole_one_is_used_and_the_fault_named(tmp_path, kind, how):
+    """One flipped bit would load without a word from Orbax."""
     with Checkpoints(tmp_path) as checkpoints:
-        checkpoints.save(state(4, size=1000), best=False)
-    files = [path for path in (tmp_path / "last" / "4").rglob("d/*") if path.is_file()]
-    max(files, key=lambda path: path.stat().st_size).write_bytes(b"")
-    with Checkpoints(tmp_path) as checkpoints, pytest.raises(RunError) as caught:
-        checkpoints.load_last(state(0, size=1000))
+        for step in (4, 8):
+            checkpoints.save_last(state(step))
+            checkpoints.save_best(state(step))
+    why, heard = harm(tmp_path / kind / "8", how), list[Event]()
+    with Checkpoints(tmp_path, emit=heard.append) as checkpoints:
+        if kind == "last":
+            assert_same(last(checkpoints, state(0)), state(4))
+        else:
+            assert checkpoints.best_step() == 4
+            assert_same(checkpoints.load_best(weights(0)), weights(4))
+    where = tmp_path / kind
+    assert heard == [
+        Warned(f"The checkpoint {where / '8'} is damaged: {why}. Using {where / '4'} instead.")
+    ]
+
+
+@pytest.mark.parametrize("kind", ["last", "best"])
+def test_where_all_states_are_damaged_each_is_named_and_none_is_loaded(tmp_path, kind):
+    """Going on from anything else would be another run."""
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in (4, 8):
+            checkpoints.save_last(state(step))
+            checkpoints.save_best(state(step))
+    old, new = (harm(tmp_path / kind / step, "flipped") for step in ("4", "8"))
+    with Checkpoints(tmp_path) as checkpoints:
+        load = {
+            "last": lambda: checkpoints.load_last(state(0)),
+            "best": lambda: checkpoints.load_best(weights(0)),
+        }[kind]
+        with pytest.raises(RunError) as caught:
+            load()
     assert str(caught.value) == (
-        f"The checkpoint {tmp_path / 'last' / '4'} is damaged "
-        f"({type(caught.value.__cause__).__name__}). Put back a copy of it, or train again."
+        f"No checkpoint in {tmp_path / kind} is whole:\n  8: {new}\n  4: {old}\n"
+        "Put back a copy of one, or train again."
+    )
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_state_without_digests_is_taken_on_trust_only_for_an_old_run(tmp_path):
+    """What Orbax itself cannot read is damaged all the same."""
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save_best(state(4, size=1000))
+    step = tmp_path / "best" / "4"
+    harm(step, "without its list")
+    like = state(0, size=1000)
+    with Checkpoints(tmp_path, sealed=False) as checkpoints:
+        loaded, _ = checkpoints.load_best((like.params, like.model_state))
+        assert_same(loaded, state(4, size=1000).params)
+    harm(step, "emptied")
+    with Checkpoints(tmp_path, sealed=False) as checkpoints, pytest.raises(RunError) as caught:
+        checkpoints.load_best((like.params, like.model_state))
+    assert re.fullmatch(
+        rf"No checkpoint in {step.parent} is whole:\n  4: it cannot be loaded \(\w+\)\n"
+        "Put back a copy of one, or train again.",
+        str(caught.value),
     )
     caught = None
     gc.collect()  # Orbax leaves its failed read to the collector, which would blame a later test
+
+
+def save_many(folder: Path, count: int) -> None:
+    with Checkpoints(folder) as checkpoints:
+        for step in range(1, count + 1):
+            checkpoints.save_best(state(step))
+
+
+def test_a_reader_beside_a_running_run_never_says_damaged(tmp_path):
+    """Steps come and go under its eyes: it looks again, and has one of the whole ones."""
+    heard, reads, count = list[Event](), 0, 25
+    writer = multiprocessing.get_context("spawn").Process(target=save_many, args=(tmp_path, count))
+    writer.start()
+    while writer.is_alive():
+        with Checkpoints(tmp_path, read_only=True, emit=heard.append) as reader:
+            if reader.best_step() is not None:
+                assert 1 <= int(reader.load_best(weights(0))[1][SEEDS][1]) <= count
+                reads += 1
+    writer.join()
+    assert (writer.exitcode, heard) == (0, [])
+    assert reads > 1
+
+
+def test_a_reader_looks_again_when_a_step_is_replaced_while_it_reads(tmp_path, monkeypatch):
+    """The step it had chosen is gone when it opens the files: there is a newer one."""
+    writer = Checkpoints(tmp_path)
+    for step in (1, 2):
+        writer.save_best(state(step))
+    writer.wait()
+    once = iter([lambda: [writer.save_best(state(step)) for step in (3, 4)], writer.wait])
+
+    def slow(folder: Path) -> str | None:
+        for act in once:
+            act()
+        return fault(folder)
+
+    fault = integrity.fault
+    monkeypatch.setattr(integrity, "fault", slow)
+    heard: list[Event] = []
+    with Checkpoints(tmp_path, read_only=True, emit=heard.append) as reader:
+        assert_same(reader.load_best(weights(0)), weights(4))
+    assert heard == []
+    writer.close()
 
 
 def test_a_folder_that_cannot_be_made_is_a_run_error(tmp_path):
@@ -147,9 +289,10 @@ def test_a_folder_that_cannot_be_made_is_a_run_error(tmp_path):
     folder = tmp_path / "checkpoints"
     folder.write_text("")
     with Checkpoints(folder) as checkpoints, pytest.raises(RunError) as caught:
-        checkpoints.save(state(4), best=True)
+        checkpoints.save_best(state(4))
     assert str(caught.value) == (
-        f"Cannot save to {folder / 'best'}: [Errno 20] Not a directory: '{folder / 'best'}'"
+        f"Cannot save to {folder}: [Errno 20] Not a directory: '{folder / 'best'}'. "
+        "What was saved before is whole; make room, then go on with --resume."
     )
 
 
@@ -166,47 +309,38 @@ def disk_with_room_for(count: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("then", ["save", "wait", "close"])
 def test_a_save_that_fails_in_the_background_surfaces_at_the_next_call(tmp_path, then):
-    """Not later, not as another error, and the state saved before is still whole."""
+    """Not later, not as another error, and the states saved before are still whole."""
     big = 100_000
     with Checkpoints(tmp_path) as checkpoints:
-        checkpoints.save(state(4, size=big), best=True)
+        checkpoints.save_last(state(4, size=big))
+        checkpoints.save_best(state(4, size=big))
     checkpoints = Checkpoints(tmp_path)
     with disk_with_room_for(400_000):
-        checkpoints.save(state(8, size=big), best=False)
-        call = {"save": lambda: checkpoints.save(state(12), best=False)}.get(
-            then, getattr(checkpoints, then)
+        checkpoints.save_last(state(8, size=big))
+        call = {"save": lambda: checkpoints.save_last(state(12))}.get(
+            then, getattr(checkpoints, then, None)
         )
+        assert call is not None
         with pytest.raises(RunError, match=f"^Cannot save to {tmp_path}: .*File too large"):
             call()
         checkpoints.close()
+    like = state(0, size=big)
     with Checkpoints(tmp_path) as checkpoints:
-        assert checkpoints.last_step() == 4
-        assert_same(checkpoints.load_last(state(0, size=big)), state(4, size=big))
+        assert_same(last(checkpoints, like), state(4, size=big))
+        loaded, _ = checkpoints.load_best((like.params, like.model_state))
+        assert_same(loaded, state(4, size=big).params)
 
 
 def test_a_reader_leaves_the_half_written_save_of_a_running_run_alone(tmp_path):
     """`kvgg predict` may open a run that is saving; only the run itself clears up after a crash."""
     with Checkpoints(tmp_path) as checkpoints:
-        checkpoints.save(state(4), best=True)
-    half = tmp_path / "best" / "8.orbax-checkpoint-tmp"
-    shutil.copytree(tmp_path / "best" / "4", half)
-    like = state(0).params, state(0).model_state
+        checkpoints.save_best(state(4))
+    halves = [tmp_path / "best" / name for name in ("8.saving", "2.gone")]
+    for half in halves:
+        shutil.copytree(tmp_path / "best" / "4", half)
     with Checkpoints(tmp_path, read_only=True) as reader:
         assert reader.best_step() == 4
-        assert_same(reader.load_best(like), (state(4).params, state(4).model_state))
-    assert half.is_dir()
-    with Checkpoints(tmp_path) as writer:
-        writer.load_best(like)
-    assert not half.exists()
-
-
-def test_making_up_for_a_best_state_leaves_the_last_one_alone(tmp_path):
-    """Were `last` written again, a crash in between would leave none."""
-    with Checkpoints(tmp_path) as checkpoints:
-        checkpoints.save(state(4), best=False)
-    stamp = (tmp_path / "last" / "4").stat().st_mtime_ns
-    with Checkpoints(tmp_path) as checkpoints:
-        checkpoints.save_best(state(4))
-        checkpoints.wait()
-        assert checkpoints.best_step() == 4
-    assert (tmp_path / "last" / "4").stat().st_mtime_ns == stamp
+        assert_same(reader.load_best(weights(0)), weights(4))
+    assert [half.is_dir() for half in halves] == [True, True]
+    Checkpoints(tmp_path).close()
+    assert [half.exists() for half in halves] == [False, False]

@@ -22,7 +22,7 @@ from commands import TINY, kvgg, message
 from conftest import ROOT, THIN, draw_photos
 from typer.main import get_command
 
-from kvgg_jax import runs, training
+from kvgg_jax import origin, runs, training
 from kvgg_jax.cli import app
 from kvgg_jax.config import RunConfig
 from kvgg_jax.data import demo
@@ -186,6 +186,7 @@ def test_a_run_folder_holds_all_that_the_documents_name(workplace: Path) -> None
         "classes.json",
         "config.toml",
         "curves.png",
+        "digests.csv",
         "history.csv",
         "run.json",
         "samples.png",
@@ -201,8 +202,11 @@ def test_a_run_folder_holds_all_that_the_documents_name(workplace: Path) -> None
 def test_run_json_says_what_it_ran_with(workplace: Path) -> None:
     """Versions, device and a fingerprint of the photos."""
     info = json.loads((workplace / "runs" / "first" / "run.json").read_text())
-    assert sorted(info) == ["created", "data", "device", "reason", "seconds", "status", "versions"]
-    assert sorted(info["versions"]) == sorted(("kvgg_jax", "python", *training.PACKAGES))
+    assert sorted(info) == [
+        *("created", "data", "device", "format", "number", "reason", "seconds", "settings"),
+        *("status", "versions"),
+    ]
+    assert sorted(info["versions"]) == sorted(("kvgg_jax", "python", *origin.PACKAGES))
     assert sorted(info["device"]) == ["count", "cpus", "kind", "platform"]
     assert (info["data"]["images"], info["data"]["left_out"]) == (18, [])
     assert re.fullmatch(r"[0-9a-f]{64}", info["data"]["fingerprint"])
@@ -308,6 +312,7 @@ def test_every_flag_of_train_reaches_its_setting(quick: Path) -> None:
         "--lr": "0.01",
         "--patience": "5",
         "--min-delta": "0.25",
+        "--save-every-steps": "4",
         "--precision": "bfloat16",
         "--augment": "strong",
         "--val-split": "0.5",
@@ -340,6 +345,7 @@ def test_every_flag_of_train_reaches_its_setting(quick: Path) -> None:
             "batch_size": 2,
             "patience": 5,
             "min_delta": 0.25,
+            "save_every_steps": 4,
             "precision": "bfloat16",
         },
     )
@@ -399,8 +405,8 @@ def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(
     """Typed as printed, that command finishes the run; `evaluate` agrees with its history."""
     draw_photos(tmp_path / "photos", per_class=4)
     (tmp_path / "cli.py").write_text(THIN_PROGRAM)
-    arguments = ("--data", "photos", *TINY, "--epochs", "12", "--name", "my run")
-    command = [sys.executable, "cli.py", "train", *arguments]
+    arguments = ("--data", "photos", *TINY, "--batch-size", "2", "--epochs", "12")
+    command = [sys.executable, "cli.py", "train", *arguments, "--name", "my run"]
     old = signal.signal(signal.SIGINT, signal.default_int_handler)  # a child may inherit "ignore"
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         signal.signal(signal.SIGINT, old)
@@ -409,16 +415,21 @@ def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(
             if line.startswith("  1/12 "):
                 break
         process.send_signal(signal.SIGINT)
-        *_, last, resume = process.stderr.read().splitlines()
+        *_, answer, stopped, resume = process.stderr.read().splitlines()
     assert process.returncode == 130
-    assert last == "Stopped. Every finished epoch is saved. To go on:"
+    assert answer == "Stopping after this step, saving. Ctrl-C again to stop at once."
+    where = r"(in epoch \d+, after step \d+ of 5|while validating epoch \d+)"
+    assert re.fullmatch(rf"Stopped {where}\. All of it is saved\. To go on:", stopped), stopped
     assert resume == "  python cli.py train --resume 'runs/my run'"
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["my run"]  # no lock is left
     done = history(tmp_path / "runs" / "my run")
     assert 1 <= len(done) < 12
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["my run"]  # no lock is left
 
     monkeypatch.chdir(tmp_path)
     finished = kvgg(*shlex.split(resume.removeprefix("  python cli.py ")), "--json")
     assert finished.exit_code == 0, finished.output
+    assert re.search(r"^Going on (in|with the validation of) epoch", finished.stderr, re.MULTILINE)
     printed, rows = json.loads(finished.stdout), history(tmp_path / "runs" / "my run")
     assert [int(row["epoch"]) for row in rows] == list(range(1, 13))
     assert (printed["epochs"], rows[: len(done)]) == (12, done)

@@ -41,6 +41,7 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
             "accumulate": 1,
             "patience": 20,
             "min_delta": 0.001,
+            "save_every_steps": None,
             "precision": "float32",
         },
     }
@@ -102,9 +103,10 @@ configs = st.builds(
         {
             "epochs": st.integers(1, 10**6),
             "batch_size": st.integers(1, 10**6),
-            "accumulate": st.integers(1, 10**6),
+            "accumulate": st.just(1),
             "patience": st.integers(1, 10**6),
             "min_delta": st.floats(0, 1),
+            "save_every_steps": st.none() | st.integers(1, 100),
             "precision": st.sampled_from(["float32", "bfloat16"]),
         }
     ),
@@ -255,3 +257,18 @@ def test_with_data_changes_nothing_else():
     """It fills in the folder and the picture size that a run was started with."""
     changed = RunConfig(seed=3).with_data(dir=str(Path("x")), image_size=48)
     assert changed == RunConfig(seed=3, data={"dir": "x", "image_size": 48})
+
+
+def test_a_batch_is_cut_into_equal_parts_or_not_at_all(tmp_path):
+    """By a flag or by a file, before anything heavy is imported."""
+    why = "accumulate 3 does not cut batches of 8 into equal parts: use a divisor of batch_size."
+    flags = {"train.batch_size": ("--batch-size 8", 8), "train.accumulate": ("--accumulate 3", 3)}
+    with pytest.raises(UsageError) as caught:
+        resolve(None, flags)
+    assert str(caught.value) == f"--batch-size 8: {why}"
+    file = tmp_path / "own.toml"
+    file.write_text("[train]\nbatch_size = 8\naccumulate = 3\n")
+    with pytest.raises(ConfigError) as caught:
+        resolve(file)
+    assert str(caught.value) == f"{file}: train: {why}"
+    assert resolve(None, {"train.accumulate": ("--accumulate 4", 4)}).train.part_size == 8

@@ -476,18 +476,20 @@ def test_load_is_decode_and_one_antialiased_resize(file: Path) -> None:
     assert np.abs(loaded.astype(int) - 127.5).max() <= 1.5
 
 
-def test_a_jpeg_is_decoded_at_the_least_scale_that_keeps_twice_the_size(file: Path) -> None:
-    """libjpeg scales by 2, 4 and 8; both sides stay at least twice `at_least`."""
+def test_a_jpeg_is_decoded_at_the_least_scale_that_keeps_one_and_a_half_times_the_size(
+    file: Path,
+) -> None:
+    """libjpeg scales by 2, 4 and 8; both sides stay at least 1.5 times `at_least`, rounded down."""
     write(file, encode(soft(512)[:, :400], "JPEG"))
-    sizes = {n: decode(file, at_least=n).shape[:2] for n in (1, 25, 26, 50, 51, 100, 101, 900)}
+    sizes = {n: decode(file, at_least=n).shape[:2] for n in (1, 33, 34, 67, 68, 133, 134, 900)}
     assert sizes == {
         1: (64, 50),
-        25: (64, 50),
-        26: (128, 100),
-        50: (128, 100),
-        51: (256, 200),
-        100: (256, 200),
-        101: (512, 400),
+        33: (64, 50),
+        34: (128, 100),
+        67: (128, 100),
+        68: (256, 200),
+        133: (256, 200),
+        134: (512, 400),
         900: (512, 400),
     }
 

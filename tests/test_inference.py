@@ -251,12 +251,13 @@ def test_damaged_class_names_are_an_error(trained: TrainResult, tmp_path: Path, 
 def test_a_checkpoint_of_another_network_is_refused(trained: TrainResult, tmp_path: Path) -> None:
     """Names, shapes and types must agree: a partial load would be a wrong model."""
     run = copy_run(trained.run, tmp_path / "run")
-    names = [*find(run).classes(), "one more"]
+    names = [*find(run).classes(), "yellow"]
     (run / "classes.json").write_text(json.dumps(names))
+    newest = max((run / "checkpoints" / "best").iterdir(), key=lambda path: int(path.name))
     with pytest.raises(RunError) as caught:
         load_classifier(run)
     assert str(caught.value) == (
-        f"{run}/checkpoints/best does not fit this model: ['params']['predictions/bias'] is "
+        f"{newest} does not fit this model: ['params']['predictions/bias'] is "
         "float32[3] in the checkpoint and float32[4] in the model."
     )
 

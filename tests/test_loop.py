@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from kvgg_jax.config import TrainConfig
-from kvgg_jax.errors import NonFiniteLoss
+from kvgg_jax.errors import NonFiniteLoss, Stopped
 from kvgg_jax.events import EpochEnded, Event, Progress
-from kvgg_jax.history import Epoch, History, Metrics
-from kvgg_jax.loop import Task, evaluate, fit, metrics
+from kvgg_jax.history import Epoch, History, Metrics, Partial
+from kvgg_jax.loop import Standing, Task, evaluate, fit, metrics
 from kvgg_jax.state import Batch, Tally, TrainState
 from kvgg_jax.step import zero_tally
 
@@ -41,6 +41,11 @@ class Fake:
     """The step of the run, from 1, at which the loss becomes NaN."""
     log: list[object] = field(default_factory=list)
     ticks: int = 0
+    kept: Standing = field(init=False)
+    """What was given to be kept last."""
+
+    def __post_init__(self) -> None:
+        self.kept = start()
 
     def train_step(self, state: TrainState, tally: Tally, batch: Batch) -> tuple[TrainState, Tally]:
         step = int(state.step) + 1
@@ -63,8 +68,13 @@ class Fake:
         self.ticks += 1
         return 10.0 * self.ticks
 
-    def save(self, state: TrainState, history: History) -> None:
-        self.log.append(("save", int(state.step), len(history)))
+    def save(self, state: TrainState, partial: Partial) -> None:
+        self.log.append(("save", int(state.step), partial.steps))
+        self.kept = Standing(state, self.kept.history, partial)
+
+    def record(self, state: TrainState, history: History) -> None:
+        self.log.append(("record", int(state.step), len(history)))
+        self.kept = Standing(state, history)
 
     def emit(self, event: Event) -> None:
         if isinstance(event, EpochEnded):
@@ -82,23 +92,23 @@ class Fake:
         )
 
 
-def start() -> tuple[TrainState, History]:
-    return TrainState(np.int32(0), {"w": np.int32(0)}, {}, {}), History()
+def start() -> Standing:
+    return Standing(TrainState(np.int32(0), {"w": np.int32(0)}, {}, {}), History())
 
 
 def run(fake: Fake, **config: object) -> tuple[History, str]:
-    return fit(fake.task, TrainConfig(**config), start(), save=fake.save, emit=fake.emit)
+    return fit(fake.task, TrainConfig(**config), start(), keeper=fake, emit=fake.emit)
 
 
-def test_an_epoch_is_trained_then_validated_then_saved_then_announced():
-    """Saved before the next step takes the arrays over, and before anyone hears of the epoch."""
+def test_an_epoch_is_trained_then_saved_then_validated_then_recorded_then_announced():
+    """Saved while validation runs, and on record before anyone hears of the epoch."""
     fake = Fake([3, 2])
     _, reason = run(fake, epochs=2)
     assert fake.log == [
-        *(("train", 1), ("train", 2), ("validate", 1), ("validate", 1)),
-        *(("save", 2, 1), ("ended", 1, 2, True)),
-        *(("train", 3), ("train", 4), ("validate", 2), ("validate", 2)),
-        *(("save", 4, 2), ("ended", 2, 2, False)),
+        *(("train", 1), ("train", 2), ("save", 2, 2), ("validate", 1), ("validate", 1)),
+        *(("record", 2, 1), ("ended", 1, 2, True)),
+        *(("train", 3), ("train", 4), ("save", 4, 2), ("validate", 2), ("validate", 2)),
+        *(("record", 4, 2), ("ended", 2, 2, False)),
     ]
     assert reason == "all 2 epochs are done"
 
@@ -126,7 +136,7 @@ def test_progress_counts_every_batch_of_both_halves():
     """Each step reports its place in the epoch and how many pictures it handled."""
     seen: list[Event] = []
     fake = Fake([3])
-    fit(fake.task, TrainConfig(epochs=1), start(), save=fake.save, emit=seen.append)
+    fit(fake.task, TrainConfig(epochs=1), start(), keeper=fake, emit=seen.append)
     assert [event for event in seen if isinstance(event, Progress)] == [
         Progress("training", 0, 2, 4, 1),
         Progress("training", 1, 2, 4, 1),
@@ -162,10 +172,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(nan_at, epoch, w
     assert str(caught.value) == (
         f"The loss became nan in epoch {epoch}, step {within} of 2 (step {nan_at} of the run), "
         f"at learning rate {rate}. Try a lower --lr, --batch-norm, or --precision float32; the "
-        "checkpoints of earlier epochs are untouched."
+        "checkpoints before it are untouched."
     )
     assert [entry for entry in fake.log if entry[0] == "save"] == [
-        ("save", 2 * done, done) for done in range(1, epoch)
+        ("save", 2 * done, 2) for done in range(1, epoch)
     ]
 
 
@@ -176,8 +186,8 @@ def test_a_run_continued_from_a_history_equals_one_uninterrupted(cut):
     whole = run(Fake(right), epochs=6, **config)
     first, _ = run(Fake(right), epochs=cut, **config)
     state = TrainState(np.int32(2 * cut), {"w": np.int32(cut)}, {}, {})
-    rest = Fake(right)
-    continued = fit(rest.task, TrainConfig(epochs=6, **config), (state, first), save=rest.save)
+    rest, standing = Fake(right), Standing(state, first)
+    continued = fit(rest.task, TrainConfig(epochs=6, **config), standing, keeper=rest)
     assert continued == whole
     assert rest.log[0] == ("train", 2 * cut + 1)
 
@@ -187,9 +197,8 @@ def test_a_run_whose_patience_is_spent_does_not_train_again():
     right = [3, 3, 3]
     history, reason = run(Fake(right), epochs=9, patience=2)
     again = Fake(right)
-    result = fit(
-        again.task, TrainConfig(epochs=9, patience=2), (start()[0], history), save=again.save
-    )
+    standing = Standing(start().state, history)
+    result = fit(again.task, TrainConfig(epochs=9, patience=2), standing, keeper=again)
     assert result == (history, reason)
     assert again.log == []
 
@@ -206,3 +215,93 @@ def test_metrics_are_the_ratios_of_a_tally():
     tally = Tally(jnp.float32(6), jnp.float32(3), jnp.float32(4))
     assert metrics(tally) == Metrics(loss=1.5, accuracy=0.75, count=4)
     assert [float(value) for value in zero_tally()] == [0, 0, 0]
+
+
+# Saves amid an epoch, and stopping
+
+
+def timeless(history: History) -> list[Epoch]:
+    return [replace(row, seconds=0.0, images_per_second=0.0) for row in history]
+
+
+def test_a_state_is_kept_each_so_many_steps_of_an_epoch_and_at_its_end():
+    """With the sums so far, and the time they took."""
+    fake = Fake([3])
+    run(fake, epochs=1, save_every_steps=1)
+    assert [entry[:3] for entry in fake.log] == [
+        *(("train", 1), ("save", 1, 1), ("train", 2), ("save", 2, 2)),
+        *(("validate", 1), ("validate", 1), ("record", 2, 1), ("ended", 1, 1)),
+    ]
+
+
+@pytest.mark.parametrize("asked", range(1, 15))
+def test_a_run_that_stops_when_asked_goes_on_as_if_it_had_not(asked):
+    """At whatever moment: what was kept is enough for the same rows and the same reason."""
+    right = [2, 3, 3]
+    whole, reason = run(Fake(right), epochs=3)
+    fake, questions = Fake(right), iter(range(1, asked + 1))
+    with pytest.raises(Stopped):
+        fit(
+            fake.task,
+            TrainConfig(epochs=3),
+            start(),
+            keeper=fake,
+            stop=lambda: next(questions) == asked,
+        )
+    steps = [entry for entry in fake.log if entry[0] == "train"]
+    rest = Fake(right)
+    again, why = fit(rest.task, TrainConfig(epochs=3), fake.kept, keeper=rest)
+    assert (timeless(again), why) == (timeless(whole), reason)
+    more = [entry for entry in rest.log if entry[0] == "train"]
+    assert [*steps, *more] == [("train", step) for step in range(1, 7)]  # no step is repeated
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "last"),
+    [
+        (1, "Stopped in epoch 1, after step 0 of 2.", None),
+        (2, "Stopped in epoch 1, after step 1 of 2.", ("save", 1, 1)),
+        (3, "Stopped in epoch 1, after step 2 of 2.", ("save", 2, 2)),
+        (4, "Stopped while validating epoch 1.", ("validate", 1)),
+        (6, "Stopped in epoch 2, after step 0 of 2.", ("record", 2, 1)),
+    ],
+)
+def test_a_run_that_stops_says_where_and_has_kept_it(asked, text, last):
+    """Within the step: nothing more is trained or validated after the question."""
+    fake, questions = Fake([3, 3]), iter(range(1, asked + 1))
+    with pytest.raises(Stopped) as caught:
+        fit(
+            fake.task,
+            TrainConfig(epochs=2),
+            start(),
+            keeper=fake,
+            stop=lambda: next(questions) == asked,
+        )
+    assert str(caught.value) == text
+    assert (fake.log[-1] if fake.log else None) == last
+
+
+def test_the_time_of_an_epoch_adds_up_over_its_starts():
+    """10 s of training before the stop and 10 after it, then 10 of validation."""
+    fake, questions = Fake([3]), iter((False, True))
+    with pytest.raises(Stopped):
+        fit(
+            fake.task,
+            TrainConfig(epochs=1),
+            start(),
+            keeper=fake,
+            stop=lambda: next(questions),
+        )
+    assert fake.kept.partial.seconds == 10.0
+    rest = Fake([3])
+    history, _ = fit(rest.task, TrainConfig(epochs=1), fake.kept, keeper=rest)
+    (row,) = history
+    assert (row.seconds, row.images_per_second) == (30.0, 6 / 20)
+
+
+def test_a_state_that_diverged_is_not_kept_amid_an_epoch_either():
+    """The loss of the step is read before the save, not after."""
+    fake = Fake([3], nan_at=1)
+    with pytest.raises(NonFiniteLoss):
+        run(fake, epochs=1, save_every_steps=1)
+    assert fake.log == [("train", 1)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import resource
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,11 +17,16 @@ from conftest import THIN, draw_photos, small_config
 from PIL import Image
 
 from kvgg_jax.arch import BLOCKS
+from kvgg_jax.augment import make_augment
 from kvgg_jax.checkpoint import Checkpoints
-from kvgg_jax.config import RunConfig
+from kvgg_jax.config import ModelConfig, OptimConfig, RunConfig
+from kvgg_jax.data.folder import Samples
+from kvgg_jax.data.pipeline import Pipeline, hold
+from kvgg_jax.data.reader import Pictures
 from kvgg_jax.errors import RunError
-from kvgg_jax.events import EpochEnded, Event, Progress
+from kvgg_jax.events import EpochEnded, Event, Note, Progress, Warned
 from kvgg_jax.history import Epoch, History
+from kvgg_jax.inference import load_classifier
 from kvgg_jax.model import vgg
 from kvgg_jax.optimizer import build_optimizer
 from kvgg_jax.runs import Run
@@ -109,7 +116,9 @@ def states(run: Path) -> tuple[TrainState, Weights]:
     model = vgg(config.model, classes=3, image_size=32)
     like = init_state(model, build_optimizer(config.optim, model))
     with Checkpoints(run / "checkpoints", read_only=True) as checkpoints:
-        return checkpoints.load_last(like), checkpoints.load_best((like.params, like.model_state))
+        last = checkpoints.load_last(like)
+        assert last is not None
+        return last[0], checkpoints.load_best((like.params, like.model_state))
 
 
 def assert_same(left: object, right: object) -> None:
@@ -177,7 +186,7 @@ def test_a_run_is_not_resumed_on_other_photos(lab, two, tmp_path):
     with pytest.raises(RunError) as caught:
         resume(two, epochs=4)
     assert str(caught.value) == (
-        f"The photos in {photos} are not those that {two} began with. "
+        f"The photos in {photos} are not those that {two} began with: 1 changed (red/red_03.png). "
         "Put them back, or start a new run."
     )
     assert sorted((path, path.stat().st_mtime_ns) for path in two.rglob("*")) == before
@@ -211,7 +220,7 @@ def test_the_best_weights_are_made_up_for_when_the_cut_fell_between_the_saves(la
         (best / str(STEPS)).rename(best / str(STEPS - 1))
     result = resume(run)
     assert timeless(result.history) == timeless(lab.whole.history.upto(1))
-    assert [path.name for path in best.iterdir()] == [str(STEPS)]
+    assert {path.name for path in best.iterdir()} - {str(STEPS - 1)} == {str(STEPS)}
     last, weights = states(run)
     assert_same(weights, (last.params, last.model_state))
 
@@ -224,3 +233,170 @@ def test_resume_takes_the_newest_run_that_is_not_finished(lab, tmp_path):
     assert str(caught.value) == (
         f"No unfinished run in {tmp_path}. Runs there: two. Choose one with --run."
     )
+
+
+def damage(step: Path) -> Path:
+    """Flip one bit in the largest file of a saved step."""
+    file = max((path for path in step.rglob("*") if path.is_file()), key=lambda p: p.stat().st_size)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 16
+    file.write_bytes(content)
+    return file.relative_to(step)
+
+
+def test_a_run_whose_last_state_is_damaged_goes_on_from_the_one_before(lab, two):
+    """The epoch in between is done again, and the end is that of the run never cut."""
+    last = two / "checkpoints" / "last"
+    name, heard = damage(last / "8"), list[Event]()
+    assert_is_the_whole_run(resume(two, epochs=4, emit=heard.append), lab)
+    warned, note = (e for e in heard if isinstance(e, Warned | Note) and "px:" not in e.text)
+    assert warned.text == (
+        f"The checkpoint {last / '8'} is damaged: {name} has changed since it was written. "
+        f"Using {last / '4'} instead."
+    )
+    assert note.text == "Going on in epoch 2, after step 0 of 4 (step 4 of the run)"
+
+
+def test_a_run_none_of_whose_states_is_whole_is_not_begun_anew(two):
+    """Damaged or gone: it says so and touches nothing."""
+    last, before = two / "checkpoints" / "last", (two / "history.csv").read_text()
+    old, new = damage(last / "4"), damage(last / "8")
+    with pytest.raises(RunError) as caught:
+        resume(two, epochs=4)
+    assert str(caught.value) == (
+        f"No checkpoint in {last} is whole:\n"
+        f"  8: {new} has changed since it was written\n"
+        f"  4: {old} has changed since it was written\n"
+        "Put back a copy of one, or train again."
+    )
+    shutil.rmtree(last)
+    with pytest.raises(RunError) as caught:
+        resume(two, epochs=4)
+    assert str(caught.value) == (
+        f"{two / 'history.csv'} has 2 epochs, but {last} holds no checkpoint. "
+        "Put back a copy of it, or start a new run."
+    )
+    assert (two / "history.csv").read_text() == before
+
+
+def test_best_weights_that_are_damaged_are_made_up_for_or_said_to_be_lost(lab, two):
+    """The last state has them when its epoch was the best; else the older best ones stay."""
+    best, heard = two / "checkpoints" / "best", list[Event]()
+    for step in best.iterdir():
+        damage(step)
+    result = resume(two, epochs=4, emit=heard.append)
+    assert timeless(result.history) == timeless(lab.whole.history)
+    epoch = lab.two.history.best.epoch
+    lost = [event.text for event in heard if isinstance(event, Warned)]
+    expected = (
+        f"The weights of epoch {epoch}, the best so far, are lost: {best} has no whole copy of "
+        "them."
+    )
+    assert lost == ([] if epoch == 2 else [expected])
+
+
+def test_a_run_of_an_older_format_is_brought_to_this_one_and_goes_on(lab, two):
+    """Format 1 had no number, no digests and no settings in run.json, no notes in a checkpoint."""
+    info = Run(two).info()
+    for key in ("format", "number", "settings"):
+        del info[key]
+    del info["data"]["split"]
+    Run(two).write("run.json", json.dumps(info))
+    (two / "digests.csv").unlink()
+    for file in (*two.glob("checkpoints/*/*/SHA256SUMS"), *two.glob("checkpoints/*/*/notes.json")):
+        file.unlink()
+    heard: list[Event] = []
+    assert_is_the_whole_run(resume(two, epochs=4, emit=heard.append), lab)
+    warned = f"{two} is of a version that kept no digests: what it saved is taken on trust."
+    assert Warned(warned) in heard
+    assert Run(two).format() == 2
+
+
+def test_a_run_that_patience_ended_is_not_compiled_again_only_to_end(lab, tmp_path):
+    """It says why it is over, before any long work."""
+    config = lab.config(train={"patience": 1, "min_delta": 1.0})
+    result, heard = train(config, out=tmp_path, name="early"), list[Event]()
+    assert len(result.history) == 2
+    with pytest.raises(RunError) as caught:
+        resume(result.run, epochs=9, emit=heard.append)
+    assert str(caught.value) == (
+        f"{result.run} has finished: validation accuracy has not risen by more than 1 for 1 "
+        "epochs. To train longer, start a new run with a higher --patience."
+    )
+    assert heard == []
+
+
+def test_a_disk_that_fills_ends_the_run_with_what_was_saved_whole(lab, tmp_path):
+    """No later than at the next save; with room again it goes on to the same end."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(event: Event) -> None:
+        if isinstance(event, EpochEnded) and event.row.epoch == 2:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+
+    try:
+        with pytest.raises(RunError, match=r"^Cannot save to .*File too large"):
+            train(lab.config(), out=tmp_path, name="cut", emit=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert len(Run(tmp_path / "cut").history()) == 2
+    assert load_classifier(tmp_path / "cut").classes == ("blue", "green", "red")
+    assert_is_the_whole_run(resume(tmp_path / "cut"), lab)
+
+
+def test_a_photo_that_vanishes_during_training_changes_nothing(lab, tmp_path):
+    """All were read before the first step; the resume then says which is gone."""
+    photos = shutil.copytree(lab.photos, tmp_path / "photos")
+
+    def remove(event: Event) -> None:
+        if isinstance(event, EpochEnded):
+            (photos / "red" / "red_03.png").unlink(missing_ok=True)
+
+    config = lab.config(data={"dir": str(photos)}, train={"epochs": 2})
+    result = train(config, out=tmp_path, name="run", emit=remove)
+    assert timeless(result.history) == timeless(lab.two.history)
+    with pytest.raises(RunError) as caught:
+        resume(result.run, epochs=4)
+    assert str(caught.value) == (
+        f"The photos in {photos} are not those that {result.run} began with: "
+        "1 removed (red/red_03.png). Put them back, or start a new run."
+    )
+
+
+def test_two_runs_of_one_seed_are_one_to_the_bit_and_of_two_seeds_are_not(lab, tmp_path):
+    """With shuffling, augmentation, dropout and random first weights on."""
+    config = lab.config(train={"epochs": 2})
+    again = train(config, out=tmp_path, name="again")
+    assert timeless(again.history) == timeless(lab.two.history)
+    assert_same(states(again.run), states(lab.two.run))
+    other = train(config.model_copy(update={"seed": 43}), out=tmp_path, name="other")
+    assert timeless(other.history) != timeless(lab.two.history)
+
+
+def test_the_seed_covers_weights_order_augmentation_and_dropout():
+    """Each is the same again for one seed, and another for another."""
+
+    def drawn(seed: int) -> list[np.ndarray]:
+        model = vgg(
+            ModelConfig(arch="vgg11", head="8", dropout=0.5),
+            classes=3,
+            image_size=32,
+            precision="float32",
+            seed=seed,
+        )
+        state = init_state(model, build_optimizer(OptimConfig(), model))
+        augment = make_augment("strong", seed=seed, image_size=32)
+        assert augment is not None
+        images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
+        rows = np.arange(50)
+        store = hold(Pictures(Samples(Path(), (), (), ()), np.zeros((0, 32, 32, 3), np.uint8)))
+        return [
+            np.asarray(state.params["block1_conv1/kernel"]),
+            np.asarray(next(iter(state.model_state.values()))),
+            np.asarray(augment(images, np.int32(3))),
+            Pipeline(store, rows, batch_size=8, seed=seed).order(1),
+        ]
+
+    for first, same, other in zip(drawn(1), drawn(1), drawn(2), strict=True):
+        np.testing.assert_array_equal(first, same)
+        assert (first != other).any()

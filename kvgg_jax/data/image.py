@@ -92,8 +92,8 @@ def decode(path: Path, *, at_least: int | None = None) -> NDArray[np.uint8]:
     """The picture in `path` as a person sees it: upright, over white, uint8 (H, W, 3), sRGB.
 
     With `at_least` (pixels, positive) a JPEG comes 2, 4 or 8 times smaller, much faster, where
-    both sides keep twice that. Of several frames the first. Raises ImageError, which names
-    `path`, the reason and the next move, if there is no whole picture to be had.
+    both sides keep one and a half times that. Of several frames the first. Raises ImageError,
+    which names `path`, the reason and the next move, if there is no whole picture to be had.
     """
     return np.array(_read(path, at_least=at_least))
 
@@ -125,7 +125,7 @@ def _read_content(path: Path, file: BinaryIO, *, kind: str, at_least: int | None
             _refuse_oversized(path, image)
             # Not for CMYK: there libjpeg and the colour profile must see the same ink.
             if at_least and isinstance(image, JpegImageFile) and image.mode in ("RGB", "L"):
-                image.draft(None, (2 * at_least, 2 * at_least))
+                image.draft(None, (at_least * 3 // 2, at_least * 3 // 2))
             _mend_transparency(image)
             image.load()
             return _upright_rgb(path, image)

@@ -1,0 +1,76 @@
+"""A folder that can tell whether it is whole: `SHA256SUMS` beside what it lists.
+
+`sha256sum -c SHA256SUMS`, run in the folder, checks the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+SUMS = "SHA256SUMS"
+
+
+def seal(folder: Path) -> None:
+    """List every file below `folder` with its SHA-256, and flush all of it to the disk.
+
+    Once it has returned, neither a crash nor a loss of power can change what it listed.
+    """
+    lines = [f"{_digest(file)}  {name}\n" for name, file in _files(folder)]
+    (folder / SUMS).write_text("".join(lines))
+    for below, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            flush(Path(below, name))
+        flush(Path(below))
+
+
+def flush(path: Path) -> None:
+    """Have the system write one file, or one folder's list of names, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def is_sealed(folder: Path) -> bool:
+    """Whether `seal` has listed the folder's files."""
+    return (folder / SUMS).is_file()
+
+
+def fault(folder: Path) -> str | None:
+    """What is wrong with the first file that is not as `seal` saw it; None when all are."""
+    try:
+        text = (folder / SUMS).read_text(errors="replace")
+        listed = {name: digest for digest, _, name in map(_entry, text.split("\n")[:-1])}
+        found = dict(_files(folder))
+        for name in sorted(listed.keys() | found.keys()):
+            if name not in found:
+                return f"{name} is missing"
+            if name not in listed:
+                return f"{name} is not listed in {SUMS}"
+            if _digest(found[name]) != listed[name]:
+                return f"{name} has changed since it was written"
+    except OSError as error:
+        name = Path(str(error.filename)).relative_to(folder).as_posix()
+        return f"{name} cannot be read: {error.strerror}"
+    return None
+
+
+def _entry(line: str) -> tuple[str, str, str]:
+    return line.partition("  ")
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Every file below `folder` but the list itself, by name relative to it, sorted."""
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder).as_posix()
+        if name != SUMS and not file.is_dir():
+            yield name, file
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

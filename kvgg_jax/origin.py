@@ -1,0 +1,197 @@
+"""What a run began with, written down; and how the world differs from it when the run goes on."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib.metadata
+import io
+import json
+import os
+import platform
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from kvgg_jax import __version__, runs, vault
+from kvgg_jax.config import RunConfig, known_keys
+from kvgg_jax.data.folder import Samples, Split, find_pictures, split_to_csv
+from kvgg_jax.data.reader import Pictures, fingerprint
+from kvgg_jax.errors import RunError
+from kvgg_jax.events import Emit, Warned
+from kvgg_jax.runs import Run
+
+PACKAGES = ("jax", "jaxlib", "keras", "tensorflow", "orbax-checkpoint", "numpy")
+MAY_CHANGE = {
+    "data.dir",
+    "data.cache",
+    "train.epochs",
+    "train.save_every_steps",
+}  # none changes a step
+NAMED = 3  # photos in one message
+
+
+def files_of(
+    config: RunConfig, samples: Samples, split: Split, pictures: Pictures, *, number: int
+) -> dict[str, str]:
+    """The small files of a new run; `samples` are all photos, those left out as bad included."""
+    dealt = split_to_csv(split)
+    info = {
+        "format": runs.FORMAT,
+        "number": number,
+        "status": "unfinished",
+        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "versions": _versions(),
+        "device": _device(),
+        "data": {
+            "images": len(pictures.samples),
+            "fingerprint": fingerprint(pictures),
+            "split": _digest(dealt),
+            "left_out": [str(error) for error in pictures.bad],
+        },
+        "settings": settings(config),
+    }
+    return {
+        "classes.json": json.dumps(split.train.classes, ensure_ascii=False) + "\n",
+        "split.csv": dealt,
+        "digests.csv": _digests_csv(samples, pictures),
+        "run.json": json.dumps(info, indent=2) + "\n",
+    }
+
+
+def settings(config: RunConfig) -> dict[str, Any]:
+    """The configuration as a flat table: dotted key -> value."""
+    values = config.model_dump(mode="json")
+    flat: dict[str, Any] = {}
+    for key in known_keys():
+        table, _, leaf = key.rpartition(".")
+        flat[key] = (values[table] if table else values)[leaf]
+    return flat
+
+
+def check_settings(run: Run, config: RunConfig) -> None:
+    """Raises RunError with each setting that somebody changed since the run began."""
+    then = run.info().get("settings")
+    if then is None:
+        return  # format 1 did not keep them
+    now, default = settings(config), settings(RunConfig())
+    differing = [
+        f"  {key}: {json.dumps(before)} then, {json.dumps(now[key])} now"
+        for key in now
+        if key not in MAY_CHANGE and (before := then.get(key, default[key])) != now[key]
+    ]
+    if differing:
+        file = run.path / "config.toml"
+        raise RunError(
+            "\n".join(
+                [
+                    f"{file} is not what the run began with:",
+                    *differing,
+                    f"Put it back, or start a new run with it: kvgg train --config {file}",
+                ]
+            )
+        )
+
+
+def check_files(run: Run, split: Split, emit: Emit) -> None:
+    """Before the photos are read. Raises RunError when some are gone; warns of new ones."""
+    root, digest = split.train.root, _digest(split_to_csv(split))
+    if run.info().get("data", {}).get("split", digest) != digest:
+        raise RunError(
+            f"{run.path / 'split.csv'} is not what the run began with. "
+            "Put it back, or start a new run."
+        )
+    known = split.all.paths
+    if gone := [path for path in known if not (root / path).exists()]:
+        raise _other_photos(run, root, [_count("removed", gone)])
+    if run.format() > 1:
+        known = tuple(run.read_digests())
+    here = [path.relative_to(root).as_posix() for path in find_pictures([root])]
+    if new := sorted({path for path in here if "/" in path} - set(known)):
+        emit(
+            Warned(
+                f"{root}: {_count('added', new)} since {run.path} began; it goes on without them."
+            )
+        )
+
+
+def check_pictures(run: Run, pictures: Pictures) -> None:
+    """Once the photos are read. Raises RunError naming those that are not what they were."""
+    root = pictures.samples.root
+    if run.format() == 1:
+        if fingerprint(pictures) != run.info().get("data", {}).get("fingerprint"):
+            raise _other_photos(run, root, [])
+        return
+    now = _digests(pictures)
+    then = {path: digest for path, digest in run.read_digests().items() if digest}
+    lost = [path for path in then if path not in now]
+    changed = [path for path in then if path in now and now[path] != then[path]]
+    parts = (("unreadable", lost), ("changed", changed))
+    found = [_count(what, paths) for what, paths in parts if paths]
+    if found:
+        raise _other_photos(run, root, found)
+
+
+def upgrade(run: Run, pictures: Pictures, emit: Emit) -> None:
+    """Bring a run of an older format to that of this version; raises RunError when it cannot."""
+    emit(
+        Warned(f"{run.path} is of a version that kept no digests: what it saved is taken on trust.")
+    )
+    try:
+        vault.seal_all(run.checkpoints)
+    except OSError as error:
+        raise RunError(f"Cannot write to {run.checkpoints}: {error.strerror}.") from None
+    run.write("digests.csv", _digests_csv(pictures.samples, pictures))
+    run.update_info(format=runs.FORMAT)
+
+
+def _other_photos(run: Run, root: Path, found: list[str]) -> RunError:
+    details = f": {', '.join(found)}" if found else ""
+    return RunError(
+        f"The photos in {root} are not those that {run.path} began with{details}. "
+        "Put them back, or start a new run."
+    )
+
+
+def _count(what: str, paths: Iterable[str]) -> str:
+    names = sorted(paths)
+    more = ", ..." if len(names) > NAMED else ""
+    return f"{len(names)} {what} ({', '.join(names[:NAMED])}{more})"
+
+
+def _digests(pictures: Pictures) -> dict[str, str]:
+    """Path -> SHA-256 of class name and pixels as the network sees them."""
+    samples = pictures.samples
+    rows = zip(samples.paths, samples.labels, pictures.digests(), strict=True)
+    return {path: _digest(f"{pixels}{samples.classes[label]}") for path, label, pixels in rows}
+
+
+def _digests_csv(samples: Samples, pictures: Pictures) -> str:
+    """Every photo with its digest; none for one that was left out as unreadable."""
+    out, digests = io.StringIO(), _digests(pictures)
+    writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writerow(("path", "sha256"))
+    writer.writerows((path, digests.get(path, "")) for path in samples.paths)
+    return out.getvalue()
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"kvgg_jax": __version__, "python": platform.python_version(), **versions}
+
+
+def _device() -> dict[str, Any]:
+    device = jax.devices()[0]
+    return {
+        "platform": device.platform,
+        "kind": device.device_kind,
+        "count": jax.device_count(),
+        "cpus": os.cpu_count(),
+    }

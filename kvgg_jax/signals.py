@@ -1,0 +1,83 @@
+"""Ctrl-C and SIGTERM as a question that a run asks after each step: shall I stop?"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any
+
+AFTER_STEP = "Stopping after this step, saving. Ctrl-C again to stop at once."
+SOON = "Stopping. Ctrl-C again to stop at once."
+AT_ONCE = "Stopped at once. What was saved before is whole."
+
+
+class Stop:
+    """Ask it whether to stop; use it in a `with` block of the main thread, which it listens in.
+
+    The first signal is answered at once by `say`, even while a step or the compiler holds the main
+    thread: the system writes it to a pipe that a thread reads. Nobody who has not asked yet can be
+    waited for: until then a signal raises KeyboardInterrupt. The second ends the process.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.signal: int | None = None
+        """The signal that came first."""
+        self._say = say
+        self._is_asked = self._is_answered = False
+        self._old: dict[int, Any] = {}
+        self._pipe = (-1, -1)
+
+    def __call__(self) -> bool:
+        """Whether a signal has come."""
+        self._is_asked = True
+        return self.signal is not None
+
+    @property
+    def exit_code(self) -> int:
+        """As a shell would give it: 130 for Ctrl-C, 143 for SIGTERM."""
+        return 128 + (self.signal or signal.SIGINT)
+
+    def __enter__(self) -> Stop:
+        self._pipe = os.pipe()
+        os.set_blocking(self._pipe[1], False)
+        self._old_fd = signal.set_wakeup_fd(self._pipe[1])
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                self._old[number] = signal.signal(number, self._in_main_thread)
+        threading.Thread(target=self._listen, daemon=True, name="signals").start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._old_fd)
+        os.close(self._pipe[1])  # which ends the thread
+
+    def _in_main_thread(self, number: int, frame: FrameType | None) -> None:
+        self.signal = self.signal or number
+        if not self._is_asked:
+            raise KeyboardInterrupt
+
+    def _listen(self) -> None:
+        while come := os.read(self._pipe[0], 1):
+            if come[0] not in self._old:
+                continue
+            if self._is_answered:
+                self._tell(AT_ONCE)
+                os._exit(128 + come[0])
+            self.signal, self._is_answered = self.signal or come[0], True
+            self._tell(AFTER_STEP if self._is_asked else SOON)
+        os.close(self._pipe[0])
+
+    def _tell(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # a terminal that has gone cannot be told
+            self._say(text)

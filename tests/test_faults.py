@@ -1,0 +1,199 @@
+"""Runs that are killed at any moment and gone on with end as a run that never was, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, THIN, draw_photos
+from faults import (
+    EPOCHS,
+    PROGRAM,
+    STEPS,
+    Start,
+    Tries,
+    arguments_for,
+    assert_same_run,
+    gone_on_from,
+    harm_until_done,
+    moments,
+    reached,
+    states,
+)
+
+from kvgg_jax import integrity, vault
+from kvgg_jax.arch import BLOCKS
+from kvgg_jax.checkpoint import Checkpoints
+from kvgg_jax.events import Event
+from kvgg_jax.model import vgg
+from kvgg_jax.optimizer import build_optimizer
+from kvgg_jax.runs import Run
+from kvgg_jax.step import init_state
+
+SEED = 4
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a run that was never killed; it has filled the compilation cache too."""
+    folder = tmp_path_factory.mktemp("whole")
+    draw_photos(folder / "photos")
+    start = Start(folder, arguments_for(folder))
+    assert start.process.wait(300) == 0, start.text
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BLOCKS, "vgg11", THIN)
+        yield folder
+
+
+def copy_of(whole: Path, folder: Path) -> Path:
+    """A place for another run on the same photos."""
+    shutil.copytree(whole / "photos", folder / "photos")
+    return folder
+
+
+def test_a_run_killed_twice_and_gone_on_with_is_the_run_that_was_never_killed(whole, tmp_path):
+    """Once by SIGKILL in a save, once by SIGTERM after a step: nothing differs in the end."""
+    folder, chance = copy_of(whole, tmp_path), random.Random(SEED)
+    killed = Start(folder, arguments_for(folder))
+    assert killed.until(moments(killed, chance)["a save"]), killed.text
+    assert killed.end(signal.SIGKILL) == -signal.SIGKILL
+    stopped = Start(folder, arguments_for(folder))
+    assert stopped.until(moments(stopped, chance)["a step"]), stopped.text
+    assert stopped.end(signal.SIGTERM) == 143, stopped.text
+    assert stopped.text.endswith(
+        "All of it is saved. To go on:\n  python cli.py train --resume runs/run\n"
+    )
+    before = reached(folder)
+    last = Start(folder, arguments_for(folder))
+    assert last.process.wait(300) == 0, last.text
+    assert gone_on_from(last.text) >= before > 0
+    assert_same_run(folder / "runs" / "run", whole / "runs" / "run")
+
+
+def test_the_whole_run_is_one_that_a_fault_could_harm(whole):
+    """It takes all its steps, and its weights are not those it began with."""
+    last, _ = states(whole / "runs" / "run")
+    assert int(last.step) == EPOCHS * STEPS == reached(whole)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("number", "harms"), [(signal.SIGKILL, 30), (signal.SIGTERM, 10), (signal.SIGINT, 5)]
+)
+def test_no_moment_of_being_killed_changes_a_run(whole, tmp_path, capsys, number, harms):
+    """Runs on end until there were so many kills; `-s` shows the table."""
+    chance, table, done = random.Random(SEED), defaultdict[str, Tries](Tries), 0
+    name = signal.Signals(number).name
+    for attempt in range(harms):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        copy_of(whole, folder)
+        left = min(harms - done, 10)
+        done += harm_until_done(folder, table, chance, harms=left, number=number)
+        assert_same_run(folder / "runs" / "run", whole / "runs" / "run")
+        if done >= harms:
+            break
+    assert done >= harms
+    with capsys.disabled():
+        print()
+        for moment, tries in sorted(table.items()):
+            print(tries.row(f"{name} during {moment}"))
+
+
+@pytest.mark.faults
+def test_no_damage_to_a_saved_state_goes_unseen(whole, tmp_path, capsys):
+    """A bit flipped, the end cut off, or a file deleted: the state before it is used, or none."""
+    run, chance, tries = tmp_path / "run", random.Random(SEED), defaultdict[str, int](int)
+    shutil.copytree(whole / "runs" / "run", run)
+    model = vgg(Run(run).config().model, classes=3, image_size=32)
+    like = init_state(model, build_optimizer(Run(run).config().optim, model))
+    for _ in range(300):
+        kind = chance.choice(["last", "best"])
+        newest, older = vault.steps(run / "checkpoints" / kind)
+        files = [p for p in (run / "checkpoints" / kind / str(newest)).rglob("*") if p.is_file()]
+        file, how = chance.choice(files), chance.choice(["flip", "cut", "delete"])
+        content = file.read_bytes()
+        harm_file(file, how, chance)
+        heard: list[Event] = []
+        with Checkpoints(run / "checkpoints", read_only=True, emit=heard.append) as checkpoints:
+            if kind == "last":
+                found = checkpoints.load_last(like)
+                assert found is not None
+                assert int(found[0].step) == older
+            else:
+                checkpoints.load_best((like.params, like.model_state))
+        (warned,) = heard
+        assert file.name in warned.text or file.name == integrity.SUMS  # which blames what it lists
+        assert warned.text.endswith(f"Using {run / 'checkpoints' / kind / str(older)} instead.")
+        file.write_bytes(content)
+        tries[how] += 1
+    with capsys.disabled():
+        print()
+        for how, count in sorted(tries.items()):
+            print(
+                f"| {how} in a file of a saved state | {count} | {count} | back to the one before |"
+            )
+
+
+def harm_file(file: Path, how: str, chance: random.Random) -> None:
+    content = bytearray(file.read_bytes())
+    if how == "delete" or not content:
+        file.unlink()
+    elif how == "cut":
+        file.write_bytes(content[: chance.randrange(len(content))])
+    else:
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        file.write_bytes(content)
+
+
+@pytest.mark.faults
+def test_a_disk_that_fills_at_any_moment_costs_no_more_than_the_save(whole, tmp_path, capsys):
+    """No file of the running process may grow beyond a limit; it ends with 1 and says why."""
+    chance, tries = random.Random(SEED), Tries()
+    for attempt in range(6):
+        folder = copy_of(whole, tmp_path / str(attempt))
+        start = Start(folder, arguments_for(folder))
+        assert start.until(moments(start, chance)["a step"]), start.text
+        limit = chance.randrange(1000, 100_000)
+        resource.prlimit(start.process.pid, resource.RLIMIT_FSIZE, (limit, limit))
+        assert start.process.wait(300) == 1, start.text
+        # A thread of TensorStore may have shown a traceback of its own before; ours comes last.
+        assert re.search(r"^Error: Cannot (save|write) .*File too large.*\n\Z", start.text, re.M)
+        before, last = reached(folder), Start(folder, arguments_for(folder))
+        assert last.process.wait(300) == 0, last.text
+        tries.tries += 1
+        tries.lost.append(before - gone_on_from(last.text))
+        assert_same_run(folder / "runs" / "run", whole / "runs" / "run")
+    with capsys.disabled():
+        print(f"\n{tries.row('the disk fills up')}")
+
+
+@pytest.mark.faults
+def test_a_reader_of_our_output_that_goes_away_costs_no_more_than_the_epoch(whole, tmp_path):
+    """As `2>&1 | head -1` does: no traceback, exit code 1, and the run can be gone on with."""
+    folder = copy_of(whole, tmp_path / "run")
+    (folder / "cli.py").write_text(PROGRAM)
+    command = f"{sys.executable} cli.py train {' '.join(arguments_for(folder))} 2>&1 | head -1"
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    last = Start(folder, arguments_for(folder))
+    assert last.process.wait(300) == 0, last.text
+    assert_same_run(folder / "runs" / "run", whole / "runs" / "run")

@@ -1,0 +1,74 @@
+"""A sealed folder tells every change of every file."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvgg_jax.integrity import SUMS, fault, is_sealed, seal
+
+
+def fill(folder: Path) -> Path:
+    (folder / "deep" / "er").mkdir(parents=True)
+    (folder / "a").write_bytes(b"alpha")
+    (folder / "deep" / "b c").write_bytes(b"beta")
+    (folder / "deep" / "er" / "empty").write_bytes(b"")
+    seal(folder)
+    return folder
+
+
+def test_a_folder_as_it_was_sealed_has_no_fault(tmp_path):
+    """And the list is the one of coreutils, for a check without this program."""
+    assert not is_sealed(tmp_path)
+    folder = fill(tmp_path)
+    assert is_sealed(folder)
+    assert fault(folder) is None
+    names = [line.partition("  ")[2] for line in (folder / SUMS).read_text().splitlines()]
+    assert names == ["a", "deep/b c", "deep/er/empty"]
+    if shutil.which("sha256sum"):
+        subprocess.run(["sha256sum", "--quiet", "-c", SUMS], cwd=folder, check=True)
+
+
+def test_each_kind_of_change_is_named(tmp_path):
+    """Changed, missing, new, and a list that is gone or cut short."""
+    folder = fill(tmp_path)
+    (folder / "a").write_bytes(b"alphb")
+    assert fault(folder) == "a has changed since it was written"
+    (folder / "a").unlink()
+    assert fault(folder) == "a is missing"
+    (folder / "a").write_bytes(b"alpha")
+    (folder / "deep" / "new").touch()
+    assert fault(folder) == f"deep/new is not listed in {SUMS}"
+    (folder / "deep" / "new").unlink()
+    assert fault(folder) is None
+    sums = folder / SUMS
+    sums.write_text("".join(sums.read_text().splitlines(keepends=True)[:-1]))
+    assert fault(folder) == f"deep/er/empty is not listed in {SUMS}"
+    sums.unlink()
+    assert fault(folder) == f"{SUMS} cannot be read: No such file or directory"
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fill(tmp_path_factory.mktemp("sealed"))
+
+
+@given(name=st.sampled_from(["a", "deep/b c", SUMS]), data=st.data())
+def test_no_flipped_bit_anywhere_goes_unseen(sealed, name, data):
+    """In the files and in the list itself."""
+    file = sealed / name
+    content = file.read_bytes()
+    where = data.draw(st.integers(0, len(content) * 8 - 1))
+    changed = bytearray(content)
+    changed[where // 8] ^= 1 << where % 8
+    try:
+        file.write_bytes(changed)
+        assert fault(sealed) is not None
+    finally:
+        file.write_bytes(content)
+    assert fault(sealed) is None

@@ -1,0 +1,86 @@
+"""Signals become an answer to `stop()`, or an end at once; in real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+from kvgg_jax.signals import Stop
+
+# A main thread that never comes back to Python, as in a long step: it waits for a C mutex that it
+# holds itself. The alarm ends it should the test fail.
+BUSY = """
+import ctypes, signal
+from kvgg_jax.signals import Stop
+signal.alarm(60)
+with Stop(lambda text: print(text, flush=True)) as stop:
+    {before}
+    print("ready", flush=True)
+    libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(128)
+    libc.pthread_mutex_lock(mutex)
+    libc.pthread_mutex_lock(mutex)
+"""
+
+
+def busy(*, asked: bool) -> subprocess.Popen[str]:
+    code = BUSY.format(before="stop()" if asked else "pass")
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "code"),
+    [(signal.SIGINT, signal.SIGINT, 130), (signal.SIGINT, signal.SIGTERM, 143)],
+)
+def test_the_first_signal_is_answered_at_once_and_the_second_ends_the_process(first, second, code):
+    """While the main thread is in the middle of something long."""
+    with busy(asked=True) as process:
+        assert process.stdout is not None
+        process.send_signal(first)
+        assert process.stdout.readline() == (
+            "Stopping after this step, saving. Ctrl-C again to stop at once.\n"
+        )
+        process.send_signal(second)
+        assert process.stdout.readline() == "Stopped at once. What was saved before is whole.\n"
+        assert process.wait(10) == code
+
+
+def test_a_signal_sets_the_answer_and_its_exit_code():
+    """The handlers of before are back afterwards."""
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    heard: list[str] = []
+    with Stop(heard.append) as stop:
+        assert not stop()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop()
+        assert (stop.signal, stop.exit_code) == (signal.SIGTERM, 143)
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_before_anyone_asks_a_signal_interrupts():
+    """Photos are read and programs compiled without asking."""
+    with Stop(lambda text: None) as stop, pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGTERM)
+    assert stop.exit_code == 143
+
+
+def test_a_signal_that_is_ignored_stays_so():
+    """As under nohup."""
+    old = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Stop(lambda text: None) as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not stop()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, old)

@@ -10,6 +10,7 @@ import time
 STARTED = time.perf_counter()
 
 import argparse
+import functools
 import os
 import resource
 import sys
@@ -28,7 +29,7 @@ def pictures(size: int, count: int):  # noqa: ANN201  # NumPy arrays, imported l
     return images, rng.integers(0, 4, count, np.int32)
 
 
-def kvgg(task: str, size: int, count: int) -> Run:
+def kvgg(task: str, size: int, count: int, *, accumulate: int = 1) -> Run:
     import jax
     import numpy as np
 
@@ -48,9 +49,8 @@ def kvgg(task: str, size: int, count: int) -> Run:
         predict = compile_step("prediction", make_predict_step(model), *weights, images)
         return lambda: jax.device_get(predict(*weights, images))
     batch = Batch(images, labels, np.ones(count, np.float32))
-    step = compile_step(
-        "training", make_train_step(model, optimizer), state, zero_tally(), batch, donate=(0,)
-    )
+    made = make_train_step(model, optimizer, accumulate=accumulate)
+    step = compile_step("training", made, state, zero_tally(), batch, donate=(0,))
 
     def run() -> None:
         nonlocal state
@@ -130,6 +130,7 @@ def torch_in(precision: str) -> Callable[[str, int, int], Run]:
 
 CONTESTANTS: dict[str, Callable[[str, int, int], Run]] = {
     "kvgg_jax": kvgg,
+    "kvgg_jax-accumulate-4": functools.partial(kvgg, accumulate=4),
     "keras-jax": keras_on("jax"),
     "keras-tensorflow": keras_on("tensorflow"),
     "torch": torch_in("float32"),
@@ -144,7 +145,7 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, required=True)
     parser.add_argument("--batch-size", type=int, required=True)
     args = parser.parse_args()
-    if args.name == "kvgg_jax":
+    if args.name.startswith("kvgg_jax"):
         from kvgg_jax.huge_pages import restart_with_huge_pages
 
         restart_with_huge_pages()  # as `kvgg train` does

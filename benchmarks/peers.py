@@ -1,9 +1,11 @@
 """kvgg_jax beside Keras on TensorFlow, Keras on JAX and PyTorch, on this machine, paired.
 
-nox -s peers -- step --image-size 224 --batch-size 8 --pairs 5
+nox -s peers -- step --image-size 224 --batch-size 8
 
 Each contestant runs in a process of its own (`contestant.py`); with each peer in turn, our process
-and its process take their runs alternately, so that a drifting machine hits both. Prints JSON.
+and its process take turns, so that a drifting machine hits both. A turn is some runs in a row, as
+in training; the first, which finds caches and memory as the other left them, is not counted.
+Prints JSON.
 """
 
 from __future__ import annotations
@@ -36,11 +38,15 @@ class Process:
         )
         self.first = self._answer()
 
-    def run(self) -> float:
+    def turn(self, runs: int) -> float:
+        """Median seconds of `runs` runs in a row, after one that is not counted."""
         assert self._process.stdin is not None
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
-        return self._answer()
+        seconds = []
+        for _ in range(runs + 1):
+            self._process.stdin.write("go\n")
+            self._process.stdin.flush()
+            seconds.append(self._answer())
+        return statistics.median(seconds[1:])
 
     def end(self) -> float:
         """Peak memory in MiB."""
@@ -61,7 +67,7 @@ class Process:
 def pair(peer: str, args: argparse.Namespace) -> dict[str, Any]:
     """Our runs and those of `peer`, in turn."""
     ours, theirs = Process(OURS, args), Process(peer, args)
-    times = [(ours.run(), theirs.run()) for _ in range(args.pairs)]
+    times = [(ours.turn(args.runs), theirs.turn(args.runs)) for _ in range(args.pairs)]
     ratios = [b / a for a, b in times]
     return {
         "seconds": [statistics.median(side) for side in zip(*times, strict=True)],
@@ -77,7 +83,8 @@ def main() -> None:
     parser.add_argument("task", choices=("step", "forward"))
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--pairs", type=int, default=3, help="turns of each")
+    parser.add_argument("--runs", type=int, default=3, help="timed runs a turn")
     peers = [name for name in CONTESTANTS if name != OURS]
     parser.add_argument("--peer", action="append", choices=peers, help="repeatable; default: all")
     parser.add_argument("--verbose", action="store_true", help="show what the contestants print")

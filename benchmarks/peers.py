@@ -85,8 +85,10 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--pairs", type=int, default=3, help="turns of each")
     parser.add_argument("--runs", type=int, default=3, help="timed runs a turn")
-    peers = [name for name in CONTESTANTS if name != OURS]
-    parser.add_argument("--peer", action="append", choices=peers, help="repeatable; default: all")
+    peers = [name for name in CONTESTANTS if not name.startswith(OURS)]
+    parser.add_argument(
+        "--peer", action="append", choices=CONTESTANTS, help="repeatable; default: all"
+    )
     parser.add_argument("--verbose", action="store_true", help="show what the contestants print")
     args = parser.parse_args()
     result = {

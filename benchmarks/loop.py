@@ -1,0 +1,105 @@
+"""What the loop adds to its bare steps: pipeline, progress, tally, saving. Prints JSON.
+
+python benchmarks/loop.py --image-size 96 --batch-size 32
+
+VGG16, slim head, random pictures. Bare steps on one batch, and the training half of an epoch with
+tf.data, the screen and a checkpoint saved in the background, take turns in one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from kvgg_jax.checkpoint import Checkpoints
+from kvgg_jax.compiled import compile_step
+from kvgg_jax.config import ModelConfig, OptimConfig
+from kvgg_jax.console import Screen
+from kvgg_jax.data.folder import Samples
+from kvgg_jax.data.pipeline import Pipeline, hold
+from kvgg_jax.data.reader import Pictures
+from kvgg_jax.history import NOTHING_YET, History, Partial
+from kvgg_jax.loop import Hooks, Task, never, train_epoch
+from kvgg_jax.model import vgg
+from kvgg_jax.optimizer import build_optimizer
+from kvgg_jax.state import TrainState
+from kvgg_jax.step import empty_batch, init_state, make_eval_step, make_train_step, zero_tally
+
+
+class Saver:
+    """Saves the whole state at the end of the training half, as a run does."""
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self._checkpoints = checkpoints
+
+    def save(self, state: TrainState, partial: Partial) -> None:
+        self._checkpoints.save_last(state, asdict(partial))
+
+    def record(self, state: TrainState, history: History) -> None:
+        raise AssertionError("no epoch ends here")
+
+
+def make(size: int, batch: int, steps: int) -> tuple[Task, TrainState]:
+    count = batch * steps
+    samples = Samples(Path(), tuple(map(str, range(count))), (0,) * count, ("a", "b"))
+    images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
+    pipeline = Pipeline(hold(Pictures(samples, images)), np.arange(count), batch_size=batch, seed=0)
+    model = vgg(ModelConfig(), classes=2, image_size=size)
+    optimizer = build_optimizer(OptimConfig(), model)
+    state, example = init_state(model, optimizer), empty_batch(batch, size)
+    step = make_train_step(model, optimizer)
+    task = Task(
+        compile_step("training", step, state, zero_tally(), example, donate=(0,)),
+        make_eval_step(model),
+        train=pipeline,
+        val=pipeline,
+        learning_rate=lambda step: 1e-4,
+    )
+    return task, state
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--image-size", type=int, default=96)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--pairs", type=int, default=5)
+    args = parser.parse_args()
+    task, state = make(args.image_size, args.batch_size, args.steps)
+    rows = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Checkpoints(Path(folder)) as checkpoints,
+        Screen(Console(stderr=True)) as screen,
+    ):
+        hooks = Hooks(Saver(checkpoints), None, never, screen)
+        for epoch in range(1, args.pairs + 2):
+            tally, batch = zero_tally(), next(task.train.epoch(1))
+            started = time.perf_counter()
+            for _ in range(args.steps):
+                state, tally = task.train_step(state, tally, batch)
+            float(tally.loss)
+            bare = time.perf_counter() - started
+            started = time.perf_counter()
+            state, _ = train_epoch(task, (state, NOTHING_YET), epoch, started, hooks)
+            rows.append((bare, time.perf_counter() - started))
+    rows = rows[1:]  # the first warms up
+    result = {
+        "seconds": [statistics.median(side) for side in zip(*rows, strict=True)],
+        "order": "[bare steps, loop]",
+        "loop_over_bare": [round(loop / bare, 3) for bare, loop in rows],
+        "median": round(statistics.median(loop / bare for bare, loop in rows), 3),
+    }
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -66,7 +66,7 @@ class Process:
 
 def pair(peer: str, args: argparse.Namespace) -> dict[str, Any]:
     """Our runs and those of `peer`, in turn."""
-    ours, theirs = Process(OURS, args), Process(peer, args)
+    ours, theirs = Process(args.ours, args), Process(peer, args)
     times = [(ours.turn(args.runs), theirs.turn(args.runs)) for _ in range(args.pairs)]
     ratios = [b / a for a, b in times]
     return {
@@ -85,17 +85,17 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--pairs", type=int, default=3, help="turns of each")
     parser.add_argument("--runs", type=int, default=3, help="timed runs a turn")
+    ours = [name for name in CONTESTANTS if name.startswith(OURS)]
+    parser.add_argument("--ours", default=OURS, choices=ours)
     peers = [name for name in CONTESTANTS if not name.startswith(OURS)]
-    parser.add_argument(
-        "--peer", action="append", choices=CONTESTANTS, help="repeatable; default: all"
-    )
+    parser.add_argument("--peer", action="append", choices=peers, help="repeatable; default: all")
     parser.add_argument("--verbose", action="store_true", help="show what the contestants print")
     args = parser.parse_args()
     result = {
         "task": args.task,
         "image_size": args.image_size,
         "batch_size": args.batch_size,
-        "order": f"[{OURS}, peer]",
+        "order": f"[{args.ours}, peer]",
         **{peer: pair(peer, args) for peer in args.peer or peers},
     }
     print(json.dumps(result, indent=2))

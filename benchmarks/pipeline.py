@@ -2,7 +2,7 @@
 
 python benchmarks/pipeline.py png      # 1,024 PNG of 224 px
 python benchmarks/pipeline.py jpeg     # 100 JPEG of 12 megapixels
-python benchmarks/pipeline.py memory   # our memory from 1,000 to 100,000 pictures
+python benchmarks/pipeline.py memory   # our memory, 1,000 to 100,000 PNG of 64 px
 
 The peer is map (divide by 255), cache, shuffle, batch, prefetch. The first epoch decodes, later
 ones come from the cache. Ours counts the reading of the folder in the first. Prints JSON.
@@ -24,13 +24,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-SIZE, BATCH = 224, 32
+SIZE, SMALL, BATCH = 224, 64, 32
 Epoch = Callable[[], int]
 
 
-def draw(folder: Path, kind: str, count: int) -> None:
+def draw(folder: Path, kind: str, count: int, size: int = SIZE) -> None:
     """Pictures that compress as photos do: smooth, with some noise. Hard links beyond 100."""
-    width, height = (4000, 3000) if kind == "jpeg" else (SIZE, SIZE)
+    width, height = (4000, 3000) if kind == "jpeg" else (size, size)
     rng = np.random.default_rng(0)
     for k in range(count):
         path = folder / "ab"[k % 2] / f"{k:06}.{'jpg' if kind == 'jpeg' else 'png'}"
@@ -44,7 +44,7 @@ def draw(folder: Path, kind: str, count: int) -> None:
         Image.fromarray((np.asarray(smooth) + noise).clip(0, 255).astype(np.uint8)).save(path)
 
 
-def ours(folder: Path, cache: str = "auto") -> Epoch:
+def ours(folder: Path, cache: str = "auto", size: int = SIZE) -> Epoch:
     from kvgg_jax.data.folder import scan
     from kvgg_jax.data.pipeline import Pipeline, hold
     from kvgg_jax.data.reader import read
@@ -53,7 +53,7 @@ def ours(folder: Path, cache: str = "auto") -> Epoch:
 
     def epoch() -> int:
         if not pipelines:
-            pictures = read(scan(folder), SIZE, cache=cache, folder=folder.parent)
+            pictures = read(scan(folder), size, cache=cache, folder=folder.parent)
             rows = np.arange(len(pictures.samples))
             pipelines.append(Pipeline(hold(pictures), rows, batch_size=BATCH, seed=0))
         return sum(int(batch.weight.sum()) for batch in pipelines[0].epoch(1))
@@ -120,11 +120,11 @@ def main() -> None:
         print(json.dumps(compare(args.task, count, args.pairs), indent=2))
     elif args.count:
         with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
-            draw(Path(name) / "png", "png", args.count)
-            ours(Path(name) / "png", args.cache)()
+            draw(Path(name) / "png", "png", args.count, SMALL)
+            ours(Path(name) / "png", args.cache, SMALL)()
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     else:
-        caches, counts = ("disk", "none"), (1000, 10_000, 100_000)
+        caches, counts = ("memory", "disk", "none"), (1000, 10_000, 100_000)
         table = {c: {str(n): round(peak(n, c)) for n in counts} for c in caches}
         print(json.dumps({"peak_mib": table}, indent=2))
 

@@ -10,8 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from kvgg_jax.console import printable
-from kvgg_jax.errors import RunError
+from kvgg_jax.errors import RunError, shown
 from kvgg_jax.history import History
 
 TRAIN, VAL, BEST = "#8c5a2b", "#1f6f78", "#c23b22"
@@ -76,7 +75,7 @@ def draw_confusion(
 
 def _plain(text: str) -> str:
     """Class names are text, never Matplotlib's math markup, and may hold bytes that are no text."""
-    return printable(text).replace("$", r"\$")
+    return shown(text).replace("$", r"\$")
 
 
 def _save(figure: Figure, file: Path) -> None:

@@ -26,6 +26,7 @@ from pydantic import (
 from kvgg_jax.errors import ConfigError, KvggError, UsageError
 
 HEADS: dict[str, tuple[int, ...] | None] = {"full": (4096, 4096), "slim": (1024, 512), "gap": None}
+MAX_BYTES = 2**16  # of a config file; one with every key and a comment each has 3,000
 MIN_IMAGE_SIZE = 32  # five 2x2 poolings leave one pixel of 32
 
 
@@ -176,17 +177,23 @@ def parse_set(text: str) -> tuple[str, tuple[str, object]]:
         raise UsageError(f"{flag}: expected KEY=VALUE, such as --set optim.decay_steps=50.")
     try:
         parsed: object = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         parsed = value.strip()  # a bare word is a string: --set model.head=slim
     return key.strip(), (flag, parsed)
 
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        with file.open("rb") as stream:
+            text = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"Cannot read the config file {file}: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    if len(text) > MAX_BYTES:
+        raise ConfigError(f"{file} has more than {MAX_BYTES} bytes, so it is no config file.")
+    try:
+        return tomllib.loads(text.decode().replace("\r\n", "\n"))
+    # ValueError: besides its own and that of UTF-8, tomllib lets out that of a number too long
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file} is not valid TOML: {error}.") from None
 
 
@@ -247,5 +254,14 @@ def _explain(error: ValidationError, file: Path | None, origin: Mapping[str, str
     for key, flag in origin.items():  # optim.lr.x=1 fails at optim.lr, optim={lr=0} there too
         if f"{key}.".startswith(f"{dotted}.") or f"{dotted}.".startswith(f"{key}."):
             return UsageError(f"{flag}: {reason}.")
-    value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
+    value = "" if isinstance(first["input"], dict) else f" = {_brief(first['input'])}"
     return ConfigError(f"{file}: {dotted}{value}: {reason}.")
+
+
+def _brief(value: object) -> str:
+    """For a message: a file may hold a value of any size and depth."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of too many digits, or nested too deep
+        return "(too large to show)"
+    return text if len(text) <= 100 else f"{text[:100]}..."

@@ -24,6 +24,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from kvgg_jax.errors import shown
 from kvgg_jax.events import Compiled, EpochEnded, Event, Finished, Note, Progress, Started, Warned
 from kvgg_jax.history import Epoch
 
@@ -33,7 +34,7 @@ HEADER = "  epoch     loss  accuracy  val loss  val accuracy      rate     time 
 
 def printable(text: str) -> str:
     """`text` with control characters and broken bytes shown, not sent to the terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    return "\n".join(map(shown, text.split("\n")))
 
 
 def program() -> str:

@@ -14,6 +14,11 @@ KvggError               exit code 1: what, where, the next move
 from __future__ import annotations
 
 
+def shown(name: object) -> str:
+    """The name of a file or a class as part of one line: what does not print is escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(name))
+
+
 class KvggError(Exception):
     """Base of all errors raised on purpose; its text is written for the user."""
 

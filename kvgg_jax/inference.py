@@ -18,7 +18,7 @@ from kvgg_jax.config import RunConfig
 from kvgg_jax.data.folder import Samples, find_pictures, scan
 from kvgg_jax.data.image import load
 from kvgg_jax.data.reader import read
-from kvgg_jax.errors import DataError, ImageError, RunError
+from kvgg_jax.errors import DataError, ImageError, RunError, shown
 from kvgg_jax.events import Emit, Note, Progress, Warned, ignore
 from kvgg_jax.keras_gate import keras
 from kvgg_jax.metrics import ClassScore, class_scores, confusion_matrix
@@ -262,7 +262,7 @@ def _labelled(classifier: Classifier, data: str | Path | None, part: str) -> Sam
     unknown = [name for name in found.classes if name not in classifier.classes]
     if unknown:
         raise DataError(
-            f"{root} has classes that {run.path} does not know: {', '.join(unknown)}. "
-            f"It knows: {', '.join(classifier.classes)}."
+            f"{root} has classes that {run.path} does not know: {', '.join(map(shown, unknown))}. "
+            f"It knows: {', '.join(map(shown, classifier.classes))}."
         )
     return found.relabel(classifier.classes)

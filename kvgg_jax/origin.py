@@ -20,7 +20,7 @@ from kvgg_jax import __version__, runs, vault
 from kvgg_jax.config import RunConfig, known_keys
 from kvgg_jax.data.folder import Samples, Split, find_pictures, split_to_csv
 from kvgg_jax.data.reader import Pictures, fingerprint
-from kvgg_jax.errors import RunError
+from kvgg_jax.errors import RunError, shown
 from kvgg_jax.events import Emit, Warned
 from kvgg_jax.runs import Run
 
@@ -157,7 +157,7 @@ def _other_photos(run: Run, root: Path, found: list[str]) -> RunError:
 
 
 def _count(what: str, paths: Iterable[str]) -> str:
-    names = sorted(paths)
+    names = [shown(path) for path in sorted(paths)]
     more = ", ..." if len(names) > NAMED else ""
     return f"{len(names)} {what} ({', '.join(names[:NAMED])}{more})"
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from kvgg_jax.config import RunConfig, resolve
 from kvgg_jax.data.folder import Split, split_from_csv
-from kvgg_jax.errors import RunError
+from kvgg_jax.errors import RunError, shown
 from kvgg_jax.history import History
 from kvgg_jax.integrity import flush
 from kvgg_jax.lock import lock_file
@@ -56,6 +56,12 @@ class Run:
         except OSError as error:
             raise RunError(f"{self.path} has no readable {name}: {error.strerror}.") from None
 
+    def _read_json(self, name: str) -> Any:
+        try:
+            return json.loads(self._read(name))
+        except (ValueError, RecursionError) as error:
+            raise RunError(f"{self.path / name} is damaged: {error}.") from None
+
     def format(self) -> int:
         """Of the folder. Raises RunError for one that this version does not know."""
         number = self.info().get("format", 1)
@@ -76,10 +82,7 @@ class Run:
 
     def classes(self) -> tuple[str, ...]:
         """Class names, in the order of the network's outputs."""
-        try:
-            names = json.loads(self._read("classes.json"))
-        except json.JSONDecodeError as error:
-            raise RunError(f"{self.path / 'classes.json'} is damaged: {error}.") from None
+        names = self._read_json("classes.json")
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise RunError(f"{self.path / 'classes.json'} is damaged: expected a list of names.")
         if names != sorted(set(names)):
@@ -91,7 +94,10 @@ class Run:
 
     def read_digests(self) -> dict[str, str]:
         """Photo -> digest of its pixels when the run began; empty where it was left out."""
-        rows = list(csv.reader(io.StringIO(self._read("digests.csv"), newline="")))
+        try:
+            rows = list(csv.reader(io.StringIO(self._read("digests.csv"), newline="")))
+        except csv.Error as error:
+            raise RunError(f"{self.path / 'digests.csv'} is damaged: {error}.") from None
         if any(len(row) != 2 for row in rows):
             raise RunError(f"{self.path / 'digests.csv'} is damaged: expected path,digest.")
         return {path: digest for path, digest in rows[1:]}
@@ -102,22 +108,19 @@ class Run:
             return History()
         try:
             return History.from_csv(self._read("history.csv"))
-        except ValueError as error:
+        except (ValueError, csv.Error) as error:
             raise RunError(f"{self.path / 'history.csv'} is damaged: {error}.") from None
 
     def split(self, root: Path) -> Split:
         """The split as dealt when the run began; paths are relative to `root`."""
         try:
             return split_from_csv(self._read("split.csv"), root=root, classes=self.classes())
-        except ValueError as error:
+        except (ValueError, csv.Error) as error:
             raise RunError(f"{self.path / 'split.csv'} is damaged: {error}.") from None
 
     def info(self) -> dict[str, Any]:
         """`run.json`: status, versions, device, data fingerprint, times."""
-        try:
-            info = json.loads(self._read("run.json"))
-        except json.JSONDecodeError as error:
-            raise RunError(f"{self.path / 'run.json'} is damaged: {error}.") from None
+        info = self._read_json("run.json")
         if not isinstance(info, dict):
             raise RunError(f"{self.path / 'run.json'} is damaged: expected an object.")
         return info
@@ -229,7 +232,7 @@ def find(run: str | Path | None = None, *, out: Path = OUT, status: str | None =
     """
     if run is not None:
         for path in (Path(run), out / run):
-            if (path / "config.toml").is_file():
+            if os.path.isfile(path / "config.toml"):  # never raises, as for a name too long
                 return Run(path)
         raise RunError(f"No run at {run} or {out / run}. {_runs_there(out)}")
     found = [r for r in _all(out) if status is None or _status(r) == status]
@@ -272,7 +275,7 @@ def _all(out: Path) -> list[Run]:
 
 
 def _runs_there(out: Path) -> str:
-    names = [run.path.name for run in _all(out)]
+    names = [shown(run.path.name) for run in _all(out)]
     if not names:
         return "Train one first: kvgg train --data DIR."
     return f"Runs there: {', '.join(names[-5:])}. Choose one with --run."

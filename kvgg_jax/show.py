@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kvgg_jax.console import duration, printable, program, say
+from kvgg_jax.errors import shown
 
 if TYPE_CHECKING:
     from kvgg_jax.bench import Bench
@@ -81,7 +82,7 @@ def evaluation_text(result: Evaluation, picture: Path) -> None:
 
 
 def _cell(text: str, style: str = "") -> Text:
-    return Text(printable(text), style)
+    return Text(shown(text), style)
 
 
 def _scores(result: Evaluation) -> Table:
@@ -147,8 +148,8 @@ def predictions_text(found: Sequence[Prediction], *, top: int) -> None:
     console = Console()
     for one in found:
         if not one.error:
-            classes = "  ".join(f"{name} {p:.1%}" for name, p in one.top[:top])
-            say(console, f"{one.path}: {classes}")
+            classes = "  ".join(f"{shown(name)} {p:.1%}" for name, p in one.top[:top])
+            say(console, f"{shown(one.path)}: {classes}")
 
 
 def bench_json(result: Bench) -> dict[str, Any]:

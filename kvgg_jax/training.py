@@ -21,7 +21,7 @@ from kvgg_jax.data.demo import cached_demo
 from kvgg_jax.data.folder import Samples, Split, deal, scan
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import Pictures, read
-from kvgg_jax.errors import DataError, RunError, UsageError
+from kvgg_jax.errors import DataError, RunError, UsageError, shown
 from kvgg_jax.events import Emit, Finished, Note, Progress, Started, Warned, ignore
 from kvgg_jax.history import History
 from kvgg_jax.keeper import Keeper
@@ -221,7 +221,7 @@ def _readable(split: Split, pictures: Pictures) -> Split:
     for label, name in enumerate(train.classes):
         if label not in left:
             raise DataError(
-                f"{train.root / name} has no readable images. "
+                f"{shown(train.root / name)} has no readable images. "
                 f"Add photos of class {name!r}, or remove the folder."
             )
     return Split(train, val)

@@ -7,14 +7,12 @@ import io
 import os
 from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from kvgg_jax.data.image import SUFFIXES, looks_like_image
-from kvgg_jax.errors import DataError, ImageError
-
-EXPECTED = "Expected {root}/<class>/<image files>."
+from kvgg_jax.errors import DataError, ImageError, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,8 @@ def scan(root: Path) -> Samples:
     """All pictures below `root`, one sub-folder a class, sorted so that every file system agrees.
 
     A file counts when its content or its suffix says that it is a picture; hidden files and
-    folders do not. Raises DataError for a folder that cannot be trained on.
+    folders do not. A link counts as the file, or the class folder, that it leads to; a link to a
+    folder within a class is not followed. Raises DataError for a folder that cannot be trained on.
     """
     classes = _class_names(root)
     paths: list[str] = []
@@ -76,40 +75,50 @@ def scan(root: Path) -> Samples:
         labels += [label] * len(found)
     counts = Counter(labels)
     if not paths:
-        raise DataError(f"{root} has no images in its class folders. {EXPECTED.format(root=root)}")
+        raise DataError(f"{shown(root)} has no images in its class folders. {_expected(root)}")
     for label, name in enumerate(classes):
         if not counts[label]:
             raise DataError(
-                f"{root / name} has no images. Add photos of class {name!r}, or remove the folder."
+                f"{shown(root / name)} has no images. "
+                f"Add photos of class {name!r}, or remove the folder."
             )
     return Samples(root, tuple(paths), tuple(labels), classes)
 
 
+def _expected(root: Path) -> str:
+    return f"Expected {shown(root)}/<class>/<image files>."
+
+
 def _class_names(root: Path) -> tuple[str, ...]:
-    expected = EXPECTED.format(root=root)
-    if not root.exists():
-        raise DataError(f"{root} does not exist. {expected}")
-    if not root.is_dir():
-        raise DataError(f"{root} is a file, not a folder. {expected}")
+    expected = _expected(root)
     try:
         entries = sorted(os.listdir(root))
+    except (FileNotFoundError, ValueError):  # ValueError: a name with a zero byte
+        raise DataError(f"{shown(root)} does not exist. {expected}") from None
+    except NotADirectoryError:
+        raise DataError(f"{shown(root)} is a file, not a folder. {expected}") from None
     except OSError as error:
-        raise DataError(f"Cannot list {root}: {error.strerror}.") from None
-    names = [n for n in entries if not n.startswith(".") and (root / n).is_dir()]
+        raise _unlistable(root, error) from None
+    # `os.path`, not `Path.is_dir`, which raises where a link leads to what may not be looked at.
+    names = [n for n in entries if not n.startswith(".") and os.path.isdir(root / n)]
     if not names:
-        raise DataError(f"{root} has no class folders. {expected}")
+        raise DataError(f"{shown(root)} has no class folders. {expected}")
     if len(names) == 1:
         raise DataError(
-            f"{root} has 1 class folder ({names[0]!r}); a classifier needs 2. {expected}"
+            f"{shown(root)} has 1 class folder ({names[0]!r}); a classifier needs 2. {expected}"
         )
     return tuple(names)
+
+
+def _unlistable(folder: object, error: OSError) -> DataError:
+    return DataError(f"Cannot list {shown(folder)}: {error.strerror}.")
 
 
 def _pictures(folder: Path) -> list[Path]:
     """Pictures below `folder` in the order of `keras.utils.image_dataset_from_directory`."""
 
     def fail(error: OSError) -> None:
-        raise DataError(f"Cannot list {error.filename}: {error.strerror}.") from None
+        raise _unlistable(error.filename, error) from None
 
     found: list[Path] = []
     for parent, dirs, names in os.walk(folder, onerror=fail):
@@ -131,7 +140,7 @@ def find_pictures(paths: list[Path]) -> list[Path]:
     """Files as given, folders replaced by the pictures in them, sorted. For `predict`."""
     found: list[Path] = []
     for path in paths:
-        found += _pictures(path) if path.is_dir() else [path]
+        found += _pictures(path) if os.path.isdir(path) else [path]
     return found
 
 
@@ -155,7 +164,7 @@ def deal(samples: Samples, *, val_split: float, seed: int, how: str = "keras") -
         val = [i for _, part in parts for i in part]
     if not train or not val:
         raise DataError(
-            f"{samples.root}: {len(samples)} images with val_split = {val_split} leave "
+            f"{shown(samples.root)}: {len(samples)} images with val_split = {val_split} leave "
             f"{len(train)} for training and {len(val)} for validation; each needs at least 1. "
             "Add photos or change --val-split."
         )
@@ -198,6 +207,8 @@ def split_from_csv(text: str, *, root: Path, classes: tuple[str, ...]) -> Split:
         if len(row) != 3 or row[1] not in classes or row[2] not in parts:
             raise ValueError(f"{row} is not a path, one of the run's classes, and train or val")
         path, name, part = row
+        if path.startswith("/") or ".." in PurePosixPath(path).parts:
+            raise ValueError(f"{path!r} is not below the folder of photos")
         parts[part][0].append(path)
         parts[part][1].append(classes.index(name))
     made = {k: Samples(root, tuple(p), tuple(n), classes) for k, (p, n) in parts.items()}

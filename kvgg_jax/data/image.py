@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import stat
 from functools import lru_cache
 from pathlib import Path
@@ -20,14 +21,17 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from kvgg_jax.errors import ImageError
+from kvgg_jax.errors import ImageError, shown
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp", ".tif", ".tiff")
 MAX_PIXELS = 200_000_000  # 800 MB while decoded; the largest phone sensors have as many
+LARGE = 25_000_000  # pixels, from which on a file must have the bytes of a photo,
+PIXELS_PER_BYTE = 100  # ten times what the least JPEG quality takes; a decompression bomb has more
+MAX_SCANS = 100  # of a progressive JPEG, each a pass over all pixels; cameras and editors write 10
 
 # Pillow warns about large pictures, and warnings cannot be silenced safely in a thread pool:
-# `_refuse_oversized` judges every header instead, before a pixel is decoded.
+# `_refuse_bombs` judges every header instead, before a pixel is decoded.
 Image.MAX_IMAGE_PIXELS = None
 
 _HEAD = 16  # bytes that tell a format
@@ -70,11 +74,13 @@ def looks_like_image(path: Path) -> bool:
     Raises ImageError if `path` is missing or unreadable.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
+        status = path.stat()
+        # Opening a pipe would wait for its writer; so would one of /proc, which says 0 bytes.
+        if not stat.S_ISREG(status.st_mode) or not status.st_size:
             return False
         with path.open("rb", buffering=0) as file:
             return _format(file.read(_HEAD)) is not None
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         raise _unreadable(path, error) from error
 
 
@@ -101,20 +107,22 @@ def decode(path: Path, *, at_least: int | None = None) -> NDArray[np.uint8]:
 def _read(path: Path, *, at_least: int | None) -> Image.Image:
     """`path` as an upright RGB image; ImageError if that cannot be."""
     try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise ImageError(f"{path}: is a folder, not a picture. Give the path of one file.")
-        if not stat.S_ISREG(mode):
-            raise ImageError(f"{path}: is a pipe or a device, not a picture file. {_DROP}")
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise ImageError(
+                f"{shown(path)}: is a folder, not a picture. Give the path of one file."
+            )
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError(f"{shown(path)}: is a pipe or a device, not a picture file. {_DROP}")
+        if not status.st_size:
+            raise ImageError(f"{shown(path)}: is empty (0 bytes). {_DROP}")
         with path.open("rb") as file:
             head = file.read(_HEAD)
-            if not head:
-                raise ImageError(f"{path}: is empty (0 bytes). {_DROP}")
             kind = _format(head)
             if kind is None:
                 raise _foreign(path, head)
             return _read_content(path, file, kind=kind, at_least=at_least)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
 
 
@@ -122,7 +130,7 @@ def _read_content(path: Path, file: BinaryIO, *, kind: str, at_least: int | None
     """The pixels of an open `file` of format `kind`; OSError only if the disk fails."""
     try:
         with Image.open(file, formats=(kind,)) as image:
-            _refuse_oversized(path, image)
+            _refuse_bombs(path, image, file)
             # Not for CMYK: there libjpeg and the colour profile must see the same ink.
             if at_least and isinstance(image, JpegImageFile) and image.mode in ("RGB", "L"):
                 image.draft(None, (at_least * 3 // 2, at_least * 3 // 2))
@@ -137,15 +145,35 @@ def _read_content(path: Path, file: BinaryIO, *, kind: str, at_least: int | None
         raise _damaged(path, kind, error) from error
 
 
-def _refuse_oversized(path: Path, image: Image.Image) -> None:
+def _refuse_bombs(path: Path, image: Image.Image, file: BinaryIO) -> None:
+    """Raises ImageError for a small file that would take much memory or time."""
     tags = getattr(image, "tag_v2", {})
     tile = (tags.get(Tag.TileWidth, 0), tags.get(Tag.TileLength, 0))  # a TIFF may lie in these
     width, height = max(image.size, tile, key=lambda size: size[0] * size[1])
     if width * height > MAX_PIXELS:
         raise ImageError(
-            f"{path}: has {width} x {height} pixels; the limit is {MAX_PIXELS} in all. "
+            f"{shown(path)}: has {width} x {height} pixels; the limit is {MAX_PIXELS} in all. "
             "Scale it down, or train with --skip-bad."
         )
+    length = os.fstat(file.fileno()).st_size
+    if width * height > max(LARGE, length * PIXELS_PER_BYTE):
+        raise ImageError(
+            f"{shown(path)}: has {width} x {height} pixels in {length} bytes, as a decompression "
+            f"bomb has and no photo. {_DROP}"
+        )
+    if image.info.get("progressive") and (scans := _scans(file)) > MAX_SCANS:
+        raise ImageError(
+            f"{shown(path)}: has {scans} progressive scans; the limit is {MAX_SCANS}. {_DROP}"
+        )
+
+
+def _scans(file: BinaryIO) -> int:
+    """Passes of a JPEG. Its marker cannot stand amid compressed data."""
+    place = file.tell()
+    file.seek(0)
+    count = file.read().count(b"\xff\xda")
+    file.seek(place)
+    return count
 
 
 def _mend_transparency(image: ImageFile) -> None:
@@ -188,7 +216,12 @@ def _eight_bit(path: Path, image: Image.Image) -> Image.Image:
     if image.mode == "F" or image.mode.startswith("I"):
         return _grey_from_wide(path, image)
     colour = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
-    return image.convert(colour + "A" if image.has_transparency_data else colour)
+    return _as(image, colour + "A" if image.has_transparency_data else colour)
+
+
+def _as(image: Image.Image, mode: str) -> Image.Image:
+    """`image.convert`, which would copy a large picture for nothing."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _grey_from_wide(path: Path, image: Image.Image) -> Image.Image:
@@ -196,8 +229,8 @@ def _grey_from_wide(path: Path, image: Image.Image) -> Image.Image:
     values = np.asarray(image)
     if image.mode == "F" or (image.mode == "I" and not 0 <= values.min() <= values.max() < 2**16):
         raise ImageError(
-            f"{path}: has 32-bit pixels (mode {image.mode}), of which none is known to be white. "
-            "Save it with 8 or 16 bits a channel, or train with --skip-bad."
+            f"{shown(path)}: has 32-bit pixels (mode {image.mode}), of which none is known to be "
+            "white. Save it with 8 or 16 bits a channel, or train with --skip-bad."
         )
     tags = getattr(image, "tag_v2", {})
     white = 2**12 - 1 if tags.get(Tag.BitsPerSample) == (12,) else 2**16 - 1
@@ -213,7 +246,7 @@ def _grey_from_wide(path: Path, image: Image.Image) -> Image.Image:
 def _to_srgb(image: Image.Image, icc: object) -> Image.Image:
     """L, RGB or CMYK -> RGB, through the embedded profile `icc` if it is one for such pixels."""
     transform = _transform(icc, image.mode) if isinstance(icc, bytes) else None
-    return image.convert("RGB") if transform is None else transform.apply(image)
+    return _as(image, "RGB") if transform is None else transform.apply(image)
 
 
 @lru_cache(maxsize=16)  # a folder has a camera or two; a transform takes milliseconds to build
@@ -250,30 +283,32 @@ def _foreign(path: Path, head: bytes) -> ImageError:
         photo = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"avif": "AVIF"}
         brand = photo.get(head[8:12])
         if brand is None:
-            return ImageError(f"{path}: is not a picture but a video. {_DROP}")
-        return ImageError(f"{path}: is a picture in {brand}, which is not read here. {_CONVERT}")
+            return ImageError(f"{shown(path)}: is not a picture but a video. {_DROP}")
+        return ImageError(
+            f"{shown(path)}: is a picture in {brand}, which is not read here. {_CONVERT}"
+        )
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for magic, name in _FOREIGN:
         if start.startswith(magic):
-            return ImageError(f"{path}: is not a picture but {name}. {_DROP}")
+            return ImageError(f"{shown(path)}: is not a picture but {name}. {_DROP}")
     if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head):
-        return ImageError(f"{path}: is not a picture but text. {_DROP}")
-    return ImageError(f"{path}: is not a picture in any of {', '.join(FORMATS)}. {_DROP}")
+        return ImageError(f"{shown(path)}: is not a picture but text. {_DROP}")
+    return ImageError(f"{shown(path)}: is not a picture in any of {', '.join(FORMATS)}. {_DROP}")
 
 
-def _unreadable(path: Path, error: OSError) -> ImageError:
-    if isinstance(error, FileNotFoundError):
-        return ImageError(f"{path}: does not exist. Check the path.")
+def _unreadable(path: Path, error: OSError | ValueError) -> ImageError:
+    if isinstance(error, FileNotFoundError | ValueError):
+        return ImageError(f"{shown(path)}: does not exist. Check the path.")
     reason = error.strerror or type(error).__name__
     return ImageError(
-        f"{path}: cannot be read ({reason}). Make it readable, or train with --skip-bad."
+        f"{shown(path)}: cannot be read ({reason}). Make it readable, or train with --skip-bad."
     )
 
 
 def _damaged(path: Path, kind: str, error: Exception) -> ImageError:
-    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = shown(" ".join(str(error).split())) or type(error).__name__
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return ImageError(f"{path}: is too large ({reason}). {_DROP}")
+        return ImageError(f"{shown(path)}: is too large ({reason}). {_DROP}")
     if isinstance(error, UnidentifiedImageError):
         reason = "its header is broken or of a rare kind"
-    return ImageError(f"{path}: is a {kind} file, truncated or damaged ({reason}). {_DROP}")
+    return ImageError(f"{shown(path)}: is a {kind} file, truncated or damaged ({reason}). {_DROP}")

@@ -1,0 +1,131 @@
+"""Wrong bytes at random, of one seed: a right result or one named error, within a second."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import small_config
+from hostile import KINDS
+
+from kvgg_jax.config import known_keys, resolve
+from kvgg_jax.data.image import load
+from kvgg_jax.errors import ConfigError, ImageError
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow remarks on odd files
+SEED, SECONDS = 5, 1.0
+SHORT, LONG = 300, 20_000
+PICTURES = [
+    kind.make
+    for kind in KINDS.values()
+    if isinstance(kind.make, bytes) and 60 < len(kind.make) < 20_000
+]
+SOUND = small_config(Path("photos")).to_toml().encode()
+TOKENS = [  # what is legal TOML, or nearly, in places where it is not expected
+    *(key.encode() for key in known_keys()),
+    *(b"[data]", b"[[train]]", b"{a = 1}", b'"""', b"'", b"= ", b"1e999", b"nan", b"-0", b"_"),
+    *(b"1979-05-27T07:32:00Z", b"0x" + b"f" * 6000, b"9" * 5000, b"[" * 3000, b"a." * 3000),
+    *(b"\0", b"\xff", b"\\u0000", b"\r", b"\n", b"\xef\xbb\xbf", b"{a." + b"b." * 3000 + b"c=1}"),
+]
+TIMES = [SHORT, pytest.param(LONG, marks=pytest.mark.faults)]
+
+
+def spoilt(content: bytes, chance: random.Random, tokens: list[bytes]) -> bytes:
+    """A few changes: a byte, a run of bytes, a cut, a piece doubled, a token put in."""
+    data = bytearray(content)
+    for _ in range(chance.randint(1, 6)):
+        place = chance.randrange(len(data) + 1)
+        end = min(len(data), place + chance.choice((1, 1, 2, 4, 64)))
+        what = chance.randrange(6)
+        if what == 0:
+            data[place:end] = chance.randbytes(end - place)
+        elif what == 1:
+            data[place:end] = chance.choice((b"\0", b"\xff")) * (end - place)
+        elif what == 2:
+            del data[place:end]
+        elif what == 3:
+            data[place:place] = data[place:end]
+        elif what == 4:
+            data[place:place] = chance.choice(tokens)
+        elif chance.random() < 0.2:
+            del data[place:]
+    return bytes(data)
+
+
+@pytest.mark.parametrize("times", TIMES)
+def test_a_spoilt_picture_is_pixels_or_an_image_error(times: int, tmp_path: Path) -> None:
+    """Of every format, sound ones and hostile ones; the message opens with the path."""
+    chance, file, markers = random.Random(SEED), tmp_path / "x", [b"\xff\xda", b"IDAT", b"\0\0\1\0"]
+    read = refused = 0
+    for _ in range(times):
+        file.write_bytes(content := spoilt(chance.choice(PICTURES), chance, markers))
+        start = time.process_time()
+        said, pixels = f"{file}: ", None
+        try:
+            pixels = load(file, 32)
+        except ImageError as error:
+            said = str(error)
+            refused += 1
+        assert said.startswith(f"{file}: "), content
+        assert said.isprintable(), content
+        if pixels is not None:
+            assert (pixels.shape, pixels.dtype) == ((32, 32, 3), np.uint8), content
+            read += 1
+        assert time.process_time() - start < SECONDS, content
+    assert read > times / 20  # or nothing but the first check was tried
+    assert refused > times / 20
+
+
+@pytest.mark.parametrize("times", TIMES)
+def test_a_spoilt_config_file_is_a_config_or_a_config_error(times: int, tmp_path: Path) -> None:
+    """What is read can be written and read again; the message opens with the file."""
+    chance, file, copy = random.Random(SEED), tmp_path / "my.toml", tmp_path / "copy.toml"
+    read = refused = 0
+    for _ in range(times):
+        file.write_bytes(content := spoilt(SOUND, chance, TOKENS))
+        start = time.process_time()
+        said, config = str(file), None
+        try:
+            config = resolve(file)
+        except ConfigError as error:
+            said = str(error)
+            refused += 1
+        assert said.startswith(str(file)), content
+        assert len(said) < 10_000, content
+        if config is not None:
+            copy.write_text(config.to_toml(), encoding="utf-8")
+            assert resolve(copy) == config, content
+            read += 1
+        assert time.process_time() - start < SECONDS, content
+    assert read > times / 20
+    assert refused > times / 20
+
+
+CONFIGS = {
+    "seed = " + "9" * 5000: (
+        "{file} is not valid TOML: Exceeds the limit (4300 digits) for integer string conversion: "
+        "value has 5000 digits; use sys.set_int_max_str_digits() to increase the limit."
+    ),
+    "seed = 0x" + "f" * 6000: "{file}: seed = (too large to show): ",
+    "seed = [{" + "a." * 3000 + "a = 1}]": "{file}: seed = (too large to show): ",
+    "#" * 2**16 + "\n": "{file} has more than 65536 bytes, so it is no config file.",
+}
+
+
+@pytest.mark.parametrize("text", CONFIGS, ids=lambda text: text[:12])
+def test_a_config_value_of_any_size_is_answered(text: str, tmp_path: Path) -> None:
+    """Too many digits, too deep, too long."""
+    (tmp_path / "my.toml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        resolve(tmp_path / "my.toml")
+    assert str(caught.value).startswith(CONFIGS[text].format(file=tmp_path / "my.toml"))
+
+
+def test_a_config_that_never_ends_is_refused() -> None:
+    """A device: read no further than a config file may go."""
+    with pytest.raises(ConfigError) as caught:
+        resolve(Path("/dev/zero"))
+    assert str(caught.value) == "/dev/zero has more than 65536 bytes, so it is no config file."

@@ -1,0 +1,191 @@
+"""Every kind of `hostile.py` through the decoder, the API and the commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from commands import TINY, kvgg
+from conftest import ROOT
+from hostile import CLASSES, KINDS, Kind, listed, write_corpus
+
+from kvgg_jax import predict
+from kvgg_jax.console import printable
+from kvgg_jax.data.folder import find_pictures, scan
+from kvgg_jax.data.reader import read
+from kvgg_jax.errors import shown
+from kvgg_jax.runs import Run
+
+pytestmark = [
+    pytest.mark.usefixtures("thin_network"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),  # Pillow remarks on odd files, as in `main`
+]
+SECONDS, MIB = 1.0, 300
+
+DECODE = """
+import json, resource, sys, time
+from pathlib import Path
+from kvgg_jax.data.image import decode, load
+from kvgg_jax.errors import ImageError
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+table = {}
+for path in sorted(Path(sys.argv[1]).glob("*/*")):
+    row = {"error": "", "size": None, "corners": None}
+    start, before = time.process_time(), peak()
+    try:
+        load(path, 64)
+        row["seconds"] = time.process_time() - start
+        pixels = decode(path)
+        row["size"] = pixels.shape[:2]
+        row["corners"] = pixels[[0, 0, -1, -1], [0, -1, 0, -1]].tolist()
+    except ImageError as error:
+        row["seconds"], row["error"] = time.process_time() - start, str(error)
+    row["mib"] = peak() - before
+    table[str(path)] = row
+print(json.dumps(table))
+"""
+
+
+class Corpus(NamedTuple):
+    """The folder of hostile pictures, with what is right of each."""
+
+    root: Path
+    kinds: dict[Path, Kind]
+
+    @property
+    def bad(self) -> list[str]:
+        """What is to be said of each file that a scan finds and nobody can read."""
+        return [said(path, kind) for path, kind in sorted(listed(self.kinds).items()) if kind.error]
+
+    @property
+    def good(self) -> list[Path]:
+        return [path for path, kind in sorted(listed(self.kinds).items()) if not kind.error]
+
+
+def said(path: Path, kind: Kind) -> str:
+    return f"{shown(path)}: {kind.error}"
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """All kinds, in two class folders whose names are hostile too."""
+    root = tmp_path_factory.mktemp("hostile") / "photos"
+    return Corpus(root, write_corpus(root))
+
+
+@pytest.fixture(scope="module")
+def decoded(corpus: Corpus) -> dict[str, dict]:
+    """What a process of its own made of each file; it may not hang, nor talk."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", DECODE, str(corpus.root)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return json.loads(done.stdout)
+
+
+class Trained(NamedTuple):
+    """A run on the hostile folder, and what `train --skip-bad` said on stderr."""
+
+    run: Path
+    talk: str
+
+
+@pytest.fixture(scope="module")
+def trained(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """`kvgg train --skip-bad` on the whole folder, one epoch."""
+    out = tmp_path_factory.mktemp("runs")
+    where = ("--data", corpus.root, "--out", out, "--name", "x")
+    result = kvgg("train", *where, *TINY, "--epochs", "1", "--skip-bad")
+    assert result.exit_code == 0, result.output
+    return Trained(out / "x", result.stderr)
+
+
+def test_there_are_more_than_sixty_kinds() -> None:
+    """As docs/reliability.md counts them."""
+    assert len(KINDS) == 129
+
+
+@pytest.mark.parametrize("name", KINDS, ids=ascii)
+def test_a_kind_is_the_right_picture_or_a_named_error_in_a_second(
+    name: str, corpus: Corpus, decoded: dict[str, dict]
+) -> None:
+    """By its corners and its size, or by the whole message; in a second, in bounded memory."""
+    ((path, kind),) = ((path, kind) for path, kind in corpus.kinds.items() if path.name == name)
+    if name == "locked.png" and not kind.error:
+        pytest.skip("the tests run as root, whom permissions do not stop")
+    row = decoded[str(path)]
+    assert row["error"] == (said(path, kind) if kind.error else "")
+    if not kind.error:
+        assert tuple(row["size"]) == kind.size
+        assert np.abs(np.subtract(row["corners"], kind.colours)).max() <= kind.off
+    assert row["seconds"] < SECONDS
+    assert row["mib"] < MIB
+
+
+def test_reading_the_folder_leaves_out_the_bad_and_names_each(corpus: Corpus) -> None:
+    """`read(..., skip_bad=True)`: a link to a folder is not followed, a pipe not waited for."""
+    samples = scan(corpus.root)
+    assert sorted(samples.files()) == sorted(listed(corpus.kinds))
+    pictures = read(samples, 32, skip_bad=True)
+    assert sorted(map(str, pictures.bad)) == sorted(corpus.bad)
+    assert sorted(pictures.samples.files()) == corpus.good
+
+
+def test_predicting_answers_the_good_and_names_the_bad(corpus: Corpus, trained: Trained) -> None:
+    """From Python: one Prediction a file, with its error or with both classes."""
+    found = predict([corpus.root], trained.run)
+    assert [one.path for one in found] == find_pictures([corpus.root])
+    assert sorted(one.error for one in found if one.error) == sorted(corpus.bad)
+    answered = [one for one in found if not one.error]
+    assert sorted(one.path for one in answered) == corpus.good
+    assert all({name for name, _ in one.top} == set(CLASSES) for one in answered)
+
+
+def test_train_names_each_bad_file_and_keeps_the_others(corpus: Corpus, trained: Trained) -> None:
+    """On stderr and in run.json; no line of theirs can be one of ours."""
+    left = [line for line in trained.talk.splitlines() if line.startswith("Left out: ")]
+    assert sorted(left) == sorted(f"Left out: {error}" for error in corpus.bad)
+    assert trained.talk == printable(trained.talk)
+    run = Run(trained.run)
+    assert sorted(run.info()["data"]["left_out"]) == sorted(corpus.bad)
+    assert sorted(run.split(corpus.root).all.files()) == corpus.good
+    assert run.classes() == CLASSES
+
+
+def test_predict_has_a_line_a_file(corpus: Corpus, trained: Trained) -> None:
+    """The command: answers on stdout, errors on stderr, exit code 1, nothing else."""
+    result = kvgg("predict", corpus.root, "--run", trained.run, "--top", "2")
+    assert result.exit_code == 1
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert sorted(errors) == sorted(f"Error: {error}" for error in corpus.bad)
+    starts = [line[: line.rindex(": ")] for line in result.stdout.splitlines()]
+    assert sorted(starts) == sorted(shown(path) for path in corpus.good)
+    for text in (result.stdout, result.stderr):
+        assert text == printable(text)
+
+
+def test_evaluate_judges_the_good_and_names_the_bad(corpus: Corpus, trained: Trained) -> None:
+    """The command: its table shows the names of the classes escaped, and in one line."""
+    result = kvgg("evaluate", "--run", trained.run, "--data", corpus.root, "--skip-bad")
+    assert result.exit_code == 0, result.output
+    left = [line for line in result.stderr.splitlines() if line.startswith("Left out: ")]
+    assert sorted(left) == sorted(f"Left out: {error}" for error in corpus.bad)
+    assert f" on {len(corpus.good)} images (all): accuracy " in result.stdout
+    for name in CLASSES:
+        assert f"│ {shown(name)} " in result.stdout
+    for text in (result.stdout, result.stderr):
+        assert text == printable(text)

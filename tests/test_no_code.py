@@ -1,0 +1,168 @@
+"""Data is never run: nothing is unpickled, imported or evaluated from a run folder or a photo."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commands import kvgg, message
+from conftest import ROOT, THIN, draw_photos, small_config
+
+from kvgg_jax import predict, train
+from kvgg_jax.console import printable
+from kvgg_jax.errors import ConfigError, RunError
+from kvgg_jax.runs import Run
+
+pytestmark = pytest.mark.usefixtures("thin_network")
+
+# The program under an audit hook that ends it at the first try to run what it was given.
+WATCHED = f"""
+import os, sys
+from pathlib import Path
+from kvgg_jax.arch import BLOCKS
+BLOCKS["vgg11"] = {THIN}
+run, photos = sys.argv[1:]
+
+def watch(event, arguments):
+    given = (run, photos)
+    ran = event == "pickle.find_class" or event in ("os.system", "os.exec", "subprocess.Popen")
+    if event == "exec":
+        ran = arguments[0].co_filename.startswith(given)
+    elif event in ("compile", "import"):
+        ran = str(arguments[1]).startswith(given)
+    if ran and armed:
+        print("RAN", event, arguments, file=sys.stderr, flush=True)
+        os._exit(9)
+
+import kvgg_jax.data.pipeline, kvgg_jax.inference, kvgg_jax.loop
+armed = True
+sys.addaudithook(watch)
+from kvgg_jax import evaluate, integrity, load_classifier, predict
+from kvgg_jax.errors import RunError
+evaluate(run)
+predict([photos], run)
+
+(step,) = Path(run, "checkpoints", "best").iterdir()
+files = [file for file in step.rglob("*") if file.is_file() and file.name != integrity.SUMS]
+pickle = Path(run, "evaluated.pkl").read_bytes()
+for file in files:  # a pickle in its place, with its digest
+    content = file.read_bytes()
+    file.write_bytes(pickle)
+    integrity.seal(step)
+    try:
+        load_classifier(run)
+        print("loaded without", file.name)
+    except RunError:
+        print("refused without", file.name)
+    file.write_bytes(content)
+print("sound", flush=True)
+__import__("pickle").loads(pickle)  # the watch is awake
+"""
+
+
+class Evil:
+    """Unpickled, it makes a file `evaluated` in the current folder."""
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, ("evaluated",)
+
+
+PICKLE = pickle.dumps(Evil())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, thin_network: None) -> Path:
+    """A finished run, to be copied."""
+    folder = tmp_path_factory.mktemp("finished")
+    config = small_config(draw_photos(folder / "photos", per_class=4), train={"epochs": 1})
+    return train(config, out=folder / "runs", name="x").run
+
+
+@pytest.fixture
+def run(tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, below the current folder."""
+    monkeypatch.chdir(tmp_path)
+    return Path(shutil.copytree(finished, tmp_path / "runs" / "x"))
+
+
+def test_the_pickle_would_run_if_it_were_loaded(run: Path) -> None:
+    """Or the tests below prove nothing."""
+    pickle.loads(PICKLE)
+    assert Path("evaluated").is_dir()
+
+
+def test_evaluate_and_predict_unpickle_and_run_nothing(run: Path, finished: Path) -> None:
+    """Python's audit events say so, with pickles and modules lying about in the run folder, and
+    with a pickle in the place of each file of the checkpoint in turn."""
+    (run / "evaluated.pkl").write_bytes(PICKLE)
+    for name in ("sitecustomize.py", "jax.py", "checkpoints/__init__.py"):
+        (run / name).write_text("import os; os.mkdir('evaluated')")
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED, str(run), str(finished.parents[1] / "photos")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    *files, last = done.stdout.splitlines()
+    assert (done.returncode, last) == (9, "sound"), done.stderr
+    assert re.findall("^RAN .*", done.stderr, re.M) == ["RAN pickle.find_class ('posix', 'mkdir')"]
+    assert "refused without manifest.ocdbt" in files
+    assert not Path("evaluated").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["config.toml", "classes.json", "split.csv", "run.json", "history.csv", "digests.csv"]
+)
+def test_a_pickle_in_the_place_of_a_small_file_is_refused_and_not_run(run: Path, name: str) -> None:
+    """Each is text of its own kind."""
+    (run / name).write_bytes(PICKLE)
+    here = Run(run)
+    reads = {
+        "config.toml": here.config,
+        "classes.json": here.classes,
+        "split.csv": lambda: here.split(Path("photos")),
+        "run.json": here.info,
+        "history.csv": here.history,
+        "digests.csv": here.read_digests,
+    }
+    with pytest.raises((RunError, ConfigError), match=name):
+        reads[name]()
+    assert not Path("evaluated").exists()
+
+
+def test_class_names_of_a_run_cannot_leave_it(run: Path, finished: Path) -> None:
+    """They are shown, escaped, and never become part of a path."""
+    names = ["../../../escaped", "/tmp/escaped", "a\nError: \x1b[31m[red]forged"]
+    (run / "classes.json").write_text(json.dumps(sorted(names)))
+    text = (run / "split.csv").read_text()
+    for old, new in zip(("blue", "green", "red"), sorted(names), strict=True):
+        text = text.replace(f",{old},", f',"{new}",')
+    (run / "split.csv").write_text(text)
+    before = {path for path in run.parents[1].rglob("*") if run not in path.parents}
+    result = kvgg("evaluate", "--run", run)
+    assert result.exit_code == 0, result.output
+    assert result.output == printable(result.output)
+    assert r"│ a\nError: \x1b[31m[red]forged " in result.stdout
+    assert {path for path in run.parents[1].rglob("*") if run not in path.parents} == before
+    assert not (run.parents[2] / "escaped").exists()
+    found = predict([finished.parents[1] / "photos"], run)
+    assert {name for name, _ in found[0].top} == set(names)
+
+
+@pytest.mark.parametrize("path", ["../secret.png", "/etc/passwd", "red/../../secret.png"])
+def test_a_split_that_leaves_the_folder_of_photos_is_refused(run: Path, path: str) -> None:
+    """A run of somebody else's cannot have files of yours read."""
+    (run / "split.csv").write_text(f"path,class,part\n{path},red,val\n")
+    result = kvgg("evaluate", "--run", run)
+    assert (result.exit_code, message(result)) == (
+        1,
+        f"Error: {run / 'split.csv'} is damaged: {path!r} is not below the folder of photos.\n",
+    )

@@ -121,7 +121,8 @@ class Run:
     def info(self) -> dict[str, Any]:
         """`run.json`: status, versions, device, data fingerprint, times."""
         info = self._read_json("run.json")
-        if not isinstance(info, dict):
+        whole = isinstance(info, dict)
+        if not whole or not all(isinstance(info.get(k, {}), dict) for k in ("data", "settings")):
             raise RunError(f"{self.path / 'run.json'} is damaged: expected an object.")
         return info
 

@@ -368,6 +368,7 @@ def test_a_run_without_a_checkpoint_is_an_error(run: Path, command: tuple[str, .
             "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
         ),
         ("run.json", "[]", "expected an object"),
+        ("run.json", '{"status": "finished", "data": 5}', "expected an object"),
         ("classes.json", "{}", "expected a list of names"),
         ("split.csv", "a,b\n", "expected the columns path,class,part"),
     ],

@@ -18,6 +18,7 @@ BUSY = """
 import ctypes, signal
 from kvgg_jax.signals import Stop
 signal.alarm(60)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run under nohup ignores it
 with Stop(lambda text: print(text, flush=True)) as stop:
     {before}
     print("ready", flush=True)

@@ -23,7 +23,10 @@ BROAD_TESTS = {
     "bad_input",
     "docs",
     "faults",
+    "fuzz",
+    "hostile",
     "learns",
+    "no_code",
     "resume",
 }  # of the whole program
 

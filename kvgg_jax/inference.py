@@ -19,7 +19,7 @@ from kvgg_jax.data.folder import Samples, find_pictures, scan
 from kvgg_jax.data.image import load
 from kvgg_jax.data.reader import read
 from kvgg_jax.errors import DataError, ImageError, RunError, shown
-from kvgg_jax.events import Emit, Note, Progress, Warned, ignore
+from kvgg_jax.events import Emit, Note, Progress, ignore
 from kvgg_jax.keras_gate import keras
 from kvgg_jax.metrics import ClassScore, class_scores, confusion_matrix
 from kvgg_jax.model import vgg
@@ -227,8 +227,6 @@ def evaluate(
         folder=cache_folder(),
         emit=emit,
     )
-    for error in pictures.bad:
-        emit(Warned(f"Left out: {error}"))
     batch = config.train.part_size
     example = empty_batch(batch, classifier.image_size)
     step = compile_step(

@@ -22,7 +22,7 @@ from kvgg_jax.data.folder import Samples, Split, deal, scan
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import Pictures, read
 from kvgg_jax.errors import DataError, RunError, UsageError, shown
-from kvgg_jax.events import Emit, Finished, Note, Progress, Started, Warned, ignore
+from kvgg_jax.events import Emit, Finished, Note, Progress, Started, ignore
 from kvgg_jax.history import History
 from kvgg_jax.keeper import Keeper
 from kvgg_jax.lock import locked
@@ -193,17 +193,10 @@ def _check_batch_size(config: RunConfig, count: int) -> None:
 def _read(samples: Samples, config: RunConfig, emit: Emit) -> Pictures:
     size = config.data.image_size
     assert size is not None, "settled before"
-    pictures = read(
-        samples,
-        size,
-        skip_bad=config.data.skip_bad,
-        cache=config.data.cache,
-        folder=cache_folder(),
-        emit=emit,
+    data = config.data
+    return read(
+        samples, size, skip_bad=data.skip_bad, cache=data.cache, folder=cache_folder(), emit=emit
     )
-    for error in pictures.bad:
-        emit(Warned(f"Left out: {error}"))
-    return pictures
 
 
 def _readable(split: Split, pictures: Pictures) -> Split:

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -69,15 +69,18 @@ class Undecoded:
     """Pictures decoded each time anew by `load`; one that has changed meanwhile is an error."""
 
     def __init__(
-        self, shape: tuple[int, ...], files: list[Path], load: Callable[[Path, int], Pixels]
+        self,
+        shape: tuple[int, ...],
+        files: list[Path],
+        load: Callable[[Path, int], Pixels],
+        digests: Sequence[str],
     ) -> None:
         self.shape = shape
-        self._files, self._load = files, load
-        self._digests = np.zeros((shape[0], hashlib.sha256().digest_size), np.uint8)
+        self._files, self._load, self._digests = files, load, digests
         self._pool = ThreadPoolExecutor(os.cpu_count())
 
     def __setitem__(self, row: int, picture: Pixels) -> None:
-        self._digests[row] = _digest(picture)
+        """Nothing is kept of it but its entry in `digests`, which the reader makes."""
 
     def __getitem__(self, rows: Rows) -> Pixels:
         return np.stack(list(self._pool.map(self._decode, rows)))
@@ -88,7 +91,7 @@ class Undecoded:
             picture = self._load(file, self.shape[1])
         except ImageError as error:
             raise DataError(f"A photo was lost during the run. {error}") from None
-        if (_digest(picture) != self._digests[row]).any():
+        if sha256(picture) != self._digests[int(row)]:
             raise DataError(
                 f"{file} changed during the run. Put it back and go on with --resume, "
                 "or start a new run."
@@ -134,8 +137,9 @@ def free_memory() -> int | None:
     return int(kib) * 1024
 
 
-def _digest(picture: Pixels) -> Pixels:
-    return np.frombuffer(hashlib.sha256(np.ascontiguousarray(picture).data).digest(), np.uint8)
+def sha256(picture: Pixels) -> str:
+    """Of the pixels, in hexadecimal."""
+    return hashlib.sha256(np.ascontiguousarray(picture).data).hexdigest()
 
 
 def _gib(count: float) -> str:

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.data.cache import Chosen, Images, OnDisk, Undecoded, choose
+from kvgg_jax.data.cache import Chosen, Images, OnDisk, Undecoded, choose, sha256
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.image import load
 from kvgg_jax.errors import DataError, ImageError
-from kvgg_jax.events import Emit, Note, Progress, ignore
+from kvgg_jax.events import Emit, Note, Progress, Warned, ignore
 
 SHOWN = 10  # bad files named in one message
 
@@ -39,7 +39,7 @@ class Pictures:
     def digests(self) -> tuple[str, ...]:
         """SHA-256 of the pixels of each picture, in hexadecimal."""
         rows = np.arange(0 if self.known else len(self.samples))
-        return self.known or tuple(_sha256(self.images[rows[k : k + 1]]) for k in rows)
+        return self.known or tuple(sha256(self.images[rows[k : k + 1]]) for k in rows)
 
 
 def read(
@@ -54,10 +54,11 @@ def read(
     """Decode all samples to `size` pixels a side, on all cores, and keep them as `cache` says.
 
     `cache` is memory, disk (in `folder`), none, or auto, which takes what there is room for.
-    Raises DataError naming the unreadable files, unless `skip_bad` leaves them out.
+    Raises DataError naming the unreadable files, unless `skip_bad` leaves them out, each with a
+    Warned event.
     """
-    images = _place((len(samples), size, size, 3), samples, cache, folder, emit)
     digests = [""] * len(samples)
+    images = _place((len(samples), size, size, 3), samples, digests, cache, folder, emit)
     bad: dict[int, ImageError] = {}
 
     def read_one(job: tuple[int, Path]) -> None:
@@ -67,7 +68,7 @@ def read(
         except ImageError as error:
             bad[index] = error
         else:
-            images[index], digests[index] = picture, _sha256(picture)
+            images[index], digests[index] = picture, sha256(picture)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
@@ -84,12 +85,19 @@ def read(
     good = [index for index in range(len(samples)) if index not in bad]
     if not good:
         raise DataError(f"None of the {len(samples)} images in {samples.root} can be read.")
+    for error in errors:
+        emit(Warned(f"Left out: {error}"))
     kept = images[good] if isinstance(images, np.ndarray) else Chosen(images, np.array(good))
     return Pictures(samples.take(good), kept, errors, tuple(digests[index] for index in good))
 
 
 def _place(
-    shape: tuple[int, ...], samples: Samples, cache: str, folder: Path, emit: Emit
+    shape: tuple[int, ...],
+    samples: Samples,
+    digests: list[str],
+    cache: str,
+    folder: Path,
+    emit: Emit,
 ) -> NDArray[np.uint8] | OnDisk | Undecoded:
     if cache == "auto":
         cache, note = choose(math.prod(shape), folder)
@@ -98,12 +106,8 @@ def _place(
     if cache == "disk":
         return OnDisk(shape, folder)
     if cache == "none":
-        return Undecoded(shape, samples.files(), load)
+        return Undecoded(shape, samples.files(), load, digests)
     return np.empty(shape, np.uint8)
-
-
-def _sha256(picture: NDArray[np.uint8]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(picture).data).hexdigest()
 
 
 def _name_bad(errors: tuple[ImageError, ...], count: int) -> str:

@@ -27,20 +27,22 @@ class Plan(NamedTuple):
     weight_grad: Literal["stock", "patches", "winograd"]
 
 
-# Milliseconds with jax 0.10.2 in float32 on 2 cores: the least of 4 to 16 runs, stock and other in
-# turn, beside a light load. `->` is taken; `~` and the number after it is what `plan` turns down.
+# Milliseconds with jax 0.10.2 in float32 on 2 cores of an Intel Xeon: the least of 4 to 16 runs,
+# stock and other in turn, beside a light load. `->` is taken; `~` and the number after it is what
+# `plan` turns down. Those with * win little or lose there, and are taken for what they win on an
+# AMD EPYC (forward alone, ms): 168 -> 110 at 112 px, 29 -> 25 at 24 px, 39 -> 23 at 14 px.
 #
 # images x side, channels    forward           input gradient    weight gradient
 #  8 x 224,   3 ->  64         44               -                 90 ->  30 patches
 #  8 x 224,  64 ->  64        118              119               962 -> 169 winograd
-#  8 x 112, 128 -> 128         99 ~  97        100 ~  99         497 ->  86 winograd
+#  8 x 112, 128 -> 128         99 ->  97 wino.* 100 ->  99 wino.* 497 ->  86 winograd
 #  8 x  56, 256 -> 256         96 ->  54 wino.  93 ->  53 wino.  509 ->  57 winograd
 #  8 x  28, 512 -> 512         94 ->  56 wino.  94 ->  57 wino.  388 ->  62 winograd
-#  8 x  14, 512 -> 512         22 ~  25         24 ~  28          29 ->  23 winograd
+#  8 x  14, 512 -> 512         22 ->  25 wino.*  24 ->  28 wino.*  29 ->  23 winograd
 #  8 x  10, 512 -> 512                                            15 ~  18
 # 32 x  96,  64 ->  64        113              112               651 -> 116 winograd
 # 32 x  48,  64 ->  64         30               31               143 ->  34 winograd
-# 32 x  24, 128 -> 128         15 ~  18         15 ~  18          68 ->  26 winograd
+# 32 x  24, 128 -> 128         15 ->  18 wino.*  15 ->  18 wino.*  68 ->  26 winograd
 # 32 x  12, 256 -> 256         16 ->   9 wino.  16 ->   9 wino.   23 ->  10 winograd
 # 32 x   6, 512 -> 512                                            22 ~  23
 # 32 x   2, 512 -> 512        253 ->   2 taps  255 ->   3 taps     2

@@ -130,10 +130,11 @@ def train(
     """
     given = dict(locals())
     from kvgg_jax.config import resolve
+    from kvgg_jax.flags import all_typed, check_resume
 
-    flags = _flags(given)
+    flags = all_typed(given)
     if resume is not None:
-        _check_resume(flags, config=config, name=name, overwrite=overwrite)
+        check_resume(flags, config=config, name=name, overwrite=overwrite)
     settings = resolve(config, flags)
     with Screen(_talk()) as screen, Stop(screen.interject) as stop:
         try:
@@ -156,63 +157,6 @@ def train(
     from kvgg_jax import show
 
     _print_json(show.train_json(result)) if json else show.train_text(result)
-
-
-KEYS = {
-    "data": "data.dir",
-    "val_split": "data.val_split",
-    "split": "data.split",
-    "image_size": "data.image_size",
-    "augment": "data.augment",
-    "skip_bad": "data.skip_bad",
-    "cache": "data.cache",
-    "head": "model.head",
-    "arch": "model.arch",
-    "dropout": "model.dropout",
-    "batch_norm": "model.batch_norm",
-    "init": "model.init",
-    "lr": "optim.lr",
-    "epochs": "train.epochs",
-    "batch_size": "train.batch_size",
-    "accumulate": "train.accumulate",
-    "patience": "train.patience",
-    "min_delta": "train.min_delta",
-    "save_every_steps": "train.save_every_steps",
-    "precision": "train.precision",
-    "seed": "seed",
-}
-
-
-def _flags(given: dict[str, Any]) -> dict[str, tuple[str, object]]:
-    """The flags that were typed, by configuration key, each with its text for messages."""
-    from kvgg_jax.config import parse_set
-
-    flags: dict[str, tuple[str, object]] = dict(parse_set(text) for text in given["set_"] or ())
-    return {**flags, **_typed(given)}
-
-
-def _typed(given: dict[str, Any]) -> dict[str, tuple[str, object]]:
-    """Those parameters of a command that are configuration keys and have a value."""
-    flags: dict[str, tuple[str, object]] = {}
-    for parameter, key in KEYS.items():
-        value = given.get(parameter)
-        if value is not None:
-            plain = str(value) if isinstance(value, Path) else value
-            flags[key] = (f"--{parameter.replace('_', '-')} {value}", plain)
-    return flags
-
-
-def _check_resume(
-    flags: dict[str, tuple[str, object]], *, config: Path | None, name: str | None, overwrite: bool
-) -> None:
-    extra = [flag.split()[0] for key, (flag, _) in flags.items() if key != "train.epochs"]
-    given = {"--config": config, "--name": name, "--overwrite": overwrite}
-    extra += [flag for flag, value in given.items() if value]
-    if extra:
-        raise UsageError(
-            f"--resume goes on with the run's own settings; {extra[0]} cannot change them. "
-            "Only --epochs can be raised."
-        )
 
 
 def _say_interrupted(screen: Screen) -> None:
@@ -308,10 +252,11 @@ def summary(
     Example: `kvgg summary --compare`
     """
     from kvgg_jax.config import resolve
+    from kvgg_jax.flags import typed
     from kvgg_jax.summary import Size, compare_text, cost_json, layers_text
 
     keys = {"head": head, "arch": arch, "batch_norm": batch_norm}
-    model = resolve(None, _typed(keys)).model
+    model = resolve(None, typed(keys)).model
     size = Size(classes=classes, image_size=image_size, batch_size=batch_size)
     if json:
         _print_json(cost_json(model, size, compare=compare))
@@ -339,8 +284,9 @@ def bench(
     """
     given = dict(locals())
     from kvgg_jax.config import resolve
+    from kvgg_jax.flags import typed
 
-    settings = resolve(None, _typed(given))
+    settings = resolve(None, typed(given))
     from kvgg_jax import show
     from kvgg_jax.bench import bench as measure
 

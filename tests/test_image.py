@@ -37,7 +37,8 @@ from pictures import (
 from PIL import Image, ImageCms
 
 from kvgg_jax.data import image
-from kvgg_jax.data.image import FORMATS, SUFFIXES, decode, load, looks_like_image
+from kvgg_jax.data.image import SUFFIXES, decode, load, looks_like_image
+from kvgg_jax.data.kinds import FORMATS
 from kvgg_jax.errors import ImageError
 
 

@@ -21,9 +21,9 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
+from kvgg_jax.data.kinds import DROP, HEAD, foreign, kind_of
 from kvgg_jax.errors import ImageError, shown
 
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp", ".tif", ".tiff")
 MAX_PIXELS = 200_000_000  # 800 MB while decoded; the largest phone sensors have as many
 LARGE = 25_000_000  # pixels, from which on a file must have the bytes of a photo,
@@ -34,26 +34,6 @@ MAX_SCANS = 100  # of a progressive JPEG, each a pass over all pixels; cameras a
 # `_refuse_bombs` judges every header instead, before a pixel is decoded.
 Image.MAX_IMAGE_PIXELS = None
 
-_HEAD = 16  # bytes that tell a format
-_MAGIC = (
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"GIF87a", "GIF"),
-    (b"GIF89a", "GIF"),
-    (b"II*\0", "TIFF"),
-    (b"MM\0*", "TIFF"),
-    (b"II+\0", "TIFF"),
-    (b"MM\0+", "TIFF"),
-)
-_BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # bytes, the length field that follows "BM"
-_FOREIGN = (
-    (b"<!doctype", "an HTML page"),
-    (b"<html", "an HTML page"),
-    (b"<svg", "an SVG drawing"),
-    (b"<?xml", "an XML file"),
-    (b"%pdf", "a PDF document"),
-    (b"pk\x03\x04", "a ZIP archive"),
-)
 _TURNS = {  # EXIF 2.32, tag 0x0112: what brings the stored picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -63,8 +43,6 @@ _TURNS = {  # EXIF 2.32, tag 0x0112: what brings the stored picture upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_DROP = "Remove it, or train with --skip-bad."
-_CONVERT = "Convert it to JPEG or PNG, or train with --skip-bad."
 
 
 def looks_like_image(path: Path) -> bool:
@@ -79,7 +57,7 @@ def looks_like_image(path: Path) -> bool:
         if not stat.S_ISREG(status.st_mode) or not status.st_size:
             return False
         with path.open("rb", buffering=0) as file:
-            return _format(file.read(_HEAD)) is not None
+            return kind_of(file.read(HEAD)) is not None
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         raise _unreadable(path, error) from error
 
@@ -113,14 +91,14 @@ def _read(path: Path, *, at_least: int | None) -> Image.Image:
                 f"{shown(path)}: is a folder, not a picture. Give the path of one file."
             )
         if not stat.S_ISREG(status.st_mode):
-            raise ImageError(f"{shown(path)}: is a pipe or a device, not a picture file. {_DROP}")
+            raise ImageError(f"{shown(path)}: is a pipe or a device, not a picture file. {DROP}")
         if not status.st_size:
-            raise ImageError(f"{shown(path)}: is empty (0 bytes). {_DROP}")
+            raise ImageError(f"{shown(path)}: is empty (0 bytes). {DROP}")
         with path.open("rb") as file:
-            head = file.read(_HEAD)
-            kind = _format(head)
+            head = file.read(HEAD)
+            kind = kind_of(head)
             if kind is None:
-                raise _foreign(path, head)
+                raise foreign(path, head)
             return _read_content(path, file, kind=kind, at_least=at_least)
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
@@ -159,11 +137,11 @@ def _refuse_bombs(path: Path, image: Image.Image, file: BinaryIO) -> None:
     if width * height > max(LARGE, length * PIXELS_PER_BYTE):
         raise ImageError(
             f"{shown(path)}: has {width} x {height} pixels in {length} bytes, as a decompression "
-            f"bomb has and no photo. {_DROP}"
+            f"bomb has and no photo. {DROP}"
         )
     if image.info.get("progressive") and (scans := _scans(file)) > MAX_SCANS:
         raise ImageError(
-            f"{shown(path)}: has {scans} progressive scans; the limit is {MAX_SCANS}. {_DROP}"
+            f"{shown(path)}: has {scans} progressive scans; the limit is {MAX_SCANS}. {DROP}"
         )
 
 
@@ -269,33 +247,6 @@ def _transform(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     return None if np.abs(moved).max() <= 1 else transform  # 1: rounding, not another colour
 
 
-def _format(head: bytes) -> str | None:
-    """The name in `FORMATS` to which the first 16 bytes belong."""
-    if head[:2] == b"BM" and int.from_bytes(head[14:16], "little") in _BMP_HEADERS:
-        return "BMP"  # two letters alone would take a text about a BMW for one
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WEBP"
-    return next((name for magic, name in _MAGIC if head.startswith(magic)), None)
-
-
-def _foreign(path: Path, head: bytes) -> ImageError:
-    if head[4:8] == b"ftyp":
-        photo = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"avif": "AVIF"}
-        brand = photo.get(head[8:12])
-        if brand is None:
-            return ImageError(f"{shown(path)}: is not a picture but a video. {_DROP}")
-        return ImageError(
-            f"{shown(path)}: is a picture in {brand}, which is not read here. {_CONVERT}"
-        )
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    for magic, name in _FOREIGN:
-        if start.startswith(magic):
-            return ImageError(f"{shown(path)}: is not a picture but {name}. {_DROP}")
-    if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head):
-        return ImageError(f"{shown(path)}: is not a picture but text. {_DROP}")
-    return ImageError(f"{shown(path)}: is not a picture in any of {', '.join(FORMATS)}. {_DROP}")
-
-
 def _unreadable(path: Path, error: OSError | ValueError) -> ImageError:
     if isinstance(error, FileNotFoundError | ValueError):
         return ImageError(f"{shown(path)}: does not exist. Check the path.")
@@ -308,7 +259,7 @@ def _unreadable(path: Path, error: OSError | ValueError) -> ImageError:
 def _damaged(path: Path, kind: str, error: Exception) -> ImageError:
     reason = shown(" ".join(str(error).split())) or type(error).__name__
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return ImageError(f"{shown(path)}: is too large ({reason}). {_DROP}")
+        return ImageError(f"{shown(path)}: is too large ({reason}). {DROP}")
     if isinstance(error, UnidentifiedImageError):
         reason = "its header is broken or of a rare kind"
-    return ImageError(f"{shown(path)}: is a {kind} file, truncated or damaged ({reason}). {_DROP}")
+    return ImageError(f"{shown(path)}: is a {kind} file, truncated or damaged ({reason}). {DROP}")

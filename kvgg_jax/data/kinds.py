@@ -1,0 +1,59 @@
+"""What a file is, by its first bytes: a picture in one of `FORMATS`, or which other thing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kvgg_jax.errors import ImageError, shown
+
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
+DROP = "Remove it, or train with --skip-bad."
+_CONVERT = "Convert it to JPEG or PNG, or train with --skip-bad."
+HEAD = 16  # bytes that tell a format
+_MAGIC = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
+)
+_BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # bytes, the length field that follows "BM"
+_FOREIGN = (
+    (b"<!doctype", "an HTML page"),
+    (b"<html", "an HTML page"),
+    (b"<svg", "an SVG drawing"),
+    (b"<?xml", "an XML file"),
+    (b"%pdf", "a PDF document"),
+    (b"pk\x03\x04", "a ZIP archive"),
+)
+
+
+def kind_of(head: bytes) -> str | None:
+    """The name in `FORMATS` to which the first 16 bytes belong."""
+    if head[:2] == b"BM" and int.from_bytes(head[14:16], "little") in _BMP_HEADERS:
+        return "BMP"  # two letters alone would take a text about a BMW for one
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    return next((name for magic, name in _MAGIC if head.startswith(magic)), None)
+
+
+def foreign(path: Path, head: bytes) -> ImageError:
+    """The error for a file whose first 16 bytes are not those of a picture in `FORMATS`."""
+    if head[4:8] == b"ftyp":
+        photo = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"avif": "AVIF"}
+        brand = photo.get(head[8:12])
+        if brand is None:
+            return ImageError(f"{shown(path)}: is not a picture but a video. {DROP}")
+        return ImageError(
+            f"{shown(path)}: is a picture in {brand}, which is not read here. {_CONVERT}"
+        )
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    for magic, name in _FOREIGN:
+        if start.startswith(magic):
+            return ImageError(f"{shown(path)}: is not a picture but {name}. {DROP}")
+    if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head):
+        return ImageError(f"{shown(path)}: is not a picture but text. {DROP}")
+    return ImageError(f"{shown(path)}: is not a picture in any of {', '.join(FORMATS)}. {DROP}")

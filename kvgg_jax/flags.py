@@ -1,0 +1,64 @@
+"""The flags of a command that are keys of the configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kvgg_jax.config import parse_set
+from kvgg_jax.errors import UsageError
+
+KEYS = {
+    "data": "data.dir",
+    "val_split": "data.val_split",
+    "split": "data.split",
+    "image_size": "data.image_size",
+    "augment": "data.augment",
+    "skip_bad": "data.skip_bad",
+    "cache": "data.cache",
+    "head": "model.head",
+    "arch": "model.arch",
+    "dropout": "model.dropout",
+    "batch_norm": "model.batch_norm",
+    "init": "model.init",
+    "lr": "optim.lr",
+    "epochs": "train.epochs",
+    "batch_size": "train.batch_size",
+    "accumulate": "train.accumulate",
+    "patience": "train.patience",
+    "min_delta": "train.min_delta",
+    "save_every_steps": "train.save_every_steps",
+    "precision": "train.precision",
+    "seed": "seed",
+}
+
+
+def all_typed(given: dict[str, Any]) -> dict[str, tuple[str, object]]:
+    """As `typed`, and what `--set` names too, for `resolve`; a flag wins over `--set`."""
+    flags: dict[str, tuple[str, object]] = dict(parse_set(text) for text in given["set_"] or ())
+    return {**flags, **typed(given)}
+
+
+def typed(given: dict[str, Any]) -> dict[str, tuple[str, object]]:
+    """The parameters of a command that are configuration keys: key -> (as typed, value)."""
+    flags: dict[str, tuple[str, object]] = {}
+    for parameter, key in KEYS.items():
+        value = given.get(parameter)
+        if value is not None:
+            plain = str(value) if isinstance(value, Path) else value
+            flags[key] = (f"--{parameter.replace('_', '-')} {value}", plain)
+    return flags
+
+
+def check_resume(
+    flags: dict[str, tuple[str, object]], *, config: Path | None, name: str | None, overwrite: bool
+) -> None:
+    """Raises UsageError when a flag beside `--resume` would change the run."""
+    extra = [flag.split()[0] for key, (flag, _) in flags.items() if key != "train.epochs"]
+    given = {"--config": config, "--name": name, "--overwrite": overwrite}
+    extra += [flag for flag, value in given.items() if value]
+    if extra:
+        raise UsageError(
+            f"--resume goes on with the run's own settings; {extra[0]} cannot change them. "
+            "Only --epochs can be raised."
+        )

@@ -60,20 +60,28 @@ def kvgg(task: str, size: int, count: int, *, accumulate: int = 1) -> Run:
     return run
 
 
+def keras_network(size: int, *, classes: int):  # noqa: ANN201  # keras.Model, imported late
+    """With Keras' own layers, on whatever backend is set."""
+    import keras
+
+    model = keras.Sequential([keras.Input((size, size, 3))])
+    for block in BLOCKS:
+        for channels in block:
+            model.add(keras.layers.Conv2D(channels, 3, padding="same", activation="relu"))
+        model.add(keras.layers.MaxPooling2D())
+    model.add(keras.layers.Flatten())
+    for units in HEAD:
+        model.add(keras.layers.Dense(units, activation="relu"))
+    model.add(keras.layers.Dense(classes))
+    return model
+
+
 def keras_on(backend: str) -> Callable[[str, int, int], Run]:
     def make(task: str, size: int, count: int) -> Run:
         os.environ["KERAS_BACKEND"] = backend
         import keras
 
-        model = keras.Sequential([keras.Input((size, size, 3))])
-        for block in BLOCKS:
-            for channels in block:
-                model.add(keras.layers.Conv2D(channels, 3, padding="same", activation="relu"))
-            model.add(keras.layers.MaxPooling2D())
-        model.add(keras.layers.Flatten())
-        for units in HEAD:
-            model.add(keras.layers.Dense(units, activation="relu"))
-        model.add(keras.layers.Dense(4))
+        model = keras_network(size, classes=4)
         schedule = keras.optimizers.schedules.ExponentialDecay(1e-4, 20, 0.95, staircase=True)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.Adam(schedule), loss, metrics=["accuracy"])

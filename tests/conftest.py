@@ -94,6 +94,16 @@ def thin_network() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, thin_network: None) -> Path:
+    """A finished run of a thin network and one epoch, to be copied."""
+    from kvgg_jax.training import train
+
+    folder = tmp_path_factory.mktemp("finished")
+    config = small_config(draw_photos(folder / "photos", per_class=4), train={"epochs": 1})
+    return train(config, out=folder / "runs", name="x").run
+
+
 @pytest.fixture(scope="session")
 def coffee() -> Path:
     """The coffee photos that lie beside the checkout."""

@@ -9,23 +9,14 @@ from pathlib import Path
 
 import pytest
 from commands import TINY, kvgg, message
-from conftest import LEGAL, draw_photos, small_config
+from conftest import LEGAL, draw_photos
 
-from kvgg_jax import train
 from kvgg_jax.runs import Run
 
 TEXT = "is not a picture but text. Remove it, or train with --skip-bad."
 
 
 pytestmark = pytest.mark.usefixtures("thin_network")
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, thin_network: None) -> Path:
-    """A finished run, to be copied."""
-    folder = tmp_path_factory.mktemp("finished")
-    config = small_config(draw_photos(folder / "photos", per_class=4), train={"epochs": 1})
-    return train(config, out=folder / "runs", name="x").run
 
 
 @pytest.fixture

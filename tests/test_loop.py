@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import jax.numpy as jnp
@@ -234,20 +234,20 @@ def test_a_state_is_kept_each_so_many_steps_of_an_epoch_and_at_its_end():
     ]
 
 
+def stopped(fake: Fake, *, epochs: int, stop: Callable[[], bool]) -> str:
+    """Train until `stop` says so; what Stopped says then."""
+    with pytest.raises(Stopped) as caught:
+        fit(fake.task, TrainConfig(epochs=epochs), start(), keeper=fake, stop=stop)
+    return str(caught.value)
+
+
 @pytest.mark.parametrize("asked", range(1, 15))
 def test_a_run_that_stops_when_asked_goes_on_as_if_it_had_not(asked):
     """At whatever moment: what was kept is enough for the same rows and the same reason."""
     right = [2, 3, 3]
     whole, reason = run(Fake(right), epochs=3)
     fake, questions = Fake(right), iter(range(1, asked + 1))
-    with pytest.raises(Stopped):
-        fit(
-            fake.task,
-            TrainConfig(epochs=3),
-            start(),
-            keeper=fake,
-            stop=lambda: next(questions) == asked,
-        )
+    stopped(fake, epochs=3, stop=lambda: next(questions) == asked)
     steps = [entry for entry in fake.log if entry[0] == "train"]
     rest = Fake(right)
     again, why = fit(rest.task, TrainConfig(epochs=3), fake.kept, keeper=rest)
@@ -269,29 +269,14 @@ def test_a_run_that_stops_when_asked_goes_on_as_if_it_had_not(asked):
 def test_a_run_that_stops_says_where_and_has_kept_it(asked, text, last):
     """Within the step: nothing more is trained or validated after the question."""
     fake, questions = Fake([3, 3]), iter(range(1, asked + 1))
-    with pytest.raises(Stopped) as caught:
-        fit(
-            fake.task,
-            TrainConfig(epochs=2),
-            start(),
-            keeper=fake,
-            stop=lambda: next(questions) == asked,
-        )
-    assert str(caught.value) == text
+    assert stopped(fake, epochs=2, stop=lambda: next(questions) == asked) == text
     assert (fake.log[-1] if fake.log else None) == last
 
 
 def test_the_time_of_an_epoch_adds_up_over_its_starts():
     """10 s of training before the stop and 10 after it, then 10 of validation."""
     fake, questions = Fake([3]), iter((False, True))
-    with pytest.raises(Stopped):
-        fit(
-            fake.task,
-            TrainConfig(epochs=1),
-            start(),
-            keeper=fake,
-            stop=lambda: next(questions),
-        )
+    stopped(fake, epochs=1, stop=lambda: next(questions))
     assert fake.kept.partial.seconds == 10.0
     rest = Fake([3])
     history, _ = fit(rest.task, TrainConfig(epochs=1), fake.kept, keeper=rest)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from commands import kvgg, message
-from conftest import ROOT, THIN, draw_photos, small_config
+from conftest import ROOT, THIN
 
-from kvgg_jax import predict, train
+from kvgg_jax import predict
 from kvgg_jax.console import printable
 from kvgg_jax.errors import ConfigError, RunError
 from kvgg_jax.runs import Run
@@ -75,14 +75,6 @@ class Evil:
 
 
 PICKLE = pickle.dumps(Evil())
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, thin_network: None) -> Path:
-    """A finished run, to be copied."""
-    folder = tmp_path_factory.mktemp("finished")
-    config = small_config(draw_photos(folder / "photos", per_class=4), train={"epochs": 1})
-    return train(config, out=folder / "runs", name="x").run
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,36 +13,28 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import pytest
-from conftest import THIN, draw_photos, small_config
+from conftest import draw_photos, small_config
+from faults import states, timeless
 from PIL import Image
 
-from kvgg_jax.arch import BLOCKS
 from kvgg_jax.augment import make_augment
-from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.config import ModelConfig, OptimConfig, RunConfig
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import Pictures
 from kvgg_jax.errors import RunError
 from kvgg_jax.events import EpochEnded, Event, Note, Progress, Warned
-from kvgg_jax.history import Epoch, History
 from kvgg_jax.inference import load_classifier
 from kvgg_jax.model import vgg
 from kvgg_jax.optimizer import build_optimizer
 from kvgg_jax.runs import Run
-from kvgg_jax.state import TrainState, Weights
 from kvgg_jax.step import init_state
 from kvgg_jax.training import TrainResult, resume, train
 
 STEPS = 4  # an epoch: 29 pictures in batches of 8, the last one padded
 
 
-@pytest.fixture(scope="module", autouse=True)
-def thin_networks() -> Iterator[None]:
-    """As the fixture `thin`, for the runs that the module's tests share."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BLOCKS, "vgg11", THIN)
-        yield
+pytestmark = pytest.mark.usefixtures("thin_network")
 
 
 class Lab(NamedTuple):
@@ -69,7 +61,7 @@ def eventful(photos: Path, **tables: dict[str, Any]) -> RunConfig:
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+def lab(tmp_path_factory: pytest.TempPathFactory, thin_network: None) -> Lab:
     folder = tmp_path_factory.mktemp("resume")
     photos, out = draw_photos(folder / "photos"), folder / "runs"
     whole = train(eventful(photos), out=out, name="whole")
@@ -103,22 +95,6 @@ def amid(stage: str, epoch: int) -> Callable[[Event], bool]:
     return lambda event: (
         isinstance(event, Progress) and (event.stage, event.epoch, event.done) == (stage, epoch, 1)
     )
-
-
-def timeless(history: History) -> list[Epoch]:
-    """The rows without what the clock said."""
-    return [replace(row, seconds=0.0, images_per_second=0.0) for row in history]
-
-
-def states(run: Path) -> tuple[TrainState, Weights]:
-    """The last state and the best weights that a run holds."""
-    config = Run(run).config()
-    model = vgg(config.model, classes=3, image_size=32)
-    like = init_state(model, build_optimizer(config.optim, model))
-    with Checkpoints(run / "checkpoints", read_only=True) as checkpoints:
-        last = checkpoints.load_last(like)
-        assert last is not None
-        return last[0], checkpoints.load_best((like.params, like.model_state))
 
 
 def assert_same(left: object, right: object) -> None:

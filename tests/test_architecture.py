@@ -105,7 +105,14 @@ def test_keras_comes_before_tensorflow() -> None:
     assert "kvgg_jax.keras_gate" in imports(MODULES["data/tf_gate.py"])
 
 
-@pytest.mark.parametrize("module", ["cli.py", "config.py", "errors.py", "console.py"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        name
+        for name in MODULES
+        if name.startswith(("cli", "commands", "config", "errors", "console"))
+    ],
+)
 def test_what_help_needs_imports_nothing_heavy_at_its_top(module: str) -> None:
     """`--help` and a wrong flag are answered before JAX, NumPy or Keras start."""
     top = [node for node in MODULES[module].body if isinstance(node, ast.Import | ast.ImportFrom)]

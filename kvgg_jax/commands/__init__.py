@@ -1,0 +1,1 @@
+"""One file a group of commands; each adds its own to `app.app`."""

@@ -1,0 +1,68 @@
+"""What the commands share: the application, its options and its way to answer.
+
+A command translates: arguments -> configuration -> the API -> text, JSON, exit code. Nothing heavy
+is imported before a command needs it, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec
+
+import typer
+from rich.console import Console
+
+from kvgg_jax.console import say
+from kvgg_jax.errors import KvggError
+
+app = typer.Typer(
+    name="kvgg",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Train, judge and use VGG image classifiers from a folder of photos.",
+)
+
+P = ParamSpec("P")
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder that holds the runs.")]
+RunOption = Annotated[
+    str | None,
+    typer.Option("--run", help="Run folder or name. Default: the newest finished run."),
+]
+SkipBad = Annotated[
+    bool | None, typer.Option("--skip-bad/--no-skip-bad", help="Go on without unreadable images.")
+]
+RUNS = Path("runs")
+
+
+def answers(command: Callable[P, None]) -> Callable[P, None]:
+    """Turn the errors made for the user into one message on stderr and an exit code."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except KvggError as error:
+            say(talk(), f"Error: {error}", "red")
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            say(talk(), "Stopped.")
+            raise typer.Exit(130) from None
+
+    return run
+
+
+def talk() -> Console:
+    """Where all goes that is not the result."""
+    return Console(stderr=True)
+
+
+def print_json(value: Any) -> None:
+    """The result, on stdout."""
+    import json
+
+    print(json.dumps(value, indent=2))

@@ -1,0 +1,113 @@
+"""`kvgg train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from shlex import quote
+from typing import Annotated
+
+import typer
+
+from kvgg_jax.commands.app import RUNS, Json, Out, SkipBad, answers, app, print_json, talk
+from kvgg_jax.console import Screen, program, say
+from kvgg_jax.errors import Stopped
+from kvgg_jax.signals import Stop
+
+
+@app.command()
+@answers
+def train(
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder with one sub-folder a class. Default: ./data, else a demo set."),
+    ] = None,
+    head: Annotated[
+        str | None, typer.Option(help="full (4096-4096), slim (1024-512), gap, or 256,128.")
+    ] = None,
+    arch: Annotated[str | None, typer.Option(help="vgg11, vgg13, vgg16 or vgg19.")] = None,
+    dropout: Annotated[float | None, typer.Option(help="Share dropped in the head.")] = None,
+    batch_norm: Annotated[
+        bool | None, typer.Option("--batch-norm/--no-batch-norm", help="After each convolution.")
+    ] = None,
+    init: Annotated[str | None, typer.Option(help="he_uniform or glorot_uniform.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training photos.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Photos a step.")] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(help="Compute a batch in so many parts, to save memory.")
+    ] = None,
+    image_size: Annotated[int | None, typer.Option(help="Pixels a side, 32 or more.")] = None,
+    lr: Annotated[float | None, typer.Option(help="First learning rate of Adam.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after so many epochs without a better accuracy.")
+    ] = None,
+    min_delta: Annotated[float | None, typer.Option(help="What counts as better.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
+    save_every_steps: Annotated[
+        int | None, typer.Option(help="Save amid an epoch too, every so many steps.")
+    ] = None,
+    augment: Annotated[str | None, typer.Option(help="none, light or strong.")] = None,
+    val_split: Annotated[float | None, typer.Option(help="Share kept for validation.")] = None,
+    split: Annotated[str | None, typer.Option(help="keras or stratified.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of split, weights, order, dropout.")] = None,
+    skip_bad: SkipBad = None,
+    cache: Annotated[
+        str | None, typer.Option(help="Decoded photos: auto, memory, disk or none.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file; flags win over it.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Any key: --set optim.decay_steps=50.")
+    ] = None,
+    out: Out = RUNS,
+    name: Annotated[str | None, typer.Option(help="Of the run. Default: date, arch, head.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace that run.")] = False,
+    resume: Annotated[
+        str | None, typer.Option(help="Go on with this run; only --epochs may change.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Train a classifier and keep the best state.
+
+    Example: `kvgg train --data photos --head slim --image-size 96 --epochs 20`
+    """
+    given = dict(locals())
+    from kvgg_jax.config import resolve
+    from kvgg_jax.flags import all_typed, check_resume
+
+    flags = all_typed(given)
+    if resume is not None:
+        check_resume(flags, config=config, name=name, overwrite=overwrite)
+    settings = resolve(config, flags)
+    with Screen(talk()) as screen, Stop(screen.interject) as stop:
+        try:
+            from kvgg_jax import training
+
+            if resume is None:
+                result = training.train(
+                    settings, out=out, name=name, overwrite=overwrite, stop=stop, emit=screen
+                )
+            else:
+                asked = settings.train.epochs if "train.epochs" in flags else None
+                result = training.resume(resume, epochs=asked, out=out, stop=stop, emit=screen)
+        except Stopped as stopped:
+            say(screen.console, f"{stopped} All of it is saved. To go on:")
+            _say_resume(screen)
+            raise typer.Exit(stop.exit_code) from None
+        except KeyboardInterrupt:
+            _say_interrupted(screen)
+            raise typer.Exit(stop.exit_code) from None
+    from kvgg_jax import show
+
+    print_json(show.train_json(result)) if json else show.train_text(result)
+
+
+def _say_interrupted(screen: Screen) -> None:
+    """Before the first step of this start."""
+    if screen.run is None:
+        say(screen.console, "Stopped before the run began; nothing was written.")
+        return
+    say(screen.console, "Stopped before the first step. To go on:")
+    _say_resume(screen)
+
+
+def _say_resume(screen: Screen) -> None:
+    say(screen.console, f"  {program()} train --resume {quote(str(screen.run))}")

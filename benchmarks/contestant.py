@@ -35,10 +35,11 @@ def kvgg(task: str, size: int, count: int, *, accumulate: int = 1) -> Run:
 
     from kvgg_jax.compiled import compile_step
     from kvgg_jax.config import ModelConfig, OptimConfig
+    from kvgg_jax.forward import make_predict_step
     from kvgg_jax.model import vgg
     from kvgg_jax.optimizer import build_optimizer
     from kvgg_jax.state import Batch
-    from kvgg_jax.step import init_state, make_predict_step, make_train_step, zero_tally
+    from kvgg_jax.step import init_state, make_train_step, zero_tally
 
     model = vgg(ModelConfig(), classes=4, image_size=size)
     images, labels = pictures(size, count)
@@ -46,7 +47,7 @@ def kvgg(task: str, size: int, count: int, *, accumulate: int = 1) -> Run:
     state = init_state(model, optimizer)
     if task == "forward":
         weights = state.params, state.model_state
-        predict = compile_step("prediction", make_predict_step(model), *weights, images)
+        predict = compile_step("prediction", make_predict_step(ModelConfig()), *weights, images)
         return lambda: jax.device_get(predict(*weights, images))
     batch = Batch(images, labels, np.ones(count, np.float32))
     made = make_train_step(model, optimizer, accumulate=accumulate)

@@ -29,8 +29,8 @@ from kvgg_jax.history import NOTHING_YET, History, Partial
 from kvgg_jax.loop import Hooks, Task, never, train_epoch
 from kvgg_jax.model import vgg
 from kvgg_jax.optimizer import build_optimizer
-from kvgg_jax.state import TrainState
-from kvgg_jax.step import empty_batch, init_state, make_eval_step, make_train_step, zero_tally
+from kvgg_jax.state import TrainState, empty_batch
+from kvgg_jax.step import init_state, make_eval_step, make_train_step, zero_tally
 
 
 class NoKeeper:

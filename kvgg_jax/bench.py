@@ -23,7 +23,8 @@ from kvgg_jax.data.reader import Pictures
 from kvgg_jax.events import Emit, Progress, ignore
 from kvgg_jax.model import vgg
 from kvgg_jax.optimizer import build_optimizer
-from kvgg_jax.step import empty_batch, init_state, make_eval_step, make_train_step, zero_tally
+from kvgg_jax.state import empty_batch
+from kvgg_jax.step import init_state, make_eval_step, make_train_step, zero_tally
 
 MATMUL = 2048  # side of the square matrices that stand for the machine's peak
 CLASSES = 4

@@ -1,4 +1,4 @@
-"""A 3x3 convolution (stride 1, SAME) that trains faster on CPUs, as a function and as a layer.
+"""A 3x3 convolution (stride 1, SAME) that trains faster on CPUs, as a function.
 
 XLA's weight gradient runs at a quarter of the matrix-multiply peak and less from 16 px up, and
 its forward and input gradient collapse at 2x2. `plan` says which algorithm replaces them where;
@@ -7,17 +7,13 @@ elsewhere, and on every platform but the CPU, the stock convolution runs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
 
 from kvgg_jax import winograd
-from kvgg_jax.keras_gate import keras
-
-if TYPE_CHECKING:
-    from jax import Array
 
 
 class Plan(NamedTuple):
@@ -82,28 +78,10 @@ def _conv3x3_bwd(saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
 conv3x3.defvjp(_conv3x3_fwd, _conv3x3_bwd)
 
 
-@keras.saving.register_keras_serializable(package="kvgg_jax")
-class Conv2D(keras.layers.Conv2D):
-    """Keras' `Conv2D`, arguments and weights alike, that uses `conv3x3` where that applies.
-
-    It has Keras' name too: weight files name layers by class, and go from one to the other.
-    """
-
-    def convolution_op(self, inputs: Array | keras.KerasTensor, kernel: Array) -> Any:
-        """`inputs` convolved with `kernel`, before bias and activation."""
-        geometry = (self.kernel_size, self.strides, self.dilation_rate)
-        plain = geometry == ((3, 3), (1, 1), (1, 1)) and self.groups == 1
-        # Over several devices XLA would gather the whole batch on each for our loops.
-        if (
-            not plain
-            or jax.device_count() > 1
-            or self.padding != "same"
-            or self.data_format != "channels_last"
-        ):
-            return super().convolution_op(inputs, kernel)
-        x, w = keras.ops.convert_to_tensor(inputs), keras.ops.convert_to_tensor(kernel)
-        dtype = jnp.promote_types(x.dtype, w.dtype)
-        return conv3x3(x.astype(dtype), w.astype(dtype))
+def convolve(x: Array, w: Array) -> Array:
+    """`conv3x3` where it is the faster one: over several devices XLA would gather the whole batch
+    on each for its loops."""
+    return conv3x3(x, w) if jax.device_count() == 1 else _stock(x, w)
 
 
 def _stock(x: Array, w: Array) -> Array:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,31 +21,47 @@ from kvgg_jax.data.image import load
 from kvgg_jax.data.reader import read
 from kvgg_jax.errors import DataError, ImageError, RunError, shown
 from kvgg_jax.events import Emit, Note, Progress, ignore
-from kvgg_jax.keras_gate import keras
+from kvgg_jax.forward import make_predict_step, weight_shapes
 from kvgg_jax.metrics import ClassScore, class_scores, confusion_matrix
-from kvgg_jax.model import vgg
 from kvgg_jax.runs import Run
-from kvgg_jax.state import Weights
-from kvgg_jax.step import (
-    empty_batch,
-    make_eval_step,
-    make_predict_step,
-    variable_names,
-    weight_shapes,
-)
+from kvgg_jax.state import Weights, empty_batch
+
+if TYPE_CHECKING:
+    from kvgg_jax.keras_gate import keras
 
 MAX_BATCH = 32  # pictures predicted at once
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Classifier:
     """A run's network with its best weights; `model` is a plain `keras.Model` that has them too."""
 
     run: Run
     config: RunConfig
     classes: tuple[str, ...]
-    model: keras.Model
     weights: Weights
+
+    @cached_property
+    def model(self) -> keras.Model:
+        """Built when it is first asked for: `predict` does without Keras."""
+        from kvgg_jax.model import vgg
+        from kvgg_jax.step import variable_names
+
+        config, size = self.config, self.image_size
+        precision = config.train.precision
+        model = vgg(
+            config.model,
+            classes=len(self.classes),
+            image_size=size,
+            precision=precision,
+            seed=None,
+        )
+        for part, variables in zip(
+            self.weights, (model.trainable_variables, model.non_trainable_variables), strict=True
+        ):
+            for name, variable in zip(variable_names(variables), variables, strict=True):
+                variable.assign(np.array(part[name]))  # a copy: Keras donates its own arrays
+        return model
 
     @property
     def image_size(self) -> int:
@@ -113,22 +130,13 @@ def load_classifier(
             f"{found.path} has no checkpoint yet. Let it finish an epoch: "
             f"kvgg train --resume {found.path}"
         )
-    model = vgg(
-        config.model,
-        classes=len(classes),
-        image_size=config.data.image_size or 0,
-        precision=config.train.precision,
-        seed=None,
-    )
+    size = config.data.image_size
+    assert size is not None, "a run's config is complete"
+    shapes = weight_shapes(config.model, classes=len(classes), image_size=size)
     sealed = found.format() > 1
     with Checkpoints(found.checkpoints, read_only=True, sealed=sealed, emit=emit) as checkpoints:
-        weights = checkpoints.load_best(weight_shapes(model))
-    for part, variables in zip(
-        weights, (model.trainable_variables, model.non_trainable_variables), strict=True
-    ):
-        for name, variable in zip(variable_names(variables), variables, strict=True):
-            variable.assign(np.array(part[name]))  # a copy: Keras donates its own arrays
-    return Classifier(found, config, classes, model, weights)
+        weights = checkpoints.load_best(shapes)
+    return Classifier(found, config, classes, weights)
 
 
 def predict(
@@ -154,9 +162,8 @@ def predict(
     # bfloat16 rounds as the batch is cut, so there the cut is that of evaluation.
     batch = count if train.precision == "float32" else train.part_size
     example = empty_batch(batch, classifier.image_size).images
-    step = compile_step(
-        "prediction", make_predict_step(classifier.model), *classifier.weights, example, emit=emit
-    )
+    function = make_predict_step(classifier.config.model, precision=train.precision)
+    step = compile_step("prediction", function, *classifier.weights, example, emit=emit)
     found: list[Prediction] = []
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(files), batch):
@@ -212,6 +219,7 @@ def evaluate(
     """
     from kvgg_jax.data.pipeline import Pipeline, hold  # loads TensorFlow, which predict must not
     from kvgg_jax.loop import evaluate as measure
+    from kvgg_jax.step import make_eval_step
 
     classifier = load_classifier(run, out=out, emit=emit)
     if split not in (None, "val", "all"):

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from kvgg_jax.arch import BLOCKS
 from kvgg_jax.config import MIN_IMAGE_SIZE, ModelConfig, parse_head
-from kvgg_jax.conv import Conv2D
 from kvgg_jax.errors import ConfigError
 from kvgg_jax.keras_gate import keras
-from kvgg_jax.pool import MaxPooling2D
+from kvgg_jax.layers import Conv2D, MaxPooling2D
 
 # Keras' 0.99 needs hundreds of steps to forget the first ones; an epoch here has tens.
 BATCH_NORM_MOMENTUM = 0.9

@@ -1,4 +1,4 @@
-"""2x2 max pooling (stride 2) with a cheap gradient on CPUs, as a function and as a layer.
+"""2x2 max pooling (stride 2) with a cheap gradient on CPUs.
 
 XLA's own gradient there numbers every value and scatters: at 8 x 224 x 224 x 64 four times the
 memory of the pictures' features and nine times the time of the comparisons below.
@@ -6,13 +6,9 @@ memory of the pictures' features and nine times the time of the comparisons belo
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-
-from kvgg_jax.keras_gate import keras
 
 
 @jax.custom_vjp
@@ -33,23 +29,6 @@ def _max_pool2x2_bwd(x: Array, g: Array) -> tuple[Array]:
 
 
 max_pool2x2.defvjp(_max_pool2x2_fwd, _max_pool2x2_bwd)
-
-
-@keras.saving.register_keras_serializable(package="kvgg_jax")
-class MaxPooling2D(keras.layers.MaxPooling2D):
-    """Keras' `MaxPooling2D` that uses `max_pool2x2` where that applies."""
-
-    def call(self, inputs: Array | keras.KerasTensor) -> Any:
-        """`inputs` pooled."""
-        if (
-            self.pool_size != (2, 2)
-            or self.strides != (2, 2)
-            or self.padding != "valid"
-            or self.data_format != "channels_last"
-            or isinstance(inputs, keras.KerasTensor)
-        ):
-            return super().call(inputs)
-        return max_pool2x2(keras.ops.convert_to_tensor(inputs))
 
 
 def _stock(x: Array) -> Array:

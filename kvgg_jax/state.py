@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
@@ -42,3 +43,12 @@ class Tally(NamedTuple):
 
 Weights = tuple[dict[str, AnyArray], dict[str, AnyArray]]
 """(params, model_state): what evaluation and prediction need of a state."""
+
+
+def empty_batch(count: int, size: int) -> Batch:
+    """A batch of fillers, to compile with: `count` black pictures of `size` pixels a side."""
+    return Batch(
+        np.zeros((count, size, size, 3), np.uint8),
+        np.zeros(count, np.int32),
+        np.zeros(count, np.float32),
+    )

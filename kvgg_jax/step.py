@@ -11,9 +11,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
+from kvgg_jax.forward import normalise
 from kvgg_jax.keras_gate import keras
 from kvgg_jax.state import AnyArray, Batch, Tally, TrainState
 
@@ -39,32 +39,6 @@ def init_state(model: keras.Model, optimizer: keras.Optimizer) -> TrainState:
 def zero_tally() -> Tally:
     """Sums over no pictures."""
     return Tally(*(jnp.zeros((), jnp.float32) for _ in Tally._fields))
-
-
-def empty_batch(count: int, size: int) -> Batch:
-    """A batch of fillers, to compile with: `count` black pictures of `size` pixels a side."""
-    return Batch(
-        np.zeros((count, size, size, 3), np.uint8),
-        np.zeros(count, np.int32),
-        np.zeros(count, np.float32),
-    )
-
-
-def weight_shapes(model: keras.Model) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(params, model_state) as shapes and types, without their values."""
-    params, state = (
-        {
-            name: jax.ShapeDtypeStruct(variable.shape, variable.dtype)
-            for name, variable in zip(variable_names(variables), variables, strict=True)
-        }
-        for variables in (model.trainable_variables, model.non_trainable_variables)
-    )
-    return params, state
-
-
-def normalise(images: AnyArray) -> Array:
-    """uint8 0..255 -> float32 in [0, 1], on the device: a quarter of the bytes travel."""
-    return jnp.asarray(images, jnp.float32) / 255.0
 
 
 def make_train_step(
@@ -141,33 +115,18 @@ def _add(a: Tally, b: Tally) -> Tally:
 
 def make_eval_step(model: keras.Model) -> EvalStep:
     """(params, model_state, batch) -> (tally of the batch, probabilities [batch, classes])."""
-    predict = make_predict_step(model)
+    read_params = _reader(model.trainable_variables)
+    read_state = _reader(model.non_trainable_variables)
 
     def eval_step(
         params: dict[str, AnyArray], model_state: dict[str, AnyArray], batch: Batch
     ) -> tuple[Tally, Array]:
-        logits, probabilities = predict(params, model_state, batch.images)
-        return _tally(logits, batch), probabilities
+        logits, _ = model.stateless_call(
+            read_params(params), read_state(model_state), normalise(batch.images), training=False
+        )
+        return _tally(logits, batch), jax.nn.softmax(logits)
 
     return eval_step
-
-
-def make_predict_step(
-    model: keras.Model,
-) -> Callable[[dict[str, AnyArray], dict[str, AnyArray], AnyArray], tuple[Array, Array]]:
-    """(params, model_state, uint8 images) -> (logits, probabilities), each [batch, classes]."""
-    read_params = _reader(model.trainable_variables)
-    read_state = _reader(model.non_trainable_variables)
-
-    def predict_step(
-        params: dict[str, AnyArray], model_state: dict[str, AnyArray], images: AnyArray
-    ) -> tuple[Array, Array]:
-        logits, _ = model.stateless_call(
-            read_params(params), read_state(model_state), normalise(images), training=False
-        )
-        return logits, jax.nn.softmax(logits)
-
-    return predict_step
 
 
 def _tally(logits: Array, batch: Batch) -> Tally:

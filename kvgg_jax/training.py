@@ -23,6 +23,7 @@ from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import Pictures, read
 from kvgg_jax.errors import DataError, RunError, UsageError, shown
 from kvgg_jax.events import Emit, Finished, Note, Progress, Started, ignore
+from kvgg_jax.forward import normalise
 from kvgg_jax.history import History
 from kvgg_jax.keeper import Keeper
 from kvgg_jax.lock import locked
@@ -39,13 +40,11 @@ from kvgg_jax.origin import (
     upgrade,
 )
 from kvgg_jax.runs import Run
-from kvgg_jax.state import AnyArray, TrainState
+from kvgg_jax.state import AnyArray, TrainState, empty_batch
 from kvgg_jax.step import (
-    empty_batch,
     init_state,
     make_eval_step,
     make_train_step,
-    normalise,
     zero_tally,
 )
 

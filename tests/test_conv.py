@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from kvgg_jax import winograd
-from kvgg_jax.conv import Conv2D, Plan, conv3x3, plan
+from kvgg_jax.conv import Plan, conv3x3, plan
 from kvgg_jax.keras_gate import keras
+from kvgg_jax.layers import Conv2D
 
 
 def stock(x, w):

@@ -1,0 +1,101 @@
+"""The forward pass of a trained network as a plain function of its weights, without Keras.
+
+`model.vgg` builds the same network for training; importing Keras and building it would take longer
+than an answer. `tests/test_forward.py` holds the two together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from kvgg_jax.arch import BLOCKS, describe
+from kvgg_jax.config import ModelConfig, parse_head
+from kvgg_jax.conv import convolve
+from kvgg_jax.pool import max_pool2x2
+from kvgg_jax.state import AnyArray
+
+EPSILON = 1e-3  # of Keras' batch normalisation
+PredictStep = Callable[[dict[str, AnyArray], dict[str, AnyArray], AnyArray], tuple[Array, Array]]
+
+
+def normalise(images: AnyArray) -> Array:
+    """uint8 0..255 -> float32 in [0, 1], on the device: a quarter of the bytes travel."""
+    return jnp.asarray(images, jnp.float32) / 255.0
+
+
+def make_predict_step(config: ModelConfig, *, precision: str = "float32") -> PredictStep:
+    """(params, model_state, uint8 images) -> (logits, probabilities), each [batch, classes]."""
+    dtype = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
+
+    def predict_step(
+        params: dict[str, AnyArray], model_state: dict[str, AnyArray], images: AnyArray
+    ) -> tuple[Array, Array]:
+        weights = {**params, **model_state}
+        x = normalise(images).astype(dtype)
+        for b, block in enumerate(BLOCKS[config.arch], 1):
+            for c in range(1, len(block) + 1):
+                x = _convolution(x, weights, f"block{b}_conv{c}", batch_norm=config.batch_norm)
+            x = max_pool2x2(x)
+        logits = _head(x, weights, parse_head(config.head))
+        return logits, jax.nn.softmax(logits)
+
+    return predict_step
+
+
+def _convolution(x: Array, weights: dict[str, Any], name: str, *, batch_norm: bool) -> Array:
+    x = convolve(x, jnp.asarray(weights[f"{name}/kernel"], x.dtype))
+    if not batch_norm:
+        return jax.nn.relu(x + jnp.asarray(weights[f"{name}/bias"], x.dtype))
+    gamma, beta, mean, variance = (
+        weights[f"{name}_bn/{part}"] for part in ("gamma", "beta", "moving_mean", "moving_variance")
+    )
+    scale = lax.rsqrt(variance + EPSILON) * gamma
+    normed = x.astype(jnp.float32) * scale + (beta - mean * scale)
+    return jax.nn.relu(normed.astype(x.dtype))
+
+
+def _head(x: Array, weights: dict[str, Any], sizes: tuple[int, ...] | None) -> Array:
+    x = jnp.mean(x, axis=(1, 2)) if sizes is None else x.reshape(len(x), -1)
+    for i in range(1, len(sizes or ()) + 1):
+        x = jax.nn.relu(_dense(x, weights, f"fc{i}"))
+    return _dense(x.astype(jnp.float32), weights, "predictions")
+
+
+def _dense(x: Array, weights: dict[str, Any], name: str) -> Array:
+    kernel, bias = (jnp.asarray(weights[f"{name}/{part}"], x.dtype) for part in ("kernel", "bias"))
+    return x @ kernel + bias
+
+
+def weight_shapes(
+    config: ModelConfig, *, classes: int, image_size: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(params, model_state) of the network as shapes and types, named as Keras names them."""
+    params, state = dict[str, Any](), dict[str, Any]()
+    before = 3
+    for layer in describe(config, classes=classes, image_size=image_size):
+        after = layer.output[-1]
+        if layer.params:
+            normed = config.batch_norm and not layer.is_head
+            params[f"{layer.name}/kernel"] = (*(() if layer.is_head else (3, 3)), before, after)
+            for part in ("gamma", "beta") if normed else ("bias",):
+                params[f"{layer.name}{'_bn' * normed}/{part}"] = (after,)
+            for part in ("moving_mean", "moving_variance") if normed else ():
+                state[f"{layer.name}_bn/{part}"] = (after,)
+        flat = layer.is_head or layer.name == "block5_pool"
+        before = math.prod(layer.output) if flat else after
+    shapes = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in params.items()}
+    states = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in state.items()}
+    return shapes, states | dict(_dropout_seeds(config))
+
+
+def _dropout_seeds(config: ModelConfig) -> Iterator[tuple[str, jax.ShapeDtypeStruct]]:
+    if config.dropout:
+        for i in range(1, max(len(parse_head(config.head) or ()), 1) + 1):
+            name = f"seed_generator_{i}/seed_generator_state"
+            yield name, jax.ShapeDtypeStruct((2,), jnp.uint32)

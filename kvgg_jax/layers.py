@@ -1,0 +1,47 @@
+"""Keras' own layers, faster on CPUs: drop-ins of the same name, arguments and weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from kvgg_jax.conv import convolve
+from kvgg_jax.keras_gate import keras
+from kvgg_jax.pool import max_pool2x2
+
+
+@keras.saving.register_keras_serializable(package="kvgg_jax")
+class Conv2D(keras.layers.Conv2D):
+    """Keras' `Conv2D`, arguments and weights alike, that uses `convolve` where that applies.
+
+    It has Keras' name too: weight files name layers by class, and go from one to the other.
+    """
+
+    def convolution_op(self, inputs: Array | keras.KerasTensor, kernel: Array) -> Any:
+        """`inputs` convolved with `kernel`, before bias and activation."""
+        geometry = (self.kernel_size, self.strides, self.dilation_rate)
+        plain = geometry == ((3, 3), (1, 1), (1, 1)) and self.groups == 1
+        if not plain or self.padding != "same" or self.data_format != "channels_last":
+            return super().convolution_op(inputs, kernel)
+        x, w = keras.ops.convert_to_tensor(inputs), keras.ops.convert_to_tensor(kernel)
+        dtype = jnp.promote_types(x.dtype, w.dtype)
+        return convolve(x.astype(dtype), w.astype(dtype))
+
+
+@keras.saving.register_keras_serializable(package="kvgg_jax")
+class MaxPooling2D(keras.layers.MaxPooling2D):
+    """Keras' `MaxPooling2D` that uses `max_pool2x2` where that applies."""
+
+    def call(self, inputs: Array | keras.KerasTensor) -> Any:
+        """`inputs` pooled."""
+        if (
+            self.pool_size != (2, 2)
+            or self.strides != (2, 2)
+            or self.padding != "valid"
+            or self.data_format != "channels_last"
+            or isinstance(inputs, keras.KerasTensor)
+        ):
+            return super().call(inputs)
+        return max_pool2x2(keras.ops.convert_to_tensor(inputs))

@@ -1,0 +1,84 @@
+"""The forward pass without Keras is that of the Keras model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kvgg_jax.config import ModelConfig
+from kvgg_jax.forward import make_predict_step, normalise, weight_shapes
+from kvgg_jax.model import vgg
+from kvgg_jax.step import variable_names
+
+CONFIGS = [
+    {"head": "8,4", "dropout": 0.5},
+    {"head": "gap", "batch_norm": True, "dropout": 0.5},
+    {"head": "gap"},
+    {"head": "16", "batch_norm": True},
+]
+
+
+@pytest.mark.parametrize("size", [32, 224])
+@pytest.mark.parametrize("table", CONFIGS, ids=str)
+def test_weights_have_the_names_and_shapes_of_the_keras_model(
+    table: dict[str, Any], size: int
+) -> None:
+    """So that a checkpoint of one is a checkpoint of the other."""
+    for arch in ("vgg11", "vgg19"):
+        config = ModelConfig(arch=arch, **table)
+        model = vgg(config, classes=4, image_size=size, seed=None)
+        for found, variables in zip(
+            weight_shapes(config, classes=4, image_size=size),
+            (model.trainable_variables, model.non_trainable_variables),
+            strict=True,
+        ):
+            shapes = [(variable.shape, variable.dtype) for variable in variables]
+            assert list(found) == variable_names(variables)
+            assert [(array.shape, str(array.dtype)) for array in found.values()] == shapes
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("table", CONFIGS, ids=str)
+def test_it_computes_what_the_keras_model_computes(
+    table: dict[str, Any], precision: str, thin: None
+) -> None:
+    """Every bit of it, compiled alike, with moving statistics that do something."""
+    config = ModelConfig(arch="vgg11", **table)
+    model = vgg(config, classes=3, image_size=48, precision=precision)
+    rng = np.random.default_rng(0)
+    params = values(model.trainable_variables)
+    state = {
+        name: value if "seed" in name else value * rng.uniform(0.5, 2, value.shape) + 0.1
+        for name, value in values(model.non_trainable_variables).items()
+    }
+    order = [list(params), list(state)]  # jit sorts names
+    images = rng.integers(0, 256, (2, 48, 48, 3), np.uint8)
+
+    def with_keras(*weights: Any) -> Any:
+        *given, images = weights
+        parts = [[part[name] for name in names] for part, names in zip(given, order, strict=True)]
+        logits, _ = model.stateless_call(*parts, normalise(images), training=False)
+        return logits, jax.nn.softmax(logits)
+
+    found = jax.jit(make_predict_step(config, precision=precision))(params, state, images)
+    expected = jax.jit(with_keras)(params, state, images)
+    assert np.ptp(expected[0]) > 0.01
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+def values(variables: list[Any]) -> dict[str, Any]:
+    """Copies by name."""
+    named = zip(variable_names(variables), variables, strict=True)
+    return {name: np.array(variable.value) for name, variable in named}
+
+
+def test_normalise_maps_bytes_to_the_unit_interval() -> None:
+    """0 -> 0, 255 -> 1, in float32."""
+    found = normalise(np.arange(256, dtype=np.uint8))
+    assert found.dtype == jnp.float32
+    assert (float(found[0]), float(found[255])) == (0, 1)
+    np.testing.assert_allclose(found, np.arange(256) / 255, rtol=1.2e-7)  # one bit: XLA multiplies

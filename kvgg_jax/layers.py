@@ -10,14 +10,21 @@ from jax import Array
 from kvgg_jax.conv import convolve
 from kvgg_jax.keras_gate import keras
 from kvgg_jax.pool import max_pool2x2
+from kvgg_jax.relu import relu
 
 
 @keras.saving.register_keras_serializable(package="kvgg_jax")
 class Conv2D(keras.layers.Conv2D):
-    """Keras' `Conv2D`, arguments and weights alike, that uses `convolve` where that applies.
+    """Keras' `Conv2D`, arguments and weights alike, with `convolve` and `relu` where those apply.
 
     It has Keras' name too: weight files name layers by class, and go from one to the other.
     """
+
+    def call(self, inputs: Array | keras.KerasTensor) -> Any:
+        """`inputs` convolved, with bias and activation."""
+        if self.activation is not keras.activations.relu or not self.use_bias:
+            return super().call(inputs)
+        return relu(self.convolution_op(inputs, self.kernel) + self.bias)
 
     def convolution_op(self, inputs: Array | keras.KerasTensor, kernel: Array) -> Any:
         """`inputs` convolved with `kernel`, before bias and activation."""

@@ -24,6 +24,7 @@ from kvgg_jax.events import Emit, Note, Progress, ignore
 from kvgg_jax.forward import make_predict_step, weight_shapes
 from kvgg_jax.metrics import ClassScore, class_scores, confusion_matrix
 from kvgg_jax.runs import Run
+from kvgg_jax.scores import Scores, judge
 from kvgg_jax.state import Weights, empty_batch
 
 if TYPE_CHECKING:
@@ -108,11 +109,20 @@ class Evaluation:
     confusion: NDArray[np.int64]
     probabilities: NDArray[np.float32]
     """[count, classes], in the order of `samples`."""
+    scores: Scores
 
     @property
     def count(self) -> int:
         """Pictures judged."""
         return len(self.samples)
+
+    @property
+    def mistakes(self) -> list[int]:
+        """Rows of the pictures called wrongly, the most confident call first."""
+        predicted = self.probabilities.argmax(axis=1)
+        wrong = np.flatnonzero(predicted != np.array(self.samples.labels))
+        confidence = self.probabilities[wrong, predicted[wrong]]
+        return wrong[np.argsort(-confidence, kind="stable")].tolist()
 
 
 def load_classifier(
@@ -254,6 +264,7 @@ def evaluate(
         classes=dict(zip(classifier.classes, class_scores(confusion), strict=True)),
         confusion=confusion,
         probabilities=probabilities,
+        scores=judge(true, probabilities),
     )
 
 

@@ -6,20 +6,17 @@ import csv
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from kvgg_jax.console import duration, printable, program, say
 from kvgg_jax.errors import shown
 
 if TYPE_CHECKING:
     from kvgg_jax.bench import Bench
-    from kvgg_jax.inference import Evaluation, Prediction
+    from kvgg_jax.inference import Prediction
     from kvgg_jax.training import TrainResult
 
 
@@ -51,72 +48,6 @@ def train_text(result: TrainResult) -> None:
     say(console, f"Run folder: {run} (curves.png, history.csv, samples.png, checkpoints/best)")
     say(console, f"Next: {program()} evaluate --run {quote(str(run))}")
     say(console, f"      {program()} predict --run {quote(str(run))} IMAGE")
-
-
-def evaluation_json(result: Evaluation) -> dict[str, Any]:
-    """`{"run", "split", "count", "loss", "accuracy", "classes": {...}, "confusion": [[...]]}`."""
-    return {
-        "run": str(result.run),
-        "split": result.split,
-        "count": result.count,
-        "loss": result.loss,
-        "accuracy": result.accuracy,
-        "classes": {name: asdict(score) for name, score in result.classes.items()},
-        "confusion": result.confusion.tolist(),
-    }
-
-
-def evaluation_text(result: Evaluation, picture: Path) -> None:
-    """Scores a class, and the confusion matrix."""
-    console = Console()
-    right = int(result.confusion.trace())
-    say(
-        console,
-        f"{result.run} on {result.count} images ({result.split}): "
-        f"accuracy {result.accuracy:.4f} ({right} right), loss {result.loss:.4f}",
-        "bold",
-    )
-    console.print(_scores(result))
-    console.print(_confusion(result))
-    say(console, f"Confusion matrix as a picture: {picture}")
-
-
-def _cell(text: str, style: str = "") -> Text:
-    return Text(shown(text), style)
-
-
-def _scores(result: Evaluation) -> Table:
-    table = Table("class", "precision", "recall", "F1", "images")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for name, score in result.classes.items():
-        figures = (score.precision, score.recall, score.f1)
-        table.add_row(_cell(name), *(f"{figure:.4f}" for figure in figures), str(score.count))
-    return table
-
-
-def _confusion(result: Evaluation) -> Table:
-    table = Table("true \\ predicted", title="Confusion matrix")
-    for name in result.classes:
-        table.add_column(_cell(name), justify="right")
-    for k, (name, row) in enumerate(zip(result.classes, result.confusion.tolist(), strict=True)):
-        cells = [_cell(str(n), _shade(n, j == k)) for j, n in enumerate(row)]
-        table.add_row(_cell(name), *cells)
-    return table
-
-
-def _shade(count: int, right: bool) -> str:
-    return "green" if right else "red" if count else "dim"
-
-
-def save_confusion(result: Evaluation) -> Path:
-    """Draw `confusion-<split>.png` into the run folder. Raises RunError when it cannot."""
-    from kvgg_jax.charts import draw_confusion
-
-    file = result.run / f"confusion-{result.split}.png"
-    title = f"{result.split}: {result.accuracy:.4f} of {result.count} images"
-    draw_confusion(result.confusion, list(result.classes), file, title=title)
-    return file
 
 
 def predictions_json(found: Sequence[Prediction], *, top: int) -> list[dict[str, Any]]:

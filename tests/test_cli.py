@@ -181,7 +181,7 @@ def test_progress_goes_to_stderr_as_plain_lines(workplace: Path) -> None:
 def test_a_run_folder_holds_all_that_the_documents_name(workplace: Path) -> None:
     """And no temporary file is left behind."""
     run = workplace / "runs" / "first"
-    assert {path.name for path in run.iterdir()} - {"confusion-val.png"} == {
+    assert {path.name for path in run.iterdir() if not path.stem.endswith(("-val", "-all"))} == {
         "checkpoints",
         "classes.json",
         "config.toml",
@@ -456,26 +456,47 @@ def test_ctrl_c_before_the_run_began_writes_nothing(
 # Evaluate
 
 
+FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "matthews")
+SHAPE = [
+    *("run", "split", "count", "loss", *FIGURES, "top_k", "calibration_error", "intervals"),
+    *("classes", "confusion", "reliability", "mistakes", "files"),
+]
+
+
 def test_evaluate_json_is_what_the_documents_promise(at: Path) -> None:
     """On the newest run by default; the figures of the best epoch, to the last digit."""
     result = kvgg("evaluate", "--json")
     assert result.exit_code == 0, result.output
     printed, best = json.loads(result.stdout), json.loads((at / "train.json").read_text())["best"]
-    assert list(printed) == ["run", "split", "count", "loss", "accuracy", "classes", "confusion"]
+    assert list(printed) == SHAPE
     assert (printed["run"], printed["split"], printed["count"]) == ("runs/first", "val", 3)
     assert (printed["loss"], printed["accuracy"]) == (best["val_loss"], best["val_accuracy"])
     assert list(printed["classes"]) == ["blue", "green", "red"]
     for name, row in zip(printed["classes"], printed["confusion"], strict=True):
         score = printed["classes"][name]
-        assert list(score) == ["precision", "recall", "f1", "count"]
+        parts = ["precision", "recall", "f1", "count", "roc_area", "average_precision"]
+        assert list(score) == parts
         assert score["count"] == sum(row)
+    assert list(printed["top_k"]) == ["2"]
+    assert list(printed["intervals"]) == ["level", "resamples", "seed", *FIGURES]
+    for name in FIGURES:
+        low, high = printed["intervals"][name]
+        assert low <= printed[name] <= high
+    assert [list(one) for one in printed["reliability"]] == [
+        ["low", "high", "count", "confidence", "accuracy"]
+    ] * 15
+    assert len(printed["mistakes"]) == 3 - round(3 * printed["accuracy"])
+    for one in printed["mistakes"]:
+        assert list(one) == ["path", "class", "predicted", "probability"]
+    assert all(Path(file).is_file() for file in printed["files"])
 
 
 def test_evaluate_shows_scores_and_confusion_and_draws_them(at: Path) -> None:
-    """A headline with the figures, two tables, and the place of the PNG."""
+    """A headline with the figures, three tables, and the names of what it wrote."""
     figures = json.loads(kvgg("evaluate", "--split", "all", "--json").stdout)
-    picture = at / "runs" / "first" / "confusion-all.png"
-    picture.unlink()
+    files = [Path(file) for file in figures["files"]]
+    for file in files:
+        file.unlink()
     result = kvgg("evaluate", "--split", "all", "--run", "first")
     right = sum(figures["confusion"][k][k] for k in range(3))
     lines = result.stdout.splitlines()
@@ -483,9 +504,19 @@ def test_evaluate_shows_scores_and_confusion_and_draws_them(at: Path) -> None:
         f"runs/first on 18 images (all): accuracy {figures['accuracy']:.4f} ({right} right), "
         f"loss {figures['loss']:.4f}"
     )
-    assert lines[-1] == "Confusion matrix as a picture: runs/first/confusion-all.png"
+    assert lines[-1] == f"Wrote to runs/first: {', '.join(file.name for file in files)}"
     cells = [re.findall(r"[^│┃ ]+", line) for line in lines if line.startswith("│")]
-    assert cells == [
+    assert [row[-4:] for row in cells[:4]] == [
+        [f"{figures[name]:.4f}", f"{low:.4f}", "to", f"{high:.4f}"]
+        for name in FIGURES
+        for low, high in [figures["intervals"][name]]
+    ]
+    areas = [score["roc_area"] for score in figures["classes"].values()]
+    assert [row[-1] for row in cells[4:7]] == [
+        f"{figure:.4f}"
+        for figure in (figures["top_k"]["2"], figures["calibration_error"], sum(areas) / 3)
+    ]
+    assert cells[7:] == [
         *(
             [name, *(f"{score[k]:.4f}" for k in ("precision", "recall", "f1")), str(score["count"])]
             for name, score in figures["classes"].items()
@@ -495,7 +526,9 @@ def test_evaluate_shows_scores_and_confusion_and_draws_them(at: Path) -> None:
             for name, row in zip(figures["classes"], figures["confusion"], strict=True)
         ),
     ]
-    assert picture.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    for file in files:
+        opening = b"\x89PNG\r\n\x1a\n" if file.suffix == ".png" else b'"path","class"'
+        assert file.read_bytes().startswith(opening)
 
 
 # Predict

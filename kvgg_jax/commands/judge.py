@@ -34,20 +34,25 @@ def evaluate(
     out: Out = RUNS,
     json: Json = False,
 ) -> None:
-    """Judge a run: loss, accuracy, scores a class, confusion matrix (table and PNG).
+    """Judge a run: figures with intervals, scores a class, confusion matrix, calibration, mistakes.
+
+    Pictures of them, and a CSV row a photo, go to the run folder.
 
     Example: `kvgg evaluate --run runs/coffee --split val`
     """
     if split not in (None, "val", "all"):
         raise UsageError(f"--split {split}: use val or all.")
-    from kvgg_jax import inference, show
+    from kvgg_jax import inference, record, show_evaluation
 
     with Screen(talk()) as screen:
         result = inference.evaluate(
             run, data=data, split=split, skip_bad=skip_bad, out=out, emit=screen
         )
-    picture = show.save_confusion(result)
-    print_json(show.evaluation_json(result)) if json else show.evaluation_text(result, picture)
+        files = record.keep(result)
+    if json:
+        print_json(show_evaluation.evaluation_json(result, files))
+    else:
+        show_evaluation.evaluation_text(result, files)
 
 
 @app.command()

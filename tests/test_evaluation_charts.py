@@ -1,0 +1,56 @@
+"""The pictures of an evaluation: drawn whatever the classes and files are called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kvgg_jax.evaluation_charts import (
+    COLUMNS,
+    Mistake,
+    draw_mistakes,
+    draw_ranking,
+    draw_reliability,
+)
+from kvgg_jax.ranking import one_vs_rest
+from kvgg_jax.scores import reliability
+
+ODD = ["r\udce9d", "$x_", "中", "two\nlines"]  # bytes that are no text, math markup, no glyph
+
+
+def size_of(file: Path) -> tuple[int, int]:
+    with Image.open(file) as picture:
+        assert picture.format == "PNG"
+        return picture.size
+
+
+def test_curves_are_drawn_for_the_classes_that_have_one(tmp_path: Path) -> None:
+    """The fourth class has no picture, and no curve."""
+    scores = np.random.default_rng(0).random((9, 4))
+    curves = one_vs_rest(np.arange(9) % 3, scores)
+    assert curves[3] is None
+    draw_ranking(curves, ODD, tmp_path / "roc-pr.png", title="x")
+    assert size_of(tmp_path / "roc-pr.png") == (1152, 552)
+
+
+def test_one_picture_is_enough_for_a_reliability_diagram(tmp_path: Path) -> None:
+    """The other bins are empty."""
+    bins = reliability(np.array([0]), np.array([[0.9, 0.1]]))
+    draw_reliability(bins, tmp_path / "reliability.png", title="x")
+    assert size_of(tmp_path / "reliability.png") == (600, 672)
+
+
+@pytest.mark.parametrize("count", [1, COLUMNS, COLUMNS + 1])
+def test_the_gallery_has_a_place_for_each_mistake(tmp_path: Path, count: int) -> None:
+    """A row is begun when the one before is full."""
+    image = np.zeros((8, 8, 3), np.uint8)
+    one = Mistake(image, "n\udce9\n" * 20 + ".png", ODD[0], ODD[1], 0.5)
+    draw_mistakes([one] * count, tmp_path / "mistakes.png", title="x")
+    columns, rows = min(count, COLUMNS), -(-count // COLUMNS)
+    assert size_of(tmp_path / "mistakes.png") == (
+        round(max(columns * 1.9, 4) * 120),
+        round((rows * 2.5 + 0.5) * 120),
+    )

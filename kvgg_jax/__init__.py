@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kvgg_jax.calibration import calibrate
     from kvgg_jax.config import ModelConfig, RunConfig
     from kvgg_jax.errors import KvggError
     from kvgg_jax.inference import evaluate, load_classifier, predict
@@ -22,6 +23,7 @@ __all__ = [
     "KvggError",
     "ModelConfig",
     "RunConfig",
+    "calibrate",
     "evaluate",
     "load_classifier",
     "predict",
@@ -34,6 +36,7 @@ _HOME = {
     "KvggError": "errors",
     "ModelConfig": "config",
     "RunConfig": "config",
+    "calibrate": "calibration",
     "evaluate": "inference",
     "load_classifier": "inference",
     "predict": "inference",

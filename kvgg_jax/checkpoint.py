@@ -101,8 +101,16 @@ class Checkpoints:
 
     def load_best(self, like: Weights) -> Weights:
         """The newest whole best weights. Raises RunError as `load_last`, or when there are none."""
-        _, loaded = self._load_newest("best", {"params": like[0], "model_state": like[1]})
-        return loaded["params"], loaded["model_state"]
+        return self._load_best(like)[1]
+
+    def load_named_best(self, like: Weights) -> tuple[str, Weights]:
+        """As `load_best`, and the name that `vault.name` gives to the step they are of."""
+        step, weights = self._load_best(like)
+        return vault.name(self.folder / "best" / str(step)), weights
+
+    def _load_best(self, like: Weights) -> tuple[int, Weights]:
+        step, loaded = self._load_newest("best", {"params": like[0], "model_state": like[1]})
+        return step, (loaded["params"], loaded["model_state"])
 
     def _start(
         self, kind: str, step: int, tree: dict[str, Any], notes: Mapping[str, float]

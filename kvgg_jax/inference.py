@@ -26,6 +26,7 @@ from kvgg_jax.metrics import ClassScore, class_scores, confusion_matrix
 from kvgg_jax.runs import Run
 from kvgg_jax.scores import Scores, judge
 from kvgg_jax.state import Weights, empty_batch
+from kvgg_jax.temperature import UNSURE_BELOW, Calibration, cross_entropy, in_force, soften
 
 if TYPE_CHECKING:
     from kvgg_jax.keras_gate import keras
@@ -41,6 +42,8 @@ class Classifier:
     config: RunConfig
     classes: tuple[str, ...]
     weights: Weights
+    state: str
+    """Name of the saved step that the weights are of."""
 
     @cached_property
     def model(self) -> keras.Model:
@@ -78,6 +81,14 @@ class Prediction:
     path: Path
     top: tuple[tuple[str, float], ...] = ()
     error: str | None = None
+    calibrated: bool = False
+    """Whether the probabilities are at the run's fitted temperature."""
+    unsure_below: float | None = None
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the most probable class has less than `unsure_below`, where there is one."""
+        return self.unsure_below is not None and self.probability < self.unsure_below
 
     @property
     def label(self) -> str:
@@ -107,9 +118,13 @@ class Evaluation:
     accuracy: float
     classes: dict[str, ClassScore]
     confusion: NDArray[np.int64]
-    probabilities: NDArray[np.float32]
-    """[count, classes], in the order of `samples`."""
+    probabilities: NDArray[np.floating]
+    """[count, classes], in the order of `samples`; `loss` and `scores` are of these."""
     scores: Scores
+    state: str
+    """Name of the saved step that was judged."""
+    calibration: Calibration | None
+    """What the probabilities were calibrated by; None for the network's own."""
 
     @property
     def count(self) -> int:
@@ -145,22 +160,29 @@ def load_classifier(
     shapes = weight_shapes(config.model, classes=len(classes), image_size=size)
     sealed = found.format() > 1
     with Checkpoints(found.checkpoints, read_only=True, sealed=sealed, emit=emit) as checkpoints:
-        weights = checkpoints.load_best(shapes)
-    return Classifier(found, config, classes, weights)
+        state, weights = checkpoints.load_named_best(shapes)
+    return Classifier(found, config, classes, weights, state)
 
 
 def predict(
     paths: Iterable[str | Path] | str | Path,
     run: str | Path | Classifier | None = None,
     *,
+    raw: bool = False,
+    unsure_below: float | None = None,
     out: str | Path = runs.OUT,
     emit: Emit = ignore,
 ) -> list[Prediction]:
     """Classify files, and the pictures in folders, with the best weights of a run.
 
+    Probabilities are calibrated where `calibrate` has fitted the run, unless `raw`. `unsure_below`
+    is in [0, 1]; None means `UNSURE_BELOW` for a calibrated run, and no threshold otherwise.
     A file that cannot be read gives a Prediction with `error`; the others are still answered.
-    Raises RunError for the run, DataError when there is nothing to classify.
+    Raises RunError for the run, DataError when there is nothing to classify, ValueError for a
+    threshold that is no probability.
     """
+    if unsure_below is not None and not 0 <= unsure_below <= 1:
+        raise ValueError(f"unsure_below {unsure_below}: a probability is in [0, 1]")
     given = [paths] if isinstance(paths, str | Path) else paths
     files = find_pictures([Path(path) for path in given])
     if not files:
@@ -168,12 +190,23 @@ def predict(
     classifier = run if isinstance(run, Classifier) else load_classifier(run, out=out, emit=emit)
     if run is None:
         emit(Note(f"Using {classifier.run.path}, the newest finished run"))
+    calibration = None if raw else in_force(classifier.run, classifier.state, emit)
+    if calibration is not None:
+        unsure_below = UNSURE_BELOW if unsure_below is None else unsure_below
+        text = f"Probabilities are calibrated (temperature {calibration.temperature:.3f})"
+        emit(Note(f"{text}; below {unsure_below:.0%} it is unsure"))
     train, count = classifier.config.train, min(len(files), MAX_BATCH)
     # bfloat16 rounds as the batch is cut, so there the cut is that of evaluation.
     batch = count if train.precision == "float32" else train.part_size
     example = empty_batch(batch, classifier.image_size).images
     function = make_predict_step(classifier.config.model, precision=train.precision)
     step = compile_step("prediction", function, *classifier.weights, example, emit=emit)
+    answer = partial(
+        _prediction,
+        classes=classifier.classes,
+        temperature=calibration.temperature if calibration else None,
+        unsure_below=unsure_below,
+    )
     found: list[Prediction] = []
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(files), batch):
@@ -183,12 +216,7 @@ def predict(
             for row, picture in enumerate(loaded):
                 images[row] = 0 if isinstance(picture, ImageError) else picture
             _, probabilities = step(*classifier.weights, images)
-            found += [
-                _prediction(path, picture, row, classifier.classes)
-                for path, picture, row in zip(
-                    chunk, loaded, np.asarray(probabilities), strict=False
-                )
-            ]
+            found += map(answer, chunk, loaded, np.asarray(probabilities))
             emit(Progress("predicting", len(found), len(files)))
     return found
 
@@ -203,13 +231,19 @@ def _load(path: Path, *, size: int) -> NDArray[np.uint8] | ImageError:
 def _prediction(
     path: Path,
     picture: NDArray[np.uint8] | ImageError,
-    probabilities: NDArray[np.float32],
+    probabilities: NDArray[np.floating],
+    *,
     classes: tuple[str, ...],
+    temperature: float | None,
+    unsure_below: float | None,
 ) -> Prediction:
     if isinstance(picture, ImageError):
         return Prediction(path, error=str(picture))
+    if temperature is not None:
+        (probabilities,) = soften(probabilities[np.newaxis], temperature)
     order = np.argsort(-probabilities, kind="stable")
-    return Prediction(path, tuple((classes[k], float(probabilities[k])) for k in order))
+    top = tuple((classes[k], float(probabilities[k])) for k in order)
+    return Prediction(path, top, calibrated=temperature is not None, unsure_below=unsure_below)
 
 
 def evaluate(
@@ -218,10 +252,13 @@ def evaluate(
     data: str | Path | None = None,
     split: str | None = None,
     skip_bad: bool | None = None,
+    raw: bool = False,
     out: str | Path = runs.OUT,
     emit: Emit = ignore,
 ) -> Evaluation:
     """Judge a run's best weights on labelled photos.
+
+    Probabilities are calibrated where `calibrate` has fitted the run, unless `raw`.
 
     Without `data`: on the run's own validation part (`split="val"`, the default), or all of its
     photos. With `data`: on all of that folder; with `split="val"` too, on the files there that the
@@ -234,6 +271,7 @@ def evaluate(
     classifier = load_classifier(run, out=out, emit=emit)
     if split not in (None, "val", "all"):
         raise ValueError(f"split {split!r}: use 'val' or 'all'")
+    calibration = None if raw else in_force(classifier.run, classifier.state, emit)
     config, part = classifier.config, split or ("all" if data else "val")
     samples = _labelled(classifier, data, part)
     skip = config.data.skip_bad if skip_bad is None else skip_bad
@@ -252,19 +290,23 @@ def evaluate(
     )
     rows = pictures.rows(samples)
     batches = Pipeline(hold(pictures), rows, batch_size=batch)
-    metrics, probabilities = measure(step, classifier.weights, batches, emit=emit)
+    metrics, own = measure(step, classifier.weights, batches, emit=emit)
     true = np.array(pictures.samples.labels)
+    probabilities = own if calibration is None else soften(own, calibration.temperature)
+    loss = metrics.loss if calibration is None else cross_entropy(true, probabilities)
     confusion = confusion_matrix(true, probabilities.argmax(axis=1), len(classifier.classes))
     return Evaluation(
         run=classifier.run.path,
         split=part,
         samples=pictures.samples,
-        loss=metrics.loss,
+        loss=loss,
         accuracy=metrics.accuracy,
         classes=dict(zip(classifier.classes, class_scores(confusion), strict=True)),
         confusion=confusion,
         probabilities=probabilities,
         scores=judge(true, probabilities),
+        state=classifier.state,
+        calibration=calibration,
     )
 
 

@@ -18,12 +18,25 @@ def seal(folder: Path) -> None:
 
     Once it has returned, neither a crash nor a loss of power can change what it listed.
     """
-    lines = [f"{_digest(file)}  {name}\n" for name, file in _files(folder)]
-    (folder / SUMS).write_text("".join(lines))
+    (folder / SUMS).write_text(_list(folder))
     for below, _, names in os.walk(folder, topdown=False):
         for name in names:
             flush(Path(below, name))
         flush(Path(below))
+
+
+def identity(folder: Path) -> str:
+    """SHA-256, in hexadecimal, of all that is in a folder; at once where `seal` has listed it.
+
+    Raises FileNotFoundError when it is not there.
+    """
+    folder.stat()
+    text = (folder / SUMS).read_text() if is_sealed(folder) else _list(folder)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _list(folder: Path) -> str:
+    return "".join(f"{_digest(file)}  {name}\n" for name, file in _files(folder))
 
 
 def flush(path: Path) -> None:

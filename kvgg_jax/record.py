@@ -50,11 +50,12 @@ def _pictures(result: Evaluation) -> dict[str, Callable[[Path], None] | None]:
     """What to draw by name; None where there is nothing to show."""
     scores, names = result.scores, list(result.classes)
     title = f"{result.split}: {result.accuracy:.4f} of {result.count} images"
+    how = "not calibrated" if result.calibration is None else "calibrated"
     worst, wrong = _worst(result), len(result.mistakes)
     mistakes = f"{result.split}: the {len(worst)} most confident of {wrong} mistakes"
     return {
         "confusion": partial(draw_confusion, result.confusion, names, title=title),
-        "reliability": partial(draw_reliability, scores.reliability, title=title),
+        "reliability": partial(draw_reliability, scores.reliability, title=f"{title}, {how}"),
         "roc-pr": partial(draw_ranking, scores.curves, names, title=title)
         if any(scores.curves)
         else None,

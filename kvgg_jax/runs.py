@@ -47,7 +47,8 @@ class Run:
         except OSError as error:
             raise RunError(f"Cannot write {self.path / name}: {error.strerror}.") from None
 
-    def _read(self, name: str) -> str:
+    def read(self, name: str) -> str:
+        """The text of one small file of the run."""
         try:
             with (self.path / name).open(
                 encoding="utf-8", errors="surrogateescape", newline=""
@@ -58,7 +59,7 @@ class Run:
 
     def _read_json(self, name: str) -> Any:
         try:
-            return json.loads(self._read(name))
+            return json.loads(self.read(name))
         except (ValueError, RecursionError) as error:
             raise RunError(f"{self.path / name} is damaged: {error}.") from None
 
@@ -76,7 +77,7 @@ class Run:
 
     def config(self) -> RunConfig:
         """The complete configuration the run was started with."""
-        self._read("config.toml")
+        self.read("config.toml")
         self.format()
         return resolve(self.path / "config.toml")
 
@@ -95,7 +96,7 @@ class Run:
     def read_digests(self) -> dict[str, str]:
         """Photo -> digest of its pixels when the run began; empty where it was left out."""
         try:
-            rows = list(csv.reader(io.StringIO(self._read("digests.csv"), newline="")))
+            rows = list(csv.reader(io.StringIO(self.read("digests.csv"), newline="")))
         except csv.Error as error:
             raise RunError(f"{self.path / 'digests.csv'} is damaged: {error}.") from None
         if any(len(row) != 2 for row in rows):
@@ -107,14 +108,14 @@ class Run:
         if not (self.path / "history.csv").exists():
             return History()
         try:
-            return History.from_csv(self._read("history.csv"))
+            return History.from_csv(self.read("history.csv"))
         except (ValueError, csv.Error) as error:
             raise RunError(f"{self.path / 'history.csv'} is damaged: {error}.") from None
 
     def split(self, root: Path) -> Split:
         """The split as dealt when the run began; paths are relative to `root`."""
         try:
-            return split_from_csv(self._read("split.csv"), root=root, classes=self.classes())
+            return split_from_csv(self.read("split.csv"), root=root, classes=self.classes())
         except (ValueError, csv.Error) as error:
             raise RunError(f"{self.path / 'split.csv'} is damaged: {error}.") from None
 

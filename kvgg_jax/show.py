@@ -51,7 +51,7 @@ def train_text(result: TrainResult) -> None:
 
 
 def predictions_json(found: Sequence[Prediction], *, top: int) -> list[dict[str, Any]]:
-    """`{"path", "class", "probability", "top": [...]}` each; `{"path", "error"}` for a bad file."""
+    """`{"path", "class", ..., "top": [...]}` each; `{"path", "error"}` for a bad file."""
     return [
         {"path": str(one.path), "error": one.error}
         if one.error
@@ -59,6 +59,9 @@ def predictions_json(found: Sequence[Prediction], *, top: int) -> list[dict[str,
             "path": str(one.path),
             "class": one.label,
             "probability": one.probability,
+            "calibrated": one.calibrated,
+            "unsure": one.unsure,
+            "unsure_below": one.unsure_below,
             "top": [{"class": name, "probability": p} for name, p in one.top[:top]],
         }
         for one in found
@@ -80,7 +83,8 @@ def predictions_text(found: Sequence[Prediction], *, top: int) -> None:
     for one in found:
         if not one.error:
             classes = "  ".join(f"{shown(name)} {p:.1%}" for name, p in one.top[:top])
-            say(console, f"{shown(one.path)}: {classes}")
+            doubt = f"unsure (below {one.unsure_below:.1%}): " if one.unsure else ""
+            say(console, f"{shown(one.path)}: {doubt}{classes}")
 
 
 def bench_json(result: Bench) -> dict[str, Any]:

@@ -35,6 +35,7 @@ def evaluation_json(result: Evaluation, files: Sequence[Path]) -> dict[str, Any]
         "matthews": scores.matthews,
         "top_k": {str(k): share for k, share in scores.top_k.items()},
         "calibration_error": scores.calibration_error,
+        "calibration": result.calibration and result.calibration.model_dump(),
         "intervals": {
             "level": LEVEL,
             "resamples": RESAMPLES,
@@ -86,12 +87,27 @@ def evaluation_text(result: Evaluation, files: Sequence[Path]) -> None:
         f"accuracy {result.accuracy:.4f} ({right} right), loss {result.loss:.4f}",
         "bold",
     )
+    say(console, _probabilities(result))
     console.print(_figures(result))
     if right == result.count:
         say(console, _all_right(result.count))
     console.print(_scores(result))
     console.print(_confusion(result))
     say(console, f"Wrote to {result.run}: {', '.join(file.name for file in files)}")
+
+
+def _probabilities(result: Evaluation) -> str:
+    of = result.calibration
+    if of is None:
+        return "Probabilities: the network's own"
+    text = (
+        f"Probabilities: calibrated, temperature {of.temperature:.3f}, fitted on {of.count} images"
+    )
+    if of.data != shown(result.samples.root.absolute()):
+        return f"{text} of {of.data}"
+    if of.split != result.split:
+        return f"{text} ({of.split})"
+    return f"{text}, these very ones: loss and calibration error are flattered"
 
 
 def _all_right(count: int) -> str:

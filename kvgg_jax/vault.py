@@ -16,6 +16,14 @@ def steps(folder: Path) -> dict[int, int]:
     return {step: _inode(folder / str(step)) for step in sorted(_numbers(folder), reverse=True)}
 
 
+def name(step: Path) -> str:
+    """What tells a step from all others: its number and a part of its digest."""
+    try:
+        return f"{step.name}-{integrity.identity(step)[:16]}"
+    except FileNotFoundError:  # removed since, by a run that is under way
+        return f"{step.name}-gone"
+
+
 def prepare(final: Path) -> Path:
     """Where to write what `publish` is to call `final`."""
     if not final.parent.is_dir():

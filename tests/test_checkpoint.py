@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kvgg_jax import integrity
+from kvgg_jax import integrity, vault
 from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.errors import RunError
 from kvgg_jax.events import Event, Warned
@@ -195,6 +195,25 @@ def test_of_damaged_states_the_newest_whole_one_is_used_and_the_fault_named(tmp_
     assert heard == [
         Warned(f"The checkpoint {where / '8'} is damaged: {why}. Using {where / '4'} instead.")
     ]
+
+
+def test_the_best_weights_come_with_the_name_of_the_step_they_are_of(tmp_path):
+    """Not of the newest one, where that is damaged; equal steps of other weights differ in it."""
+    with Checkpoints(tmp_path / "a") as checkpoints, Checkpoints(tmp_path / "b") as others:
+        for step in (4, 8):
+            checkpoints.save_best(state(step))
+        others.save_best(state(4)._replace(params=state(5).params))
+        checkpoints.wait()
+        others.wait()
+        newest, _ = checkpoints.load_named_best(weights(0))
+        other, _ = others.load_named_best(weights(0))
+        harm(tmp_path / "a" / "best" / "8", "flipped")
+        name, loaded = checkpoints.load_named_best(weights(0))
+    assert [text.partition("-")[0] for text in (newest, name, other)] == ["8", "4", "4"]
+    assert name != other
+    assert name == vault.name(tmp_path / "a" / "best" / "4")
+    assert_same(loaded, weights(4))
+    assert vault.name(tmp_path / "a" / "best" / "12") == "12-gone"
 
 
 @pytest.mark.parametrize("kind", ["last", "best"])

@@ -30,7 +30,10 @@ from kvgg_jax.history import Epoch, History
 from kvgg_jax.runs import Run
 from kvgg_jax.training import TrainResult
 
-COMMANDS = (("train",), ("evaluate",), ("predict",), ("summary",), ("bench",), ("data", "demo"))
+COMMANDS = (
+    *(("train",), ("evaluate",), ("calibrate",), ("predict",), ("summary",), ("bench",)),
+    ("data", "demo"),
+)
 HEAVY = ("jax", "keras", "matplotlib", "numpy", "pydantic", "tensorflow")
 COLUMNS = "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds,images_per_second"
 
@@ -458,7 +461,8 @@ def test_ctrl_c_before_the_run_began_writes_nothing(
 
 FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "matthews")
 SHAPE = [
-    *("run", "split", "count", "loss", *FIGURES, "top_k", "calibration_error", "intervals"),
+    *("run", "split", "count", "loss", *FIGURES, "top_k", "calibration_error"),
+    *("calibration", "intervals"),
     *("classes", "confusion", "reliability", "mistakes", "files"),
 ]
 
@@ -542,7 +546,10 @@ def test_predict_json_is_what_the_documents_promise(at: Path) -> None:
     printed = json.loads(result.stdout)
     assert [one["path"] for one in printed] == files
     for one in printed:
-        assert list(one) == ["path", "class", "probability", "top"]
+        assert list(one) == [
+            *("path", "class", "probability", "calibrated", "unsure", "unsure_below", "top")
+        ]
+        assert (one["calibrated"], one["unsure"], one["unsure_below"]) == (False, False, None)
         assert [list(entry) for entry in one["top"]] == [["class", "probability"]] * 2
         assert one["top"][0] == {"class": one["class"], "probability": one["probability"]}
         assert one["top"][0]["probability"] >= one["top"][1]["probability"]

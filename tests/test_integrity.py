@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvgg_jax.integrity import SUMS, fault, is_sealed, seal
+from kvgg_jax.integrity import SUMS, fault, identity, is_sealed, seal
 
 
 def fill(folder: Path) -> Path:
@@ -32,6 +32,18 @@ def test_a_folder_as_it_was_sealed_has_no_fault(tmp_path):
     assert names == ["a", "deep/b c", "deep/er/empty"]
     if shutil.which("sha256sum"):
         subprocess.run(["sha256sum", "--quiet", "-c", SUMS], cwd=folder, check=True)
+
+
+def test_the_identity_is_that_of_the_content(tmp_path):
+    """The same with and without a list, and in a copy; another for any other content."""
+    folder = fill(tmp_path / "a")
+    sealed, copy = identity(folder), shutil.copytree(folder, tmp_path / "b")
+    (copy / SUMS).unlink()
+    assert identity(copy) == sealed
+    (copy / "a").write_bytes(b"alphb")
+    assert identity(copy) != sealed
+    with pytest.raises(FileNotFoundError):
+        identity(tmp_path / "c")
 
 
 def test_each_kind_of_change_is_named(tmp_path):

@@ -18,6 +18,7 @@ from kvgg_jax import predict
 from kvgg_jax.console import printable
 from kvgg_jax.errors import ConfigError, RunError
 from kvgg_jax.runs import Run
+from kvgg_jax.temperature import stored
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 
@@ -110,7 +111,11 @@ def test_evaluate_and_predict_unpickle_and_run_nothing(run: Path, finished: Path
 
 
 @pytest.mark.parametrize(
-    "name", ["config.toml", "classes.json", "split.csv", "run.json", "history.csv", "digests.csv"]
+    "name",
+    [
+        *("config.toml", "classes.json", "split.csv", "run.json", "history.csv", "digests.csv"),
+        "calibration.json",
+    ],
 )
 def test_a_pickle_in_the_place_of_a_small_file_is_refused_and_not_run(run: Path, name: str) -> None:
     """Each is text of its own kind."""
@@ -123,6 +128,7 @@ def test_a_pickle_in_the_place_of_a_small_file_is_refused_and_not_run(run: Path,
         "run.json": here.info,
         "history.csv": here.history,
         "digests.csv": here.read_digests,
+        "calibration.json": lambda: stored(here),
     }
     with pytest.raises((RunError, ConfigError), match=name):
         reads[name]()

@@ -49,6 +49,8 @@ def made(run: Path, samples: Samples, probabilities: np.ndarray) -> Evaluation:
         confusion=confusion,
         probabilities=probabilities,
         scores=judge(true, probabilities),
+        state="1-0123456789abcdef",
+        calibration=None,
     )
 
 

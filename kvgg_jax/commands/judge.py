@@ -21,16 +21,23 @@ from kvgg_jax.commands.app import (
 from kvgg_jax.console import Screen, say
 from kvgg_jax.errors import UsageError
 
+Others = Annotated[Path | None, typer.Option("--data", help="Other photos of the same classes.")]
+Part = Annotated[
+    str | None, typer.Option("--split", help="val or all. Default: val, or all with --data.")
+]
+Raw = Annotated[
+    bool, typer.Option("--raw", help="The network's own probabilities, without a calibration.")
+]
+
 
 @app.command()
 @answers
 def evaluate(
     run: RunOption = None,
-    data: Annotated[Path | None, typer.Option(help="Other photos of the same classes.")] = None,
-    split: Annotated[
-        str | None, typer.Option(help="val or all. Default: val, or all with --data.")
-    ] = None,
+    data: Others = None,
+    split: Part = None,
     skip_bad: SkipBad = None,
+    raw: Raw = False,
     out: Out = RUNS,
     json: Json = False,
 ) -> None:
@@ -40,13 +47,12 @@ def evaluate(
 
     Example: `kvgg evaluate --run runs/coffee --split val`
     """
-    if split not in (None, "val", "all"):
-        raise UsageError(f"--split {split}: use val or all.")
+    _check_part(split)
     from kvgg_jax import inference, record, show_evaluation
 
     with Screen(talk()) as screen:
         result = inference.evaluate(
-            run, data=data, split=split, skip_bad=skip_bad, out=out, emit=screen
+            run, data=data, split=split, skip_bad=skip_bad, raw=raw, out=out, emit=screen
         )
         files = record.keep(result)
     if json:
@@ -55,12 +61,59 @@ def evaluate(
         show_evaluation.evaluation_text(result, files)
 
 
+def _check_part(split: str | None) -> None:
+    if split not in (None, "val", "all"):
+        raise UsageError(f"--split {split}: use val or all.")
+
+
+@app.command()
+@answers
+def calibrate(
+    run: RunOption = None,
+    data: Others = None,
+    split: Part = None,
+    skip_bad: SkipBad = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take a calibration back.")] = False,
+    out: Out = RUNS,
+    json: Json = False,
+) -> None:
+    """Fit a temperature on the validation photos, so that '90 %' is right 9 times in 10.
+
+    Example: `kvgg calibrate --run runs/coffee`
+    """
+    _check_part(split)
+    if remove:
+        given = {"--data": data, "--split": split, "--skip-bad": skip_bad, "--json": json or None}
+        if extra := [flag for flag, value in given.items() if value is not None]:
+            raise UsageError(f"--remove fits nothing; {extra[0]} has no meaning beside it.")
+    from kvgg_jax import calibration, show_calibration
+
+    if remove:
+        say(talk(), f"Removed {calibration.remove_calibration(run, out=out)}")
+        return
+    with Screen(talk()) as screen:
+        result = calibration.calibrate(
+            run, data=data, split=split, skip_bad=skip_bad, out=out, emit=screen
+        )
+    if json:
+        print_json(show_calibration.calibration_json(result))
+    else:
+        show_calibration.calibration_text(result)
+
+
 @app.command()
 @answers
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
     run: RunOption = None,
     top: Annotated[int, typer.Option(min=1, help="Classes shown a picture.")] = 1,
+    unsure_below: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Say 'unsure' below this probability. Default: 0.7 if calibrated."
+        ),
+    ] = None,
+    raw: Raw = False,
     out: Out = RUNS,
     csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV on stdout.")] = False,
     json: Json = False,
@@ -74,7 +127,9 @@ def predict(
     from kvgg_jax import inference, show
 
     with Screen(talk()) as screen:
-        found = inference.predict(images, run, out=out, emit=screen)
+        found = inference.predict(
+            images, run, raw=raw, unsure_below=unsure_below, out=out, emit=screen
+        )
     if json:
         print_json(show.predictions_json(found, top=top))
     elif csv:

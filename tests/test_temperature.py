@@ -1,0 +1,173 @@
+"""Temperature scaling: against probabilities made too sure on purpose, and a general minimiser."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+
+from kvgg_jax.errors import RunError
+from kvgg_jax.events import Warned
+from kvgg_jax.runs import Run
+from kvgg_jax.temperature import (
+    FILE,
+    LOWEST,
+    Calibration,
+    cross_entropy,
+    cross_fit,
+    fit_temperature,
+    in_force,
+    losses,
+    soften,
+    stored,
+)
+
+SOUND = {
+    "temperature": 1.5,
+    "state": "16-0123456789abcdef",
+    "split": "val",
+    "data": "/photos",
+    "count": 10,
+    "wrong": 2,
+    "before": {"loss": 0.5, "calibration_error": 0.25},
+    "after": {"loss": 0.25, "calibration_error": 0.125},
+    "gain_error": 0.0625,
+    "fold_temperatures": [1.25, 1.75],
+}
+
+
+def honest(count: int, classes: int = 4) -> tuple[Any, Any]:
+    """Probabilities, and classes drawn by them."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (count, classes))
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    true = np.array([rng.choice(classes, p=row) for row in probabilities])
+    return true, probabilities
+
+
+def test_to_soften_is_to_divide_the_logits() -> None:
+    """softmax(z / T), from the softmax of z alone; temperature 1 changes nothing."""
+    logits = np.array([[2.0, -1.0, 0.5], [30.0, 0.0, -30.0]])
+    softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = np.exp(logits / 3) / np.exp(logits / 3).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(soften(softmax, 3), expected, rtol=1e-12)
+    np.testing.assert_allclose(soften(softmax, 1), softmax, rtol=1e-12)
+
+
+@given(
+    st.lists(st.floats(0, 1, width=32), min_size=2, max_size=6).filter(any),
+    st.floats(0.05, 20),
+)
+def test_softening_changes_no_answer(row: list[float], temperature: float) -> None:
+    """The order of float32 probabilities stays, a 0 among them too; the sum is 1."""
+    probabilities = np.array([row], np.float32)
+    probabilities /= probabilities.sum()
+    soft = soften(probabilities, temperature)
+    assert soft.argmax() == probabilities.argmax()
+    assert soft.sum() == pytest.approx(1)
+
+
+def test_a_probability_of_zero_is_a_finite_loss() -> None:
+    """As small as the device can tell from 0: -log of 2 ** -126."""
+    one = losses(np.array([1]), np.array([[1.0, 0.0]], np.float32))
+    assert one == pytest.approx([126 * np.log(2)])
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+def test_the_temperature_that_was_put_in_is_found(factor: float) -> None:
+    """Logits made `factor` times as large as honest ones, in float32."""
+    true, probabilities = honest(4000)
+    spoilt = soften(probabilities, 1 / factor).astype(np.float32)
+    assert fit_temperature(true, spoilt) == pytest.approx(factor, rel=0.05)
+
+
+def test_the_fit_is_the_minimum_of_the_cross_entropy() -> None:
+    """As a general minimiser finds it."""
+    true, probabilities = honest(200)
+    best = minimize_scalar(
+        lambda t: cross_entropy(true, soften(probabilities, t)), bounds=(0.1, 10), method="bounded"
+    )
+    assert fit_temperature(true, probabilities) == pytest.approx(best.x, rel=1e-4)
+
+
+def test_without_a_mistake_there_is_no_minimum() -> None:
+    """The surer the better: the lowest temperature is all that can be said."""
+    assert fit_temperature(np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]])) == pytest.approx(
+        LOWEST
+    )
+
+
+def test_cross_fitting_keeps_a_picture_out_of_its_own_temperature() -> None:
+    """Each fold's pictures are at the temperature that the rest gives."""
+    true, probabilities = honest(60)
+    softened, temperatures = cross_fit(true, probabilities)
+    assert len(temperatures) == 5
+    used = np.array([np.log(soft.max() / soft.min()) for soft in softened]) / np.array(
+        [np.log(row.max() / row.min()) for row in probabilities]
+    )
+    for temperature in temperatures:
+        inside = np.isclose(used, 1 / temperature, rtol=1e-9)
+        assert inside.sum() == 12
+        assert fit_temperature(true[~inside], probabilities[~inside]) == temperature
+
+
+def test_the_mistakes_are_dealt_to_all_folds() -> None:
+    """Two mistakes, two folds, one in each: none is fitted without any."""
+    true = np.array([0] * 10 + [1] * 2)
+    probabilities = np.array([[0.8, 0.2]] * 12)
+    _, temperatures = cross_fit(true, probabilities)
+    # 5 of 6 are right in each: the odds of 4 become those of 5
+    assert temperatures == pytest.approx([np.log(4) / np.log(5)] * 2)
+
+
+def test_a_stored_calibration_is_read_back(tmp_path: Path) -> None:
+    """And none where there is none."""
+    assert stored(Run(tmp_path)) is None
+    (tmp_path / FILE).write_text(json.dumps(SOUND))
+    found = stored(Run(tmp_path))
+    assert found == Calibration(**{**SOUND, "fold_temperatures": (1.25, 1.75)})
+
+
+def test_a_calibration_of_other_weights_is_not_used(tmp_path: Path) -> None:
+    """A warning says so, and how to fit it again."""
+    (tmp_path / FILE).write_text(json.dumps(SOUND))
+    events: list[Any] = []
+    assert in_force(Run(tmp_path), "16-0123456789abcdef", events.append) == stored(Run(tmp_path))
+    assert events == []
+    assert in_force(Run(tmp_path), "24-0123456789abcdef", events.append) is None
+    assert events == [
+        Warned(
+            f"{tmp_path}/calibration.json was fitted to other weights than the run's best ones "
+            f"now; not used. Fit it again: kvgg calibrate --run {tmp_path}"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "Invalid JSON: EOF while parsing an object at line 1 column 1"),
+        (json.dumps({**SOUND, "temperature": 0}), "temperature: Input should be greater than 0"),
+        (
+            json.dumps({**SOUND, "temperature": float("nan")}),
+            "temperature: Input should be a finite number",
+        ),
+        (json.dumps({**SOUND, "extra": 0}), "extra: Extra inputs are not permitted"),
+        ("[" * 5000, "Invalid JSON: recursion limit exceeded at line 1 column 202"),
+    ],
+)
+def test_a_damaged_calibration_is_named(tmp_path: Path, text: str, reason: str) -> None:
+    """With the reason, and how to mend it."""
+    (tmp_path / FILE).write_text(text)
+    with pytest.raises(RunError) as caught:
+        stored(Run(tmp_path))
+    assert str(caught.value) == (
+        f"{tmp_path}/calibration.json is damaged: {reason}. "
+        f"Fit it again: kvgg calibrate --run {tmp_path}"
+    )

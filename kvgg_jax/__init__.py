@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kvgg_jax.calibration import calibrate
+    from kvgg_jax.compare import compare_runs
     from kvgg_jax.config import ModelConfig, RunConfig
     from kvgg_jax.errors import KvggError
     from kvgg_jax.inference import evaluate, load_classifier, predict
+    from kvgg_jax.listing import list_runs
     from kvgg_jax.model import vgg
     from kvgg_jax.training import resume, train
 
@@ -24,7 +26,9 @@ __all__ = [
     "ModelConfig",
     "RunConfig",
     "calibrate",
+    "compare_runs",
     "evaluate",
+    "list_runs",
     "load_classifier",
     "predict",
     "resume",
@@ -37,7 +41,9 @@ _HOME = {
     "ModelConfig": "config",
     "RunConfig": "config",
     "calibrate": "calibration",
+    "compare_runs": "compare",
     "evaluate": "inference",
+    "list_runs": "listing",
     "load_classifier": "inference",
     "predict": "inference",
     "resume": "training",

@@ -1,8 +1,8 @@
-"""The pictures an evaluation leaves behind, besides the confusion matrix. PNG, by Matplotlib."""
+"""What judging draws, of one run or of several, besides the confusion matrix. PNG."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from kvgg_jax.charts import BEST, TRAIN, VAL, plain, save
 from kvgg_jax.errors import shown
+from kvgg_jax.history import History
 from kvgg_jax.ranking import Curves
 from kvgg_jax.scores import Bin, calibration_error
 
@@ -68,6 +69,27 @@ def _finish(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, loc="lower center", fontsize=8)
+
+
+def draw_comparison(histories: Mapping[str, History], file: Path) -> None:
+    """Validation accuracy and loss of several runs by epoch, the best epoch of each marked."""
+    figure = Figure(figsize=(9.6, 4), layout="constrained")
+    for axes, name in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
+        for run, history in histories.items():
+            if history.best is None:
+                continue
+            values = [getattr(row, f"val_{name}") for row in history]
+            mark = "o" if len(values) == 1 else None
+            (line,) = axes.plot([row.epoch for row in history], values, marker=mark)
+            best = getattr(history.best, f"val_{name}")
+            label = f"{_short(run)}: {best:.4f}"
+            axes.plot(history.best.epoch, best, "*", color=line.get_color(), ms=12, label=label)
+        axes.set(xlabel="epoch", title=f"Validation {name}, best epochs marked")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.25)
+        if axes.lines:
+            axes.legend(frameon=False, fontsize=8)
+    save(figure, file)
 
 
 class Mistake(NamedTuple):

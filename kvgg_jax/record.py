@@ -1,18 +1,21 @@
-"""What an evaluation leaves in the run folder: pictures, and a row a photo."""
+"""What an evaluation leaves in the run folder: its figures, pictures, and a row a photo."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kvgg_jax.charts import draw_confusion
 from kvgg_jax.data.image import load
-from kvgg_jax.errors import RunError
+from kvgg_jax.errors import RunError, shown
 from kvgg_jax.evaluation_charts import (
     Mistake,
     draw_mistakes,
@@ -21,6 +24,7 @@ from kvgg_jax.evaluation_charts import (
 )
 from kvgg_jax.inference import Evaluation
 from kvgg_jax.runs import Run
+from kvgg_jax.scores import LEVEL, RESAMPLES, SEED
 
 WORST = 24  # mistakes in the gallery and in `--json`
 THUMB = 160  # pixels a side in the gallery
@@ -28,11 +32,14 @@ COLUMNS = ("path", "class", "predicted", "probability", "class_probability")
 
 
 def keep(result: Evaluation) -> list[Path]:
-    """Write `<what>-<split>.png` and `predictions-<split>.csv` into the run folder; say which.
+    """Write what `--json` prints, pictures, and predictions into the run folder; say which files.
 
-    A picture that there is no reason for (no mistakes, too many classes for curves) is removed if
+    `evaluation-<split>.json` comes last: where it is, the others are of the same evaluation. A
+    picture that there is no reason for (no mistakes, too many classes for curves) is removed if
     an earlier evaluation left one. Raises RunError when one cannot be written.
     """
+    run, figures, table = Run(result.run), *_names(result.split)
+    _remove(run.path / figures)
     kept = []
     for what, draw in _pictures(result).items():
         file = result.run / f"{what}-{result.split}.png"
@@ -41,9 +48,33 @@ def keep(result: Evaluation) -> list[Path]:
         else:
             draw(file)
             kept.append(file)
-    table = f"predictions-{result.split}.csv"
-    Run(result.run).write(table, predictions_csv(result))
-    return [*kept, result.run / table]
+    run.write(table, predictions_csv(result))
+    kept += [run.path / table, run.path / figures]
+    run.write(figures, json.dumps(evaluation_json(result, kept), indent=2) + "\n")
+    return kept
+
+
+def recall(run: Run, *, state: str) -> dict[str, tuple[str, str]] | None:
+    """Photo -> (class, predicted), as `keep` wrote them for the run's own validation photos.
+
+    None where that was never done, or not for this `state` of the run.
+    """
+    figures, table = _names("val")
+    try:
+        known = json.loads(run.read(figures))
+        rows = list(csv.reader(io.StringIO(run.read(table), newline="")))
+    except (RunError, ValueError, RecursionError, csv.Error):
+        return None
+    own = shown(Path(str(run.config().data.dir)).absolute())
+    if not isinstance(known, dict) or (known.get("state"), known.get("data")) != (state, own):
+        return None
+    if not rows or tuple(rows[0]) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
+        return None
+    return {path: (name, predicted) for path, name, predicted, *_ in rows[1:]}
+
+
+def _names(split: str) -> tuple[str, str]:
+    return f"evaluation-{split}.json", f"predictions-{split}.csv"
 
 
 def _pictures(result: Evaluation) -> dict[str, Callable[[Path], None] | None]:
@@ -83,6 +114,64 @@ def _remove(file: Path) -> None:
         file.unlink(missing_ok=True)
     except OSError as error:
         raise RunError(f"Cannot remove {file}: {error.strerror}.") from None
+
+
+def evaluation_json(result: Evaluation, files: Sequence[Path]) -> dict[str, Any]:
+    """All figures, the worst mistakes, and the `files` written; docs/json.md shows the shape."""
+    scores = result.scores
+    return {
+        "run": str(result.run),
+        "state": result.state,
+        "data": shown(result.samples.root.absolute()),
+        "split": result.split,
+        "count": result.count,
+        "loss": result.loss,
+        "accuracy": result.accuracy,
+        "balanced_accuracy": scores.balanced_accuracy,
+        "macro_f1": scores.macro_f1,
+        "matthews": scores.matthews,
+        "top_k": {str(k): share for k, share in scores.top_k.items()},
+        "calibration_error": scores.calibration_error,
+        "calibration": result.calibration and result.calibration.model_dump(),
+        "intervals": {
+            "level": LEVEL,
+            "resamples": RESAMPLES,
+            "seed": SEED,
+            **{name: list(ends) for name, ends in scores.intervals.items()},
+        },
+        "classes": _classes_json(result),
+        "confusion": result.confusion.tolist(),
+        "reliability": [asdict(one) for one in scores.reliability],
+        "mistakes": _mistakes_json(result),
+        "files": [str(file) for file in files],
+    }
+
+
+def _classes_json(result: Evaluation) -> dict[str, Any]:
+    """Scores a class; areas are None where the class has no curves."""
+    curves = result.scores.curves or [None] * len(result.classes)
+    return {
+        name: {
+            **asdict(score),
+            "roc_area": one and one.roc_area,
+            "average_precision": one and one.average_precision,
+        }
+        for (name, score), one in zip(result.classes.items(), curves, strict=True)
+    }
+
+
+def _mistakes_json(result: Evaluation) -> list[dict[str, Any]]:
+    names, samples = list(result.classes), result.samples
+    predicted = result.probabilities.argmax(axis=1)
+    return [
+        {
+            "path": samples.paths[row],
+            "class": names[samples.labels[row]],
+            "predicted": names[predicted[row]],
+            "probability": float(result.probabilities[row, predicted[row]]),
+        }
+        for row in result.mistakes[:WORST]
+    ]
 
 
 def predictions_csv(result: Evaluation) -> str:

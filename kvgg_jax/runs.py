@@ -245,6 +245,11 @@ def find(run: str | Path | None = None, *, out: Path = OUT, status: str | None =
     return max(found, key=_age)
 
 
+def ordered(out: Path) -> list[Run]:
+    """All runs in `out`, the oldest first, as `find` takes the newest; damaged ones come first."""
+    return sorted(_all(out), key=_age)
+
+
 def next_number(out: Path) -> int:
     """Of a new run in `out`: runs are ordered by it, since a clock may be set back."""
     return 1 + max((_age(run)[0] for run in _all(out)), default=0)

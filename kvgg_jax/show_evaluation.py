@@ -1,12 +1,11 @@
-"""An evaluation as a person reads it (tables on stdout) and as a program does (`--json`)."""
+"""An evaluation as a person reads it: tables on stdout."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -14,67 +13,10 @@ from rich.text import Text
 
 from kvgg_jax.console import say
 from kvgg_jax.errors import shown
-from kvgg_jax.record import WORST
-from kvgg_jax.scores import BINS, LEVEL, RESAMPLES, SEED
+from kvgg_jax.scores import BINS, LEVEL
 
 if TYPE_CHECKING:
     from kvgg_jax.inference import Evaluation
-
-
-def evaluation_json(result: Evaluation, files: Sequence[Path]) -> dict[str, Any]:
-    """All figures, the worst mistakes, and the `files` written; docs/json.md shows the shape."""
-    scores = result.scores
-    return {
-        "run": str(result.run),
-        "split": result.split,
-        "count": result.count,
-        "loss": result.loss,
-        "accuracy": result.accuracy,
-        "balanced_accuracy": scores.balanced_accuracy,
-        "macro_f1": scores.macro_f1,
-        "matthews": scores.matthews,
-        "top_k": {str(k): share for k, share in scores.top_k.items()},
-        "calibration_error": scores.calibration_error,
-        "calibration": result.calibration and result.calibration.model_dump(),
-        "intervals": {
-            "level": LEVEL,
-            "resamples": RESAMPLES,
-            "seed": SEED,
-            **{name: list(ends) for name, ends in scores.intervals.items()},
-        },
-        "classes": _classes_json(result),
-        "confusion": result.confusion.tolist(),
-        "reliability": [asdict(one) for one in scores.reliability],
-        "mistakes": _mistakes_json(result),
-        "files": [str(file) for file in files],
-    }
-
-
-def _classes_json(result: Evaluation) -> dict[str, Any]:
-    """Scores a class; areas are None where the class has no curves."""
-    curves = result.scores.curves or [None] * len(result.classes)
-    return {
-        name: {
-            **asdict(score),
-            "roc_area": one and one.roc_area,
-            "average_precision": one and one.average_precision,
-        }
-        for (name, score), one in zip(result.classes.items(), curves, strict=True)
-    }
-
-
-def _mistakes_json(result: Evaluation) -> list[dict[str, Any]]:
-    names, samples = list(result.classes), result.samples
-    predicted = result.probabilities.argmax(axis=1)
-    return [
-        {
-            "path": samples.paths[row],
-            "class": names[samples.labels[row]],
-            "predicted": names[predicted[row]],
-            "probability": float(result.probabilities[row, predicted[row]]),
-        }
-        for row in result.mistakes[:WORST]
-    ]
 
 
 def evaluation_text(result: Evaluation, files: Sequence[Path]) -> None:
@@ -114,7 +56,7 @@ def _all_right(count: int) -> str:
     """The bootstrap cannot tell here: it never draws a mistake that was not made."""
     most = 1 - (1 - LEVEL) ** (1 / count)  # Clopper & Pearson 1934, one-sided, for none of `count`
     return (
-        f"All are right, which {count} images show to no better than this: "
+        f"All are right. From {count} images that says no more than this: "
         f"up to {most:.1%} of such pictures may still be called wrongly."
     )
 

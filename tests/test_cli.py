@@ -31,7 +31,8 @@ from kvgg_jax.runs import Run
 from kvgg_jax.training import TrainResult
 
 COMMANDS = (
-    *(("train",), ("evaluate",), ("calibrate",), ("predict",), ("summary",), ("bench",)),
+    *(("train",), ("evaluate",), ("calibrate",), ("predict",), ("runs",), ("summary",)),
+    ("bench",),
     ("data", "demo"),
 )
 HEAVY = ("jax", "keras", "matplotlib", "numpy", "pydantic", "tensorflow")
@@ -461,7 +462,7 @@ def test_ctrl_c_before_the_run_began_writes_nothing(
 
 FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "matthews")
 SHAPE = [
-    *("run", "split", "count", "loss", *FIGURES, "top_k", "calibration_error"),
+    *("run", "state", "data", "split", "count", "loss", *FIGURES, "top_k", "calibration_error"),
     *("calibration", "intervals"),
     *("classes", "confusion", "reliability", "mistakes", "files"),
 ]
@@ -531,8 +532,8 @@ def test_evaluate_shows_scores_and_confusion_and_draws_them(at: Path) -> None:
         ),
     ]
     for file in files:
-        opening = b"\x89PNG\r\n\x1a\n" if file.suffix == ".png" else b'"path","class"'
-        assert file.read_bytes().startswith(opening)
+        openings = {".png": b"\x89PNG\r\n\x1a\n", ".csv": b'"path","class"', ".json": b"{"}
+        assert file.read_bytes().startswith(openings[file.suffix])
 
 
 # Predict

@@ -11,10 +11,12 @@ from PIL import Image
 from kvgg_jax.evaluation_charts import (
     COLUMNS,
     Mistake,
+    draw_comparison,
     draw_mistakes,
     draw_ranking,
     draw_reliability,
 )
+from kvgg_jax.history import Epoch, History
 from kvgg_jax.ranking import one_vs_rest
 from kvgg_jax.scores import reliability
 
@@ -41,6 +43,15 @@ def test_one_picture_is_enough_for_a_reliability_diagram(tmp_path: Path) -> None
     bins = reliability(np.array([0]), np.array([[0.9, 0.1]]))
     draw_reliability(bins, tmp_path / "reliability.png", title="x")
     assert size_of(tmp_path / "reliability.png") == (600, 672)
+
+
+def test_a_run_without_an_epoch_has_no_curve(tmp_path: Path) -> None:
+    """One epoch is a point, two a line; runs may be called anything."""
+    rows = [Epoch(i, 1 / i, 0.5, 1 / i, 0.5, 1e-4, 1.0, 1.0) for i in (1, 2)]
+    histories = {name: History(tuple(rows[:k])) for k, name in enumerate(ODD[:3])}
+    draw_comparison(histories, tmp_path / "comparison.png")
+    draw_comparison({"x": History(), "y": History()}, tmp_path / "empty.png")
+    assert size_of(tmp_path / "comparison.png") == size_of(tmp_path / "empty.png") == (1152, 480)
 
 
 @pytest.mark.parametrize("count", [1, COLUMNS, COLUMNS + 1])

@@ -4,54 +4,26 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import COLOURS, draw_photos
+from conftest import small_config
+from evaluations import NAMES, made, six_photos
 
-from kvgg_jax.data.folder import Samples
 from kvgg_jax.errors import RunError
 from kvgg_jax.inference import Evaluation
-from kvgg_jax.metrics import class_scores, confusion_matrix
-from kvgg_jax.record import keep, predictions_csv
-from kvgg_jax.scores import judge
-
-NAMES = tuple(sorted(COLOURS))
+from kvgg_jax.record import evaluation_json, keep, predictions_csv, recall
+from kvgg_jax.runs import Run
 
 
 @pytest.fixture
 def result(tmp_path: Path) -> Evaluation:
-    """Six photos of three classes: the last of each is called wrongly, the second one surely."""
-    root = draw_photos(tmp_path / "photos", per_class=2)
-    (tmp_path / "run").mkdir()
-    labels = np.repeat(np.arange(3), 2)
-    paths = tuple(path.relative_to(root).as_posix() for path in sorted(root.glob("*/*")))
-    probabilities = np.array(
-        [[8, 1, 1], [2, 5, 3], [1, 8, 1], [0, 1, 9], [1, 1, 8], [5, 1, 4]], np.float32
-    ) / np.float32(10)
-    return made(
-        tmp_path / "run", Samples(root, paths, tuple(labels.tolist()), NAMES), probabilities
-    )
-
-
-def made(run: Path, samples: Samples, probabilities: np.ndarray) -> Evaluation:
-    true = np.array(samples.labels)
-    confusion = confusion_matrix(true, probabilities.argmax(axis=1), 3)
-    return Evaluation(
-        run=run,
-        split="val",
-        samples=samples,
-        loss=1.0,
-        accuracy=0.5,
-        classes=dict(zip(NAMES, class_scores(confusion), strict=True)),
-        confusion=confusion,
-        probabilities=probabilities,
-        scores=judge(true, probabilities),
-        state="1-0123456789abcdef",
-        calibration=None,
-    )
+    """Three mistakes of six: the fourth photo the surest, then the second, then the last."""
+    return six_photos(tmp_path)
 
 
 def test_the_most_confident_mistake_comes_first(result: Evaluation) -> None:
@@ -60,11 +32,17 @@ def test_the_most_confident_mistake_comes_first(result: Evaluation) -> None:
 
 
 def test_all_is_written_beside_the_run_and_named(result: Evaluation) -> None:
-    """Four pictures and a table, with the split in their names."""
+    """Four pictures, a table and the figures, with the split in their names."""
     files = keep(result)
     names = [f"{what}-val.png" for what in ("confusion", "reliability", "roc-pr", "mistakes")]
-    assert files == [result.run / name for name in (*names, "predictions-val.csv")]
+    names += ["predictions-val.csv", "evaluation-val.json"]
+    assert files == [result.run / name for name in names]
     assert sorted(result.run.iterdir()) == sorted(files)
+    figures = json.loads((result.run / "evaluation-val.json").read_text())
+    assert figures == evaluation_json(result, files)
+    assert [one["path"] for one in figures["mistakes"]] == [
+        result.samples.paths[row] for row in (3, 1, 5)
+    ]
 
 
 def test_a_picture_without_a_reason_is_gone(result: Evaluation) -> None:
@@ -100,6 +78,59 @@ def test_any_file_name_survives_the_table(result: Evaluation) -> None:
     text = predictions_csv(replace(result, samples=samples))
     read = csv.reader(io.StringIO(text, newline=""))
     assert tuple(row[0] for row in read)[1:] == odd
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pictures, where they are no matter: each takes a moment."""
+    monkeypatch.setattr("kvgg_jax.record._pictures", lambda _: {})
+
+
+def with_config(result: Evaluation) -> Run:
+    config = small_config(result.samples.root)
+    (result.run / "config.toml").write_text(config.to_toml())
+    (result.run / "run.json").write_text("{}")
+    return Run(result.run)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_predictions_are_read_back_for_the_state_that_made_them(result: Evaluation) -> None:
+    """Photo -> (class, predicted); none for a newer state, or where nothing was kept."""
+    run = with_config(result)
+    assert recall(run, state=result.state) is None
+    keep(result)
+    assert recall(run, state="2-0123456789abcdef") is None
+    assert recall(run, state=result.state) == {
+        path: (NAMES[label], NAMES[called])
+        for path, label, called in zip(
+            result.samples.paths, result.samples.labels, (0, 1, 1, 2, 2, 0), strict=True
+        )
+    }
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_predictions_for_other_photos_are_not_those_of_the_run(
+    result: Evaluation, tmp_path: Path
+) -> None:
+    """`evaluate --data DIR --split val` leaves a file of the same name."""
+    run = with_config(result)
+    other = shutil.copytree(result.samples.root, tmp_path / "other")
+    keep(replace(result, samples=replace(result.samples, root=other)))
+    assert recall(run, state=result.state) is None
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_damaged_record_is_none(result: Evaluation) -> None:
+    """It can be made again."""
+    run = with_config(result)
+    keep(result)
+    for name in ("evaluation-val.json", "predictions-val.csv"):
+        sound = (run.path / name).read_bytes()
+        for text in (b"", b"[]", b"{", b"path,class\n1,2\n", b"\0", b"\xff"):
+            (run.path / name).write_bytes(text)
+            assert recall(run, state=result.state) is None
+        (run.path / name).write_bytes(sound)
+    assert recall(run, state=result.state) is not None
 
 
 def test_what_cannot_be_removed_is_named(result: Evaluation) -> None:

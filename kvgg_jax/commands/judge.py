@@ -56,7 +56,7 @@ def evaluate(
         )
         files = record.keep(result)
     if json:
-        print_json(show_evaluation.evaluation_json(result, files))
+        print_json(record.evaluation_json(result, files))
     else:
         show_evaluation.evaluation_text(result, files)
 

@@ -1,0 +1,55 @@
+"""`kvgg runs`: what runs there are, and which is better."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kvgg_jax.commands.app import RUNS, Json, Out, answers, app, print_json, talk
+from kvgg_jax.console import Screen, program, say
+from kvgg_jax.errors import UsageError
+
+
+@app.command("runs")
+@answers
+def list_or_compare(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN...]", help="Folders or names to compare.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Compare on these photos, not on those of validation.")
+    ] = None,
+    out: Out = RUNS,
+    json: Json = False,
+) -> None:
+    """List the runs; or set some side by side, and test whether they really differ.
+
+    Example: `kvgg runs slim full`
+    """
+    if data is not None and len(names or ()) < 2:
+        raise UsageError("--data is for comparing: give two runs or more.")
+    if len(names or ()) > 1:
+        _compare(names or [], data, out, json)
+        return
+    from kvgg_jax import listing, show_runs
+
+    found = listing.summarise(names, out=out) if names else listing.list_runs(out)
+    if json:
+        print_json(show_runs.runs_json(found))
+    elif found:
+        show_runs.runs_text(found)
+    for one in found:
+        if isinstance(one, listing.DamagedRun):
+            say(talk(), f"Damaged: {one.fault}", "yellow")
+    if not found:
+        say(talk(), f"No runs in {out}. Train one first: {program()} train --data DIR")
+
+
+def _compare(names: list[str], data: Path | None, out: Path, json: bool) -> None:
+    from kvgg_jax import compare, show_runs
+
+    with Screen(talk()) as screen:
+        result = compare.compare_runs(names, data=data, out=out, emit=screen)
+    print_json(show_runs.comparison_json(result)) if json else show_runs.comparison_text(result)

@@ -1,0 +1,75 @@
+"""What a person reads of an evaluation, where the figures alone would mislead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evaluations import made, six_photos
+
+from kvgg_jax.inference import Evaluation
+from kvgg_jax.show_evaluation import evaluation_text
+from kvgg_jax.temperature import Calibration, Quality
+
+
+@pytest.fixture
+def result(tmp_path: Path) -> Evaluation:
+    """Six photos, three of them called wrongly."""
+    return six_photos(tmp_path)
+
+
+def lines(result: Evaluation, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    evaluation_text(result, [result.run / "a.png"])
+    return capsys.readouterr().out.splitlines()
+
+
+def test_all_right_is_no_proof(result: Evaluation, capsys: pytest.CaptureFixture[str]) -> None:
+    """The bootstrap says 1 to 1; 0.607 is the accuracy that gets six of six in one of 20 times."""
+    right = np.eye(3, dtype=np.float32)[list(result.samples.labels)]
+    said = (
+        "All are right. From 6 images that says no more than this: "
+        "up to 39.3% of such pictures may still be called wrongly."
+    )
+    assert pytest.approx(0.05, abs=0.001) == 0.607**6
+    assert said in lines(made(result.run, result.samples, right), capsys)
+    assert not any(line.startswith("All are right") for line in lines(result, capsys))
+
+
+def test_beyond_ten_classes_there_is_no_area(
+    result: Evaluation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And none where no class has a curve."""
+    assert any("ROC area" in line for line in lines(result, capsys))
+    for curves in ((), (None,) * 3):
+        bare = replace(result, scores=replace(result.scores, curves=curves))
+        assert not any("ROC area" in line for line in lines(bare, capsys))
+
+
+@pytest.mark.parametrize(
+    ("change", "ending"),
+    [
+        ({}, ", these very ones: loss and calibration error are flattered"),
+        ({"split": "all"}, " (all)"),
+        ({"data": "/other"}, " of /other"),
+    ],
+)
+def test_it_says_where_a_calibration_comes_from(
+    result: Evaluation, capsys: pytest.CaptureFixture[str], change: dict[str, str], ending: str
+) -> None:
+    """Fitted on the images judged here, it looks better than it is."""
+    quality = Quality(loss=1.0, calibration_error=0.5)
+    of = Calibration(
+        temperature=1.5,
+        state=result.state,
+        **{"split": "val", "data": str(result.samples.root), **change},
+        count=6,
+        wrong=3,
+        before=quality,
+        after=quality,
+        gain_error=0.0,
+        fold_temperatures=(1.0, 2.0),
+    )
+    second = lines(replace(result, calibration=of), capsys)[1]
+    assert second == f"Probabilities: calibrated, temperature 1.500, fitted on 6 images{ending}"

@@ -1,0 +1,37 @@
+"""McNemar's test and Holm's adjustment: against SciPy, and by hand."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from kvgg_jax.significance import FEWEST, LEVEL, holm, mcnemar
+
+
+@given(st.integers(0, 300), st.integers(0, 300))
+def test_mcnemar_is_the_exact_binomial_test(first: int, second: int) -> None:
+    """Two-sided, of a fair coin; the order of the two does not matter."""
+    expected = binomtest(first, first + second).pvalue if first + second else 1.0
+    assert mcnemar(first, second) == pytest.approx(expected, rel=1e-9)
+    assert mcnemar(first, second) == mcnemar(second, first)
+
+
+def test_mcnemar_stays_exact_for_many_photos() -> None:
+    """Where a float holds neither the ways nor 2 ** n."""
+    assert mcnemar(4900, 5100) == pytest.approx(binomtest(4900, 10_000).pvalue, rel=1e-9)
+
+
+def test_so_few_disagreements_show_nothing() -> None:
+    """All on one side, five are not enough and six are."""
+    assert mcnemar(FEWEST - 1, 0) == 2 / 32
+    assert mcnemar(FEWEST - 1, 0) > LEVEL > mcnemar(FEWEST, 0)
+
+
+def test_holm_by_hand() -> None:
+    """The least three times, the next twice, and none below one before it."""
+    assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([0.5]) == [0.5]
+    assert holm([]) == []

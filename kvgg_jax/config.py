@@ -70,7 +70,7 @@ class DataConfig(_Frozen):
     image_size: Annotated[int, AfterValidator(_poolable), Field(le=4096)] | None = None
     """Pixels a side; None: 224 for photos, 48 for the demo set."""
     val_split: float = Field(0.2, gt=0, lt=1)
-    split: Literal["keras", "stratified"] = "keras"
+    split: Literal["keras", "stratified", "grouped"] = "keras"
     split_seed: int | None = Field(None, ge=0, lt=2**32)
     """Seed of the split alone; None: `seed`. It lets other seeds be compared on one split."""
     augment: Literal["none", "light", "strong"] = "none"

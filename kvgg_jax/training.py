@@ -17,8 +17,9 @@ from kvgg_jax.charts import draw_curves, draw_samples
 from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.compiled import cache_folder, compile_step, keep_compiled_programs
 from kvgg_jax.config import RunConfig
+from kvgg_jax.data.dealing import deal_as
 from kvgg_jax.data.demo import cached_demo
-from kvgg_jax.data.folder import Samples, Split, deal, scan
+from kvgg_jax.data.folder import Samples, Split, scan
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import Pictures, read
 from kvgg_jax.errors import DataError, RunError, UsageError, shown
@@ -86,9 +87,7 @@ def train(
     config, out = _settle(config or RunConfig(), emit), Path(out)
     path = runs.choose(config, out=out, name=name, overwrite=overwrite)
     samples = scan(Path(str(config.data.dir)))
-    data = config.data
-    seed = config.seed if data.split_seed is None else data.split_seed
-    split = deal(samples, val_split=data.val_split, seed=seed, how=data.split)
+    split = deal_as(config, samples, emit=emit)
     _check_batch_size(config, len(split.train))
     emit(
         Note(

@@ -77,7 +77,7 @@ configs = st.builds(
         optional={
             "dir": words,
             "image_size": st.integers(32, 4096),
-            "split": st.sampled_from(["keras", "stratified"]),
+            "split": st.sampled_from(["keras", "stratified", "grouped"]),
             "augment": st.sampled_from(["none", "light", "strong"]),
             "skip_bad": st.booleans(),
             "cache": st.sampled_from(["auto", "memory", "disk", "none"]),

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax import runs
+from kvgg_jax.baseline import ColourBaseline, colour_baseline
 from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.compiled import cache_folder, compile_step, keep_compiled_programs
 from kvgg_jax.config import RunConfig
@@ -108,6 +109,8 @@ class Evaluation:
     confusion: NDArray[np.int64]
     probabilities: NDArray[np.float32]
     """[count, classes], in the order of `samples`."""
+    colour: ColourBaseline
+    """What colour alone says of these photos."""
 
     @property
     def count(self) -> int:
@@ -254,7 +257,18 @@ def evaluate(
         classes=dict(zip(classifier.classes, class_scores(confusion), strict=True)),
         confusion=confusion,
         probabilities=probabilities,
+        colour=_by_colour(classifier, pictures.samples, emit),
     )
+
+
+def _by_colour(classifier: Classifier, judged: Samples, emit: Emit) -> ColourBaseline:
+    """Learnt from the run's own training part, where that is still there."""
+    run = classifier.run
+    try:
+        train = run.split(Path(str(classifier.config.data.dir))).train
+    except RunError as error:  # the network can be judged without it
+        return ColourBaseline(left_out=str(error).removesuffix("."))
+    return colour_baseline(train, judged, emit=emit)
 
 
 def _labelled(classifier: Classifier, data: str | Path | None, part: str) -> Samples:

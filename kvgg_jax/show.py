@@ -18,6 +18,7 @@ from kvgg_jax.console import duration, printable, program, say
 from kvgg_jax.errors import shown
 
 if TYPE_CHECKING:
+    from kvgg_jax.baseline import ColourBaseline
     from kvgg_jax.bench import Bench
     from kvgg_jax.inference import Evaluation, Prediction
     from kvgg_jax.training import TrainResult
@@ -54,7 +55,7 @@ def train_text(result: TrainResult) -> None:
 
 
 def evaluation_json(result: Evaluation) -> dict[str, Any]:
-    """`{"run", "split", "count", "loss", "accuracy", "classes": {...}, "confusion": [[...]]}`."""
+    """`{"run", "split", "count", "loss", "accuracy", "classes": {...}, "confusion", "colour"}`."""
     return {
         "run": str(result.run),
         "split": result.split,
@@ -63,6 +64,7 @@ def evaluation_json(result: Evaluation) -> dict[str, Any]:
         "accuracy": result.accuracy,
         "classes": {name: asdict(score) for name, score in result.classes.items()},
         "confusion": result.confusion.tolist(),
+        "colour": colour_json(result.colour),
     }
 
 
@@ -76,9 +78,27 @@ def evaluation_text(result: Evaluation, picture: Path) -> None:
         f"accuracy {result.accuracy:.4f} ({right} right), loss {result.loss:.4f}",
         "bold",
     )
+    say(console, colour_text(result.colour))
     console.print(_scores(result))
     console.print(_confusion(result))
     say(console, f"Confusion matrix as a picture: {picture}")
+
+
+def colour_json(colour: ColourBaseline) -> dict[str, Any]:
+    """`{"class_mean", "nearest", "reference"}`, or `{"left_out"}` with the reason."""
+    if colour.left_out:
+        return {"left_out": colour.left_out}
+    return {name: getattr(colour, name) for name in ("class_mean", "nearest", "reference")}
+
+
+def colour_text(colour: ColourBaseline) -> str:
+    """One line: what a network must beat to have learnt more than colour."""
+    if colour.left_out:
+        return f"colour alone: left out, since {colour.left_out}"
+    return (
+        f"colour alone: accuracy {colour.class_mean:.4f} by the nearest class mean, "
+        f"{colour.nearest:.4f} by the nearest of {colour.reference:,} training photos"
+    )
 
 
 def _cell(text: str, style: str = "") -> Text:

@@ -461,7 +461,8 @@ def test_evaluate_json_is_what_the_documents_promise(at: Path) -> None:
     result = kvgg("evaluate", "--json")
     assert result.exit_code == 0, result.output
     printed, best = json.loads(result.stdout), json.loads((at / "train.json").read_text())["best"]
-    assert list(printed) == ["run", "split", "count", "loss", "accuracy", "classes", "confusion"]
+    names = ["run", "split", "count", "loss", "accuracy", "classes", "confusion", "colour"]
+    assert list(printed) == names
     assert (printed["run"], printed["split"], printed["count"]) == ("runs/first", "val", 3)
     assert (printed["loss"], printed["accuracy"]) == (best["val_loss"], best["val_accuracy"])
     assert list(printed["classes"]) == ["blue", "green", "red"]

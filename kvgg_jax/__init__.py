@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kvgg_jax.config import ModelConfig, RunConfig
     from kvgg_jax.errors import KvggError
+    from kvgg_jax.folds import crossval
     from kvgg_jax.inference import evaluate, load_classifier, predict
     from kvgg_jax.model import vgg
     from kvgg_jax.training import resume, train
@@ -22,6 +23,7 @@ __all__ = [
     "KvggError",
     "ModelConfig",
     "RunConfig",
+    "crossval",
     "evaluate",
     "load_classifier",
     "predict",
@@ -34,6 +36,7 @@ _HOME = {
     "KvggError": "errors",
     "ModelConfig": "config",
     "RunConfig": "config",
+    "crossval": "folds",
     "evaluate": "inference",
     "load_classifier": "inference",
     "predict": "inference",

@@ -73,10 +73,22 @@ class DataConfig(_Frozen):
     split: Literal["keras", "stratified", "grouped"] = "keras"
     split_seed: int | None = Field(None, ge=0, lt=2**32)
     """Seed of the split alone; None: `seed`. It lets other seeds be compared on one split."""
+    folds: int | None = Field(None, ge=2)
+    """Cross-validation: so many equal parts take turns at validation; `val_split` has no say."""
+    fold: int | None = Field(None, ge=1)
+    """Whose turn it is, from 1; `crossval` sets it."""
     augment: Literal["none", "light", "strong"] = "none"
     skip_bad: bool = False
     cache: Literal["auto", "memory", "disk", "none"] = "auto"
     """Where decoded photos are kept; auto: in memory, else on disk, as they fit."""
+
+    @model_validator(mode="after")
+    def _is_a_fold(self) -> DataConfig:
+        if (self.folds is None) != (self.fold is None) or (self.fold or 0) > (self.folds or 0):
+            raise ValueError(f"folds {self.folds}, fold {self.fold}: set both, and fold 1 to folds")
+        if self.folds and self.split == "keras":
+            raise ValueError("folds are dealt with split stratified or grouped")
+        return self
 
 
 class ModelConfig(_Frozen):

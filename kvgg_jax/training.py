@@ -84,7 +84,7 @@ def train(
     Raises KvggError (its text is for the user) for data, a configuration or a folder that will
     not do, before anything is written; NonFiniteLoss when training diverges.
     """
-    config, out = _settle(config or RunConfig(), emit), Path(out)
+    config, out = settle(config or RunConfig(), emit), Path(out)
     path = runs.choose(config, out=out, name=name, overwrite=overwrite)
     samples = scan(Path(str(config.data.dir)))
     split = deal_as(config, samples, emit=emit)
@@ -163,7 +163,7 @@ def _check_unfinished(run: Run, config: RunConfig) -> None:
         )
 
 
-def _settle(config: RunConfig, emit: Emit) -> RunConfig:
+def settle(config: RunConfig, emit: Emit) -> RunConfig:
     """Fill in what depends on the data: where it is, and the picture size that suits it."""
     folder, size = config.data.dir, PHOTO_SIZE
     if folder is None and Path("data").is_dir():

@@ -23,6 +23,8 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
             "val_split": 0.2,
             "split": "keras",
             "split_seed": None,
+            "folds": None,
+            "fold": None,
             "augment": "none",
             "skip_bad": False,
             "cache": "auto",
@@ -65,6 +67,24 @@ def test_known_keys_are_every_dotted_key_in_order():
 def test_a_head_is_a_name_or_a_list_of_layer_sizes(head, sizes):
     """Full is the paper's, slim the write-up's; None stands for global average pooling."""
     assert parse_head(head) == sizes
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"folds": 5}, "folds 5, fold None: set both, and fold 1 to folds"),
+        ({"fold": 1}, "folds None, fold 1: set both, and fold 1 to folds"),
+        ({"folds": 3, "fold": 4}, "folds 3, fold 4: set both, and fold 1 to folds"),
+        ({"folds": 3, "fold": 3}, "folds are dealt with split stratified or grouped"),
+    ],
+)
+def test_a_fold_is_one_of_the_folds(given, reason):
+    """Half a cross-validation in a file or in flags is answered before any photo is read."""
+    words = [parse_set(f"data.{key}={value}") for key, value in given.items()]
+    with pytest.raises(UsageError) as caught:
+        resolve(None, dict(words))
+    flag, _ = words[0][1]
+    assert str(caught.value) == f"{flag}: {reason}."
 
 
 positive = st.floats(0, 1, exclude_min=True)

@@ -57,7 +57,7 @@ def test_a_message_says_how_many_duplicates_there_are(copied: Path) -> None:
     heard: list[Event] = []
     find_groups(scan(copied), emit=heard.append)
     assert [event.text for event in heard if isinstance(event, Note)] == [
-        "2 groups of duplicates hold 6 of 40 photos; each group stays on one side of the split"
+        "Duplicates: 6 photos in 2 groups, of 40 photos; a group stays on one side of a split"
     ]
 
 
@@ -142,7 +142,7 @@ def test_the_coffee_photos_are_dealt_in_equal_shares(coffee: Path) -> None:
     assert Counter(split.val.labels) == {0: 60, 1: 60, 2: 60, 3: 60}
     notes = [event.text for event in heard if isinstance(event, Note)]
     assert notes == [
-        "7 groups of duplicates hold 15 of 1,200 photos; each group stays on one side of the split"
+        "Duplicates: 15 photos in 7 groups, of 1,200 photos; a group stays on one side of a split"
     ]
     numbers = [int(re.findall(r"\((\d+)\)", path)[0]) for path in split.val.paths if "dark" in path]
     assert {74, 75, 76} & set(numbers) in (set(), {74, 75, 76})

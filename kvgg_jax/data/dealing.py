@@ -11,6 +11,7 @@ from kvgg_jax.config import RunConfig
 from kvgg_jax.data.duplicates import same_photo
 from kvgg_jax.data.folder import Samples, Split, check_parts, deal
 from kvgg_jax.data.survey import survey
+from kvgg_jax.errors import DataError, shown
 from kvgg_jax.events import Emit, Note, ignore
 
 
@@ -18,12 +19,20 @@ def deal_as(config: RunConfig, samples: Samples, *, emit: Emit = ignore) -> Spli
     """Split `samples` as `config` says. Raises DataError when a part would be empty."""
     data = config.data
     seed = config.seed if data.split_seed is None else data.split_seed
-    if data.split != "grouped":
+    if data.split != "grouped" and not data.folds:
         return deal(samples, val_split=data.val_split, seed=seed, how=data.split)
-    groups = find_groups(samples, emit=emit)
-    parts = fill(samples.labels, groups, (1 - data.val_split, data.val_split), seed=seed)
-    train, val = (np.flatnonzero(parts == part).tolist() for part in (0, 1))
-    check_parts(samples, len(train), len(val), data.val_split)
+    grouped = data.split == "grouped"
+    groups = find_groups(samples, emit=emit) if grouped else np.arange(len(samples))
+    shares = [1 / data.folds] * data.folds if data.folds else [data.val_split, 1 - data.val_split]
+    held_out = fill(samples.labels, groups, shares, seed=seed) == (data.fold or 1) - 1
+    train, val = (np.flatnonzero(part).tolist() for part in (~held_out, held_out))
+    if data.folds and not (train and val):
+        raise DataError(
+            f"{shown(samples.root)}: fold {data.fold} of {data.folds} would have {len(train)} of "
+            f"{len(samples)} images for training and {len(val)} for validation; each needs at "
+            "least 1. Add photos or choose fewer folds."
+        )
+    check_parts(samples, len(train), len(val), shares[0])
     return Split(samples.take(train), samples.take(val))
 
 
@@ -32,12 +41,9 @@ def find_groups(samples: Samples, *, emit: Emit = ignore) -> NDArray[np.int64]:
     groups = same_photo([seen.look for seen in survey(samples.files(), emit=emit)])
     sizes = np.bincount(groups)
     copies = sizes[sizes > 1]
-    emit(
-        Note(
-            f"{len(copies):,} groups of duplicates hold {copies.sum():,} of {len(samples):,} "
-            "photos; each group stays on one side of the split"
-        )
-    )
+    found = f"{copies.sum():,} photos in {len(copies):,} groups" if len(copies) else "none"
+    total = f"of {len(samples):,} photos; a group stays on one side of a split"
+    emit(Note(f"Duplicates: {found}, {total}"))
     return groups
 
 

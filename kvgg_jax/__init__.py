@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kvgg_jax.config import ModelConfig, RunConfig
+    from kvgg_jax.data.check import check_data
     from kvgg_jax.errors import KvggError
     from kvgg_jax.folds import crossval
     from kvgg_jax.inference import evaluate, load_classifier, predict
@@ -23,6 +24,7 @@ __all__ = [
     "KvggError",
     "ModelConfig",
     "RunConfig",
+    "check_data",
     "crossval",
     "evaluate",
     "load_classifier",
@@ -36,6 +38,7 @@ _HOME = {
     "KvggError": "errors",
     "ModelConfig": "config",
     "RunConfig": "config",
+    "check_data": "data.check",
     "crossval": "folds",
     "evaluate": "inference",
     "load_classifier": "inference",

@@ -118,7 +118,8 @@ def colour_text(colour: ColourBaseline) -> str:
     )
 
 
-def _cell(text: str, style: str = "") -> Text:
+def cell(text: str, style: str = "") -> Text:
+    """For a table: names as they are, no markup."""
     return Text(shown(text), style)
 
 
@@ -128,17 +129,17 @@ def _scores(result: Evaluation) -> Table:
         column.justify = "right"
     for name, score in result.classes.items():
         figures = (score.precision, score.recall, score.f1)
-        table.add_row(_cell(name), *(f"{figure:.4f}" for figure in figures), str(score.count))
+        table.add_row(cell(name), *(f"{figure:.4f}" for figure in figures), str(score.count))
     return table
 
 
 def _confusion(result: Evaluation) -> Table:
     table = Table("true \\ predicted", title="Confusion matrix")
     for name in result.classes:
-        table.add_column(_cell(name), justify="right")
+        table.add_column(cell(name), justify="right")
     for k, (name, row) in enumerate(zip(result.classes, result.confusion.tolist(), strict=True)):
-        cells = [_cell(str(n), _shade(n, j == k)) for j, n in enumerate(row)]
-        table.add_row(_cell(name), *cells)
+        cells = [cell(str(n), _shade(n, j == k)) for j, n in enumerate(row)]
+        table.add_row(cell(name), *cells)
     return table
 
 

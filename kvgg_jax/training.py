@@ -17,13 +17,14 @@ from kvgg_jax.charts import draw_curves, draw_samples
 from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.compiled import cache_folder, compile_step, keep_compiled_programs
 from kvgg_jax.config import RunConfig
+from kvgg_jax.data.check import copies_warning
 from kvgg_jax.data.dealing import deal_as
 from kvgg_jax.data.demo import cached_demo
 from kvgg_jax.data.folder import Samples, Split, scan
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import Pictures, read
 from kvgg_jax.errors import DataError, RunError, UsageError, shown
-from kvgg_jax.events import Emit, Finished, Note, Progress, Started, ignore
+from kvgg_jax.events import Emit, Finished, Note, Progress, Started, Warned, ignore
 from kvgg_jax.forward import normalise
 from kvgg_jax.history import History
 from kvgg_jax.keeper import Keeper
@@ -98,6 +99,7 @@ def train(
     with locked(path):
         pictures = _read(samples, config, emit)
         dealt = _readable(split, pictures)
+        _warn_of_copies(dealt, pictures, config, emit)
         files = files_of(config, samples, dealt, pictures, number=runs.next_number(out))
         run = runs.create(path, config, files, overwrite=overwrite)
         return _run(run, config, pictures, stop, emit)
@@ -216,6 +218,14 @@ def _readable(split: Split, pictures: Pictures) -> Split:
                 f"Add photos of class {name!r}, or remove the folder."
             )
     return Split(train, val)
+
+
+def _warn_of_copies(split: Split, pictures: Pictures, config: RunConfig, emit: Emit) -> None:
+    """The part of `data check` that costs nothing, since the photos were read anyway."""
+    digests = dict(zip(pictures.samples.paths, pictures.digests(), strict=True))
+    warning = copies_warning(split, digests, grouped=config.data.split == "grouped")
+    if warning:
+        emit(Warned(warning))
 
 
 def _run(

@@ -13,8 +13,9 @@ from conftest import COLOURS, Trained, draw_photos
 
 from kvgg_jax import baseline, evaluate
 from kvgg_jax.baseline import ColourBaseline, colour_baseline, compare_colours
+from kvgg_jax.data.check import Check
 from kvgg_jax.data.duplicates import Look
-from kvgg_jax.data.folder import deal, scan
+from kvgg_jax.data.folder import scan
 from kvgg_jax.data.survey import Seen, survey
 
 
@@ -120,7 +121,6 @@ def test_other_photos_are_judged_by_the_training_part_while_it_is_there(run: Pat
     assert evaluate(run, data=other).colour == ColourBaseline(left_out=reason)
 
 
-def test_colour_alone_on_the_coffee_photos(coffee: Path) -> None:
+def test_colour_alone_on_the_coffee_photos(checked: Check) -> None:
     """On the split of seed 42: 187 and 225 of 240 right."""
-    split = deal(scan(coffee), val_split=0.2, seed=42)
-    assert colour_baseline(split.train, split.val) == ColourBaseline(187 / 240, 225 / 240, 960)
+    assert checked.colour == ColourBaseline(187 / 240, 225 / 240, 960)

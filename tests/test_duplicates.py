@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from pictures import scene
 from PIL import Image, ImageEnhance
 
 from kvgg_jax.data import duplicates
+from kvgg_jax.data.check import Check, Duplicates
 from kvgg_jax.data.duplicates import Look, look, same_digest, same_photo
-from kvgg_jax.data.folder import scan
 from kvgg_jax.data.survey import survey
 
 KNOWN = {  # found by hand before this program looked
@@ -30,18 +31,6 @@ SEEN = {  # found by this program, then looked at: the same bean, moved by a pix
     ("Green", (9, 10)),
     ("Light", (178, 179)),
 }
-
-
-def scene(seed: int, size: int = 96) -> Image.Image:
-    """A picture with structure of its own: a few soft spots of random place and colour."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[0:size, 0:size] / size
-    pixels = np.full((size, size, 3), 200.0)
-    for _ in range(6):
-        (cy, cx), spread, colour = rng.random(2), rng.uniform(0.05, 0.2), rng.uniform(-150, 50, 3)
-        spot = np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * spread**2))
-        pixels += spot[..., None] * colour
-    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
 def jpeg(quality: int) -> Callable[[Image.Image], Image.Image]:
@@ -166,20 +155,12 @@ def test_copies_are_found_across_blocks_and_by_the_thousand(monkeypatch) -> None
     assert set(duplicates._join_near(hashes, thumbs).tolist()) == {0}
 
 
-def test_the_known_duplicates_of_the_coffee_photos_are_found(coffee: Path) -> None:
+def test_the_known_duplicates_of_the_coffee_photos_are_found(checked: Check) -> None:
     """Those known from their bytes, two more that are real, and nothing else."""
-    samples = scan(coffee)
-    looks = [seen.look for seen in survey(samples.files())]
-    groups = same_photo(looks)
 
-    def named(members: NDArray[np.int64]) -> tuple[str, tuple[int, ...]]:
-        paths = [samples.paths[place] for place in members]
-        numbers = sorted(int(re.findall(r"\((\d+)\)", path)[0]) for path in paths)
-        return paths[0].split("/")[0], tuple(numbers)
+    def named(group: Duplicates) -> tuple[str, tuple[int, ...]]:
+        numbers = [int(re.findall(r"\((\d+)\)", photo.path.name)[0]) for photo in group.photos]
+        return group.photos[0].label, tuple(sorted(numbers))
 
-    several = np.flatnonzero(np.bincount(groups) > 1)
-    assert {named(np.flatnonzero(groups == group)) for group in several} == KNOWN | SEEN
-    digest = [one.digest for one in looks if one is not None]
-    exact = same_digest(digest)
-    several = np.flatnonzero(np.bincount(exact) > 1)
-    assert {named(np.flatnonzero(exact == group)) for group in several} == KNOWN
+    assert {named(group) for group in checked.duplicates if group.exact} == KNOWN
+    assert {named(group) for group in checked.duplicates if not group.exact} == SEEN

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
 
@@ -58,16 +58,19 @@ def answers(command: Callable[P, None]) -> Callable[P, None]:
 
 
 def with_options_of(
-    other: Callable[..., None], *, without: Set[str]
+    other: Callable[..., None], *, taking: Callable[[str], bool]
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """For a command with `**given`: it takes the options of `other` too, declared there alone."""
+    """For a command with `**given`: it takes options of `other` too, which are declared there.
+
+    `taking` says which, by the name of the parameter.
+    """
 
     def add(command: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(command, eval_str=True).parameters.values()
         theirs = inspect.signature(other, eval_str=True).parameters.values()
         both = [
             *(option for option in own if option.kind is not option.VAR_KEYWORD),
-            *(option for option in theirs if option.name not in without),
+            *(option for option in theirs if taking(option.name)),
         ]
         command.__signature__ = inspect.Signature(both)  # type: ignore[attr-defined]  # Typer's view
         return command

@@ -12,10 +12,12 @@ from kvgg_jax.console import Screen, say
 from kvgg_jax.errors import Stopped, UsageError
 from kvgg_jax.signals import Stop
 
+WITHOUT = {"name", "overwrite", "resume", "val_split"}
+
 
 @app.command()
 @answers
-@with_options_of(train, without={"name", "overwrite", "resume", "val_split"})
+@with_options_of(train, taking=lambda name: name not in WITHOUT)
 def crossval(
     folds: Annotated[int, typer.Option(min=2, help="Parts, each held out once.")] = 5,
     name: Annotated[

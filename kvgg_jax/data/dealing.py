@@ -15,14 +15,25 @@ from kvgg_jax.errors import DataError, shown
 from kvgg_jax.events import Emit, Note, ignore
 
 
-def deal_as(config: RunConfig, samples: Samples, *, emit: Emit = ignore) -> Split:
-    """Split `samples` as `config` says. Raises DataError when a part would be empty."""
+def deal_as(
+    config: RunConfig,
+    samples: Samples,
+    *,
+    groups: NDArray[np.int64] | None = None,
+    emit: Emit = ignore,
+) -> Split:
+    """Split `samples` as `config` says. Raises DataError when a part would be empty.
+
+    `groups` says which are duplicates, where that is known; else the photos are compared.
+    """
     data = config.data
     seed = config.seed if data.split_seed is None else data.split_seed
     if data.split != "grouped" and not data.folds:
         return deal(samples, val_split=data.val_split, seed=seed, how=data.split)
-    grouped = data.split == "grouped"
-    groups = find_groups(samples, emit=emit) if grouped else np.arange(len(samples))
+    if data.split != "grouped":
+        groups = np.arange(len(samples))
+    elif groups is None:
+        groups = find_groups(samples, emit=emit)
     shares = [1 / data.folds] * data.folds if data.folds else [data.val_split, 1 - data.val_split]
     held_out = fill(samples.labels, groups, shares, seed=seed) == (data.fold or 1) - 1
     train, val = (np.flatnonzero(part).tolist() for part in (~held_out, held_out))

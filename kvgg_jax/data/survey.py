@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kvgg_jax.data.duplicates import SIDE, Look, look
+from kvgg_jax.data.header import Header, header
 from kvgg_jax.data.image import decode
 from kvgg_jax.errors import ImageError
 from kvgg_jax.events import Emit, Progress, ignore
@@ -16,10 +17,11 @@ from kvgg_jax.events import Emit, Progress, ignore
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A file and its look; `error` instead where it cannot be read."""
+    """A file, its look and its header; `error` instead where it cannot be read."""
 
     path: Path
     look: Look | None = None
+    header: Header | None = None
     error: ImageError | None = None
 
 
@@ -39,6 +41,6 @@ def survey(files: Sequence[Path], *, emit: Emit = ignore, stage: str = "comparin
 
 def _see(path: Path) -> Seen:
     try:
-        return Seen(path, look(decode(path, at_least=SIDE)))
+        return Seen(path, look(decode(path, at_least=SIDE)), header(path))
     except ImageError as error:
         return Seen(path, error=error)

@@ -27,6 +27,7 @@ from kvgg_jax.errors import ConfigError, KvggError, UsageError
 
 HEADS: dict[str, tuple[int, ...] | None] = {"full": (4096, 4096), "slim": (1024, 512), "gap": None}
 MAX_BYTES = 2**16  # of a config file; one with every key and a comment each has 3,000
+PHOTO_SIZE = 224  # pixels a side where none is set, as in the VGG paper
 MIN_IMAGE_SIZE = 32  # five 2x2 poolings leave one pixel of 32
 
 

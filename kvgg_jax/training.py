@@ -16,7 +16,7 @@ from kvgg_jax.augment import make_augment
 from kvgg_jax.charts import draw_curves, draw_samples
 from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.compiled import cache_folder, compile_step, keep_compiled_programs
-from kvgg_jax.config import RunConfig
+from kvgg_jax.config import PHOTO_SIZE, RunConfig
 from kvgg_jax.data.check import copies_warning
 from kvgg_jax.data.dealing import deal_as
 from kvgg_jax.data.demo import cached_demo
@@ -50,7 +50,6 @@ from kvgg_jax.step import (
     zero_tally,
 )
 
-PHOTO_SIZE = 224  # pixels a side, as in the VGG paper
 DEMO_SIZE = 48  # small enough for minutes on two cores
 SAMPLES = 24  # pictures in samples.png
 

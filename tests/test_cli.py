@@ -38,6 +38,8 @@ COMMANDS = (
     ("summary",),
     ("bench",),
     ("data", "demo"),
+    ("data", "check"),
+    ("data", "preview"),
 )
 HEAVY = ("jax", "keras", "matplotlib", "numpy", "pydantic", "tensorflow")
 COLUMNS = "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds,images_per_second"

@@ -40,6 +40,7 @@ def demo(
 
 
 DEAL = {"val_split", "split", "seed", "config", "set_", "json"}
+LOOK = {"augment", "image_size", "seed", "skip_bad", "config", "set_"}
 
 
 @data_app.command()
@@ -75,3 +76,29 @@ def check(
             write_page(result, html, emit=screen)
             say(talk(), f"Wrote {html}")
     print_json(check_json(result)) if given["json"] else check_text(result)
+
+
+@data_app.command()
+@answers
+@with_options_of(train, taking=lambda name: name in LOOK)
+def preview(
+    folder: Annotated[Path, typer.Argument(help="Photos, one sub-folder a class.")],
+    output: Annotated[Path, typer.Option(help="The picture to write, a PNG.")] = Path(
+        "preview.png"
+    ),
+    count: Annotated[int, typer.Option(min=1, max=100, help="Photos shown.")] = 8,
+    **given: Any,
+) -> None:
+    """Draw some photos as the network sees them, and as augmentation changes them in training.
+
+    Example: `kvgg data preview photos --augment strong --output preview.png`
+    """
+    from kvgg_jax.config import resolve
+    from kvgg_jax.flags import all_typed
+
+    settings = resolve(given["config"], all_typed(given))
+    from kvgg_jax.preview import preview as draw
+
+    with Screen(talk()) as screen:
+        draw(folder, output, config=settings, count=count, emit=screen)
+    say(talk(), f"Wrote {output}")

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from kvgg_jax.calibration import calibrate
     from kvgg_jax.compare import compare_runs
     from kvgg_jax.config import ModelConfig, RunConfig
+    from kvgg_jax.data.check import check_data
     from kvgg_jax.errors import KvggError
+    from kvgg_jax.folds import crossval
     from kvgg_jax.inference import evaluate, load_classifier, predict
     from kvgg_jax.listing import list_runs
     from kvgg_jax.model import vgg
@@ -26,7 +28,9 @@ __all__ = [
     "ModelConfig",
     "RunConfig",
     "calibrate",
+    "check_data",
     "compare_runs",
+    "crossval",
     "evaluate",
     "list_runs",
     "load_classifier",
@@ -42,6 +46,8 @@ _HOME = {
     "RunConfig": "config",
     "calibrate": "calibration",
     "compare_runs": "compare",
+    "check_data": "data.check",
+    "crossval": "folds",
     "evaluate": "inference",
     "list_runs": "listing",
     "load_classifier": "inference",

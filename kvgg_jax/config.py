@@ -27,6 +27,7 @@ from kvgg_jax.errors import ConfigError, KvggError, UsageError
 
 HEADS: dict[str, tuple[int, ...] | None] = {"full": (4096, 4096), "slim": (1024, 512), "gap": None}
 MAX_BYTES = 2**16  # of a config file; one with every key and a comment each has 3,000
+PHOTO_SIZE = 224  # pixels a side where none is set, as in the VGG paper
 MIN_IMAGE_SIZE = 32  # five 2x2 poolings leave one pixel of 32
 
 
@@ -70,13 +71,25 @@ class DataConfig(_Frozen):
     image_size: Annotated[int, AfterValidator(_poolable), Field(le=4096)] | None = None
     """Pixels a side; None: 224 for photos, 48 for the demo set."""
     val_split: float = Field(0.2, gt=0, lt=1)
-    split: Literal["keras", "stratified"] = "keras"
+    split: Literal["keras", "stratified", "grouped"] = "keras"
     split_seed: int | None = Field(None, ge=0, lt=2**32)
     """Seed of the split alone; None: `seed`. It lets other seeds be compared on one split."""
+    folds: int | None = Field(None, ge=2)
+    """Cross-validation: so many equal parts take turns at validation; `val_split` has no say."""
+    fold: int | None = Field(None, ge=1)
+    """Whose turn it is, from 1; `crossval` sets it."""
     augment: Literal["none", "light", "strong"] = "none"
     skip_bad: bool = False
     cache: Literal["auto", "memory", "disk", "none"] = "auto"
     """Where decoded photos are kept; auto: in memory, else on disk, as they fit."""
+
+    @model_validator(mode="after")
+    def _is_a_fold(self) -> DataConfig:
+        if (self.folds is None) != (self.fold is None) or (self.fold or 0) > (self.folds or 0):
+            raise ValueError(f"folds {self.folds}, fold {self.fold}: set both, and fold 1 to folds")
+        if self.folds and self.split == "keras":
+            raise ValueError("folds are dealt with split stratified or grouped")
+        return self
 
 
 class ModelConfig(_Frozen):

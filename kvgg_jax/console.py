@@ -91,7 +91,7 @@ class Screen:
             case Warned(text):
                 self._line(text, "yellow")
             case Started(run):
-                self.run = run
+                self.run, self._has_header = run, False
                 self._line(f"Writing to {run}")
             case Compiled(what, seconds):
                 self._line(f"Compiled the {what} step in {seconds:.1f} s", "dim")

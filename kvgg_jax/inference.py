@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax import runs
+from kvgg_jax.baseline import ColourBaseline, colour_baseline
 from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.compiled import cache_folder, compile_step, keep_compiled_programs
 from kvgg_jax.config import RunConfig
@@ -125,6 +126,8 @@ class Evaluation:
     """Name of the saved step that was judged."""
     calibration: Calibration | None
     """What the probabilities were calibrated by; None for the network's own."""
+    colour: ColourBaseline
+    """What colour alone says of these photos."""
 
     @property
     def count(self) -> int:
@@ -307,7 +310,18 @@ def evaluate(
         scores=judge(true, probabilities),
         state=classifier.state,
         calibration=calibration,
+        colour=_by_colour(classifier, pictures.samples, emit),
     )
+
+
+def _by_colour(classifier: Classifier, judged: Samples, emit: Emit) -> ColourBaseline:
+    """Learnt from the run's own training part, where that is still there."""
+    run = classifier.run
+    try:
+        train = run.split(Path(str(classifier.config.data.dir))).train
+    except RunError as error:  # the network can be judged without it
+        return ColourBaseline(left_out=str(error).removesuffix("."))
+    return colour_baseline(train, judged, emit=emit)
 
 
 def _labelled(classifier: Classifier, data: str | Path | None, part: str) -> Samples:

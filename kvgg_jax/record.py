@@ -141,6 +141,7 @@ def evaluation_json(result: Evaluation, files: Sequence[Path]) -> dict[str, Any]
         },
         "classes": _classes_json(result),
         "confusion": result.confusion.tolist(),
+        "colour": colour_json(result.colour),
         "reliability": [asdict(one) for one in scores.reliability],
         "mistakes": _mistakes_json(result),
         "files": [str(file) for file in files],

@@ -10,12 +10,14 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.table import Table
 
 from kvgg_jax.console import duration, printable, program, say
 from kvgg_jax.errors import shown
 
 if TYPE_CHECKING:
     from kvgg_jax.bench import Bench
+    from kvgg_jax.folds import Crossval
     from kvgg_jax.inference import Prediction
     from kvgg_jax.training import TrainResult
 
@@ -48,6 +50,22 @@ def train_text(result: TrainResult) -> None:
     say(console, f"Run folder: {run} (curves.png, history.csv, samples.png, checkpoints/best)")
     say(console, f"Next: {program()} evaluate --run {quote(str(run))}")
     say(console, f"      {program()} predict --run {quote(str(run))} IMAGE")
+
+
+def crossval_text(result: Crossval) -> None:
+    """A row a fold, mean and standard deviation, and where it is."""
+    console = Console()
+    table = Table("fold", "training", "validation", "best epoch", "accuracy", "loss", "time")
+    for column in table.columns:
+        column.justify = "right"
+    for fold in result.folds:
+        counts = (fold.fold, fold.train, fold.val, fold.epoch)
+        figures = (f"{fold.val_accuracy:.4f}", f"{fold.val_loss:.4f}", duration(fold.seconds))
+        table.add_row(*map(str, counts), *figures)
+    console.print(table)
+    mean, sd = result.mean("val_accuracy"), result.sd("val_accuracy")
+    say(console, f"Validation accuracy {mean:.4f}, standard deviation {sd:.4f}", "bold")
+    say(console, f"Folds, crossval.json and crossval.csv: {result.path}")
 
 
 def predictions_json(found: Sequence[Prediction], *, top: int) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +16,7 @@ from kvgg_jax.errors import shown
 from kvgg_jax.scores import BINS, LEVEL
 
 if TYPE_CHECKING:
+    from kvgg_jax.baseline import ColourBaseline
     from kvgg_jax.inference import Evaluation
 
 
@@ -30,6 +31,7 @@ def evaluation_text(result: Evaluation, files: Sequence[Path]) -> None:
         "bold",
     )
     say(console, _probabilities(result))
+    say(console, colour_text(result.colour))
     console.print(_figures(result))
     if right == result.count:
         say(console, _all_right(result.count))
@@ -80,7 +82,25 @@ def _figures(result: Evaluation) -> Table:
     return table
 
 
-def _cell(text: str, style: str = "") -> Text:
+def colour_json(colour: ColourBaseline) -> dict[str, Any]:
+    """`{"class_mean", "nearest", "reference"}`, or `{"left_out"}` with the reason."""
+    if colour.left_out:
+        return {"left_out": colour.left_out}
+    return {name: getattr(colour, name) for name in ("class_mean", "nearest", "reference")}
+
+
+def colour_text(colour: ColourBaseline) -> str:
+    """One line: what a network must beat to have learnt more than colour."""
+    if colour.left_out:
+        return f"colour alone: left out, since {colour.left_out}"
+    return (
+        f"colour alone: accuracy {colour.class_mean:.4f} by the nearest class mean, "
+        f"{colour.nearest:.4f} by the nearest of {colour.reference:,} training photos"
+    )
+
+
+def cell(text: str, style: str = "") -> Text:
+    """For a table: names as they are, no markup."""
     return Text(shown(text), style)
 
 
@@ -90,17 +110,17 @@ def _scores(result: Evaluation) -> Table:
         column.justify = "right"
     for name, score in result.classes.items():
         figures = (score.precision, score.recall, score.f1)
-        table.add_row(_cell(name), *(f"{figure:.4f}" for figure in figures), str(score.count))
+        table.add_row(cell(name), *(f"{figure:.4f}" for figure in figures), str(score.count))
     return table
 
 
 def _confusion(result: Evaluation) -> Table:
     table = Table("true \\ predicted", title="Confusion matrix")
     for name in result.classes:
-        table.add_column(_cell(name), justify="right")
+        table.add_column(cell(name), justify="right")
     for k, (name, row) in enumerate(zip(result.classes, result.confusion.tolist(), strict=True)):
-        cells = [_cell(str(n), _shade(n, j == k)) for j, n in enumerate(row)]
-        table.add_row(_cell(name), *cells)
+        cells = [cell(str(n), _shade(n, j == k)) for j, n in enumerate(row)]
+        table.add_row(cell(name), *cells)
     return table
 
 

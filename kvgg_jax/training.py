@@ -16,13 +16,15 @@ from kvgg_jax.augment import make_augment
 from kvgg_jax.charts import draw_curves, draw_samples
 from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.compiled import cache_folder, compile_step, keep_compiled_programs
-from kvgg_jax.config import RunConfig
+from kvgg_jax.config import PHOTO_SIZE, RunConfig
+from kvgg_jax.data.check import copies_warning
+from kvgg_jax.data.dealing import deal_as
 from kvgg_jax.data.demo import cached_demo
-from kvgg_jax.data.folder import Samples, Split, deal, scan
+from kvgg_jax.data.folder import Samples, Split, scan
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import Pictures, read
 from kvgg_jax.errors import DataError, RunError, UsageError, shown
-from kvgg_jax.events import Emit, Finished, Note, Progress, Started, ignore
+from kvgg_jax.events import Emit, Finished, Note, Progress, Started, Warned, ignore
 from kvgg_jax.forward import normalise
 from kvgg_jax.history import History
 from kvgg_jax.keeper import Keeper
@@ -48,7 +50,6 @@ from kvgg_jax.step import (
     zero_tally,
 )
 
-PHOTO_SIZE = 224  # pixels a side, as in the VGG paper
 DEMO_SIZE = 48  # small enough for minutes on two cores
 SAMPLES = 24  # pictures in samples.png
 
@@ -83,12 +84,10 @@ def train(
     Raises KvggError (its text is for the user) for data, a configuration or a folder that will
     not do, before anything is written; NonFiniteLoss when training diverges.
     """
-    config, out = _settle(config or RunConfig(), emit), Path(out)
+    config, out = settle(config or RunConfig(), emit), Path(out)
     path = runs.choose(config, out=out, name=name, overwrite=overwrite)
     samples = scan(Path(str(config.data.dir)))
-    data = config.data
-    seed = config.seed if data.split_seed is None else data.split_seed
-    split = deal(samples, val_split=data.val_split, seed=seed, how=data.split)
+    split = deal_as(config, samples, emit=emit)
     _check_batch_size(config, len(split.train))
     emit(
         Note(
@@ -99,6 +98,7 @@ def train(
     with locked(path):
         pictures = _read(samples, config, emit)
         dealt = _readable(split, pictures)
+        _warn_of_copies(dealt, pictures, config, emit)
         files = files_of(config, samples, dealt, pictures, number=runs.next_number(out))
         run = runs.create(path, config, files, overwrite=overwrite)
         return _run(run, config, pictures, stop, emit)
@@ -164,7 +164,7 @@ def _check_unfinished(run: Run, config: RunConfig) -> None:
         )
 
 
-def _settle(config: RunConfig, emit: Emit) -> RunConfig:
+def settle(config: RunConfig, emit: Emit) -> RunConfig:
     """Fill in what depends on the data: where it is, and the picture size that suits it."""
     folder, size = config.data.dir, PHOTO_SIZE
     if folder is None and Path("data").is_dir():
@@ -217,6 +217,14 @@ def _readable(split: Split, pictures: Pictures) -> Split:
                 f"Add photos of class {name!r}, or remove the folder."
             )
     return Split(train, val)
+
+
+def _warn_of_copies(split: Split, pictures: Pictures, config: RunConfig, emit: Emit) -> None:
+    """The part of `data check` that costs nothing, since the photos were read anyway."""
+    digests = dict(zip(pictures.samples.paths, pictures.digests(), strict=True))
+    warning = copies_warning(split, digests, grouped=config.data.split == "grouped")
+    if warning:
+        emit(Warned(warning))
 
 
 def _run(

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pytest
@@ -14,6 +14,9 @@ from PIL import Image
 
 from kvgg_jax.arch import BLOCKS
 from kvgg_jax.config import RunConfig
+
+if TYPE_CHECKING:
+    from kvgg_jax.data.check import Check
 
 # Before anything imports keras: it writes to its home, and obeys what it finds there. All
 # tests share the programs compiled there; the folder is removed at exit.
@@ -29,7 +32,7 @@ THIN = ((8,), (16,), (32, 32), (64, 64), (64, 64))  # VGG11's widths, an eighth 
 
 LEGAL = (
     "seed, data.dir, data.image_size, data.val_split, data.split, data.split_seed, "
-    "data.augment, data.skip_bad, data.cache, "
+    "data.folds, data.fold, data.augment, data.skip_bad, data.cache, "
     "model.arch, model.head, model.dropout, model.batch_norm, model.init, optim.lr, "
     "optim.decay_steps, optim.decay_rate, optim.staircase, train.epochs, train.batch_size, "
     "train.accumulate, train.patience, train.min_delta, train.precision, train.save_every_steps"
@@ -111,3 +114,11 @@ def coffee() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the coffee photos are not at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def checked(coffee: Path) -> Check:
+    """What `data check` finds in the coffee photos, dealt as `train` does by default."""
+    from kvgg_jax.data.check import check_data
+
+    return check_data(coffee)

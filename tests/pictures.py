@@ -145,3 +145,15 @@ def grey_paper_profile() -> bytes:
     table = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + fixed(1, 0, 0, 0, 1, 0, 0, 0, 1)
     table += ramp * 4 + bytes([128, 128, 128, 0, 128, 128]) * 8 + ramp * 3
     return profile(b"CMYK", b"Lab ", {b"A2B0": table})
+
+
+def scene(seed: int, size: int = 96) -> Image.Image:
+    """A picture with structure of its own: a few soft spots of random place and colour."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:size, 0:size] / size
+    pixels = np.full((size, size, 3), 200.0)
+    for _ in range(6):
+        (cy, cx), spread, colour = rng.random(2), rng.uniform(0.05, 0.2), rng.uniform(-150, 50, 3)
+        spot = np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * spread**2))
+        pixels += spot[..., None] * colour
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))

@@ -199,7 +199,7 @@ FLAGS = {
     "--seed -1": "--seed -1: input should be greater than or equal to 0.",
     "--arch vgg12": "--arch vgg12: input should be 'vgg11', 'vgg13', 'vgg16' or 'vgg19'.",
     "--precision half": "--precision half: input should be 'float32' or 'bfloat16'.",
-    "--split random": "--split random: input should be 'keras' or 'stratified'.",
+    "--split random": "--split random: input should be 'keras', 'stratified' or 'grouped'.",
     "--augment some": "--augment some: input should be 'none', 'light' or 'strong'.",
     "--set optim.decaysteps=50": (
         "--set optim.decaysteps=50: unknown key 'optim.decaysteps'. "

@@ -31,9 +31,9 @@ from kvgg_jax.runs import Run
 from kvgg_jax.training import TrainResult
 
 COMMANDS = (
-    *(("train",), ("evaluate",), ("calibrate",), ("predict",), ("runs",), ("summary",)),
-    ("bench",),
-    ("data", "demo"),
+    *(("train",), ("crossval",), ("evaluate",), ("calibrate",), ("predict",), ("runs",)),
+    *(("summary",), ("bench",)),
+    *(("data", "demo"), ("data", "check"), ("data", "preview")),
 )
 HEAVY = ("jax", "keras", "matplotlib", "numpy", "pydantic", "tensorflow")
 COLUMNS = "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds,images_per_second"
@@ -464,7 +464,7 @@ FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "matthews")
 SHAPE = [
     *("run", "state", "data", "split", "count", "loss", *FIGURES, "top_k", "calibration_error"),
     *("calibration", "intervals"),
-    *("classes", "confusion", "reliability", "mistakes", "files"),
+    *("classes", "confusion", "colour", "reliability", "mistakes", "files"),
 ]
 
 

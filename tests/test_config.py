@@ -23,6 +23,8 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
             "val_split": 0.2,
             "split": "keras",
             "split_seed": None,
+            "folds": None,
+            "fold": None,
             "augment": "none",
             "skip_bad": False,
             "cache": "auto",
@@ -67,6 +69,24 @@ def test_a_head_is_a_name_or_a_list_of_layer_sizes(head, sizes):
     assert parse_head(head) == sizes
 
 
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"folds": 5}, "folds 5, fold None: set both, and fold 1 to folds"),
+        ({"fold": 1}, "folds None, fold 1: set both, and fold 1 to folds"),
+        ({"folds": 3, "fold": 4}, "folds 3, fold 4: set both, and fold 1 to folds"),
+        ({"folds": 3, "fold": 3}, "folds are dealt with split stratified or grouped"),
+    ],
+)
+def test_a_fold_is_one_of_the_folds(given, reason):
+    """Half a cross-validation in a file or in flags is answered before any photo is read."""
+    words = [parse_set(f"data.{key}={value}") for key, value in given.items()]
+    with pytest.raises(UsageError) as caught:
+        resolve(None, dict(words))
+    flag, _ = words[0][1]
+    assert str(caught.value) == f"{flag}: {reason}."
+
+
 positive = st.floats(0, 1, exclude_min=True)
 words = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 configs = st.builds(
@@ -77,7 +97,7 @@ configs = st.builds(
         optional={
             "dir": words,
             "image_size": st.integers(32, 4096),
-            "split": st.sampled_from(["keras", "stratified"]),
+            "split": st.sampled_from(["keras", "stratified", "grouped"]),
             "augment": st.sampled_from(["none", "light", "strong"]),
             "skip_bad": st.booleans(),
             "cache": st.sampled_from(["auto", "memory", "disk", "none"]),

@@ -7,6 +7,7 @@ is imported before a command needs it, so that `--help` answers at once.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
@@ -54,6 +55,27 @@ def answers(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(130) from None
 
     return run
+
+
+def with_options_of(
+    other: Callable[..., None], *, taking: Callable[[str], bool]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """For a command with `**given`: it takes options of `other` too, which are declared there.
+
+    `taking` says which, by the name of the parameter.
+    """
+
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True).parameters.values()
+        theirs = inspect.signature(other, eval_str=True).parameters.values()
+        both = [
+            *(option for option in own if option.kind is not option.VAR_KEYWORD),
+            *(option for option in theirs if taking(option.name)),
+        ]
+        command.__signature__ = inspect.Signature(both)  # type: ignore[attr-defined]  # Typer's view
+        return command
+
+    return add
 
 
 def talk() -> Console:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from kvgg_jax.commands.app import answers, app, talk
+from kvgg_jax.commands.app import answers, app, print_json, talk, with_options_of
+from kvgg_jax.commands.train import train
 from kvgg_jax.console import Screen, program, say
 
 data_app = typer.Typer(no_args_is_help=True, help="Folders of photos.")
@@ -36,3 +37,68 @@ def demo(
         )
     say(talk(), f"Wrote the demo set to {folder}. Train on it:")
     say(talk(), f"  {program()} train --data {quote(str(folder))} --image-size 48")
+
+
+DEAL = {"val_split", "split", "seed", "config", "set_", "json"}
+LOOK = {"augment", "image_size", "seed", "skip_bad", "config", "set_"}
+
+
+@data_app.command()
+@answers
+@with_options_of(train, taking=lambda name: name in DEAL)
+def check(
+    folder: Annotated[Path, typer.Argument(help="Photos, one sub-folder a class.")],
+    against: Annotated[
+        Path | None, typer.Option(help="Another folder, which should share no photo with it.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page with the pictures to this file.")
+    ] = None,
+    **given: Any,
+) -> None:
+    """Look for bad and odd files, duplicates, leaks across the split, uneven classes.
+
+    The split is the one that `train` would deal with these options.
+
+    Example: `kvgg data check photos --against test_photos --html check.html`
+    """
+    from kvgg_jax.config import resolve
+    from kvgg_jax.flags import all_typed
+
+    settings = resolve(given["config"], all_typed(given))
+    from kvgg_jax.check_page import write_page
+    from kvgg_jax.data.check import check_data
+    from kvgg_jax.show_check import check_json, check_text
+
+    with Screen(talk()) as screen:
+        result = check_data(folder, against=against, config=settings, emit=screen)
+        if html:
+            write_page(result, html, emit=screen)
+            say(talk(), f"Wrote {html}")
+    print_json(check_json(result)) if given["json"] else check_text(result)
+
+
+@data_app.command()
+@answers
+@with_options_of(train, taking=lambda name: name in LOOK)
+def preview(
+    folder: Annotated[Path, typer.Argument(help="Photos, one sub-folder a class.")],
+    output: Annotated[Path, typer.Option(help="The picture to write, a PNG.")] = Path(
+        "preview.png"
+    ),
+    count: Annotated[int, typer.Option(min=1, max=100, help="Photos shown.")] = 8,
+    **given: Any,
+) -> None:
+    """Draw some photos as the network sees them, and as augmentation changes them in training.
+
+    Example: `kvgg data preview photos --augment strong --output preview.png`
+    """
+    from kvgg_jax.config import resolve
+    from kvgg_jax.flags import all_typed
+
+    settings = resolve(given["config"], all_typed(given))
+    from kvgg_jax.preview import preview as draw
+
+    with Screen(talk()) as screen:
+        draw(folder, output, config=settings, count=count, emit=screen)
+    say(talk(), f"Wrote {output}")

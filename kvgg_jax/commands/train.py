@@ -47,7 +47,7 @@ def train(
     ] = None,
     augment: Annotated[str | None, typer.Option(help="none, light or strong.")] = None,
     val_split: Annotated[float | None, typer.Option(help="Share kept for validation.")] = None,
-    split: Annotated[str | None, typer.Option(help="keras or stratified.")] = None,
+    split: Annotated[str | None, typer.Option(help="keras, stratified or grouped.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of split, weights, order, dropout.")] = None,
     skip_bad: SkipBad = None,
     cache: Annotated[

@@ -162,13 +162,18 @@ def deal(samples: Samples, *, val_split: float, seed: int, how: str = "keras") -
         ]
         train = [i for part, _ in parts for i in part]
         val = [i for _, part in parts for i in part]
+    check_parts(samples, len(train), len(val), val_split)
+    return Split(samples.take(train), samples.take(val))
+
+
+def check_parts(samples: Samples, train: int, val: int, val_split: float) -> None:
+    """Raises DataError when one of two parts, of so many pictures, is empty."""
     if not train or not val:
         raise DataError(
             f"{shown(samples.root)}: {len(samples)} images with val_split = {val_split} leave "
-            f"{len(train)} for training and {len(val)} for validation; each needs at least 1. "
+            f"{train} for training and {val} for validation; each needs at least 1. "
             "Add photos or change --val-split."
         )
-    return Split(samples.take(train), samples.take(val))
 
 
 def _shuffled(samples: Samples, label: int, seed: int) -> np.ndarray:

@@ -1,0 +1,54 @@
+"""`kvgg crossval`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from kvgg_jax.commands.app import answers, app, print_json, talk, with_options_of
+from kvgg_jax.commands.train import train
+from kvgg_jax.console import Screen, say
+from kvgg_jax.errors import Stopped, UsageError
+from kvgg_jax.signals import Stop
+
+WITHOUT = {"name", "overwrite", "resume", "val_split"}
+
+
+@app.command()
+@answers
+@with_options_of(train, taking=lambda name: name not in WITHOUT)
+def crossval(
+    folds: Annotated[int, typer.Option(min=2, help="Parts, each held out once.")] = 5,
+    name: Annotated[
+        str | None, typer.Option(help="Of the folder. Default: crossval, arch, head.")
+    ] = None,
+    **given: Any,
+) -> None:
+    """Train once for each fold held out: mean and spread of the accuracy. Takes train's options.
+
+    The same command goes on where one was stopped.
+
+    Example: `kvgg crossval --data photos --folds 5 --head slim --image-size 96`
+    """
+    from kvgg_jax.config import resolve
+    from kvgg_jax.flags import all_typed
+
+    flags = all_typed(given)
+    if flags.get("data.split") == ("--split keras", "keras"):
+        raise UsageError("--split keras: Keras deals no folds; use stratified or grouped.")
+    settings = resolve(given["config"], flags)
+    with Screen(talk()) as screen, Stop(screen.interject) as stop:
+        try:
+            from kvgg_jax import folds as api
+
+            result = api.crossval(
+                settings, folds=folds, out=given["out"], name=name, stop=stop, emit=screen
+            )
+        except (Stopped, KeyboardInterrupt) as stopped:
+            saved = f"{stopped} All of it is saved." if isinstance(stopped, Stopped) else "Stopped."
+            say(screen.console, f"{saved} The same command goes on.")
+            raise typer.Exit(stop.exit_code) from None
+    from kvgg_jax import show
+
+    print_json(result.to_json()) if given["json"] else show.crossval_text(result)

@@ -1,0 +1,61 @@
+"""What a picture file says of itself before its pixels are decoded, and what is odd about that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from kvgg_jax.config import MIN_IMAGE_SIZE
+from kvgg_jax.data.kinds import FORMATS
+
+LONG = 3  # times as wide as high, or high as wide
+_SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Format and mode in Pillow's names, size in pixels as stored, before EXIF turns it."""
+
+    format: str
+    mode: str
+    width: int
+    height: int
+    odd: tuple[str, ...] = ()
+    """What may surprise, each as the rest of a sentence on the file."""
+
+    @property
+    def size(self) -> str:
+        """`"224 x 224"`."""
+        return f"{self.width} x {self.height}"
+
+
+def header(path: Path) -> Header:
+    """The header of a file that `image.decode` can read."""
+    with Image.open(path, formats=FORMATS) as image:
+        kind, (width, height) = image.format or "", image.size
+        frames = getattr(image, "is_animated", False)
+        odd = [
+            (
+                path.suffix.lower() not in _SUFFIXES.get(kind, ()),
+                f"is a {kind} file under another suffix",
+            ),
+            (frames, "has several frames, of which the first is used"),
+            (
+                max(width, height) >= LONG * min(width, height),
+                f"has {width} x {height} pixels and is squashed to a square",
+            ),
+            (
+                min(width, height) < MIN_IMAGE_SIZE,
+                f"has {width} x {height} pixels, fewer than any network here takes",
+            ),
+        ]
+        return Header(kind, image.mode, width, height, tuple(text for so, text in odd if so))

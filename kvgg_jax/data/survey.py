@@ -1,0 +1,46 @@
+"""One look at every file: what it is, and what to compare it by. Bad files are no end to it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from kvgg_jax.data.duplicates import SIDE, Look, look
+from kvgg_jax.data.header import Header, header
+from kvgg_jax.data.image import decode
+from kvgg_jax.errors import ImageError
+from kvgg_jax.events import Emit, Progress, ignore
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A file, its look and its header; `error` instead where it cannot be read."""
+
+    path: Path
+    look: Look | None = None
+    header: Header | None = None
+    error: ImageError | None = None
+
+
+def survey(files: Sequence[Path], *, emit: Emit = ignore, stage: str = "comparing") -> list[Seen]:
+    """A look at each file, in order, on all cores. A JPEG is decoded small, which is quicker."""
+    seen: list[Seen] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            for one in pool.map(_see, files):
+                seen.append(one)
+                emit(Progress(stage, len(seen), len(files)))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # Ctrl-C need not wait for the whole folder
+            raise
+    return seen
+
+
+def _see(path: Path) -> Seen:
+    try:
+        return Seen(path, look(decode(path, at_least=SIDE)), header(path))
+    except ImageError as error:
+        return Seen(path, error=error)

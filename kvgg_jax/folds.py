@@ -1,0 +1,186 @@
+"""`crossval`: each photo is validated once, by a network that never saw it.
+
+runs/<name>/ crossval.json crossval.csv fold-1/ fold-2/ ..., each fold an ordinary run folder.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import statistics
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from kvgg_jax import runs
+from kvgg_jax.config import RunConfig
+from kvgg_jax.errors import RunError
+from kvgg_jax.events import Emit, Note, ignore
+from kvgg_jax.lock import locked
+from kvgg_jax.loop import never
+from kvgg_jax.origin import settings
+from kvgg_jax.runs import Run
+from kvgg_jax.training import resume, settle, train
+
+FOLDS = 5
+MAY_CHANGE = {"data.cache", "train.save_every_steps"}  # between two calls; none changes a step
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """The best epoch of one fold's run, on the photos held out."""
+
+    fold: int
+    run: str
+    train: int
+    val: int
+    epoch: int
+    val_accuracy: float
+    val_loss: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Crossval:
+    """Where the folds are and what they measured."""
+
+    path: Path
+    folds: tuple[Fold, ...]
+
+    def mean(self, name: str) -> float:
+        """Of `val_accuracy` or `val_loss` over the folds."""
+        return statistics.mean(getattr(fold, name) for fold in self.folds)
+
+    def sd(self, name: str) -> float:
+        """Sample standard deviation between folds, over n - 1; 0 for a single fold."""
+        values = [getattr(fold, name) for fold in self.folds]
+        return statistics.stdev(values) if len(values) > 1 else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """`{"crossval", "folds": [...], "mean": {...}, "sd": {...}}`."""
+        names = ("val_accuracy", "val_loss")
+        return {
+            "crossval": str(self.path),
+            "folds": [asdict(fold) for fold in self.folds],
+            "mean": {name: self.mean(name) for name in names},
+            "sd": {name: self.sd(name) for name in names},
+        }
+
+    def to_csv(self) -> str:
+        """The text of `crossval.csv`: a row a fold."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(field.name for field in fields(Fold))
+        writer.writerows(asdict(fold).values() for fold in self.folds)
+        return out.getvalue()
+
+
+def crossval(
+    config: RunConfig | None = None,
+    *,
+    folds: int = FOLDS,
+    out: str | Path = runs.OUT,
+    name: str | None = None,
+    stop: Callable[[], bool] = never,
+    emit: Emit = ignore,
+) -> Crossval:
+    """Train once for each fold held out, in `out/name`; a second call goes on where one stopped.
+
+    The folds keep class shares, and duplicates together unless `data.split` is "stratified". They
+    are dealt from `data.split_seed` or `seed`, so the runs differ in the split alone. Raises what
+    `train` raises, and RunError where the folder holds a cross-validation of other settings.
+    """
+    config = _settings_of_all(settle(config or RunConfig(), emit), folds)
+    path = Path(out) / (name or _name(config))
+    runs.check_writable(path)
+    with locked(path):
+        _check_begun(path, config)
+        done: list[Fold] = []
+        for fold in range(1, folds + 1):
+            emit(Note(f"Fold {fold} of {folds}"))
+            run = _run_fold(path, config.with_data(fold=fold), stop, emit)
+            done.append(_measured(run, fold))
+            _check_same_photos(path, run)
+            result = Crossval(path, tuple(done))
+            _write(result, status="finished" if fold == folds else "unfinished")
+    return result
+
+
+def _settings_of_all(config: RunConfig, folds: int) -> RunConfig:
+    """What the folds have in common; `fold` is 1 until each sets its own."""
+    how = "stratified" if config.data.split == "stratified" else "grouped"
+    return config.with_data(split=how, folds=folds, fold=1)
+
+
+def _name(config: RunConfig) -> str:
+    """Without a date, so that the same command goes on the day after."""
+    head = config.model.head.replace(",", "-").replace(" ", "")
+    return f"crossval-{config.model.arch}-{head}"
+
+
+def _check_begun(path: Path, config: RunConfig) -> None:
+    """Raises RunError where the folder holds something else, or folds of other settings."""
+    if any(path.glob("[!.]*")) and not (path / "fold-1").is_dir():
+        raise RunError(f"{path} already exists and is no cross-validation. Choose another --name.")
+    default = settings(RunConfig())
+    for fold in range(1, (config.data.folds or 0) + 1):
+        if not (path / f"fold-{fold}" / "run.json").exists():
+            continue
+        now = settings(config.with_data(fold=fold))
+        then = Run(path / f"fold-{fold}").info().get("settings", {})
+        differing = [
+            f"  {key}: {json.dumps(before)} then, {json.dumps(now[key])} now"
+            for key in now
+            if key not in MAY_CHANGE and (before := then.get(key, default[key])) != now[key]
+        ]
+        if differing:
+            head = f"{path} was begun with other settings:"
+            tail = "Use the same, or begin another: --name NAME."
+            raise RunError("\n".join([head, *differing, tail]))
+
+
+def _run_fold(path: Path, config: RunConfig, stop: Callable[[], bool], emit: Emit) -> Run:
+    run = Run(path / f"fold-{config.data.fold}")
+    if not (run.path / "config.toml").is_file():
+        train(config, out=path, name=run.path.name, stop=stop, emit=emit)
+    elif run.info().get("status") != "finished":
+        resume(run.path, stop=stop, emit=emit)
+    return run
+
+
+def _measured(run: Run, fold: int) -> Fold:
+    history, split = run.history(), run.split(Path())
+    best = history.best
+    if best is None:
+        raise RunError(f"{run.path} has no epoch in its history.csv. Remove it and call again.")
+    return Fold(
+        fold=fold,
+        run=str(run.path),
+        train=len(split.train),
+        val=len(split.val),
+        epoch=best.epoch,
+        val_accuracy=best.val_accuracy,
+        val_loss=best.val_loss,
+        seconds=round(history.seconds, 3),
+    )
+
+
+def _check_same_photos(path: Path, run: Run) -> None:
+    """Folds of different photos may overlap, so their mean would mean nothing."""
+    first = Run(path / "fold-1").info().get("data", {})
+    if run.info().get("data", {}).get("fingerprint") != first.get("fingerprint"):
+        raise RunError(
+            f"The photos changed between {path / 'fold-1'} and {run.path}. "
+            "Put them back and remove the later folds, or begin another: --name NAME."
+        )
+
+
+def _write(result: Crossval, *, status: str) -> None:
+    text = json.dumps({"status": status, **result.to_json()}, indent=2) + "\n"
+    try:
+        runs.write_text(result.path / "crossval.json", text)
+        runs.write_text(result.path / "crossval.csv", result.to_csv())
+    except OSError as error:
+        raise RunError(f"Cannot write to {result.path}: {error.strerror}.") from None

@@ -1,0 +1,58 @@
+"""A grid of photos as the network sees them, and as augmentation changes them in training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+from kvgg_jax.augment import make_augment
+from kvgg_jax.charts import draw_samples
+from kvgg_jax.config import PHOTO_SIZE, RunConfig
+from kvgg_jax.data.folder import Samples, scan
+from kvgg_jax.data.reader import read
+from kvgg_jax.events import Emit, ignore
+from kvgg_jax.forward import normalise
+
+COLUMNS = 8
+
+
+def preview(
+    folder: str | Path,
+    file: str | Path,
+    *,
+    config: RunConfig | None = None,
+    count: int = COLUMNS,
+    emit: Emit = ignore,
+) -> None:
+    """Draw `count` photos of `folder`, chosen from `seed` and even over the classes, into `file`.
+
+    With augmentation, a row a photo: as it is, then as steps 1 to 7 of training would change it.
+    Raises DataError for photos that will not do, RunError when `file` cannot be written.
+    """
+    config, samples = config or RunConfig(), scan(Path(folder))
+    size, seed = config.data.image_size or PHOTO_SIZE, config.seed
+    chosen = samples.take(_even_choice(samples, count, seed))
+    pictures = read(chosen, size, skip_bad=config.data.skip_bad, emit=emit)
+    images = np.asarray(normalise(pictures.images[np.arange(len(pictures.samples))]))
+    names = [samples.classes[label] for label in pictures.samples.labels]
+    augment = make_augment(config.data.augment, seed=seed, image_size=size)
+    if augment is not None:
+        steps = range(1, COLUMNS)
+        changed = [np.asarray(augment(images, jnp.int32(step - 1))) for step in steps]
+        images = np.stack([images, *changed], axis=1).reshape(-1, size, size, 3)
+        names = [title for name in names for title in (name, *(f"step {step}" for step in steps))]
+    draw_samples(images, names, Path(file), columns=COLUMNS)
+
+
+def _even_choice(samples: Samples, count: int, seed: int) -> list[int]:
+    """Places of `count` photos: one of each class in turn, in an order drawn from `seed`."""
+    order = np.random.default_rng(seed).permutation(len(samples)).tolist()
+    turn: dict[int, int] = {}
+    seen = [0] * len(samples.classes)
+    for place in order:
+        label = samples.labels[place]
+        turn[place] = seen[label]
+        seen[label] += 1
+    return sorted(order, key=lambda place: (turn[place], samples.labels[place]))[:count]

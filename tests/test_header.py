@@ -1,0 +1,61 @@
+"""What a file says of itself, and what is odd about that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from kvgg_jax.data.header import Header, header
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "size", "options", "expected"),
+    [
+        ("a.PNG", "RGB", (40, 32), {}, Header("PNG", "RGB", 40, 32)),
+        ("a.jpeg", "L", (32, 32), {}, Header("JPEG", "L", 32, 32)),
+        ("a.tif", "CMYK", (95, 32), {}, Header("TIFF", "CMYK", 95, 32)),
+        (
+            "a.jpg",
+            "P",
+            (32, 32),
+            {"format": "PNG"},
+            Header("PNG", "P", 32, 32, ("is a PNG file under another suffix",)),
+        ),
+        (
+            "a.gif",
+            "RGB",
+            (32, 32),
+            {"save_all": True, "append_images": [Image.new("RGB", (32, 32), "red")]},
+            Header("GIF", "P", 32, 32, ("has several frames, of which the first is used",)),
+        ),
+        (
+            "a.bmp",
+            "RGB",
+            (32, 96),
+            {},
+            Header("BMP", "RGB", 32, 96, ("has 32 x 96 pixels and is squashed to a square",)),
+        ),
+        (
+            "a.webp",
+            "RGB",
+            (31, 40),
+            {},
+            Header(
+                "WEBP",
+                "RGB",
+                31,
+                40,
+                ("has 31 x 40 pixels, fewer than any network here takes",),
+            ),
+        ),
+    ],
+)
+def test_a_header_tells_format_mode_size_and_what_is_odd(
+    tmp_path: Path, name: str, mode: str, size: tuple[int, int], options: dict, expected: Header
+) -> None:
+    """By content; the suffix is only compared with it."""
+    Image.new(mode, size).save(tmp_path / name, **options)
+    assert header(tmp_path / name) == expected
+    assert expected.size == f"{size[0]} x {size[1]}"

@@ -25,6 +25,7 @@ from kvgg_jax.evaluation_charts import (
 from kvgg_jax.inference import Evaluation
 from kvgg_jax.runs import Run
 from kvgg_jax.scores import LEVEL, RESAMPLES, SEED
+from kvgg_jax.show_evaluation import colour_json
 
 WORST = 24  # mistakes in the gallery and in `--json`
 THUMB = 160  # pixels a side in the gallery

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from conftest import COLOURS, draw_photos
 
+from kvgg_jax.baseline import ColourBaseline
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.inference import Evaluation
 from kvgg_jax.metrics import class_scores, confusion_matrix
@@ -43,4 +44,5 @@ def made(run: Path, samples: Samples, probabilities: np.ndarray) -> Evaluation:
         scores=judge(true, probabilities),
         state="1-0123456789abcdef",
         calibration=None,
+        colour=ColourBaseline(class_mean=0.5, nearest=2 / 3, reference=12),
     )

@@ -26,6 +26,7 @@ from pydantic import (
 from kvgg_jax.errors import ConfigError, KvggError, UsageError
 
 HEADS: dict[str, tuple[int, ...] | None] = {"full": (4096, 4096), "slim": (1024, 512), "gap": None}
+Tracked = Literal["tensorboard", "mlflow", "wandb"]
 MAX_BYTES = 2**16  # of a config file; one with every key and a comment each has 3,000
 MIN_IMAGE_SIZE = 32  # five 2x2 poolings leave one pixel of 32
 
@@ -56,6 +57,13 @@ def _poolable(size: int) -> int:
 
 def _as_text(value: object) -> object:
     return str(value) if isinstance(value, Path) else value
+
+
+def _as_names(value: object) -> object:
+    """`"a,b"` and `["a", "b"]`, as a flag and as TOML have it, as a tuple; `"none"` is empty."""
+    if isinstance(value, str):
+        value = [] if value == "none" else value.split(",")
+    return tuple(value) if isinstance(value, list) else value
 
 
 class _Frozen(BaseModel):
@@ -110,6 +118,8 @@ class TrainConfig(_Frozen):
     precision: Literal["float32", "bfloat16"] = "float32"
     save_every_steps: int | None = Field(None, ge=1)
     """Save amid an epoch too, each time so many of its steps are done; None: once an epoch."""
+    track: Annotated[tuple[Tracked, ...], BeforeValidator(_as_names)] = ()
+    """Where else the epochs are shown, besides the run folder."""
 
     @model_validator(mode="after")
     def _divides(self) -> TrainConfig:
@@ -240,7 +250,7 @@ def _nearest(key: str, legal: list[str]) -> str:
     """A hint that names the legal key closest to `key`, by its last part when that fits best."""
     leaf = key.rsplit(".", 1)[-1]
     by_leaf = {name.rsplit(".", 1)[-1]: name for name in legal}
-    close = difflib.get_close_matches(key, legal, 1, 0.6)
+    close = [by_leaf[leaf]] if leaf in by_leaf else difflib.get_close_matches(key, legal, 1, 0.6)
     if not close and (leaves := difflib.get_close_matches(leaf, by_leaf, 1, 0.5)):
         close = [by_leaf[leaves[0]]]
     return f"Did you mean {close[0]!r}?" if close else f"Legal keys: {', '.join(legal)}."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from kvgg_jax.augment import make_augment
 from kvgg_jax.charts import draw_curves, draw_samples
 from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.compiled import cache_folder, compile_step, keep_compiled_programs
-from kvgg_jax.config import RunConfig
+from kvgg_jax.config import RunConfig, Tracked
 from kvgg_jax.data.demo import cached_demo
 from kvgg_jax.data.folder import Samples, Split, deal, scan
 from kvgg_jax.data.pipeline import Pipeline, hold
@@ -47,6 +47,7 @@ from kvgg_jax.step import (
     make_train_step,
     zero_tally,
 )
+from kvgg_jax.tracking import check_trackers, tracked
 
 PHOTO_SIZE = 224  # pixels a side, as in the VGG paper
 DEMO_SIZE = 48  # small enough for minutes on two cores
@@ -83,6 +84,7 @@ def train(
     Raises KvggError (its text is for the user) for data, a configuration or a folder that will
     not do, before anything is written; NonFiniteLoss when training diverges.
     """
+    check_trackers(config or RunConfig())
     config, out = _settle(config or RunConfig(), emit), Path(out)
     path = runs.choose(config, out=out, name=name, overwrite=overwrite)
     samples = scan(Path(str(config.data.dir)))
@@ -108,6 +110,7 @@ def resume(
     run: str | Path | None = None,
     *,
     epochs: int | None = None,
+    track: Sequence[Tracked] | None = None,
     out: str | Path = runs.OUT,
     stop: Callable[[], bool] = never,
     emit: Emit = ignore,
@@ -115,14 +118,17 @@ def resume(
     """Go on with a run from its last saved step, as if it had never stopped.
 
     `run` is a folder or a name; None means the newest unfinished run. `epochs` raises the total,
-    `stop` is as for `train`. Raises RunError when the photos, the settings or the saved states are
-    not those of the run.
+    `track` says anew where the epochs are shown, `stop` is as for `train`. Raises RunError when the
+    photos, the settings or the saved states are not those of the run.
     """
     found = runs.find(run, out=Path(out), status="unfinished")
     with locked(found.path):
         config = found.config()
         check_settings(found, config)
         config = _with_epochs(found, config, epochs)
+        if track is not None:
+            config = config.with_train(track=track)
+        check_trackers(config)
         _check_unfinished(found, config)
         split = found.split(Path(str(config.data.dir)))
         check_files(found, split, emit)
@@ -232,7 +238,10 @@ def _run(
         keeper = Keeper(run, checkpoints, steps=task.train.steps, emit=emit)
         try:
             standing = keeper.restore(state)
-            history, reason = fit(task, config.train, standing, keeper=keeper, stop=stop, emit=emit)
+            with tracked(run, config, standing.history, emit) as tell:
+                history, reason = fit(
+                    task, config.train, standing, keeper=keeper, stop=stop, emit=tell
+                )
         except BaseException:
             with contextlib.suppress(RunError):  # what ended the run matters more than its picture
                 draw_curves(run.history(), run.path / "curves.png")

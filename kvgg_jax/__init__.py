@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kvgg_jax.config import ModelConfig, RunConfig
     from kvgg_jax.errors import KvggError
     from kvgg_jax.inference import evaluate, load_classifier, predict
+    from kvgg_jax.lr_range import lr_find
     from kvgg_jax.model import vgg
     from kvgg_jax.training import resume, train
 
@@ -24,6 +25,7 @@ __all__ = [
     "RunConfig",
     "evaluate",
     "load_classifier",
+    "lr_find",
     "predict",
     "resume",
     "train",
@@ -36,6 +38,7 @@ _HOME = {
     "RunConfig": "config",
     "evaluate": "inference",
     "load_classifier": "inference",
+    "lr_find": "lr_range",
     "predict": "inference",
     "resume": "training",
     "train": "training",

@@ -85,19 +85,9 @@ def train(
     not do, before anything is written; NonFiniteLoss when training diverges.
     """
     check_trackers(config or RunConfig())
-    config, out = _settle(config or RunConfig(), emit), Path(out)
+    config, out = settle(config or RunConfig(), emit), Path(out)
     path = runs.choose(config, out=out, name=name, overwrite=overwrite)
-    samples = scan(Path(str(config.data.dir)))
-    data = config.data
-    seed = config.seed if data.split_seed is None else data.split_seed
-    split = deal(samples, val_split=data.val_split, seed=seed, how=data.split)
-    _check_batch_size(config, len(split.train))
-    emit(
-        Note(
-            f"{len(samples):,} photos of {len(samples.classes)} classes in {samples.root}: "
-            f"{len(split.train):,} for training, {len(split.val):,} for validation"
-        )
-    )
+    samples, split = _deal(config, emit)
     with locked(path):
         pictures = _read(samples, config, emit)
         dealt = _readable(split, pictures)
@@ -170,7 +160,16 @@ def _check_unfinished(run: Run, config: RunConfig) -> None:
         )
 
 
-def _settle(config: RunConfig, emit: Emit) -> RunConfig:
+def prepare(config: RunConfig, emit: Emit = ignore) -> tuple[Task, TrainState]:
+    """All that `train` would begin with, without a run folder. Raises KvggError as it does."""
+    config = settle(config, emit)
+    samples, split = _deal(config, emit)
+    pictures = _read(samples, config, emit)
+    keep_compiled_programs()
+    return _assemble(config, pictures, _readable(split, pictures), emit)
+
+
+def settle(config: RunConfig, emit: Emit) -> RunConfig:
     """Fill in what depends on the data: where it is, and the picture size that suits it."""
     folder, size = config.data.dir, PHOTO_SIZE
     if folder is None and Path("data").is_dir():
@@ -185,6 +184,22 @@ def _settle(config: RunConfig, emit: Emit) -> RunConfig:
 
 def _drawing(emit: Emit) -> Any:
     return lambda done, total: emit(Progress("drawing", done, total))
+
+
+def _deal(config: RunConfig, emit: Emit) -> tuple[Samples, Split]:
+    """All photos there are, and how they are dealt."""
+    samples = scan(Path(str(config.data.dir)))
+    data = config.data
+    seed = config.seed if data.split_seed is None else data.split_seed
+    split = deal(samples, val_split=data.val_split, seed=seed, how=data.split)
+    _check_batch_size(config, len(split.train))
+    emit(
+        Note(
+            f"{len(samples):,} photos of {len(samples.classes)} classes in {samples.root}: "
+            f"{len(split.train):,} for training, {len(split.val):,} for validation"
+        )
+    )
+    return samples, split
 
 
 def _check_batch_size(config: RunConfig, count: int) -> None:

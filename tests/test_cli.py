@@ -30,7 +30,15 @@ from kvgg_jax.history import Epoch, History
 from kvgg_jax.runs import Run
 from kvgg_jax.training import TrainResult
 
-COMMANDS = (("train",), ("evaluate",), ("predict",), ("summary",), ("bench",), ("data", "demo"))
+COMMANDS = (
+    ("train",),
+    ("lr-find",),
+    ("evaluate",),
+    ("predict",),
+    ("summary",),
+    ("bench",),
+    ("data", "demo"),
+)
 HEAVY = ("jax", "keras", "matplotlib", "numpy", "pydantic", "tensorflow")
 COLUMNS = "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds,images_per_second"
 

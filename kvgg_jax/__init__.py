@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kvgg_jax.lr_range import lr_find
     from kvgg_jax.model import vgg
     from kvgg_jax.training import resume, train
+    from kvgg_jax.tuning import tune
 
 __version__ = "0.1.0"
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "predict",
     "resume",
     "train",
+    "tune",
     "vgg",
 ]
 
@@ -42,6 +44,7 @@ _HOME = {
     "predict": "inference",
     "resume": "training",
     "train": "training",
+    "tune": "tuning",
     "vgg": "model",
 }
 

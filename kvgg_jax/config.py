@@ -158,6 +158,17 @@ class RunConfig(_Frozen):
         values = {**self.train.model_dump(), **changes}
         return self.model_copy(update={"train": TrainConfig.model_validate(values)})
 
+    def with_values(self, values: Mapping[str, object], *, where: str) -> RunConfig:
+        """A copy with dotted keys replaced. Raises ConfigError that says `where` they are from."""
+        merged = self.model_dump()
+        for key, value in values.items():
+            _check_keys(nest(key, value), RunConfig, where, ConfigError)
+            merged = merge(merged, nest(key, value))
+        try:
+            return RunConfig.model_validate(merged)
+        except ValidationError as error:
+            raise _explain(error, where, {}) from None
+
 
 def resolve(
     file: Path | None = None, flags: Mapping[str, tuple[str, object]] | None = None
@@ -166,13 +177,13 @@ def resolve(
 
     Raises ConfigError for a fault in the file, UsageError for one in a flag.
     """
-    values = _read_toml(file) if file else {}
+    values = read_toml(file) if file else {}
     _check_keys(values, RunConfig, str(file), ConfigError)
     origin: dict[str, str] = {}
     for dotted, (flag, value) in (flags or {}).items():
         origin[dotted] = flag
-        _check_keys(_nest(dotted, value), RunConfig, flag, UsageError)
-        values = _merge(values, _nest(dotted, value))
+        _check_keys(nest(dotted, value), RunConfig, flag, UsageError)
+        values = merge(values, nest(dotted, value))
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
@@ -192,7 +203,8 @@ def parse_set(text: str) -> tuple[str, tuple[str, object]]:
     return key.strip(), (flag, parsed)
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
+def read_toml(file: Path) -> dict[str, Any]:
+    """What a small TOML file holds. Raises ConfigError, naming the file."""
     try:
         with file.open("rb") as stream:
             text = stream.read(MAX_BYTES + 1)
@@ -207,18 +219,20 @@ def _read_toml(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file} is not valid TOML: {error}.") from None
 
 
-def _nest(dotted: str, value: object) -> dict[str, Any]:
+def nest(dotted: str, value: object) -> dict[str, Any]:
+    """`"a.b"`, 1 -> `{"a": {"b": 1}}`."""
     for key in reversed(dotted.split(".")):
         value = {key: value}
     assert isinstance(value, dict)
     return value
 
 
-def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+def merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    """Tables of `top` into those of `base`; its values win."""
     merged = dict(base)
     for key, value in top.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both else value
+        merged[key] = merge(merged[key], value) if both else value
     return merged
 
 
@@ -256,7 +270,9 @@ def _nearest(key: str, legal: list[str]) -> str:
     return f"Did you mean {close[0]!r}?" if close else f"Legal keys: {', '.join(legal)}."
 
 
-def _explain(error: ValidationError, file: Path | None, origin: Mapping[str, str]) -> KvggError:
+def _explain(
+    error: ValidationError, file: Path | str | None, origin: Mapping[str, str]
+) -> KvggError:
     first = error.errors(include_url=False)[0]
     dotted = ".".join(str(part) for part in first["loc"])
     reason = first["msg"].removeprefix("Value error, ")

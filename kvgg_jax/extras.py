@@ -9,6 +9,7 @@ from kvgg_jax.errors import MissingExtra
 EXTRAS = {
     "mlflow": ("mlflow-skinny", "sqlalchemy", "alembic"),
     "tensorboard": ("tensorboard",),
+    "tune": ("optuna",),
     "wandb": ("wandb",),
 }
 """Extra in pyproject.toml -> the distributions it installs."""

@@ -33,6 +33,7 @@ from kvgg_jax.training import TrainResult
 COMMANDS = (
     ("train",),
     ("lr-find",),
+    ("tune",),
     ("evaluate",),
     ("predict",),
     ("summary",),

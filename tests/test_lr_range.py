@@ -72,10 +72,10 @@ def test_it_ends_when_the_loss_explodes(config, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_suggestion_is_a_tenth_of_the_rate_with_the_lowest_smoothed_loss():
+def test_the_suggestion_is_a_third_of_the_rate_with_the_lowest_smoothed_loss():
     """Not of the lowest loss, which one easy batch may give."""
-    result = RangeTest((1e-4, 1e-3, 1e-2), (1.0, 0.9, 0.1), (1.0, 0.4, 0.5), "")
-    assert (result.lowest, result.suggested) == (1, 1e-4)
+    result = RangeTest((1e-4, 3e-3, 1e-1), (1.0, 0.9, 0.1), (1.0, 0.4, 0.5), "")
+    assert (result.lowest, result.suggested) == (1, 1e-3)
 
 
 @pytest.mark.parametrize(("low", "high"), [(1e-3, 1e-3), (1e-3, 1e-5), (0.0, 1.0), (1e-3, np.inf)])

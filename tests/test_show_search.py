@@ -9,23 +9,23 @@ import pytest
 from kvgg_jax.lr_range import RangeTest
 from kvgg_jax.show_search import rates_text, save_rates
 
-RATES = (1e-5, 1e-4, 1e-3)
+RATES = (3e-5, 3e-4, 3e-3)
 
 
 @pytest.mark.parametrize(
     ("smoothed", "suggested", "why", "warned"),
     [
-        ((1.5, 0.5, 2.5), "1.0e-05", "1.0e-04, where the smoothed loss was lowest (0.500)", None),
+        ((1.5, 0.5, 2.5), "1.0e-04", "3.0e-04, where the smoothed loss was lowest (0.500)", None),
         (
             (1.5, 1.0, 0.25),
-            "1.0e-04",
-            "1.0e-03, where the smoothed loss was lowest (0.250)",
+            "1.0e-03",
+            "3.0e-03, where the smoothed loss was lowest (0.250)",
             "The loss was still falling there: try a higher --high.",
         ),
         (
             (1.5, 2.0, 3.0),
-            "1.0e-06",
-            "1.0e-05, where the smoothed loss was lowest (1.500)",
+            "1.0e-05",
+            "3.0e-05, where the smoothed loss was lowest (1.500)",
             "The loss never fell: try a lower --low, or more --steps.",
         ),
     ],
@@ -37,7 +37,7 @@ def test_the_suggestion_comes_with_its_reason_and_what_speaks_against_it(
     rates_text(RangeTest(RATES, smoothed, smoothed, "all 3 steps are done"), Path("x.png"))
     assert capsys.readouterr().out.splitlines() == [
         f"Suggested learning rate: {suggested}",
-        f"A tenth of {why}; all 3 steps are done.",
+        f"A third of {why}; all 3 steps are done.",
         *([warned] if warned else []),
         "Losses by rate: x.png",
         f"To train with it: the same settings, and --lr {suggested}",

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from kvgg_jax.folds import crossval
     from kvgg_jax.inference import evaluate, load_classifier, predict
     from kvgg_jax.listing import list_runs
+    from kvgg_jax.lr_range import lr_find
     from kvgg_jax.model import vgg
     from kvgg_jax.training import resume, train
+    from kvgg_jax.tuning import tune
 
 __version__ = "0.1.0"
 __all__ = [
@@ -34,9 +36,11 @@ __all__ = [
     "evaluate",
     "list_runs",
     "load_classifier",
+    "lr_find",
     "predict",
     "resume",
     "train",
+    "tune",
     "vgg",
 ]
 
@@ -51,9 +55,11 @@ _HOME = {
     "evaluate": "inference",
     "list_runs": "listing",
     "load_classifier": "inference",
+    "lr_find": "lr_range",
     "predict": "inference",
     "resume": "training",
     "train": "training",
+    "tune": "tuning",
     "vgg": "model",
 }
 

@@ -40,6 +40,29 @@ def draw_curves(history: History, file: Path) -> None:
     save(figure, file)
 
 
+def draw_rates(
+    rates: Sequence[float],
+    losses: Sequence[float],
+    smoothed: Sequence[float],
+    file: Path,
+    *,
+    lowest: float,
+    suggested: float,
+) -> None:
+    """Losses of a learning-rate range test by rate, which is on a logarithmic axis."""
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(rates, losses, ".", color=TRAIN, alpha=0.4, label="loss of a step")
+    axes.plot(rates, smoothed, color=VAL, label="smoothed")
+    axes.axvline(lowest, color=VAL, ls=":", label=f"lowest: {lowest:.1e}")
+    axes.axvline(suggested, color=BEST, label=f"suggested: {suggested:.1e}")
+    top = 1.5 * max(smoothed[0], min(smoothed))  # what explodes would flatten all the rest
+    axes.set(xscale="log", xlabel="learning rate", title="Loss by learning rate", ylim=(0, top))
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
+    save(figure, file)
+
+
 def draw_samples(
     images: NDArray[np.float32], labels: Sequence[str], file: Path, *, columns: int = 8
 ) -> None:

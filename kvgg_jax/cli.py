@@ -8,14 +8,14 @@ import sys
 import warnings
 
 # In the order of --help:
-from kvgg_jax.commands import train, crossval, judge, compare, measure, data  # noqa: F401  isort: skip
+from kvgg_jax.commands import train, crossval, judge, compare, search, measure, data  # noqa: F401  isort: skip
 from kvgg_jax.commands.app import app
 from kvgg_jax.huge_pages import restart_with_huge_pages
 
 
 def main() -> None:
     """Entry point of `kvgg` and of `cli.py`."""
-    if sys.argv[1:2] in (["train"], ["crossval"], ["bench"]):
+    if sys.argv[1:2] in (["train"], ["crossval"], ["lr-find"], ["tune"], ["bench"]):
         restart_with_huge_pages()
     gc.set_threshold(100_000)  # imports make half a million objects, and all of them stay
     # Pillow remarks on odd files; whether a file can be used is said by its ImageError alone.

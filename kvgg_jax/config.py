@@ -26,6 +26,7 @@ from pydantic import (
 from kvgg_jax.errors import ConfigError, KvggError, UsageError
 
 HEADS: dict[str, tuple[int, ...] | None] = {"full": (4096, 4096), "slim": (1024, 512), "gap": None}
+Tracked = Literal["tensorboard", "mlflow", "wandb"]
 MAX_BYTES = 2**16  # of a config file; one with every key and a comment each has 3,000
 PHOTO_SIZE = 224  # pixels a side where none is set, as in the VGG paper
 MIN_IMAGE_SIZE = 32  # five 2x2 poolings leave one pixel of 32
@@ -57,6 +58,13 @@ def _poolable(size: int) -> int:
 
 def _as_text(value: object) -> object:
     return str(value) if isinstance(value, Path) else value
+
+
+def _as_names(value: object) -> object:
+    """`"a,b"` and `["a", "b"]`, as a flag and as TOML have it, as a tuple; `"none"` is empty."""
+    if isinstance(value, str):
+        value = [] if value == "none" else value.split(",")
+    return tuple(value) if isinstance(value, list) else value
 
 
 class _Frozen(BaseModel):
@@ -123,6 +131,8 @@ class TrainConfig(_Frozen):
     precision: Literal["float32", "bfloat16"] = "float32"
     save_every_steps: int | None = Field(None, ge=1)
     """Save amid an epoch too, each time so many of its steps are done; None: once an epoch."""
+    track: Annotated[tuple[Tracked, ...], BeforeValidator(_as_names)] = ()
+    """Where else the epochs are shown, besides the run folder."""
 
     @model_validator(mode="after")
     def _divides(self) -> TrainConfig:
@@ -161,6 +171,17 @@ class RunConfig(_Frozen):
         values = {**self.train.model_dump(), **changes}
         return self.model_copy(update={"train": TrainConfig.model_validate(values)})
 
+    def with_values(self, values: Mapping[str, object], *, where: str) -> RunConfig:
+        """A copy with dotted keys replaced. Raises ConfigError that says `where` they are from."""
+        merged = self.model_dump()
+        for key, value in values.items():
+            _check_keys(nest(key, value), RunConfig, where, ConfigError)
+            merged = merge(merged, nest(key, value))
+        try:
+            return RunConfig.model_validate(merged)
+        except ValidationError as error:
+            raise _explain(error, where, {}) from None
+
 
 def resolve(
     file: Path | None = None, flags: Mapping[str, tuple[str, object]] | None = None
@@ -169,13 +190,13 @@ def resolve(
 
     Raises ConfigError for a fault in the file, UsageError for one in a flag.
     """
-    values = _read_toml(file) if file else {}
+    values = read_toml(file) if file else {}
     _check_keys(values, RunConfig, str(file), ConfigError)
     origin: dict[str, str] = {}
     for dotted, (flag, value) in (flags or {}).items():
         origin[dotted] = flag
-        _check_keys(_nest(dotted, value), RunConfig, flag, UsageError)
-        values = _merge(values, _nest(dotted, value))
+        _check_keys(nest(dotted, value), RunConfig, flag, UsageError)
+        values = merge(values, nest(dotted, value))
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
@@ -195,7 +216,8 @@ def parse_set(text: str) -> tuple[str, tuple[str, object]]:
     return key.strip(), (flag, parsed)
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
+def read_toml(file: Path) -> dict[str, Any]:
+    """What a small TOML file holds. Raises ConfigError, naming the file."""
     try:
         with file.open("rb") as stream:
             text = stream.read(MAX_BYTES + 1)
@@ -210,18 +232,20 @@ def _read_toml(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file} is not valid TOML: {error}.") from None
 
 
-def _nest(dotted: str, value: object) -> dict[str, Any]:
+def nest(dotted: str, value: object) -> dict[str, Any]:
+    """`"a.b"`, 1 -> `{"a": {"b": 1}}`."""
     for key in reversed(dotted.split(".")):
         value = {key: value}
     assert isinstance(value, dict)
     return value
 
 
-def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+def merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    """Tables of `top` into those of `base`; its values win."""
     merged = dict(base)
     for key, value in top.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both else value
+        merged[key] = merge(merged[key], value) if both else value
     return merged
 
 
@@ -253,13 +277,15 @@ def _nearest(key: str, legal: list[str]) -> str:
     """A hint that names the legal key closest to `key`, by its last part when that fits best."""
     leaf = key.rsplit(".", 1)[-1]
     by_leaf = {name.rsplit(".", 1)[-1]: name for name in legal}
-    close = difflib.get_close_matches(key, legal, 1, 0.6)
+    close = [by_leaf[leaf]] if leaf in by_leaf else difflib.get_close_matches(key, legal, 1, 0.6)
     if not close and (leaves := difflib.get_close_matches(leaf, by_leaf, 1, 0.5)):
         close = [by_leaf[leaves[0]]]
     return f"Did you mean {close[0]!r}?" if close else f"Legal keys: {', '.join(legal)}."
 
 
-def _explain(error: ValidationError, file: Path | None, origin: Mapping[str, str]) -> KvggError:
+def _explain(
+    error: ValidationError, file: Path | str | None, origin: Mapping[str, str]
+) -> KvggError:
     first = error.errors(include_url=False)[0]
     dotted = ".".join(str(part) for part in first["loc"])
     reason = first["msg"].removeprefix("Value error, ")

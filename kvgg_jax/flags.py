@@ -28,9 +28,11 @@ KEYS = {
     "patience": "train.patience",
     "min_delta": "train.min_delta",
     "save_every_steps": "train.save_every_steps",
+    "track": "train.track",
     "precision": "train.precision",
     "seed": "seed",
 }
+RESUME_TAKES = ("train.epochs", "train.track")
 
 
 def all_typed(given: dict[str, Any]) -> dict[str, tuple[str, object]]:
@@ -54,11 +56,11 @@ def check_resume(
     flags: dict[str, tuple[str, object]], *, config: Path | None, name: str | None, overwrite: bool
 ) -> None:
     """Raises UsageError when a flag beside `--resume` would change the run."""
-    extra = [flag.split()[0] for key, (flag, _) in flags.items() if key != "train.epochs"]
+    extra = [flag.split()[0] for key, (flag, _) in flags.items() if key not in RESUME_TAKES]
     given = {"--config": config, "--name": name, "--overwrite": overwrite}
     extra += [flag for flag, value in given.items() if value]
     if extra:
         raise UsageError(
             f"--resume goes on with the run's own settings; {extra[0]} cannot change them. "
-            "Only --epochs can be raised."
+            "Only --epochs can be raised, and --track given."
         )

@@ -30,6 +30,7 @@ MAY_CHANGE = {
     "data.cache",
     "train.epochs",
     "train.save_every_steps",
+    "train.track",
 }  # none changes a step
 NAMED = 3  # photos in one message
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from kvgg_jax.augment import make_augment
 from kvgg_jax.charts import draw_curves, draw_samples
 from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.compiled import cache_folder, compile_step, keep_compiled_programs
-from kvgg_jax.config import PHOTO_SIZE, RunConfig
+from kvgg_jax.config import PHOTO_SIZE, RunConfig, Tracked
 from kvgg_jax.data.check import copies_warning
 from kvgg_jax.data.dealing import deal_as
 from kvgg_jax.data.demo import cached_demo
@@ -49,6 +49,7 @@ from kvgg_jax.step import (
     make_train_step,
     zero_tally,
 )
+from kvgg_jax.tracking import check_trackers, tracked
 
 DEMO_SIZE = 48  # small enough for minutes on two cores
 SAMPLES = 24  # pictures in samples.png
@@ -84,17 +85,10 @@ def train(
     Raises KvggError (its text is for the user) for data, a configuration or a folder that will
     not do, before anything is written; NonFiniteLoss when training diverges.
     """
+    check_trackers(config or RunConfig())
     config, out = settle(config or RunConfig(), emit), Path(out)
     path = runs.choose(config, out=out, name=name, overwrite=overwrite)
-    samples = scan(Path(str(config.data.dir)))
-    split = deal_as(config, samples, emit=emit)
-    _check_batch_size(config, len(split.train))
-    emit(
-        Note(
-            f"{len(samples):,} photos of {len(samples.classes)} classes in {samples.root}: "
-            f"{len(split.train):,} for training, {len(split.val):,} for validation"
-        )
-    )
+    samples, split = _deal(config, emit)
     with locked(path):
         pictures = _read(samples, config, emit)
         dealt = _readable(split, pictures)
@@ -108,6 +102,7 @@ def resume(
     run: str | Path | None = None,
     *,
     epochs: int | None = None,
+    track: Sequence[Tracked] | None = None,
     out: str | Path = runs.OUT,
     stop: Callable[[], bool] = never,
     emit: Emit = ignore,
@@ -115,14 +110,17 @@ def resume(
     """Go on with a run from its last saved step, as if it had never stopped.
 
     `run` is a folder or a name; None means the newest unfinished run. `epochs` raises the total,
-    `stop` is as for `train`. Raises RunError when the photos, the settings or the saved states are
-    not those of the run.
+    `track` says anew where the epochs are shown, `stop` is as for `train`. Raises RunError when the
+    photos, the settings or the saved states are not those of the run.
     """
     found = runs.find(run, out=Path(out), status="unfinished")
     with locked(found.path):
         config = found.config()
         check_settings(found, config)
         config = _with_epochs(found, config, epochs)
+        if track is not None:
+            config = config.with_train(track=track)
+        check_trackers(config)
         _check_unfinished(found, config)
         split = found.split(Path(str(config.data.dir)))
         check_files(found, split, emit)
@@ -164,6 +162,15 @@ def _check_unfinished(run: Run, config: RunConfig) -> None:
         )
 
 
+def prepare(config: RunConfig, emit: Emit = ignore) -> tuple[Task, TrainState]:
+    """All that `train` would begin with, without a run folder. Raises KvggError as it does."""
+    config = settle(config, emit)
+    samples, split = _deal(config, emit)
+    pictures = _read(samples, config, emit)
+    keep_compiled_programs()
+    return _assemble(config, pictures, _readable(split, pictures), emit)
+
+
 def settle(config: RunConfig, emit: Emit) -> RunConfig:
     """Fill in what depends on the data: where it is, and the picture size that suits it."""
     folder, size = config.data.dir, PHOTO_SIZE
@@ -179,6 +186,20 @@ def settle(config: RunConfig, emit: Emit) -> RunConfig:
 
 def _drawing(emit: Emit) -> Any:
     return lambda done, total: emit(Progress("drawing", done, total))
+
+
+def _deal(config: RunConfig, emit: Emit) -> tuple[Samples, Split]:
+    """All photos there are, and how they are dealt."""
+    samples = scan(Path(str(config.data.dir)))
+    split = deal_as(config, samples, emit=emit)
+    _check_batch_size(config, len(split.train))
+    emit(
+        Note(
+            f"{len(samples):,} photos of {len(samples.classes)} classes in {samples.root}: "
+            f"{len(split.train):,} for training, {len(split.val):,} for validation"
+        )
+    )
+    return samples, split
 
 
 def _check_batch_size(config: RunConfig, count: int) -> None:
@@ -240,7 +261,10 @@ def _run(
         keeper = Keeper(run, checkpoints, steps=task.train.steps, emit=emit)
         try:
             standing = keeper.restore(state)
-            history, reason = fit(task, config.train, standing, keeper=keeper, stop=stop, emit=emit)
+            with tracked(run, config, standing.history, emit) as tell:
+                history, reason = fit(
+                    task, config.train, standing, keeper=keeper, stop=stop, emit=tell
+                )
         except BaseException:
             with contextlib.suppress(RunError):  # what ended the run matters more than its picture
                 draw_curves(run.history(), run.path / "curves.png")

@@ -35,7 +35,8 @@ LEGAL = (
     "data.folds, data.fold, data.augment, data.skip_bad, data.cache, "
     "model.arch, model.head, model.dropout, model.batch_norm, model.init, optim.lr, "
     "optim.decay_steps, optim.decay_rate, optim.staircase, train.epochs, train.batch_size, "
-    "train.accumulate, train.patience, train.min_delta, train.precision, train.save_every_steps"
+    "train.accumulate, train.patience, train.min_delta, train.precision, train.save_every_steps, "
+    "train.track"
 )
 
 

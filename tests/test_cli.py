@@ -32,7 +32,7 @@ from kvgg_jax.training import TrainResult
 
 COMMANDS = (
     *(("train",), ("crossval",), ("evaluate",), ("calibrate",), ("predict",), ("runs",)),
-    *(("summary",), ("bench",)),
+    *(("lr-find",), ("tune",), ("summary",), ("bench",)),
     *(("data", "demo"), ("data", "check"), ("data", "preview")),
 )
 HEAVY = ("jax", "keras", "matplotlib", "numpy", "pydantic", "tensorflow")
@@ -386,12 +386,12 @@ def test_without_data_and_folder_the_demo_set_is_drawn(
     [(("--lr", "1"), "--lr"), (("--name", "y"), "--name"), (("--overwrite",), "--overwrite")],
 )
 def test_resume_keeps_the_settings_of_the_run(flags: tuple[str, ...], extra: str) -> None:
-    """Only --epochs may change; a flag that would be ignored is refused."""
+    """Only --epochs and --track may change; a flag that would be ignored is refused."""
     result = kvgg("train", "--resume", "x", "--epochs", "9", *flags)
     assert (result.exit_code, message(result)) == (
         2,
         f"Error: --resume goes on with the run's own settings; {extra} cannot change them. "
-        "Only --epochs can be raised.\n",
+        "Only --epochs can be raised, and --track given.\n",
     )
 
 

@@ -45,6 +45,9 @@ def train(
     save_every_steps: Annotated[
         int | None, typer.Option(help="Save amid an epoch too, every so many steps.")
     ] = None,
+    track: Annotated[
+        str | None, typer.Option(help="Show epochs in tensorboard, mlflow, wandb (commas); none.")
+    ] = None,
     augment: Annotated[str | None, typer.Option(help="none, light or strong.")] = None,
     val_split: Annotated[float | None, typer.Option(help="Share kept for validation.")] = None,
     split: Annotated[str | None, typer.Option(help="keras, stratified or grouped.")] = None,
@@ -61,7 +64,7 @@ def train(
     name: Annotated[str | None, typer.Option(help="Of the run. Default: date, arch, head.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace that run.")] = False,
     resume: Annotated[
-        str | None, typer.Option(help="Go on with this run; only --epochs may change.")
+        str | None, typer.Option(help="Go on with this run; --epochs and --track may change.")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -86,8 +89,12 @@ def train(
                     settings, out=out, name=name, overwrite=overwrite, stop=stop, emit=screen
                 )
             else:
-                asked = settings.train.epochs if "train.epochs" in flags else None
-                result = training.resume(resume, epochs=asked, out=out, stop=stop, emit=screen)
+                asked = {
+                    key: getattr(settings.train, key)
+                    for key in ("epochs", "track")
+                    if f"train.{key}" in flags
+                }
+                result = training.resume(resume, **asked, out=out, stop=stop, emit=screen)
         except Stopped as stopped:
             say(screen.console, f"{stopped} All of it is saved. To go on:")
             _say_resume(screen)

@@ -1,0 +1,52 @@
+"""What `kvgg lr-find` says of what it found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kvgg_jax.lr_range import RangeTest
+from kvgg_jax.show_search import rates_text, save_rates
+
+RATES = (3e-5, 3e-4, 3e-3)
+
+
+@pytest.mark.parametrize(
+    ("smoothed", "suggested", "why", "warned"),
+    [
+        ((1.5, 0.5, 2.5), "1.0e-04", "3.0e-04, where the smoothed loss was lowest (0.500)", None),
+        (
+            (1.5, 1.0, 0.25),
+            "1.0e-03",
+            "3.0e-03, where the smoothed loss was lowest (0.250)",
+            "The loss was still falling there: try a higher --high.",
+        ),
+        (
+            (1.5, 2.0, 3.0),
+            "1.0e-05",
+            "3.0e-05, where the smoothed loss was lowest (1.500)",
+            "The loss never fell: try a lower --low, or more --steps.",
+        ),
+    ],
+)
+def test_the_suggestion_comes_with_its_reason_and_what_speaks_against_it(
+    capsys, smoothed, suggested, why, warned
+):
+    """The lowest loss at an end of the range is no minimum."""
+    rates_text(RangeTest(RATES, smoothed, smoothed, "all 3 steps are done"), Path("x.png"))
+    assert capsys.readouterr().out.splitlines() == [
+        f"Suggested learning rate: {suggested}",
+        f"A third of {why}; all 3 steps are done.",
+        *([warned] if warned else []),
+        "Losses by rate: x.png",
+        f"To train with it: the same settings, and --lr {suggested}",
+    ]
+
+
+def test_the_picture_is_drawn_for_any_losses(tmp_path):
+    """One rate alone, and a loss that exploded, too."""
+    for losses in ((0.5,), (0.5, 0.25, 1e9)):
+        result = RangeTest(RATES[: len(losses)], losses, losses, "")
+        file = save_rates(result, tmp_path / "x.png")
+        assert file.read_bytes().startswith(b"\x89PNG")

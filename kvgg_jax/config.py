@@ -108,6 +108,8 @@ class TrainConfig(_Frozen):
     patience: int = Field(20, ge=1)
     min_delta: float = Field(0.001, ge=0, allow_inf_nan=False)
     precision: Literal["float32", "bfloat16"] = "float32"
+    ema: float | None = Field(None, gt=0, lt=1)
+    """Decay of the moving average of the weights that is judged and kept; None: the last ones."""
     save_every_steps: int | None = Field(None, ge=1)
     """Save amid an epoch too, each time so many of its steps are done; None: once an epoch."""
 
@@ -240,7 +242,7 @@ def _nearest(key: str, legal: list[str]) -> str:
     """A hint that names the legal key closest to `key`, by its last part when that fits best."""
     leaf = key.rsplit(".", 1)[-1]
     by_leaf = {name.rsplit(".", 1)[-1]: name for name in legal}
-    close = difflib.get_close_matches(key, legal, 1, 0.6)
+    close = [by_leaf[leaf]] if leaf in by_leaf else difflib.get_close_matches(key, legal, 1, 0.6)
     if not close and (leaves := difflib.get_close_matches(leaf, by_leaf, 1, 0.5)):
         close = [by_leaf[leaves[0]]]
     return f"Did you mean {close[0]!r}?" if close else f"Legal keys: {', '.join(legal)}."

@@ -29,6 +29,7 @@ KEYS = {
     "min_delta": "train.min_delta",
     "save_every_steps": "train.save_every_steps",
     "precision": "train.precision",
+    "ema": "train.ema",
     "seed": "seed",
 }
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from kvgg_jax import runs
 from kvgg_jax.augment import make_augment
+from kvgg_jax.average import make_averaging, with_average
 from kvgg_jax.charts import draw_curves, draw_samples
 from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.compiled import cache_folder, compile_step, keep_compiled_programs
@@ -267,6 +268,8 @@ def _assemble(
     part = config.train.part_size
     val = Pipeline(store, pictures.rows(split.val), batch_size=part)
     step = make_train_step(model, optimizer, augment, accumulate=config.train.accumulate)
+    if config.train.ema is not None:
+        step, state = make_averaging(step, config.train.ema), with_average(state)
     task = Task(
         train_step=compile_step(
             "training", step, state, zero_tally(), empty_batch(batch, size), donate=(0,), emit=emit

@@ -196,6 +196,7 @@ FLAGS = {
     "--lr inf": "--lr inf: input should be a finite number.",
     "--dropout 1": "--dropout 1.0: input should be less than 1.",
     "--val-split 0": "--val-split 0.0: input should be greater than 0.",
+    "--ema 1": "--ema 1.0: input should be less than 1.",
     "--seed -1": "--seed -1: input should be greater than or equal to 0.",
     "--arch vgg12": "--arch vgg12: input should be 'vgg11', 'vgg13', 'vgg16' or 'vgg19'.",
     "--precision half": "--precision half: input should be 'float32' or 'bfloat16'.",

@@ -314,6 +314,7 @@ def test_every_flag_of_train_reaches_its_setting(quick: Path) -> None:
         "--min-delta": "0.25",
         "--save-every-steps": "4",
         "--precision": "bfloat16",
+        "--ema": "0.9",
         "--augment": "strong",
         "--val-split": "0.5",
         "--split": "stratified",
@@ -347,6 +348,7 @@ def test_every_flag_of_train_reaches_its_setting(quick: Path) -> None:
             "min_delta": 0.25,
             "save_every_steps": 4,
             "precision": "bfloat16",
+            "ema": 0.9,
         },
     )
 

@@ -43,6 +43,7 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
             "min_delta": 0.001,
             "save_every_steps": None,
             "precision": "float32",
+            "ema": None,
         },
     }
 
@@ -108,6 +109,7 @@ configs = st.builds(
             "min_delta": st.floats(0, 1),
             "save_every_steps": st.none() | st.integers(1, 100),
             "precision": st.sampled_from(["float32", "bfloat16"]),
+            "ema": st.none() | st.floats(0, 1, exclude_min=True, exclude_max=True),
         }
     ),
 )

@@ -42,6 +42,9 @@ def train(
     ] = None,
     min_delta: Annotated[float | None, typer.Option(help="What counts as better.")] = None,
     precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
+    ema: Annotated[
+        float | None, typer.Option(help="Judge and keep a moving average of the weights: 0.999.")
+    ] = None,
     save_every_steps: Annotated[
         int | None, typer.Option(help="Save amid an epoch too, every so many steps.")
     ] = None,

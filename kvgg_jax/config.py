@@ -90,9 +90,13 @@ class ModelConfig(_Frozen):
 
 
 class OptimConfig(_Frozen):
-    """Adam under an exponentially decaying learning rate."""
+    """Adam, and how its learning rate changes."""
 
     lr: float = Field(1e-4, gt=0, allow_inf_nan=False)
+    schedule: Literal["exponential", "cosine", "constant"] = "exponential"
+    """How the rate falls; the three `decay` keys are of the exponential one alone."""
+    warmup_steps: int = Field(0, ge=0)
+    """Steps in which the rate rises to `lr` in a line, before the schedule begins."""
     decay_steps: int = Field(20, ge=1)
     decay_rate: float = Field(0.95, gt=0, le=1)
     staircase: bool = True

@@ -22,6 +22,8 @@ KEYS = {
     "batch_norm": "model.batch_norm",
     "init": "model.init",
     "lr": "optim.lr",
+    "schedule": "optim.schedule",
+    "warmup_steps": "optim.warmup_steps",
     "epochs": "train.epochs",
     "batch_size": "train.batch_size",
     "accumulate": "train.accumulate",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from kvgg_jax.data.demo import cached_demo
 from kvgg_jax.data.folder import Samples, Split, deal, scan
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import Pictures, read
-from kvgg_jax.errors import DataError, RunError, UsageError, shown
+from kvgg_jax.errors import ConfigError, DataError, RunError, UsageError, shown
 from kvgg_jax.events import Emit, Finished, Note, Progress, Started, ignore
 from kvgg_jax.history import History
 from kvgg_jax.keeper import Keeper
@@ -91,7 +92,7 @@ def train(
     data = config.data
     seed = config.seed if data.split_seed is None else data.split_seed
     split = deal(samples, val_split=data.val_split, seed=seed, how=data.split)
-    _check_batch_size(config, len(split.train))
+    _check_steps(config, len(split.train))
     emit(
         Note(
             f"{len(samples):,} photos of {len(samples.classes)} classes in {samples.root}: "
@@ -146,7 +147,19 @@ def _with_epochs(run: Run, config: RunConfig, epochs: int | None) -> RunConfig:
             f"--epochs {wanted}: {run.path} was started for {known} epochs, "
             "which can only be raised."
         )
+    if wanted > known and config.optim.schedule == "cosine":
+        raise UsageError(
+            f"--epochs {wanted}: the rate of {run.path} falls along a cosine of {known} epochs, so "
+            f"{wanted} would be another run. {_anew(run, wanted)}"
+        )
     return config.with_train(epochs=wanted)
+
+
+def _anew(run: Run, epochs: int) -> str:
+    return (
+        "Start one with its settings: "
+        f"kvgg train --config {run.path / 'config.toml'} --epochs {epochs}"
+    )
 
 
 def _check_unfinished(run: Run, config: RunConfig) -> None:
@@ -155,10 +168,10 @@ def _check_unfinished(run: Run, config: RunConfig) -> None:
     if run.info().get("status") != "finished":
         return
     if len(history) >= train.epochs:
-        raise RunError(
-            f"{run.path} has finished its {len(history)} epochs. "
-            "To train it further, give more with --epochs."
-        )
+        further = "To train it further, give more with --epochs."
+        if config.optim.schedule == "cosine":
+            further = f"Its cosine is at its end. {_anew(run, 2 * train.epochs)}"
+        raise RunError(f"{run.path} has finished its {len(history)} epochs. {further}")
     if history.stale(train.min_delta) >= train.patience:
         raise RunError(
             f"{run.path} has finished: {spent(train)}. "
@@ -183,11 +196,18 @@ def _drawing(emit: Emit) -> Any:
     return lambda done, total: emit(Progress("drawing", done, total))
 
 
-def _check_batch_size(config: RunConfig, count: int) -> None:
+def _check_steps(config: RunConfig, count: int) -> None:
+    """Raises DataError or ConfigError where `count` pictures are few for the batch or warm-up."""
     if config.train.batch_size > count:
         raise DataError(
             f"batch_size {config.train.batch_size} is larger than the training set "
             f"({count} images in {config.data.dir}). Choose --batch-size {count} or less."
+        )
+    steps = config.train.epochs * math.ceil(count / config.train.batch_size)
+    if config.optim.warmup_steps >= steps:
+        raise ConfigError(
+            f"optim.warmup_steps = {config.optim.warmup_steps}: the whole run has {steps} steps. "
+            "Choose fewer, or more --epochs."
         )
 
 
@@ -260,11 +280,13 @@ def _assemble(
     )
     network = f"{config.model.arch.upper()}, head {config.model.head}"
     emit(Note(f"{network}, {size} px: {model.count_params():,} parameters"))
-    optimizer, schedule = build_optimizer(config.optim, model), build_schedule(config.optim)
-    augment = make_augment(config.data.augment, seed=config.seed, image_size=size)
-    state = init_state(model, optimizer)
     store = hold(pictures)
     train = Pipeline(store, pictures.rows(split.train), batch_size=batch, seed=config.seed)
+    steps = config.train.epochs * train.steps
+    optimizer = build_optimizer(config.optim, model, steps=steps)
+    schedule = build_schedule(config.optim, steps=steps)
+    augment = make_augment(config.data.augment, seed=config.seed, image_size=size)
+    state = init_state(model, optimizer)
     part = config.train.part_size
     val = Pipeline(store, pictures.rows(split.val), batch_size=part)
     step = make_train_step(model, optimizer, augment, accumulate=config.train.accumulate)

@@ -31,9 +31,9 @@ LEGAL = (
     "seed, data.dir, data.image_size, data.val_split, data.split, data.split_seed, "
     "data.augment, data.skip_bad, data.cache, "
     "model.arch, model.head, model.dropout, model.batch_norm, model.init, optim.lr, "
-    "optim.decay_steps, optim.decay_rate, optim.staircase, train.epochs, train.batch_size, "
-    "train.accumulate, train.patience, train.min_delta, train.precision, train.ema, "
-    "train.save_every_steps"
+    "optim.schedule, optim.warmup_steps, optim.decay_steps, optim.decay_rate, optim.staircase, "
+    "train.epochs, train.batch_size, train.accumulate, train.patience, train.min_delta, "
+    "train.precision, train.ema, train.save_every_steps"
 )
 
 

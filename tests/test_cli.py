@@ -310,6 +310,8 @@ def test_every_flag_of_train_reaches_its_setting(quick: Path) -> None:
         "--batch-size": "2",
         "--image-size": "40",
         "--lr": "0.01",
+        "--schedule": "cosine",
+        "--warmup-steps": "2",
         "--patience": "5",
         "--min-delta": "0.25",
         "--save-every-steps": "4",
@@ -340,7 +342,7 @@ def test_every_flag_of_train_reaches_its_setting(quick: Path) -> None:
             "batch_norm": True,
             "init": "glorot_uniform",
         },
-        optim={"lr": 0.01},
+        optim={"lr": 0.01, "schedule": "cosine", "warmup_steps": 2},
         train={
             "epochs": 3,
             "batch_size": 2,

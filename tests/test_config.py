@@ -34,7 +34,14 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
             "batch_norm": False,
             "init": "he_uniform",
         },
-        "optim": {"lr": 1e-4, "decay_steps": 20, "decay_rate": 0.95, "staircase": True},
+        "optim": {
+            "lr": 1e-4,
+            "schedule": "exponential",
+            "warmup_steps": 0,
+            "decay_steps": 20,
+            "decay_rate": 0.95,
+            "staircase": True,
+        },
         "train": {
             "epochs": 20,
             "batch_size": 32,
@@ -98,6 +105,8 @@ configs = st.builds(
             "decay_rate": positive,
             "decay_steps": st.integers(1, 10**9),
             "staircase": st.booleans(),
+            "schedule": st.sampled_from(["exponential", "cosine", "constant"]),
+            "warmup_steps": st.integers(0, 10**6),
         }
     ),
     train=st.fixed_dictionaries(

@@ -36,7 +36,13 @@ def train(
         int | None, typer.Option(help="Compute a batch in so many parts, to save memory.")
     ] = None,
     image_size: Annotated[int | None, typer.Option(help="Pixels a side, 32 or more.")] = None,
-    lr: Annotated[float | None, typer.Option(help="First learning rate of Adam.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Highest learning rate of Adam.")] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="Of the rate: exponential, cosine or constant.")
+    ] = None,
+    warmup_steps: Annotated[
+        int | None, typer.Option(help="Steps in which the rate rises to --lr.")
+    ] = None,
     patience: Annotated[
         int | None, typer.Option(help="Stop after so many epochs without a better accuracy.")
     ] = None,

@@ -100,6 +100,10 @@ class OptimConfig(_Frozen):
     decay_steps: int = Field(20, ge=1)
     decay_rate: float = Field(0.95, gt=0, le=1)
     staircase: bool = True
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of each label that goes to all classes alike; in the training loss alone."""
+    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """Share of the kernels taken away, times the rate, at each step (AdamW); 0 is plain Adam."""
 
 
 class TrainConfig(_Frozen):

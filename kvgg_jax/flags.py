@@ -24,6 +24,8 @@ KEYS = {
     "lr": "optim.lr",
     "schedule": "optim.schedule",
     "warmup_steps": "optim.warmup_steps",
+    "label_smoothing": "optim.label_smoothing",
+    "weight_decay": "optim.weight_decay",
     "epochs": "train.epochs",
     "batch_size": "train.batch_size",
     "accumulate": "train.accumulate",

@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array
 
 from kvgg_jax.keras_gate import keras
+from kvgg_jax.loss import Loss, cross_entropy
 from kvgg_jax.state import AnyArray, Batch, Tally, TrainState
 
 Augment = Callable[[AnyArray, AnyArray], AnyArray]
@@ -72,9 +73,10 @@ def make_train_step(
     optimizer: keras.Optimizer,
     augment: Augment | None = None,
     *,
+    loss: Loss = cross_entropy,
     accumulate: int = 1,
 ) -> TrainStep:
-    """(state, tally, batch) -> (state, tally): one Adam step on the mean loss of the real rows.
+    """(state, tally, batch) -> (state, tally): one Adam step on the mean `loss` of the real rows.
 
     `augment(images, step)` maps float images [batch, size, size, 3] in [0, 1] to the same shape.
     `accumulate` cuts the batch into so many equal parts, one after the other, and adds up their
@@ -83,7 +85,7 @@ def make_train_step(
     read_params = _reader(model.trainable_variables)
     read_state = _reader(model.non_trainable_variables)
     read_slots = _reader(optimizer.variables)
-    gradients = _make_gradients(model, accumulate)
+    gradients = _make_gradients(model, loss, accumulate)
 
     def train_step(state: TrainState, tally: Tally, batch: Batch) -> tuple[TrainState, Tally]:
         images: AnyArray = normalise(batch.images)
@@ -105,14 +107,14 @@ def make_train_step(
     return train_step
 
 
-def _make_gradients(model: keras.Model, parts: int) -> Callable[..., Any]:
+def _make_gradients(model: keras.Model, loss: Loss, parts: int) -> Callable[..., Any]:
     """(params, model_state, batch of float images) -> (model_state, tally, gradients)."""
 
     def loss_and_parts(
         params: list[AnyArray], model_state: list[AnyArray], batch: Batch, count: Array
     ) -> tuple[AnyArray, tuple[list[AnyArray], Tally]]:
         logits, new = model.stateless_call(params, model_state, batch.images, training=True)
-        tally = _tally(logits, batch)
+        tally = _tally(logits, batch, loss)
         return tally.loss / jnp.maximum(count, 1), (new, tally)
 
     differentiate = jax.value_and_grad(loss_and_parts, has_aux=True)
@@ -147,7 +149,7 @@ def make_eval_step(model: keras.Model) -> EvalStep:
         params: dict[str, AnyArray], model_state: dict[str, AnyArray], batch: Batch
     ) -> tuple[Tally, Array]:
         logits, probabilities = predict(params, model_state, batch.images)
-        return _tally(logits, batch), probabilities
+        return _tally(logits, batch, cross_entropy), probabilities
 
     return eval_step
 
@@ -170,8 +172,8 @@ def make_predict_step(
     return predict_step
 
 
-def _tally(logits: Array, batch: Batch) -> Tally:
-    losses = keras.ops.sparse_categorical_crossentropy(batch.labels, logits, from_logits=True)
+def _tally(logits: Array, batch: Batch, loss: Loss) -> Tally:
+    losses = loss(batch.labels, logits)
     right = jnp.argmax(logits, axis=-1) == batch.labels
     # where, not a product: a filler row's infinite loss times 0 would be NaN
     real = batch.weight > 0

@@ -29,6 +29,7 @@ from kvgg_jax.history import History
 from kvgg_jax.keeper import Keeper
 from kvgg_jax.lock import locked
 from kvgg_jax.loop import Task, fit, never, spent
+from kvgg_jax.loss import make_loss
 from kvgg_jax.memory import memory_advice
 from kvgg_jax.model import vgg
 from kvgg_jax.optimizer import build_optimizer, build_schedule
@@ -289,7 +290,9 @@ def _assemble(
     state = init_state(model, optimizer)
     part = config.train.part_size
     val = Pipeline(store, pictures.rows(split.val), batch_size=part)
-    step = make_train_step(model, optimizer, augment, accumulate=config.train.accumulate)
+    loss = make_loss(config.optim.label_smoothing)
+    parts = config.train.accumulate
+    step = make_train_step(model, optimizer, augment, loss=loss, accumulate=parts)
     if config.train.ema is not None:
         step, state = make_averaging(step, config.train.ema), with_average(state)
     task = Task(

@@ -198,6 +198,8 @@ FLAGS = {
     "--val-split 0": "--val-split 0.0: input should be greater than 0.",
     "--schedule step": "--schedule step: input should be 'exponential', 'cosine' or 'constant'.",
     "--warmup-steps -1": "--warmup-steps -1: input should be greater than or equal to 0.",
+    "--label-smoothing 1": "--label-smoothing 1.0: input should be less than 1.",
+    "--weight-decay -1": "--weight-decay -1.0: input should be greater than or equal to 0.",
     "--ema 1": "--ema 1.0: input should be less than 1.",
     "--seed -1": "--seed -1: input should be greater than or equal to 0.",
     "--arch vgg12": "--arch vgg12: input should be 'vgg11', 'vgg13', 'vgg16' or 'vgg19'.",

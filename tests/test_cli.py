@@ -312,6 +312,8 @@ def test_every_flag_of_train_reaches_its_setting(quick: Path) -> None:
         "--lr": "0.01",
         "--schedule": "cosine",
         "--warmup-steps": "2",
+        "--label-smoothing": "0.1",
+        "--weight-decay": "0.5",
         "--patience": "5",
         "--min-delta": "0.25",
         "--save-every-steps": "4",
@@ -342,7 +344,13 @@ def test_every_flag_of_train_reaches_its_setting(quick: Path) -> None:
             "batch_norm": True,
             "init": "glorot_uniform",
         },
-        optim={"lr": 0.01, "schedule": "cosine", "warmup_steps": 2},
+        optim={
+            "lr": 0.01,
+            "schedule": "cosine",
+            "warmup_steps": 2,
+            "label_smoothing": 0.1,
+            "weight_decay": 0.5,
+        },
         train={
             "epochs": 3,
             "batch_size": 2,

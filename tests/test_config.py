@@ -41,6 +41,8 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
             "decay_steps": 20,
             "decay_rate": 0.95,
             "staircase": True,
+            "label_smoothing": 0.0,
+            "weight_decay": 0.0,
         },
         "train": {
             "epochs": 20,
@@ -107,6 +109,8 @@ configs = st.builds(
             "staircase": st.booleans(),
             "schedule": st.sampled_from(["exponential", "cosine", "constant"]),
             "warmup_steps": st.integers(0, 10**6),
+            "label_smoothing": st.floats(0, 1, exclude_max=True),
+            "weight_decay": st.floats(0, 1),
         }
     ),
     train=st.fixed_dictionaries(

@@ -111,6 +111,35 @@ def test_a_training_step_is_adam_at_the_decayed_rate(taken, rate):
     )
 
 
+def test_weight_decay_takes_its_share_of_the_kernels_and_leaves_the_rest_alone():
+    """AdamW: what Adam does, and minus rate * weight_decay * kernel; biases do not decay."""
+    found = {}
+    for decay in (0.0, 0.5):
+        model = linear()
+        model.set_weights([np.full((3, 2), 2, np.float32), np.full(2, 3, np.float32)])
+        optimizer = build_optimizer(OptimConfig(lr=0.1, weight_decay=decay), model)
+        state = init_state(model, optimizer)
+        images = np.array([[[[255, 51, 0]]], [[[0, 102, 255]]]], np.uint8)
+        batch = Batch(images, np.array([0, 1], np.int32), np.ones(2, np.float32))
+        new, _ = jax.jit(make_train_step(model, optimizer))(state, zero_tally(), batch)
+        found[decay] = new
+    plain, decayed = found[0.0].params, found[0.5].params
+    np.testing.assert_allclose(decayed["out/kernel"], plain["out/kernel"] - 0.1, atol=1e-6)
+    np.testing.assert_array_equal(decayed["out/bias"], plain["out/bias"])
+    assert found[0.0].opt_state.keys() == found[0.5].opt_state.keys()
+
+
+def test_batch_norms_weights_do_not_decay():
+    """Its scale of 1 is no excess of weight."""
+    inputs = keras.Input((1, 1, 3))
+    x = keras.layers.BatchNormalization(name="bn")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2, name="out")(keras.layers.Flatten()(x)))
+    optimizer = build_optimizer(OptimConfig(weight_decay=0.5), model)
+    decays = {v.path: optimizer._use_weight_decay(v) for v in model.trainable_variables}
+    assert {path for path, decay in decays.items() if decay} == {"out/kernel"}
+    assert len(decays) == 4
+
+
 def test_adam_has_the_constants_of_keras():
     """beta_1 0.9, beta_2 0.999, epsilon 1e-7: what the write-up ran."""
     optimizer = build_optimizer(RECIPE, linear())

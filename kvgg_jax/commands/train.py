@@ -43,6 +43,12 @@ def train(
     warmup_steps: Annotated[
         int | None, typer.Option(help="Steps in which the rate rises to --lr.")
     ] = None,
+    label_smoothing: Annotated[
+        float | None, typer.Option(help="Share of a label given to all classes alike: 0.1.")
+    ] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="Of the kernels, by AdamW: 0.0005.")
+    ] = None,
     patience: Annotated[
         int | None, typer.Option(help="Stop after so many epochs without a better accuracy.")
     ] = None,

@@ -1,0 +1,36 @@
+"""What training makes small, picture by picture; evaluation always measures `cross_entropy`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+from jax import Array
+
+from kvgg_jax.keras_gate import keras
+from kvgg_jax.state import AnyArray
+
+Loss = Callable[[AnyArray, AnyArray], Array]
+"""(labels, logits [batch, classes]) -> nats [batch]."""
+
+
+def cross_entropy(labels: AnyArray, logits: AnyArray) -> Array:
+    """Nats [batch], of int32 labels [batch]."""
+    return keras.ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+
+
+def make_loss(smoothing: float = 0.0) -> Loss:
+    """Cross-entropy to labels of which `smoothing`, in [0, 1), is shared out among all classes.
+
+    Szegedy et al. 2016, section 7; as in Keras, each of K classes gets smoothing / K.
+    """
+    if not smoothing:
+        return cross_entropy
+
+    def loss(labels: AnyArray, logits: AnyArray) -> Array:
+        shares = jax.nn.one_hot(labels, logits.shape[-1])
+        return keras.losses.categorical_crossentropy(
+            shares, logits, from_logits=True, label_smoothing=smoothing
+        )
+
+    return loss

@@ -74,6 +74,8 @@ class DataConfig(_Frozen):
     split_seed: int | None = Field(None, ge=0, lt=2**32)
     """Seed of the split alone; None: `seed`. It lets other seeds be compared on one split."""
     augment: Literal["none", "light", "strong"] = "none"
+    balance: bool = False
+    """Draw each class equally often for training, instead of each photo once an epoch."""
     skip_bad: bool = False
     cache: Literal["auto", "memory", "disk", "none"] = "auto"
     """Where decoded photos are kept; auto: in memory, else on disk, as they fit."""
@@ -118,6 +120,8 @@ class TrainConfig(_Frozen):
     precision: Literal["float32", "bfloat16"] = "float32"
     ema: float | None = Field(None, gt=0, lt=1)
     """Decay of the moving average of the weights that is judged and kept; None: the last ones."""
+    class_weight: Literal["none", "balanced"] = "none"
+    """What a photo's loss counts in training; balanced: the less, the more its class has."""
     save_every_steps: int | None = Field(None, ge=1)
     """Save amid an epoch too, each time so many of its steps are done; None: once an epoch."""
 
@@ -144,6 +148,15 @@ class RunConfig(_Frozen):
     model: ModelConfig = ModelConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="after")
+    def _balances_once(self) -> RunConfig:
+        if self.data.balance and self.train.class_weight == "balanced":
+            raise ValueError(
+                "data.balance and train.class_weight = balanced both make up for uneven classes: "
+                "use one of them"
+            )
+        return self
 
     def to_toml(self) -> str:
         """The complete configuration as TOML; `resolve` of that file gives an equal config."""
@@ -261,6 +274,10 @@ def _explain(error: ValidationError, file: Path | None, origin: Mapping[str, str
     dotted = ".".join(str(part) for part in first["loc"])
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[0].lower() + reason[1:]
+    if not dotted:  # keys that do not go together, which the reason names
+        named = [flag for key, flag in origin.items() if key in reason]
+        text = f"{', '.join(named) or file}: {reason}."
+        return UsageError(text) if named else ConfigError(text)
     for key, flag in origin.items():  # optim.lr.x=1 fails at optim.lr, optim={lr=0} there too
         if f"{key}.".startswith(f"{dotted}.") or f"{dotted}.".startswith(f"{key}."):
             return UsageError(f"{flag}: {reason}.")

@@ -14,6 +14,7 @@ KEYS = {
     "split": "data.split",
     "image_size": "data.image_size",
     "augment": "data.augment",
+    "balance": "data.balance",
     "skip_bad": "data.skip_bad",
     "cache": "data.cache",
     "head": "model.head",
@@ -33,6 +34,7 @@ KEYS = {
     "min_delta": "train.min_delta",
     "save_every_steps": "train.save_every_steps",
     "precision": "train.precision",
+    "class_weight": "train.class_weight",
     "ema": "train.ema",
     "seed": "seed",
 }
@@ -51,8 +53,14 @@ def typed(given: dict[str, Any]) -> dict[str, tuple[str, object]]:
         value = given.get(parameter)
         if value is not None:
             plain = str(value) if isinstance(value, Path) else value
-            flags[key] = (f"--{parameter.replace('_', '-')} {value}", plain)
+            flags[key] = (_as_typed(parameter.replace("_", "-"), value), plain)
     return flags
+
+
+def _as_typed(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    return f"--{name} {value}"
 
 
 def check_resume(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 
 from kvgg_jax.keras_gate import keras
@@ -19,18 +20,21 @@ def cross_entropy(labels: AnyArray, logits: AnyArray) -> Array:
     return keras.ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
 
 
-def make_loss(smoothing: float = 0.0) -> Loss:
+def make_loss(smoothing: float = 0.0, class_weights: AnyArray | None = None) -> Loss:
     """Cross-entropy to labels of which `smoothing`, in [0, 1), is shared out among all classes.
 
-    Szegedy et al. 2016, section 7; as in Keras, each of K classes gets smoothing / K.
+    Szegedy et al. 2016, section 7; as in Keras, each of K classes gets smoothing / K. A picture's
+    loss counts `class_weights[label]` times; as in Keras, the mean is over pictures nevertheless.
     """
-    if not smoothing:
-        return cross_entropy
 
-    def loss(labels: AnyArray, logits: AnyArray) -> Array:
+    def smoothed(labels: AnyArray, logits: AnyArray) -> Array:
         shares = jax.nn.one_hot(labels, logits.shape[-1])
         return keras.losses.categorical_crossentropy(
             shares, logits, from_logits=True, label_smoothing=smoothing
         )
 
-    return loss
+    loss = smoothed if smoothing else cross_entropy
+    if class_weights is None:
+        return loss
+    weights = jnp.asarray(class_weights)
+    return lambda labels, logits: weights[labels] * loss(labels, logits)

@@ -19,6 +19,7 @@ from kvgg_jax.charts import draw_curves, draw_samples
 from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.compiled import cache_folder, compile_step, keep_compiled_programs
 from kvgg_jax.config import RunConfig
+from kvgg_jax.data.balance import class_weights, describe
 from kvgg_jax.data.demo import cached_demo
 from kvgg_jax.data.folder import Samples, Split, deal, scan
 from kvgg_jax.data.pipeline import Pipeline, hold
@@ -282,7 +283,11 @@ def _assemble(
     network = f"{config.model.arch.upper()}, head {config.model.head}"
     emit(Note(f"{network}, {size} px: {model.count_params():,} parameters"))
     store = hold(pictures)
-    train = Pipeline(store, pictures.rows(split.train), batch_size=batch, seed=config.seed)
+    balance, weighted = config.data.balance, config.train.class_weight == "balanced"
+    if note := describe(split.train, drawn_evenly=balance, weighted=weighted):
+        emit(Note(note))
+    rows = pictures.rows(split.train)
+    train = Pipeline(store, rows, batch_size=batch, seed=config.seed, balance=balance)
     steps = config.train.epochs * train.steps
     optimizer = build_optimizer(config.optim, model, steps=steps)
     schedule = build_schedule(config.optim, steps=steps)
@@ -290,7 +295,8 @@ def _assemble(
     state = init_state(model, optimizer)
     part = config.train.part_size
     val = Pipeline(store, pictures.rows(split.val), batch_size=part)
-    loss = make_loss(config.optim.label_smoothing)
+    weights = class_weights(split.train) if weighted else None
+    loss = make_loss(config.optim.label_smoothing, weights)
     parts = config.train.accumulate
     step = make_train_step(model, optimizer, augment, loss=loss, accumulate=parts)
     if config.train.ema is not None:

@@ -200,6 +200,11 @@ FLAGS = {
     "--warmup-steps -1": "--warmup-steps -1: input should be greater than or equal to 0.",
     "--label-smoothing 1": "--label-smoothing 1.0: input should be less than 1.",
     "--weight-decay -1": "--weight-decay -1.0: input should be greater than or equal to 0.",
+    "--class-weight even": "--class-weight even: input should be 'none' or 'balanced'.",
+    "--balance --class-weight balanced": (
+        "--balance, --class-weight balanced: data.balance and train.class_weight = balanced both "
+        "make up for uneven classes: use one of them."
+    ),
     "--ema 1": "--ema 1.0: input should be less than 1.",
     "--seed -1": "--seed -1: input should be greater than or equal to 0.",
     "--arch vgg12": "--arch vgg12: input should be 'vgg11', 'vgg13', 'vgg16' or 'vgg19'.",

@@ -319,6 +319,7 @@ def test_every_flag_of_train_reaches_its_setting(quick: Path) -> None:
         "--save-every-steps": "4",
         "--precision": "bfloat16",
         "--ema": "0.9",
+        "--class-weight": "balanced",
         "--augment": "strong",
         "--val-split": "0.5",
         "--split": "stratified",
@@ -359,6 +360,7 @@ def test_every_flag_of_train_reaches_its_setting(quick: Path) -> None:
             "save_every_steps": 4,
             "precision": "bfloat16",
             "ema": 0.9,
+            "class_weight": "balanced",
         },
     )
 

@@ -24,6 +24,7 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
             "split": "keras",
             "split_seed": None,
             "augment": "none",
+            "balance": False,
             "skip_bad": False,
             "cache": "auto",
         },
@@ -53,6 +54,7 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
             "save_every_steps": None,
             "precision": "float32",
             "ema": None,
+            "class_weight": "none",
         },
     }
 
@@ -89,6 +91,7 @@ configs = st.builds(
             "image_size": st.integers(32, 4096),
             "split": st.sampled_from(["keras", "stratified"]),
             "augment": st.sampled_from(["none", "light", "strong"]),
+            "balance": st.booleans(),
             "skip_bad": st.booleans(),
             "cache": st.sampled_from(["auto", "memory", "disk", "none"]),
         },
@@ -287,3 +290,24 @@ def test_a_batch_is_cut_into_equal_parts_or_not_at_all(tmp_path):
         resolve(file)
     assert str(caught.value) == f"{file}: train: {why}"
     assert resolve(None, {"train.accumulate": ("--accumulate 4", 4)}).train.part_size == 8
+
+
+def test_keys_that_do_not_go_together_are_named_with_the_file_or_the_flags(tmp_path):
+    """Only the flags that have to do with it."""
+    why = (
+        "data.balance and train.class_weight = balanced both make up for uneven classes: use one "
+        "of them."
+    )
+    file = tmp_path / "own.toml"
+    file.write_text('[data]\nbalance = true\n[train]\nclass_weight = "balanced"\n')
+    with pytest.raises(ConfigError) as caught:
+        resolve(file, {"train.epochs": ("--epochs 3", 3)})
+    assert str(caught.value) == f"{file}: {why}"
+    file.write_text("[data]\nbalance = true\n")
+    flags = {
+        "train.epochs": ("--epochs 3", 3),
+        "train.class_weight": ("--class-weight balanced", "balanced"),
+    }
+    with pytest.raises(UsageError) as caught:
+        resolve(file, flags)
+    assert str(caught.value) == f"--class-weight balanced: {why}"

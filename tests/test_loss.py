@@ -38,6 +38,15 @@ def test_smoothing_gives_a_share_of_each_label_to_all_classes(smoothing):
     np.testing.assert_allclose(make_loss(smoothing)(LABELS, LOGITS), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_class_weight_multiplies_the_loss_of_its_pictures(smoothing):
+    """With and without smoothing; the mean stays one over pictures, as in Keras."""
+    weights = np.float32([0.5, 1, 2, 4])
+    weighted = make_loss(smoothing, weights)(LABELS, LOGITS)
+    expected = weights[LABELS] * make_loss(smoothing)(LABELS, LOGITS)
+    np.testing.assert_allclose(weighted, expected, rtol=1e-6)
+
+
 def test_the_training_step_minimises_it_and_evaluation_measures_the_plain_one():
     """The training tally holds the smoothed loss, whose gradient was taken; fillers count not."""
     inputs = keras.Input((1, 1, 3))

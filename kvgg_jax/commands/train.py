@@ -57,6 +57,12 @@ def train(
     ema: Annotated[
         float | None, typer.Option(help="Judge and keep a moving average of the weights: 0.999.")
     ] = None,
+    class_weight: Annotated[
+        str | None, typer.Option(help="none, or balanced: classes of few photos count for more.")
+    ] = None,
+    balance: Annotated[
+        bool | None, typer.Option("--balance/--no-balance", help="Draw each class equally often.")
+    ] = None,
     save_every_steps: Annotated[
         int | None, typer.Option(help="Save amid an epoch too, every so many steps.")
     ] = None,

@@ -73,7 +73,10 @@ class DataConfig(_Frozen):
     split: Literal["keras", "stratified"] = "keras"
     split_seed: int | None = Field(None, ge=0, lt=2**32)
     """Seed of the split alone; None: `seed`. It lets other seeds be compared on one split."""
-    augment: Literal["none", "light", "strong"] = "none"
+    augment: Literal["none", "light", "strong", "randaugment"] = "none"
+    mix: Literal["none", "mixup", "cutmix"] = "none"
+    mix_alpha: float | None = Field(None, gt=0, le=1)
+    """Of the Beta distribution of the shares; None: 0.2 for mixup and 1 for cutmix."""
     balance: bool = False
     """Draw each class equally often for training, instead of each photo once an epoch."""
     skip_bad: bool = False

@@ -14,6 +14,8 @@ KEYS = {
     "split": "data.split",
     "image_size": "data.image_size",
     "augment": "data.augment",
+    "mix": "data.mix",
+    "mix_alpha": "data.mix_alpha",
     "balance": "data.balance",
     "skip_bad": "data.skip_bad",
     "cache": "data.cache",

@@ -16,7 +16,9 @@ Loss = Callable[[AnyArray, AnyArray], Array]
 
 
 def cross_entropy(labels: AnyArray, logits: AnyArray) -> Array:
-    """Nats [batch], of int32 labels [batch]."""
+    """Nats [batch]; labels are int32 [batch], or shares, float32 [batch, classes]."""
+    if labels.ndim == 2:
+        return keras.ops.categorical_crossentropy(labels, logits, from_logits=True)
     return keras.ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
 
 
@@ -25,10 +27,11 @@ def make_loss(smoothing: float = 0.0, class_weights: AnyArray | None = None) -> 
 
     Szegedy et al. 2016, section 7; as in Keras, each of K classes gets smoothing / K. A picture's
     loss counts `class_weights[label]` times; as in Keras, the mean is over pictures nevertheless.
+    Mixed labels are taken by their shares.
     """
 
     def smoothed(labels: AnyArray, logits: AnyArray) -> Array:
-        shares = jax.nn.one_hot(labels, logits.shape[-1])
+        shares = labels if labels.ndim == 2 else jax.nn.one_hot(labels, logits.shape[-1])
         return keras.losses.categorical_crossentropy(
             shares, logits, from_logits=True, label_smoothing=smoothing
         )
@@ -37,4 +40,9 @@ def make_loss(smoothing: float = 0.0, class_weights: AnyArray | None = None) -> 
     if class_weights is None:
         return loss
     weights = jnp.asarray(class_weights)
-    return lambda labels, logits: weights[labels] * loss(labels, logits)
+
+    def weighted(labels: AnyArray, logits: AnyArray) -> Array:
+        counts = jnp.dot(labels, weights) if labels.ndim == 2 else weights[labels]
+        return counts * loss(labels, logits)
+
+    return weighted

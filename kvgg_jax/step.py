@@ -19,6 +19,7 @@ from kvgg_jax.loss import Loss, cross_entropy
 from kvgg_jax.state import AnyArray, Batch, Tally, TrainState
 
 Augment = Callable[[AnyArray, AnyArray], AnyArray]
+Mix = Callable[[Batch, AnyArray], Batch]
 TrainStep = Callable[[TrainState, Tally, Batch], tuple[TrainState, Tally]]
 EvalStep = Callable[[dict[str, AnyArray], dict[str, AnyArray], Batch], tuple[Tally, Array]]
 
@@ -72,13 +73,15 @@ def make_train_step(
     model: keras.Model,
     optimizer: keras.Optimizer,
     augment: Augment | None = None,
+    mix: Mix | None = None,
     *,
     loss: Loss = cross_entropy,
     accumulate: int = 1,
 ) -> TrainStep:
     """(state, tally, batch) -> (state, tally): one Adam step on the mean `loss` of the real rows.
 
-    `augment(images, step)` maps float images [batch, size, size, 3] in [0, 1] to the same shape.
+    `augment(images, step)` maps float images [batch, size, size, 3] in [0, 1] to the same shape,
+    then `mix(batch, step)` those of a batch and its labels, which count by the largest share.
     `accumulate` cuts the batch into so many equal parts, one after the other, and adds up their
     gradients: the memory of a part, the step of the whole (batch norm sees one part at a time).
     """
@@ -91,10 +94,11 @@ def make_train_step(
         images: AnyArray = normalise(batch.images)
         if augment is not None:
             images = augment(images, state.step)
+        batch = batch._replace(images=images)
+        if mix is not None:
+            batch = mix(batch, state.step)
         params = read_params(state.params)
-        model_state, now, grads = gradients(
-            params, read_state(state.model_state), batch._replace(images=images)
-        )
+        model_state, now, grads = gradients(params, read_state(state.model_state), batch)
         params, slots = optimizer.stateless_apply(read_slots(state.opt_state), grads, params)
         new = TrainState(
             step=state.step + 1,
@@ -174,7 +178,8 @@ def make_predict_step(
 
 def _tally(logits: Array, batch: Batch, loss: Loss) -> Tally:
     losses = loss(batch.labels, logits)
-    right = jnp.argmax(logits, axis=-1) == batch.labels
+    labels = jnp.argmax(batch.labels, axis=-1) if batch.labels.ndim == 2 else batch.labels
+    right = jnp.argmax(logits, axis=-1) == labels
     # where, not a product: a filler row's infinite loss times 0 would be NaN
     real = batch.weight > 0
     return Tally(

@@ -13,13 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from kvgg_jax import runs
-from kvgg_jax.augment import make_augment
-from kvgg_jax.average import make_averaging, with_average
 from kvgg_jax.charts import draw_curves, draw_samples
 from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.compiled import cache_folder, compile_step, keep_compiled_programs
 from kvgg_jax.config import RunConfig
-from kvgg_jax.data.balance import class_weights, describe
 from kvgg_jax.data.demo import cached_demo
 from kvgg_jax.data.folder import Samples, Split, deal, scan
 from kvgg_jax.data.pipeline import Pipeline, hold
@@ -30,10 +27,9 @@ from kvgg_jax.history import History
 from kvgg_jax.keeper import Keeper
 from kvgg_jax.lock import locked
 from kvgg_jax.loop import Task, fit, never, spent
-from kvgg_jax.loss import make_loss
 from kvgg_jax.memory import memory_advice
 from kvgg_jax.model import vgg
-from kvgg_jax.optimizer import build_optimizer, build_schedule
+from kvgg_jax.optimizer import build_schedule
 from kvgg_jax.origin import (
     check_files,
     check_pictures,
@@ -42,13 +38,12 @@ from kvgg_jax.origin import (
     settings,
     upgrade,
 )
+from kvgg_jax.recipe import build_changes, build_recipe
 from kvgg_jax.runs import Run
-from kvgg_jax.state import AnyArray, TrainState
+from kvgg_jax.state import Batch, TrainState
 from kvgg_jax.step import (
     empty_batch,
-    init_state,
     make_eval_step,
-    make_train_step,
     normalise,
     zero_tally,
 )
@@ -271,36 +266,22 @@ def _assemble(
     config: RunConfig, pictures: Pictures, split: Split, emit: Emit
 ) -> tuple[Task, TrainState]:
     """Model, optimizer, pipelines and compiled steps of a run, and its first state."""
-    size, batch = pictures.images.shape[1], config.train.batch_size
-    classes = len(split.train.classes)
+    size, batch, part = pictures.images.shape[1], config.train.batch_size, config.train.part_size
     model = vgg(
         config.model,
-        classes=classes,
+        classes=len(split.train.classes),
         image_size=size,
         precision=config.train.precision,
         seed=config.seed,
     )
     network = f"{config.model.arch.upper()}, head {config.model.head}"
     emit(Note(f"{network}, {size} px: {model.count_params():,} parameters"))
-    store = hold(pictures)
-    balance, weighted = config.data.balance, config.train.class_weight == "balanced"
-    if note := describe(split.train, drawn_evenly=balance, weighted=weighted):
-        emit(Note(note))
-    rows = pictures.rows(split.train)
+    store, rows, balance = hold(pictures), pictures.rows(split.train), config.data.balance
     train = Pipeline(store, rows, batch_size=batch, seed=config.seed, balance=balance)
-    steps = config.train.epochs * train.steps
-    optimizer = build_optimizer(config.optim, model, steps=steps)
-    schedule = build_schedule(config.optim, steps=steps)
-    augment = make_augment(config.data.augment, seed=config.seed, image_size=size)
-    state = init_state(model, optimizer)
-    part = config.train.part_size
     val = Pipeline(store, pictures.rows(split.val), batch_size=part)
-    weights = class_weights(split.train) if weighted else None
-    loss = make_loss(config.optim.label_smoothing, weights)
-    parts = config.train.accumulate
-    step = make_train_step(model, optimizer, augment, loss=loss, accumulate=parts)
-    if config.train.ema is not None:
-        step, state = make_averaging(step, config.train.ema), with_average(state)
+    steps = config.train.epochs * train.steps
+    schedule = build_schedule(config.optim, steps=steps)
+    step, state = build_recipe(config, model, split.train, steps=steps, emit=emit)
     task = Task(
         train_step=compile_step(
             "training", step, state, zero_tally(), empty_batch(batch, size), donate=(0,), emit=emit
@@ -321,11 +302,18 @@ def _assemble(
 
 
 def _draw_samples(run: Run, config: RunConfig, task: Task, split: Split) -> None:
-    """`samples.png`: the first training pictures as the network sees them, augmented too."""
-    batch = next(iter(task.train.epoch(1)))
-    images: AnyArray = normalise(batch.images[:SAMPLES])
-    augment = make_augment(config.data.augment, seed=config.seed, image_size=images.shape[1])
+    """`samples.png`: the first training pictures as the network sees them, with their class.
+
+    Of a mixed picture that is the class with the larger share.
+    """
+    first, step = next(iter(task.train.epoch(1))), jnp.zeros((), jnp.int32)
+    batch = Batch(*(part[:SAMPLES] for part in first))
+    batch = batch._replace(images=normalise(batch.images))
+    augment, mix = build_changes(config, batch.images.shape[1], len(split.train.classes))
     if augment is not None:
-        images = augment(images, jnp.zeros((), jnp.int32))
-    names = [split.train.classes[label] for label in batch.labels[:SAMPLES]]
-    draw_samples(np.asarray(images), names, run.path / "samples.png")
+        batch = batch._replace(images=augment(batch.images, step))
+    if mix is not None:
+        batch = mix(batch, step)
+        batch = batch._replace(labels=np.argmax(batch.labels, axis=-1))
+    names = [split.train.classes[label] for label in batch.labels]
+    draw_samples(np.asarray(batch.images), names, run.path / "samples.png")

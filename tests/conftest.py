@@ -29,7 +29,7 @@ THIN = ((8,), (16,), (32, 32), (64, 64), (64, 64))  # VGG11's widths, an eighth 
 
 LEGAL = (
     "seed, data.dir, data.image_size, data.val_split, data.split, data.split_seed, "
-    "data.augment, data.balance, data.skip_bad, data.cache, "
+    "data.augment, data.mix, data.mix_alpha, data.balance, data.skip_bad, data.cache, "
     "model.arch, model.head, model.dropout, model.batch_norm, model.init, "
     "optim.lr, optim.schedule, optim.warmup_steps, "
     "optim.decay_steps, optim.decay_rate, optim.staircase, "

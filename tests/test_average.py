@@ -1,28 +1,19 @@
-"""The moving average of the weights: its closed form, and that a run is judged by it."""
+"""The moving average of the weights against its closed form; test_resume.py has runs with one."""
 
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from conftest import draw_photos, small_config
-from faults import states, timeless
 
 from kvgg_jax.average import judged, make_averaging, with_average
 from kvgg_jax.config import OptimConfig
-from kvgg_jax.errors import Stopped
-from kvgg_jax.inference import evaluate
 from kvgg_jax.keras_gate import keras
 from kvgg_jax.optimizer import build_optimizer
-from kvgg_jax.runs import Run
 from kvgg_jax.state import Batch, TrainState
 from kvgg_jax.step import init_state, make_train_step, zero_tally
-from kvgg_jax.training import TrainResult, resume, train
-
-pytestmark = pytest.mark.usefixtures("thin_network")
 
 
 @functools.cache
@@ -91,62 +82,3 @@ def test_a_dropout_seed_is_not_averaged():
     kept = averaged.opt_state.keys() - plain.opt_state.keys()
     assert f"average/{seed}" not in kept
     assert len(kept) == len(plain.params) + len(plain.model_state) - 1
-
-
-class Presses:
-    """Ctrl-C after so many steps."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def __call__(self) -> bool:
-        self.left -= 1
-        return self.left < 0
-
-
-@pytest.fixture(scope="module")
-def averaged(tmp_path_factory: pytest.TempPathFactory, thin_network: None) -> TrainResult:
-    """A run of two epochs of two steps, with dropout and a moving average."""
-    folder = tmp_path_factory.mktemp("averaged")
-    config = small_config(
-        draw_photos(folder / "photos", per_class=6),
-        model={"dropout": 0.3},
-        optim={"lr": 1e-3},
-        train={"ema": 0.9},
-    )
-    return train(config, out=folder / "runs", name="whole")
-
-
-def test_best_holds_the_averages_that_validation_saw(averaged):
-    """So `evaluate` measures, to the bit, what the history says of the best epoch."""
-    last, best = states(averaged.run)
-    shown = judged(last)
-    if averaged.history.best == averaged.history.epochs[-1]:
-        jax.tree.map(np.testing.assert_array_equal, best, (shown.params, shown.model_state))
-    assert any((np.asarray(last.params[n]) != best[0][n]).any() for n in best[0])
-    found, row = evaluate(averaged.run), averaged.history.best
-    assert (found.loss, found.accuracy) == (row.val_loss, row.val_accuracy)
-
-
-@pytest.mark.parametrize("steps", [1, 3], ids=["within epoch 1", "within epoch 2"])
-def test_a_run_with_an_average_that_was_cut_and_resumed_is_the_one_never_cut(
-    averaged: TrainResult, tmp_path: Path, steps: int
-) -> None:
-    """The averages are part of the saved state: not one bit differs."""
-    with pytest.raises(Stopped):
-        train(Run(averaged.run).config(), out=tmp_path, name="cut", stop=Presses(steps))
-    result = resume(tmp_path / "cut")
-    assert timeless(result.history) == timeless(averaged.history)
-    jax.tree.map(np.testing.assert_array_equal, states(result.run), states(averaged.run))
-
-
-def test_the_best_averages_are_made_up_for_from_the_last_state(averaged, tmp_path):
-    """Where the cut fell between the save of `last` and that of `best`."""
-    config = Run(averaged.run).config().with_train(epochs=1)
-    result = train(config, out=tmp_path, name="cut")
-    (best,) = (result.run / "checkpoints" / "best").iterdir()
-    _, weights = states(result.run)
-    best.rename(best.with_name("1"))
-    Run(result.run).update_info(status="unfinished")
-    resume(result.run)
-    jax.tree.map(np.testing.assert_array_equal, states(result.run)[1], weights)

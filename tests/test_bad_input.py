@@ -210,7 +210,11 @@ FLAGS = {
     "--arch vgg12": "--arch vgg12: input should be 'vgg11', 'vgg13', 'vgg16' or 'vgg19'.",
     "--precision half": "--precision half: input should be 'float32' or 'bfloat16'.",
     "--split random": "--split random: input should be 'keras' or 'stratified'.",
-    "--augment some": "--augment some: input should be 'none', 'light' or 'strong'.",
+    "--augment some": (
+        "--augment some: input should be 'none', 'light', 'strong' or 'randaugment'."
+    ),
+    "--mix some": "--mix some: input should be 'none', 'mixup' or 'cutmix'.",
+    "--mix-alpha 2": "--mix-alpha 2.0: input should be less than or equal to 1.",
     "--set optim.decaysteps=50": (
         "--set optim.decaysteps=50: unknown key 'optim.decaysteps'. "
         "Did you mean 'optim.decay_steps'?"

@@ -321,6 +321,8 @@ def test_every_flag_of_train_reaches_its_setting(quick: Path) -> None:
         "--ema": "0.9",
         "--class-weight": "balanced",
         "--augment": "strong",
+        "--mix": "cutmix",
+        "--mix-alpha": "0.5",
         "--val-split": "0.5",
         "--split": "stratified",
         "--seed": "1",
@@ -336,6 +338,8 @@ def test_every_flag_of_train_reaches_its_setting(quick: Path) -> None:
             "val_split": 0.5,
             "split": "stratified",
             "augment": "strong",
+            "mix": "cutmix",
+            "mix_alpha": 0.5,
             "skip_bad": True,
         },
         model={

@@ -47,6 +47,29 @@ def test_a_class_weight_multiplies_the_loss_of_its_pictures(smoothing):
     np.testing.assert_allclose(weighted, expected, rtol=1e-6)
 
 
+SHARES = np.float32([[0.7, 0.3, 0, 0], [0, 0, 0, 1], [0.25, 0.25, 0.25, 0.25]])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weights", [None, np.float32([0.5, 1, 2, 4])])
+def test_mixed_labels_count_by_their_shares(smoothing, weights):
+    """In the cross-entropy, in smoothing, and in the weight of the picture."""
+    targets = (1 - smoothing) * SHARES + smoothing / 4
+    counts = 1 if weights is None else SHARES @ weights
+    expected = -counts * (targets * log_softmax(LOGITS[:3])).sum(axis=1)
+    np.testing.assert_allclose(
+        make_loss(smoothing, weights)(SHARES, LOGITS[:3]), expected, rtol=1e-5
+    )
+
+
+def test_a_label_that_is_all_of_one_class_is_that_class():
+    """Numbers and shares are two ways to say it."""
+    whole = np.eye(4, dtype=np.float32)[LABELS]
+    np.testing.assert_allclose(
+        cross_entropy(whole, LOGITS), cross_entropy(LABELS, LOGITS), rtol=1e-5
+    )
+
+
 def test_the_training_step_minimises_it_and_evaluation_measures_the_plain_one():
     """The training tally holds the smoothed loss, whose gradient was taken; fillers count not."""
     inputs = keras.Input((1, 1, 3))

@@ -66,7 +66,13 @@ def train(
     save_every_steps: Annotated[
         int | None, typer.Option(help="Save amid an epoch too, every so many steps.")
     ] = None,
-    augment: Annotated[str | None, typer.Option(help="none, light or strong.")] = None,
+    augment: Annotated[str | None, typer.Option(help="none, light, strong or randaugment.")] = None,
+    mix: Annotated[
+        str | None, typer.Option(help="Pictures and labels in pairs: none, mixup or cutmix.")
+    ] = None,
+    mix_alpha: Annotated[
+        float | None, typer.Option(help="How evenly: 0.2 for mixup, 1 for cutmix.")
+    ] = None,
     val_split: Annotated[float | None, typer.Option(help="Share kept for validation.")] = None,
     split: Annotated[str | None, typer.Option(help="keras or stratified.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of split, weights, order, dropout.")] = None,

@@ -9,12 +9,14 @@ from __future__ import annotations
 import jax
 from jax import Array
 
+from kvgg_jax.chance import as_function
 from kvgg_jax.errors import ConfigError
 from kvgg_jax.keras_gate import keras
+from kvgg_jax.randaugment import make_randaugment
 from kvgg_jax.state import AnyArray
 from kvgg_jax.step import Augment
 
-LEVELS = ("none", "light", "strong")
+LEVELS = ("none", "light", "strong", "randaugment")
 
 
 def _layers(level: str) -> list[keras.layers.Layer]:
@@ -42,14 +44,13 @@ def make_augment(level: str, *, seed: int, image_size: int) -> Augment | None:
         return None
     if level not in LEVELS:
         raise ConfigError(f"augment {level!r}: use one of {', '.join(LEVELS)}.")
-    chain = keras.Sequential([keras.Input((image_size, image_size, 3)), *_layers(level)])
-    shapes = [variable.shape for variable in chain.non_trainable_variables]
+    if level == "randaugment":
+        return make_randaugment(seed=seed, image_size=image_size)
+    chain = as_function(
+        keras.Sequential([keras.Input((image_size, image_size, 3)), *_layers(level)])
+    )
 
     def augment(images: AnyArray, step: AnyArray) -> Array:
-        key = jax.random.fold_in(jax.random.key(seed), step)
-        keys = jax.random.split(key, len(shapes))
-        seeds = [jax.random.bits(k, s, "uint32") for k, s in zip(keys, shapes, strict=True)]
-        changed, _ = chain.stateless_call([], seeds, images, training=True)
-        return changed.clip(0.0, 1.0)
+        return chain(images, jax.random.fold_in(jax.random.key(seed), step)).clip(0.0, 1.0)
 
     return augment

@@ -86,7 +86,12 @@ class DataConfig(_Frozen):
     """Cross-validation: so many equal parts take turns at validation; `val_split` has no say."""
     fold: int | None = Field(None, ge=1)
     """Whose turn it is, from 1; `crossval` sets it."""
-    augment: Literal["none", "light", "strong"] = "none"
+    augment: Literal["none", "light", "strong", "randaugment"] = "none"
+    mix: Literal["none", "mixup", "cutmix"] = "none"
+    mix_alpha: float | None = Field(None, gt=0, le=1)
+    """Of the Beta distribution of the shares; None: 0.2 for mixup and 1 for cutmix."""
+    balance: bool = False
+    """Draw each class equally often for training, instead of each photo once an epoch."""
     skip_bad: bool = False
     cache: Literal["auto", "memory", "disk", "none"] = "auto"
     """Where decoded photos are kept; auto: in memory, else on disk, as they fit."""
@@ -111,12 +116,20 @@ class ModelConfig(_Frozen):
 
 
 class OptimConfig(_Frozen):
-    """Adam under an exponentially decaying learning rate."""
+    """Adam, and how its learning rate changes."""
 
     lr: float = Field(1e-4, gt=0, allow_inf_nan=False)
+    schedule: Literal["exponential", "cosine", "constant"] = "exponential"
+    """How the rate falls; the three `decay` keys are of the exponential one alone."""
+    warmup_steps: int = Field(0, ge=0)
+    """Steps in which the rate rises to `lr` in a line, before the schedule begins."""
     decay_steps: int = Field(20, ge=1)
     decay_rate: float = Field(0.95, gt=0, le=1)
     staircase: bool = True
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of each label that goes to all classes alike; in the training loss alone."""
+    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """Share of the kernels taken away, times the rate, at each step (AdamW); 0 is plain Adam."""
 
 
 class TrainConfig(_Frozen):
@@ -129,6 +142,10 @@ class TrainConfig(_Frozen):
     patience: int = Field(20, ge=1)
     min_delta: float = Field(0.001, ge=0, allow_inf_nan=False)
     precision: Literal["float32", "bfloat16"] = "float32"
+    ema: float | None = Field(None, gt=0, lt=1)
+    """Decay of the moving average of the weights that is judged and kept; None: the last ones."""
+    class_weight: Literal["none", "balanced"] = "none"
+    """What a photo's loss counts in training; balanced: the less, the more its class has."""
     save_every_steps: int | None = Field(None, ge=1)
     """Save amid an epoch too, each time so many of its steps are done; None: once an epoch."""
     track: Annotated[tuple[Tracked, ...], BeforeValidator(_as_names)] = ()
@@ -157,6 +174,15 @@ class RunConfig(_Frozen):
     model: ModelConfig = ModelConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="after")
+    def _balances_once(self) -> RunConfig:
+        if self.data.balance and self.train.class_weight == "balanced":
+            raise ValueError(
+                "data.balance and train.class_weight = balanced both make up for uneven classes: "
+                "use one of them"
+            )
+        return self
 
     def to_toml(self) -> str:
         """The complete configuration as TOML; `resolve` of that file gives an equal config."""
@@ -290,6 +316,10 @@ def _explain(
     dotted = ".".join(str(part) for part in first["loc"])
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[0].lower() + reason[1:]
+    if not dotted:  # keys that do not go together, which the reason names
+        named = [flag for key, flag in origin.items() if key in reason]
+        text = f"{', '.join(named) or file}: {reason}."
+        return UsageError(text) if named else ConfigError(text)
     for key, flag in origin.items():  # optim.lr.x=1 fails at optim.lr, optim={lr=0} there too
         if f"{key}.".startswith(f"{dotted}.") or f"{dotted}.".startswith(f"{key}."):
             return UsageError(f"{flag}: {reason}.")

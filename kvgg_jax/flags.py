@@ -14,6 +14,9 @@ KEYS = {
     "split": "data.split",
     "image_size": "data.image_size",
     "augment": "data.augment",
+    "mix": "data.mix",
+    "mix_alpha": "data.mix_alpha",
+    "balance": "data.balance",
     "skip_bad": "data.skip_bad",
     "cache": "data.cache",
     "head": "model.head",
@@ -22,6 +25,10 @@ KEYS = {
     "batch_norm": "model.batch_norm",
     "init": "model.init",
     "lr": "optim.lr",
+    "schedule": "optim.schedule",
+    "warmup_steps": "optim.warmup_steps",
+    "label_smoothing": "optim.label_smoothing",
+    "weight_decay": "optim.weight_decay",
     "epochs": "train.epochs",
     "batch_size": "train.batch_size",
     "accumulate": "train.accumulate",
@@ -30,6 +37,8 @@ KEYS = {
     "save_every_steps": "train.save_every_steps",
     "track": "train.track",
     "precision": "train.precision",
+    "class_weight": "train.class_weight",
+    "ema": "train.ema",
     "seed": "seed",
 }
 RESUME_TAKES = ("train.epochs", "train.track")
@@ -48,8 +57,14 @@ def typed(given: dict[str, Any]) -> dict[str, tuple[str, object]]:
         value = given.get(parameter)
         if value is not None:
             plain = str(value) if isinstance(value, Path) else value
-            flags[key] = (f"--{parameter.replace('_', '-')} {value}", plain)
+            flags[key] = (_as_typed(parameter.replace("_", "-"), value), plain)
     return flags
+
+
+def _as_typed(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    return f"--{name} {value}"
 
 
 def check_resume(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from kvgg_jax.average import judged
 from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.errors import RunError
 from kvgg_jax.events import Emit, Note, Warned
@@ -34,7 +35,7 @@ class Keeper:
         self._checkpoints.wait()  # a row without its state could not be gone on from
         self._run.write("history.csv", history.to_csv())
         if history.best == history.epochs[-1]:
-            self._checkpoints.save_best(state)
+            self._checkpoints.save_best(judged(state))
 
     def restore(self, fresh: TrainState) -> Standing:
         """Where the run stands; at `fresh` when nothing was saved yet.
@@ -75,7 +76,7 @@ class Keeper:
         if best is None or self._checkpoints.best_step() == best.epoch * self._steps:
             return
         if best.epoch * self._steps == int(standing.state.step):
-            self._checkpoints.save_best(standing.state)
+            self._checkpoints.save_best(judged(standing.state))
         else:
             self._emit(
                 Warned(

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from kvgg_jax.average import judged
 from kvgg_jax.config import TrainConfig
 from kvgg_jax.errors import NonFiniteLoss, Stopped
 from kvgg_jax.events import Emit, EpochEnded, Progress, ignore
@@ -121,10 +122,16 @@ def run_epoch(
     """One pass over the training pictures, less what `partial` has of it, and a validation."""
     started = task.clock() - partial.seconds
     state, partial = train_epoch(task, (state, partial), epoch, started, hooks)
-    weights, trained = (state.params, state.model_state), partial.metrics
+    weights = judged(state)
     validated, _ = evaluate(
-        task.eval_step, weights, task.val, stop=hooks.stop, emit=hooks.emit, epoch=epoch
+        task.eval_step,
+        (weights.params, weights.model_state),
+        task.val,
+        stop=hooks.stop,
+        emit=hooks.emit,
+        epoch=epoch,
     )
+    trained = partial.metrics
     return state, Epoch(
         epoch=epoch,
         loss=trained.loss,

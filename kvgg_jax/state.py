@@ -17,7 +17,7 @@ class Batch(NamedTuple):
     images: AnyArray
     """uint8 [batch, size, size, 3], RGB in 0..255."""
     labels: AnyArray
-    """int32 [batch], index into the class names."""
+    """int32 [batch], index into the class names; float32 [batch, classes] once mixed, in shares."""
     weight: AnyArray
     """float32 [batch], 1 for a picture and 0 for a filler."""
 

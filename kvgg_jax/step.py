@@ -15,9 +15,11 @@ from jax import Array
 
 from kvgg_jax.forward import normalise
 from kvgg_jax.keras_gate import keras
+from kvgg_jax.loss import Loss, cross_entropy
 from kvgg_jax.state import AnyArray, Batch, Tally, TrainState
 
 Augment = Callable[[AnyArray, AnyArray], AnyArray]
+Mix = Callable[[Batch, AnyArray], Batch]
 TrainStep = Callable[[TrainState, Tally, Batch], tuple[TrainState, Tally]]
 EvalStep = Callable[[dict[str, AnyArray], dict[str, AnyArray], Batch], tuple[Tally, Array]]
 
@@ -45,28 +47,32 @@ def make_train_step(
     model: keras.Model,
     optimizer: keras.Optimizer,
     augment: Augment | None = None,
+    mix: Mix | None = None,
     *,
+    loss: Loss = cross_entropy,
     accumulate: int = 1,
 ) -> TrainStep:
-    """(state, tally, batch) -> (state, tally): one Adam step on the mean loss of the real rows.
+    """(state, tally, batch) -> (state, tally): one Adam step on the mean `loss` of the real rows.
 
-    `augment(images, step)` maps float images [batch, size, size, 3] in [0, 1] to the same shape.
+    `augment(images, step)` maps float images [batch, size, size, 3] in [0, 1] to the same shape,
+    then `mix(batch, step)` those of a batch and its labels, which count by the largest share.
     `accumulate` cuts the batch into so many equal parts, one after the other, and adds up their
     gradients: the memory of a part, the step of the whole (batch norm sees one part at a time).
     """
     read_params = _reader(model.trainable_variables)
     read_state = _reader(model.non_trainable_variables)
     read_slots = _reader(optimizer.variables)
-    gradients = _make_gradients(model, accumulate)
+    gradients = _make_gradients(model, loss, accumulate)
 
     def train_step(state: TrainState, tally: Tally, batch: Batch) -> tuple[TrainState, Tally]:
         images: AnyArray = normalise(batch.images)
         if augment is not None:
             images = augment(images, state.step)
+        batch = batch._replace(images=images)
+        if mix is not None:
+            batch = mix(batch, state.step)
         params = read_params(state.params)
-        model_state, now, grads = gradients(
-            params, read_state(state.model_state), batch._replace(images=images)
-        )
+        model_state, now, grads = gradients(params, read_state(state.model_state), batch)
         params, slots = optimizer.stateless_apply(read_slots(state.opt_state), grads, params)
         new = TrainState(
             step=state.step + 1,
@@ -79,14 +85,14 @@ def make_train_step(
     return train_step
 
 
-def _make_gradients(model: keras.Model, parts: int) -> Callable[..., Any]:
+def _make_gradients(model: keras.Model, loss: Loss, parts: int) -> Callable[..., Any]:
     """(params, model_state, batch of float images) -> (model_state, tally, gradients)."""
 
     def loss_and_parts(
         params: list[AnyArray], model_state: list[AnyArray], batch: Batch, count: Array
     ) -> tuple[AnyArray, tuple[list[AnyArray], Tally]]:
         logits, new = model.stateless_call(params, model_state, batch.images, training=True)
-        tally = _tally(logits, batch)
+        tally = _tally(logits, batch, loss)
         return tally.loss / jnp.maximum(count, 1), (new, tally)
 
     differentiate = jax.value_and_grad(loss_and_parts, has_aux=True)
@@ -124,14 +130,15 @@ def make_eval_step(model: keras.Model) -> EvalStep:
         logits, _ = model.stateless_call(
             read_params(params), read_state(model_state), normalise(batch.images), training=False
         )
-        return _tally(logits, batch), jax.nn.softmax(logits)
+        return _tally(logits, batch, cross_entropy), jax.nn.softmax(logits)
 
     return eval_step
 
 
-def _tally(logits: Array, batch: Batch) -> Tally:
-    losses = keras.ops.sparse_categorical_crossentropy(batch.labels, logits, from_logits=True)
-    right = jnp.argmax(logits, axis=-1) == batch.labels
+def _tally(logits: Array, batch: Batch, loss: Loss) -> Tally:
+    losses = loss(batch.labels, logits)
+    labels = jnp.argmax(batch.labels, axis=-1) if batch.labels.ndim == 2 else batch.labels
+    right = jnp.argmax(logits, axis=-1) == labels
     # where, not a product: a filler row's infinite loss times 0 would be NaN
     real = batch.weight > 0
     return Tally(

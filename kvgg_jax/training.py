@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from kvgg_jax import runs
-from kvgg_jax.augment import make_augment
 from kvgg_jax.charts import draw_curves, draw_samples
 from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.compiled import cache_folder, compile_step, keep_compiled_programs
@@ -23,7 +23,7 @@ from kvgg_jax.data.demo import cached_demo
 from kvgg_jax.data.folder import Samples, Split, scan
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import Pictures, read
-from kvgg_jax.errors import DataError, RunError, UsageError, shown
+from kvgg_jax.errors import ConfigError, DataError, RunError, UsageError, shown
 from kvgg_jax.events import Emit, Finished, Note, Progress, Started, Warned, ignore
 from kvgg_jax.forward import normalise
 from kvgg_jax.history import History
@@ -32,7 +32,7 @@ from kvgg_jax.lock import locked
 from kvgg_jax.loop import Task, fit, never, spent
 from kvgg_jax.memory import memory_advice
 from kvgg_jax.model import vgg
-from kvgg_jax.optimizer import build_optimizer, build_schedule
+from kvgg_jax.optimizer import build_schedule
 from kvgg_jax.origin import (
     check_files,
     check_pictures,
@@ -41,12 +41,11 @@ from kvgg_jax.origin import (
     settings,
     upgrade,
 )
+from kvgg_jax.recipe import build_changes, build_recipe
 from kvgg_jax.runs import Run
-from kvgg_jax.state import AnyArray, TrainState, empty_batch
+from kvgg_jax.state import Batch, TrainState, empty_batch
 from kvgg_jax.step import (
-    init_state,
     make_eval_step,
-    make_train_step,
     zero_tally,
 )
 from kvgg_jax.tracking import check_trackers, tracked
@@ -142,7 +141,19 @@ def _with_epochs(run: Run, config: RunConfig, epochs: int | None) -> RunConfig:
             f"--epochs {wanted}: {run.path} was started for {known} epochs, "
             "which can only be raised."
         )
+    if wanted > known and config.optim.schedule == "cosine":
+        raise UsageError(
+            f"--epochs {wanted}: the rate of {run.path} falls along a cosine of {known} epochs, so "
+            f"{wanted} would be another run. {_anew(run, wanted)}"
+        )
     return config.with_train(epochs=wanted)
+
+
+def _anew(run: Run, epochs: int) -> str:
+    return (
+        "Start one with its settings: "
+        f"kvgg train --config {run.path / 'config.toml'} --epochs {epochs}"
+    )
 
 
 def _check_unfinished(run: Run, config: RunConfig) -> None:
@@ -151,10 +162,10 @@ def _check_unfinished(run: Run, config: RunConfig) -> None:
     if run.info().get("status") != "finished":
         return
     if len(history) >= train.epochs:
-        raise RunError(
-            f"{run.path} has finished its {len(history)} epochs. "
-            "To train it further, give more with --epochs."
-        )
+        further = "To train it further, give more with --epochs."
+        if config.optim.schedule == "cosine":
+            further = f"Its cosine is at its end. {_anew(run, 2 * train.epochs)}"
+        raise RunError(f"{run.path} has finished its {len(history)} epochs. {further}")
     if history.stale(train.min_delta) >= train.patience:
         raise RunError(
             f"{run.path} has finished: {spent(train)}. "
@@ -192,7 +203,7 @@ def _deal(config: RunConfig, emit: Emit) -> tuple[Samples, Split]:
     """All photos there are, and how they are dealt."""
     samples = scan(Path(str(config.data.dir)))
     split = deal_as(config, samples, emit=emit)
-    _check_batch_size(config, len(split.train))
+    _check_steps(config, len(split.train))
     emit(
         Note(
             f"{len(samples):,} photos of {len(samples.classes)} classes in {samples.root}: "
@@ -202,11 +213,18 @@ def _deal(config: RunConfig, emit: Emit) -> tuple[Samples, Split]:
     return samples, split
 
 
-def _check_batch_size(config: RunConfig, count: int) -> None:
+def _check_steps(config: RunConfig, count: int) -> None:
+    """Raises DataError or ConfigError where `count` pictures are few for the batch or warm-up."""
     if config.train.batch_size > count:
         raise DataError(
             f"batch_size {config.train.batch_size} is larger than the training set "
             f"({count} images in {config.data.dir}). Choose --batch-size {count} or less."
+        )
+    steps = config.train.epochs * math.ceil(count / config.train.batch_size)
+    if config.optim.warmup_steps >= steps:
+        raise ConfigError(
+            f"optim.warmup_steps = {config.optim.warmup_steps}: the whole run has {steps} steps. "
+            "Choose fewer, or more --epochs."
         )
 
 
@@ -279,25 +297,22 @@ def _assemble(
     config: RunConfig, pictures: Pictures, split: Split, emit: Emit
 ) -> tuple[Task, TrainState]:
     """Model, optimizer, pipelines and compiled steps of a run, and its first state."""
-    size, batch = pictures.images.shape[1], config.train.batch_size
-    classes = len(split.train.classes)
+    size, batch, part = pictures.images.shape[1], config.train.batch_size, config.train.part_size
     model = vgg(
         config.model,
-        classes=classes,
+        classes=len(split.train.classes),
         image_size=size,
         precision=config.train.precision,
         seed=config.seed,
     )
     network = f"{config.model.arch.upper()}, head {config.model.head}"
     emit(Note(f"{network}, {size} px: {model.count_params():,} parameters"))
-    optimizer, schedule = build_optimizer(config.optim, model), build_schedule(config.optim)
-    augment = make_augment(config.data.augment, seed=config.seed, image_size=size)
-    state = init_state(model, optimizer)
-    store = hold(pictures)
-    train = Pipeline(store, pictures.rows(split.train), batch_size=batch, seed=config.seed)
-    part = config.train.part_size
+    store, rows, balance = hold(pictures), pictures.rows(split.train), config.data.balance
+    train = Pipeline(store, rows, batch_size=batch, seed=config.seed, balance=balance)
     val = Pipeline(store, pictures.rows(split.val), batch_size=part)
-    step = make_train_step(model, optimizer, augment, accumulate=config.train.accumulate)
+    steps = config.train.epochs * train.steps
+    schedule = build_schedule(config.optim, steps=steps)
+    step, state = build_recipe(config, model, split.train, steps=steps, emit=emit)
     task = Task(
         train_step=compile_step(
             "training", step, state, zero_tally(), empty_batch(batch, size), donate=(0,), emit=emit
@@ -318,11 +333,18 @@ def _assemble(
 
 
 def _draw_samples(run: Run, config: RunConfig, task: Task, split: Split) -> None:
-    """`samples.png`: the first training pictures as the network sees them, augmented too."""
-    batch = next(iter(task.train.epoch(1)))
-    images: AnyArray = normalise(batch.images[:SAMPLES])
-    augment = make_augment(config.data.augment, seed=config.seed, image_size=images.shape[1])
+    """`samples.png`: the first training pictures as the network sees them, with their class.
+
+    Of a mixed picture that is the class with the larger share.
+    """
+    first, step = next(iter(task.train.epoch(1))), jnp.zeros((), jnp.int32)
+    batch = Batch(*(part[:SAMPLES] for part in first))
+    batch = batch._replace(images=normalise(batch.images))
+    augment, mix = build_changes(config, batch.images.shape[1], len(split.train.classes))
     if augment is not None:
-        images = augment(images, jnp.zeros((), jnp.int32))
-    names = [split.train.classes[label] for label in batch.labels[:SAMPLES]]
-    draw_samples(np.asarray(images), names, run.path / "samples.png")
+        batch = batch._replace(images=augment(batch.images, step))
+    if mix is not None:
+        batch = mix(batch, step)
+        batch = batch._replace(labels=np.argmax(batch.labels, axis=-1))
+    names = [split.train.classes[label] for label in batch.labels]
+    draw_samples(np.asarray(batch.images), names, run.path / "samples.png")

@@ -32,11 +32,14 @@ THIN = ((8,), (16,), (32, 32), (64, 64), (64, 64))  # VGG11's widths, an eighth 
 
 LEGAL = (
     "seed, data.dir, data.image_size, data.val_split, data.split, data.split_seed, "
-    "data.folds, data.fold, data.augment, data.skip_bad, data.cache, "
-    "model.arch, model.head, model.dropout, model.batch_norm, model.init, optim.lr, "
-    "optim.decay_steps, optim.decay_rate, optim.staircase, train.epochs, train.batch_size, "
-    "train.accumulate, train.patience, train.min_delta, train.precision, train.save_every_steps, "
-    "train.track"
+    "data.folds, data.fold, data.augment, data.mix, data.mix_alpha, data.balance, "
+    "data.skip_bad, data.cache, "
+    "model.arch, model.head, model.dropout, model.batch_norm, model.init, "
+    "optim.lr, optim.schedule, optim.warmup_steps, "
+    "optim.decay_steps, optim.decay_rate, optim.staircase, "
+    "optim.label_smoothing, optim.weight_decay, "
+    "train.epochs, train.batch_size, train.accumulate, train.patience, train.min_delta, "
+    "train.precision, train.ema, train.class_weight, train.save_every_steps, train.track"
 )
 
 

@@ -17,6 +17,7 @@ import jax
 import numpy as np
 from conftest import ROOT, THIN
 
+from kvgg_jax.average import with_average
 from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.history import Epoch, History
 from kvgg_jax.model import vgg
@@ -188,6 +189,8 @@ def states(run: Path) -> tuple[TrainState, Weights]:
     config = Run(run).config()
     model = vgg(config.model, classes=3, image_size=32)
     like = init_state(model, build_optimizer(config.optim, model))
+    if config.train.ema is not None:
+        like = with_average(like)
     with Checkpoints(run / "checkpoints", read_only=True) as checkpoints:
         last = checkpoints.load_last(like)
         assert last is not None

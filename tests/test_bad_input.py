@@ -196,11 +196,25 @@ FLAGS = {
     "--lr inf": "--lr inf: input should be a finite number.",
     "--dropout 1": "--dropout 1.0: input should be less than 1.",
     "--val-split 0": "--val-split 0.0: input should be greater than 0.",
+    "--schedule step": "--schedule step: input should be 'exponential', 'cosine' or 'constant'.",
+    "--warmup-steps -1": "--warmup-steps -1: input should be greater than or equal to 0.",
+    "--label-smoothing 1": "--label-smoothing 1.0: input should be less than 1.",
+    "--weight-decay -1": "--weight-decay -1.0: input should be greater than or equal to 0.",
+    "--class-weight even": "--class-weight even: input should be 'none' or 'balanced'.",
+    "--balance --class-weight balanced": (
+        "--balance, --class-weight balanced: data.balance and train.class_weight = balanced both "
+        "make up for uneven classes: use one of them."
+    ),
+    "--ema 1": "--ema 1.0: input should be less than 1.",
     "--seed -1": "--seed -1: input should be greater than or equal to 0.",
     "--arch vgg12": "--arch vgg12: input should be 'vgg11', 'vgg13', 'vgg16' or 'vgg19'.",
     "--precision half": "--precision half: input should be 'float32' or 'bfloat16'.",
     "--split random": "--split random: input should be 'keras', 'stratified' or 'grouped'.",
-    "--augment some": "--augment some: input should be 'none', 'light' or 'strong'.",
+    "--augment some": (
+        "--augment some: input should be 'none', 'light', 'strong' or 'randaugment'."
+    ),
+    "--mix some": "--mix some: input should be 'none', 'mixup' or 'cutmix'.",
+    "--mix-alpha 2": "--mix-alpha 2.0: input should be less than or equal to 1.",
     "--set optim.decaysteps=50": (
         "--set optim.decaysteps=50: unknown key 'optim.decaysteps'. "
         "Did you mean 'optim.decay_steps'?"

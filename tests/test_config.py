@@ -26,6 +26,9 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
             "folds": None,
             "fold": None,
             "augment": "none",
+            "mix": "none",
+            "mix_alpha": None,
+            "balance": False,
             "skip_bad": False,
             "cache": "auto",
         },
@@ -36,7 +39,16 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
             "batch_norm": False,
             "init": "he_uniform",
         },
-        "optim": {"lr": 1e-4, "decay_steps": 20, "decay_rate": 0.95, "staircase": True},
+        "optim": {
+            "lr": 1e-4,
+            "schedule": "exponential",
+            "warmup_steps": 0,
+            "decay_steps": 20,
+            "decay_rate": 0.95,
+            "staircase": True,
+            "label_smoothing": 0.0,
+            "weight_decay": 0.0,
+        },
         "train": {
             "epochs": 20,
             "batch_size": 32,
@@ -46,6 +58,8 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
             "save_every_steps": None,
             "precision": "float32",
             "track": (),
+            "ema": None,
+            "class_weight": "none",
         },
     }
 
@@ -99,7 +113,10 @@ configs = st.builds(
             "dir": words,
             "image_size": st.integers(32, 4096),
             "split": st.sampled_from(["keras", "stratified", "grouped"]),
-            "augment": st.sampled_from(["none", "light", "strong"]),
+            "augment": st.sampled_from(["none", "light", "strong", "randaugment"]),
+            "mix": st.sampled_from(["none", "mixup", "cutmix"]),
+            "mix_alpha": positive,
+            "balance": st.booleans(),
             "skip_bad": st.booleans(),
             "cache": st.sampled_from(["auto", "memory", "disk", "none"]),
         },
@@ -118,6 +135,10 @@ configs = st.builds(
             "decay_rate": positive,
             "decay_steps": st.integers(1, 10**9),
             "staircase": st.booleans(),
+            "schedule": st.sampled_from(["exponential", "cosine", "constant"]),
+            "warmup_steps": st.integers(0, 10**6),
+            "label_smoothing": st.floats(0, 1, exclude_max=True),
+            "weight_decay": st.floats(0, 1),
         }
     ),
     train=st.fixed_dictionaries(
@@ -129,6 +150,7 @@ configs = st.builds(
             "min_delta": st.floats(0, 1),
             "save_every_steps": st.none() | st.integers(1, 100),
             "precision": st.sampled_from(["float32", "bfloat16"]),
+            "ema": st.none() | st.floats(0, 1, exclude_min=True, exclude_max=True),
         }
     ),
 )
@@ -293,3 +315,24 @@ def test_a_batch_is_cut_into_equal_parts_or_not_at_all(tmp_path):
         resolve(file)
     assert str(caught.value) == f"{file}: train: {why}"
     assert resolve(None, {"train.accumulate": ("--accumulate 4", 4)}).train.part_size == 8
+
+
+def test_keys_that_do_not_go_together_are_named_with_the_file_or_the_flags(tmp_path):
+    """Only the flags that have to do with it."""
+    why = (
+        "data.balance and train.class_weight = balanced both make up for uneven classes: use one "
+        "of them."
+    )
+    file = tmp_path / "own.toml"
+    file.write_text('[data]\nbalance = true\n[train]\nclass_weight = "balanced"\n')
+    with pytest.raises(ConfigError) as caught:
+        resolve(file, {"train.epochs": ("--epochs 3", 3)})
+    assert str(caught.value) == f"{file}: {why}"
+    file.write_text("[data]\nbalance = true\n")
+    flags = {
+        "train.epochs": ("--epochs 3", 3),
+        "train.class_weight": ("--class-weight balanced", "balanced"),
+    }
+    with pytest.raises(UsageError) as caught:
+        resolve(file, flags)
+    assert str(caught.value) == f"--class-weight balanced: {why}"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from kvgg_jax.config import OptimConfig
+from kvgg_jax.errors import ConfigError
 from kvgg_jax.keras_gate import keras
 from kvgg_jax.optimizer import build_optimizer, build_schedule
 from kvgg_jax.state import Batch
@@ -32,6 +33,42 @@ def test_without_stairs_the_rate_falls_at_every_step():
     schedule = build_schedule(OptimConfig(lr=0.1, decay_steps=10, decay_rate=0.5, staircase=False))
     rates = [float(schedule(step)) for step in (0, 5, 10)]
     assert rates == pytest.approx([0.1, 0.1 * 0.5**0.5, 0.05], rel=1e-6)
+
+
+def test_a_cosine_falls_from_the_first_rate_to_nearly_none_at_the_last_step():
+    """lr * (1 + cos(pi * step / steps)) / 2."""
+    schedule = build_schedule(OptimConfig(lr=0.1, schedule="cosine"), steps=40)
+    rates = [float(schedule(step)) for step in range(40)]
+    expected = [0.05 * (1 + np.cos(np.pi * step / 40)) for step in range(40)]
+    assert rates == pytest.approx(expected, rel=1e-4)
+    assert (rates[0], rates[20]) == pytest.approx((0.1, 0.05))
+    assert 0 < rates[-1] < 0.0002
+
+
+def test_a_constant_rate_is_the_same_at_every_step():
+    """To the bit, whatever the decay keys say."""
+    schedule = build_schedule(OptimConfig(lr=0.1, schedule="constant", decay_rate=0.5))
+    assert {float(schedule(step)) for step in (0, 1, 1000)} == {float(np.float32(0.1))}
+
+
+@pytest.mark.parametrize("kind", ["exponential", "cosine", "constant"])
+def test_a_warm_up_rises_in_a_line_and_the_schedule_begins_after_it(kind):
+    """lr * (step + 1) / (warm-up + 1); the first step is not for nothing."""
+    settings = OptimConfig(lr=0.1, schedule=kind, decay_steps=2, decay_rate=0.5)
+    warm = build_schedule(settings.model_copy(update={"warmup_steps": 4}), steps=24)
+    after = build_schedule(settings, steps=20)
+    assert [float(warm(step)) for step in range(4)] == pytest.approx([0.02, 0.04, 0.06, 0.08])
+    for step in (4, 5, 10, 23):
+        assert float(warm(step)) == pytest.approx(float(after(step - 4)), rel=1e-6)
+    traced = jax.jit(warm)
+    assert [float(traced(step)) for step in (0, 10)] == [float(warm(step)) for step in (0, 10)]
+
+
+@pytest.mark.parametrize("steps", [None, 4])
+def test_a_cosine_without_steps_to_fall_in_is_a_config_error(steps):
+    """Nothing would tell it from a rate of 0."""
+    with pytest.raises(ConfigError, match=f"A cosine of {steps} steps, a warm-up of 4"):
+        build_schedule(OptimConfig(schedule="cosine", warmup_steps=4), steps=steps)
 
 
 def adam_step(gradient: np.ndarray, *, taken: int, rate: float) -> np.ndarray:
@@ -72,6 +109,35 @@ def test_a_training_step_is_adam_at_the_decayed_rate(taken, rate):
     np.testing.assert_allclose(
         slots["adam/out_kernel_momentum"], 0.1 * (x.T @ wrong / 2), rtol=1e-5
     )
+
+
+def test_weight_decay_takes_its_share_of_the_kernels_and_leaves_the_rest_alone():
+    """AdamW: what Adam does, and minus rate * weight_decay * kernel; biases do not decay."""
+    found = {}
+    for decay in (0.0, 0.5):
+        model = linear()
+        model.set_weights([np.full((3, 2), 2, np.float32), np.full(2, 3, np.float32)])
+        optimizer = build_optimizer(OptimConfig(lr=0.1, weight_decay=decay), model)
+        state = init_state(model, optimizer)
+        images = np.array([[[[255, 51, 0]]], [[[0, 102, 255]]]], np.uint8)
+        batch = Batch(images, np.array([0, 1], np.int32), np.ones(2, np.float32))
+        new, _ = jax.jit(make_train_step(model, optimizer))(state, zero_tally(), batch)
+        found[decay] = new
+    plain, decayed = found[0.0].params, found[0.5].params
+    np.testing.assert_allclose(decayed["out/kernel"], plain["out/kernel"] - 0.1, atol=1e-6)
+    np.testing.assert_array_equal(decayed["out/bias"], plain["out/bias"])
+    assert found[0.0].opt_state.keys() == found[0.5].opt_state.keys()
+
+
+def test_batch_norms_weights_do_not_decay():
+    """Its scale of 1 is no excess of weight."""
+    inputs = keras.Input((1, 1, 3))
+    x = keras.layers.BatchNormalization(name="bn")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2, name="out")(keras.layers.Flatten()(x)))
+    optimizer = build_optimizer(OptimConfig(weight_decay=0.5), model)
+    decays = {v.path: optimizer._use_weight_decay(v) for v in model.trainable_variables}
+    assert {path for path, decay in decays.items() if decay} == {"out/kernel"}
+    assert len(decays) == 4
 
 
 def test_adam_has_the_constants_of_keras():

@@ -18,13 +18,14 @@ from faults import states, timeless
 from PIL import Image
 
 from kvgg_jax.augment import make_augment
+from kvgg_jax.average import judged
 from kvgg_jax.config import ModelConfig, OptimConfig, RunConfig
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import Pictures
 from kvgg_jax.errors import RunError
 from kvgg_jax.events import EpochEnded, Event, Note, Progress, Warned
-from kvgg_jax.inference import load_classifier
+from kvgg_jax.inference import evaluate, load_classifier
 from kvgg_jax.model import vgg
 from kvgg_jax.optimizer import build_optimizer
 from kvgg_jax.runs import Run
@@ -50,13 +51,16 @@ class Lab(NamedTuple):
 
 
 def eventful(photos: Path, **tables: dict[str, Any]) -> RunConfig:
-    """Every source of chance is on: shuffling, dropout, batch norm, augmentation, padding."""
+    """Every source of chance is on: order, dropout, augmentation, mixing; and all that has a state.
+
+    That is batch norm and the moving average of the weights; the last batch is padded.
+    """
     return small_config(
         photos,
-        data={"augment": "light", **tables.get("data", {})},
+        data={"augment": "light", "mix": "mixup", "balance": True, **tables.get("data", {})},
         model={"head": "8", "dropout": 0.3, "batch_norm": True},
-        optim={"lr": 1e-3},
-        train={"epochs": 4, **tables.get("train", {})},
+        optim={"lr": 1e-3, "warmup_steps": 3, "label_smoothing": 0.1, "weight_decay": 0.01},
+        train={"epochs": 4, "ema": 0.9, **tables.get("train", {})},
     )
 
 
@@ -198,7 +202,16 @@ def test_the_best_weights_are_made_up_for_when_the_cut_fell_between_the_saves(la
     assert timeless(result.history) == timeless(lab.whole.history.upto(1))
     assert {path.name for path in best.iterdir()} - {str(STEPS - 1)} == {str(STEPS)}
     last, weights = states(run)
-    assert_same(weights, (last.params, last.model_state))
+    shown = judged(last)
+    assert_same(weights, (shown.params, shown.model_state))
+
+
+def test_best_holds_the_averages_that_validation_saw(lab):
+    """So `evaluate` measures, to the bit, what the history says of the best epoch."""
+    last, best = states(lab.whole.run)
+    assert any((np.asarray(last.params[name]) != value).any() for name, value in best[0].items())
+    found, row = evaluate(lab.whole.run), lab.whole.history.best
+    assert (found.loss, found.accuracy) == (row.val_loss, row.val_accuracy)
 
 
 def test_resume_takes_the_newest_run_that_is_not_finished(lab, tmp_path):

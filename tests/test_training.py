@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from conftest import Trained, small_config
 
-from kvgg_jax import runs
+from kvgg_jax import runs, training
 from kvgg_jax.data.folder import deal, scan
-from kvgg_jax.errors import DataError, RunError, UsageError
+from kvgg_jax.errors import ConfigError, DataError, RunError, UsageError
+from kvgg_jax.history import Epoch, History
+from kvgg_jax.loop import Task
+from kvgg_jax.runs import Run
 from kvgg_jax.training import resume, train
 
 
@@ -23,6 +28,55 @@ def test_a_batch_larger_than_the_training_set_is_a_data_error(photos, tmp_path):
         "Choose --batch-size 29 or less."
     )
     assert not (tmp_path / "runs" / "new").exists()
+
+
+def test_a_warm_up_as_long_as_the_run_is_a_config_error(photos, tmp_path):
+    """29 photos in batches of 8 are 4 steps an epoch; the rate would never get where it should."""
+    config = small_config(photos, optim={"warmup_steps": 8})
+    with pytest.raises(ConfigError) as caught:
+        train(config, out=tmp_path / "runs", name="new")
+    assert str(caught.value) == (
+        "optim.warmup_steps = 8: the whole run has 8 steps. Choose fewer, or more --epochs."
+    )
+    assert not (tmp_path / "runs" / "new").exists()
+
+
+def test_a_cosine_runs_over_all_steps_of_all_epochs(photos, tmp_path, thin, monkeypatch):
+    """29 photos in batches of 8, 2 epochs: 8 steps, of which 2 are the warm-up."""
+    tasks: list[Task] = []
+
+    def look(task: Task, *_: Any, **__: Any) -> tuple[History, str]:
+        tasks.append(task)
+        return History((Epoch(1, 0.5, 0.75, 0.25, 1.0, 1e-4, 2.0, 10.0),)), "seen"
+
+    monkeypatch.setattr(training, "fit", look)
+    monkeypatch.setattr(training, "compile_step", lambda what, step, *_, **__: step)
+    config = small_config(photos, optim={"lr": 0.001, "schedule": "cosine", "warmup_steps": 2})
+    train(config, out=tmp_path, name="cosine")
+    expected = [1 / 3, 2 / 3, *((1 + np.cos(np.pi * step / 6)) / 2 for step in range(6))]
+    rates = [1000 * tasks[0].learning_rate(step) for step in range(8)]
+    assert rates == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_cosine_cannot_be_made_longer(finished, tmp_path):
+    """The steps already taken would have had another rate; the way out is named."""
+    run = Run(shutil.copytree(finished, tmp_path / "run"))
+    config = run.config()
+    optim = config.optim.model_copy(update={"schedule": "cosine"})
+    run.write("config.toml", config.model_copy(update={"optim": optim}).to_toml())
+    run.update_info(settings={**run.info()["settings"], "optim.schedule": "cosine"})
+    anew = f"Start one with its settings: kvgg train --config {run.path / 'config.toml'} --epochs"
+    with pytest.raises(RunError) as caught:
+        resume(run.path)
+    assert str(caught.value) == (
+        f"{run.path} has finished its 1 epochs. Its cosine is at its end. {anew} 2"
+    )
+    with pytest.raises(UsageError) as refused:
+        resume(run.path, epochs=3)
+    assert str(refused.value) == (
+        f"--epochs 3: the rate of {run.path} falls along a cosine of 1 epochs, so 3 would be "
+        f"another run. {anew} 3"
+    )
 
 
 def test_a_part_whose_pictures_are_all_unreadable_is_a_data_error(photos, tmp_path):

@@ -36,19 +36,46 @@ def train(
         int | None, typer.Option(help="Compute a batch in so many parts, to save memory.")
     ] = None,
     image_size: Annotated[int | None, typer.Option(help="Pixels a side, 32 or more.")] = None,
-    lr: Annotated[float | None, typer.Option(help="First learning rate of Adam.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Highest learning rate of Adam.")] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="Of the rate: exponential, cosine or constant.")
+    ] = None,
+    warmup_steps: Annotated[
+        int | None, typer.Option(help="Steps in which the rate rises to --lr.")
+    ] = None,
+    label_smoothing: Annotated[
+        float | None, typer.Option(help="Share of a label given to all classes alike: 0.1.")
+    ] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="Of the kernels, by AdamW: 0.0005.")
+    ] = None,
     patience: Annotated[
         int | None, typer.Option(help="Stop after so many epochs without a better accuracy.")
     ] = None,
     min_delta: Annotated[float | None, typer.Option(help="What counts as better.")] = None,
     precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
+    ema: Annotated[
+        float | None, typer.Option(help="Judge and keep a moving average of the weights: 0.999.")
+    ] = None,
+    class_weight: Annotated[
+        str | None, typer.Option(help="none, or balanced: classes of few photos count for more.")
+    ] = None,
+    balance: Annotated[
+        bool | None, typer.Option("--balance/--no-balance", help="Draw each class equally often.")
+    ] = None,
     save_every_steps: Annotated[
         int | None, typer.Option(help="Save amid an epoch too, every so many steps.")
     ] = None,
     track: Annotated[
         str | None, typer.Option(help="Show epochs in tensorboard, mlflow, wandb (commas); none.")
     ] = None,
-    augment: Annotated[str | None, typer.Option(help="none, light or strong.")] = None,
+    augment: Annotated[str | None, typer.Option(help="none, light, strong or randaugment.")] = None,
+    mix: Annotated[
+        str | None, typer.Option(help="Pictures and labels in pairs: none, mixup or cutmix.")
+    ] = None,
+    mix_alpha: Annotated[
+        float | None, typer.Option(help="How evenly: 0.2 for mixup, 1 for cutmix.")
+    ] = None,
     val_split: Annotated[float | None, typer.Option(help="Share kept for validation.")] = None,
     split: Annotated[str | None, typer.Option(help="keras, stratified or grouped.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of split, weights, order, dropout.")] = None,

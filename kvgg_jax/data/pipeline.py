@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kvgg_jax.data.balance import draw_evenly
 from kvgg_jax.data.cache import Images
 from kvgg_jax.data.reader import Pictures
 from kvgg_jax.data.tf_gate import tf
@@ -30,7 +31,10 @@ class Store(NamedTuple):
 
 
 class Pipeline:
-    """Batches of `batch_size` from the `rows` of a store; `seed=None` keeps their order."""
+    """Batches of `batch_size` from the `rows` of a store; `seed=None` keeps their order.
+
+    `balance` draws each class equally often instead of each picture once; it needs a seed.
+    """
 
     def __init__(
         self,
@@ -39,8 +43,10 @@ class Pipeline:
         *,
         batch_size: int,
         seed: int | None = None,
+        balance: bool = False,
     ) -> None:
         self.rows, self.batch_size, self.seed = rows, batch_size, seed
+        self.balance = balance
         self._store = store
         self._error: DataError | None = None
 
@@ -58,7 +64,10 @@ class Pipeline:
         """Which row of the store comes when in `epoch`: int64 [count]."""
         if self.seed is None:
             return self.rows
-        return np.random.default_rng([self.seed, epoch]).permutation(self.rows)
+        rng = np.random.default_rng([self.seed, epoch])
+        if self.balance:
+            return draw_evenly(self.rows, self._store.labels[self.rows], rng)
+        return rng.permutation(self.rows)
 
     def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
         """The batches of `epoch` from step `start` on, gathered ahead while the device works."""

@@ -1,0 +1,48 @@
+"""The training step that a configuration asks for, put together from its parts."""
+
+from __future__ import annotations
+
+from kvgg_jax.augment import make_augment
+from kvgg_jax.average import make_averaging, with_average
+from kvgg_jax.config import RunConfig
+from kvgg_jax.data.balance import class_weights, describe
+from kvgg_jax.data.folder import Samples
+from kvgg_jax.events import Emit, Note
+from kvgg_jax.keras_gate import keras
+from kvgg_jax.loss import make_loss
+from kvgg_jax.mix import make_mix
+from kvgg_jax.optimizer import build_optimizer
+from kvgg_jax.state import TrainState
+from kvgg_jax.step import Augment, Mix, TrainStep, init_state, make_train_step
+
+
+def build_recipe(
+    config: RunConfig, model: keras.Model, samples: Samples, *, steps: int, emit: Emit
+) -> tuple[TrainStep, TrainState]:
+    """The training step, and the state to start it from; `steps` are those of the whole run.
+
+    `samples` are the photos it will be trained on; uneven classes among them are a Note.
+    """
+    weighted = config.train.class_weight == "balanced"
+    if note := describe(samples, drawn_evenly=config.data.balance, weighted=weighted):
+        emit(Note(note))
+    weights = class_weights(samples) if weighted else None
+    optimizer = build_optimizer(config.optim, model, steps=steps)
+    state = init_state(model, optimizer)
+    step = make_train_step(
+        model,
+        optimizer,
+        *build_changes(config, model.input_shape[1], len(samples.classes)),
+        loss=make_loss(config.optim.label_smoothing, weights),
+        accumulate=config.train.accumulate,
+    )
+    if config.train.ema is None:
+        return step, state
+    return make_averaging(step, config.train.ema), with_average(state)
+
+
+def build_changes(config: RunConfig, size: int, classes: int) -> tuple[Augment | None, Mix | None]:
+    """What is done to training pictures one by one, and in pairs."""
+    data, seed = config.data, config.seed
+    augment = make_augment(data.augment, seed=seed, image_size=size)
+    return augment, make_mix(data.mix, data.mix_alpha, seed=seed, classes=classes)

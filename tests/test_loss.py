@@ -1,0 +1,89 @@
+"""The training loss, against numpy; and that nothing but training sees it."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from kvgg_jax.config import OptimConfig
+from kvgg_jax.keras_gate import keras
+from kvgg_jax.loss import cross_entropy, make_loss
+from kvgg_jax.optimizer import build_optimizer
+from kvgg_jax.state import Batch
+from kvgg_jax.step import init_state, make_eval_step, make_train_step, zero_tally
+
+RNG = np.random.default_rng(0)
+LOGITS = RNG.normal(0, 3, (6, 4)).astype(np.float32)
+LABELS = RNG.integers(0, 4, 6, np.int32)
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    z = logits.astype(np.float64)
+    return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+
+
+def test_without_smoothing_it_is_the_plain_cross_entropy():
+    """The very function, so that a run without it keeps every bit."""
+    assert make_loss(0.0) is cross_entropy
+    expected = -log_softmax(LOGITS)[np.arange(6), LABELS]
+    np.testing.assert_allclose(cross_entropy(LABELS, LOGITS), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 0.9])
+def test_smoothing_gives_a_share_of_each_label_to_all_classes(smoothing):
+    """(1 - s) of one class and s / 4 of each of four."""
+    shares = (1 - smoothing) * np.eye(4)[LABELS] + smoothing / 4
+    expected = -(shares * log_softmax(LOGITS)).sum(axis=1)
+    np.testing.assert_allclose(make_loss(smoothing)(LABELS, LOGITS), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_class_weight_multiplies_the_loss_of_its_pictures(smoothing):
+    """With and without smoothing; the mean stays one over pictures, as in Keras."""
+    weights = np.float32([0.5, 1, 2, 4])
+    weighted = make_loss(smoothing, weights)(LABELS, LOGITS)
+    expected = weights[LABELS] * make_loss(smoothing)(LABELS, LOGITS)
+    np.testing.assert_allclose(weighted, expected, rtol=1e-6)
+
+
+SHARES = np.float32([[0.7, 0.3, 0, 0], [0, 0, 0, 1], [0.25, 0.25, 0.25, 0.25]])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weights", [None, np.float32([0.5, 1, 2, 4])])
+def test_mixed_labels_count_by_their_shares(smoothing, weights):
+    """In the cross-entropy, in smoothing, and in the weight of the picture."""
+    targets = (1 - smoothing) * SHARES + smoothing / 4
+    counts = 1 if weights is None else SHARES @ weights
+    expected = -counts * (targets * log_softmax(LOGITS[:3])).sum(axis=1)
+    np.testing.assert_allclose(
+        make_loss(smoothing, weights)(SHARES, LOGITS[:3]), expected, rtol=1e-5
+    )
+
+
+def test_a_label_that_is_all_of_one_class_is_that_class():
+    """Numbers and shares are two ways to say it."""
+    whole = np.eye(4, dtype=np.float32)[LABELS]
+    np.testing.assert_allclose(
+        cross_entropy(whole, LOGITS), cross_entropy(LABELS, LOGITS), rtol=1e-5
+    )
+
+
+def test_the_training_step_minimises_it_and_evaluation_measures_the_plain_one():
+    """The training tally holds the smoothed loss, whose gradient was taken; fillers count not."""
+    inputs = keras.Input((1, 1, 3))
+    model = keras.Model(inputs, keras.layers.Dense(4, name="out")(keras.layers.Flatten()(inputs)))
+    optimizer = build_optimizer(OptimConfig(), model)
+    state = init_state(model, optimizer)
+    images = RNG.integers(0, 256, (6, 1, 1, 3), np.uint8)
+    batch = Batch(images, LABELS, np.float32([1, 1, 1, 1, 0, 0]))
+    logits = images.reshape(6, 3) / 255 @ np.asarray(state.params["out/kernel"])
+    step = jax.jit(make_train_step(model, optimizer, loss=make_loss(0.2)))
+    _, trained = step(state, zero_tally(), batch)
+    judged, _ = make_eval_step(model)(state.params, state.model_state, batch)
+    log_p = log_softmax(logits)[:4]
+    plain = -log_p[np.arange(4), LABELS[:4]].sum()
+    assert float(trained.loss) == pytest.approx(0.8 * plain - 0.05 * log_p.sum(), rel=1e-5)
+    assert float(judged.loss) == pytest.approx(plain, rel=1e-5)
+    assert [float(x) for x in trained[1:]] == [float(x) for x in judged[1:]]

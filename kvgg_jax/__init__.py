@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kvgg_jax.errors import KvggError
     from kvgg_jax.inference import evaluate, load_classifier, predict
     from kvgg_jax.model import vgg
+    from kvgg_jax.saliency import explain
     from kvgg_jax.training import resume, train
 
 __version__ = "0.1.0"
@@ -23,6 +24,7 @@ __all__ = [
     "ModelConfig",
     "RunConfig",
     "evaluate",
+    "explain",
     "load_classifier",
     "predict",
     "resume",
@@ -35,6 +37,7 @@ _HOME = {
     "ModelConfig": "config",
     "RunConfig": "config",
     "evaluate": "inference",
+    "explain": "saliency",
     "load_classifier": "inference",
     "predict": "inference",
     "resume": "training",

@@ -37,7 +37,7 @@ def draw_curves(history: History, file: Path) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.25)
         axes.legend(frameon=False)
-    _save(figure, file)
+    save(figure, file)
 
 
 def draw_samples(
@@ -50,8 +50,8 @@ def draw_samples(
         axes.axis("off")
     for axes, image, label in zip(figure.axes, images, labels, strict=False):
         axes.imshow(np.clip(image, 0, 1))
-        axes.set_title(_plain(label), fontsize=8)
-    _save(figure, file)
+        axes.set_title(plain(label), fontsize=8)
+    save(figure, file)
 
 
 def draw_confusion(
@@ -63,22 +63,23 @@ def draw_confusion(
     axes = figure.subplots()
     share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     axes.imshow(share, cmap="YlGnBu", vmin=0, vmax=1)
-    ticks, names = range(len(classes)), [_plain(name) for name in classes]
+    ticks, names = range(len(classes)), [plain(name) for name in classes]
     axes.set_xticks(ticks, names, rotation=45, ha="right")
     axes.set_yticks(ticks, names)
     axes.set(xlabel="predicted", ylabel="true", title=title)
     for (row, column), count in np.ndenumerate(confusion):
         dark = share[row, column] > 0.5
         axes.text(column, row, str(count), ha="center", va="center", color="w" if dark else "k")
-    _save(figure, file)
+    save(figure, file)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Class names are text, never Matplotlib's math markup, and may hold bytes that are no text."""
     return shown(text).replace("$", r"\$")
 
 
-def _save(figure: Figure, file: Path) -> None:
+def save(figure: Figure, file: Path) -> None:
+    """Put a picture in place, whole or not at all. Raises RunError when it cannot."""
     temporary = file.with_name(f".{file.name}.tmp")
     try:
         with warnings.catch_warnings():  # a script the font lacks shows as boxes, which is enough

@@ -30,7 +30,15 @@ from kvgg_jax.history import Epoch, History
 from kvgg_jax.runs import Run
 from kvgg_jax.training import TrainResult
 
-COMMANDS = (("train",), ("evaluate",), ("predict",), ("summary",), ("bench",), ("data", "demo"))
+COMMANDS = (
+    ("train",),
+    ("evaluate",),
+    ("predict",),
+    ("explain",),
+    ("summary",),
+    ("bench",),
+    ("data", "demo"),
+)
 HEAVY = ("jax", "keras", "matplotlib", "numpy", "pydantic", "tensorflow")
 COLUMNS = "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds,images_per_second"
 
@@ -561,10 +569,11 @@ def test_predict_shows_a_line_a_picture(at: Path) -> None:
     assert len(expected) == 6
 
 
-def test_predict_never_imports_tensorflow(at: Path) -> None:
+@pytest.mark.parametrize("command", ["predict", "explain"])
+def test_what_looks_at_pictures_never_imports_tensorflow(at: Path, command: str) -> None:
     """It would add seconds to each call, and a web server has no use for it."""
     code = "import atexit, sys; atexit.register(lambda: print('tensorflow' in sys.modules))\n"
-    done = python("-c", code + THIN_PROGRAM, "predict", "photos/red/red_00.png", cwd=at)
+    done = python("-c", code + THIN_PROGRAM, command, "photos/red/red_00.png", cwd=at)
     assert done.returncode == 0, done.stderr
     answer, was_imported = done.stdout.splitlines()
     assert answer.startswith("photos/red/red_00.png: ")

@@ -23,6 +23,14 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def extras(session: nox.Session) -> None:
+    """Run the tests of the optional libraries with the real ones."""
+    names = [name for name in PROJECT["project"]["optional-dependencies"] if name[:4] != "cuda"]
+    session.install(*PINNED, "-e", f".[{','.join(names)}]", *group("tests"))
+    session.run("pytest", "-m", "extras", *session.posargs)
+
+
+@nox.session
 def faults(session: nox.Session) -> None:
     """Harm real runs in every way, for some 20 minutes; prints the table of docs/reliability.md."""
     session.install(*PINNED, "-e", ".", *group("tests"))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kvgg_jax.config import ModelConfig, RunConfig
     from kvgg_jax.errors import KvggError
+    from kvgg_jax.exporting import export
     from kvgg_jax.inference import evaluate, load_classifier, predict
     from kvgg_jax.model import vgg
     from kvgg_jax.saliency import explain
@@ -25,6 +26,7 @@ __all__ = [
     "RunConfig",
     "evaluate",
     "explain",
+    "export",
     "load_classifier",
     "predict",
     "resume",
@@ -38,6 +40,7 @@ _HOME = {
     "RunConfig": "config",
     "evaluate": "inference",
     "explain": "saliency",
+    "export": "exporting",
     "load_classifier": "inference",
     "predict": "inference",
     "resume": "training",

@@ -7,7 +7,7 @@ import sys
 import warnings
 
 # In the order of --help:
-from kvgg_jax.commands import train, judge, explain, measure, data  # noqa: F401  isort: skip
+from kvgg_jax.commands import train, judge, explain, export, measure, data  # noqa: F401  isort: skip
 from kvgg_jax.commands.app import app
 from kvgg_jax.huge_pages import restart_with_huge_pages
 

@@ -8,6 +8,7 @@ KvggError               exit code 1: what, where, the next move
 ├── RunError            a run folder that cannot be used
 ├── NonFiniteLoss       training diverged
 ├── OutOfMemory         the machine cannot hold what was asked of it
+├── MissingExtra        an optional library that was asked for is not installed
 └── Stopped             the run was asked to stop, and what it had done is saved
 """
 
@@ -53,6 +54,10 @@ class NonFiniteLoss(KvggError):
 
 class OutOfMemory(KvggError):
     """The device or the machine cannot hold what was asked of it."""
+
+
+class MissingExtra(KvggError):
+    """An optional library that was asked for is not installed; the text has the one command."""
 
 
 class Stopped(KvggError):

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax import runs
+from kvgg_jax import onnx_session, runs
 from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.compiled import cache_folder, compile_step, keep_compiled_programs
 from kvgg_jax.config import RunConfig
-from kvgg_jax.data.folder import Samples, find_pictures, scan
-from kvgg_jax.data.image import load
+from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.reader import read
-from kvgg_jax.errors import DataError, ImageError, RunError, shown
-from kvgg_jax.events import Emit, Note, Progress, ignore
+from kvgg_jax.errors import DataError, RunError, shown
+from kvgg_jax.events import Emit, Note, ignore
 from kvgg_jax.keras_gate import keras
 from kvgg_jax.metrics import ClassScore, class_scores, confusion_matrix
 from kvgg_jax.model import vgg
+from kvgg_jax.prediction import MAX_BATCH, Prediction, classify, find_files
 from kvgg_jax.runs import Run
 from kvgg_jax.state import Weights
 from kvgg_jax.step import (
@@ -32,8 +30,6 @@ from kvgg_jax.step import (
     variable_names,
     weight_shapes,
 )
-
-MAX_BATCH = 32  # pictures predicted at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,31 +47,6 @@ class Classifier:
         """Pixels a side of the network's input."""
         assert self.config.data.image_size is not None, "a run's config is complete"
         return self.config.data.image_size
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """Classes of one file by falling probability; `error` instead when it cannot be read."""
-
-    path: Path
-    top: tuple[tuple[str, float], ...] = ()
-    error: str | None = None
-
-    @property
-    def label(self) -> str:
-        """The most probable class. Raises ImageError for a file that could not be read."""
-        return self._first[0]
-
-    @property
-    def probability(self) -> float:
-        """Of the most probable class, in [0, 1]. Raises ImageError as `label` does."""
-        return self._first[1]
-
-    @property
-    def _first(self) -> tuple[str, float]:
-        if self.error is not None:
-            raise ImageError(self.error)
-        return self.top[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +111,13 @@ def predict(
 ) -> list[Prediction]:
     """Classify files, and the pictures in folders, with the best weights of a run.
 
+    `run` may be an ONNX file that `export` made, too.
     A file that cannot be read gives a Prediction with `error`; the others are still answered.
     Raises RunError for the run, DataError when there is nothing to classify.
     """
-    given = [paths] if isinstance(paths, str | Path) else paths
-    files = find_pictures([Path(path) for path in given])
-    if not files:
-        raise DataError("No images to classify: give image files, or folders that hold some.")
+    if onnx_session.is_onnx(run):
+        return onnx_session.predict(paths, run, emit=emit)
+    files = find_files(paths)
     classifier = run if isinstance(run, Classifier) else load_classifier(run, out=out, emit=emit)
     if run is None:
         emit(Note(f"Using {classifier.run.path}, the newest finished run"))
@@ -157,42 +128,14 @@ def predict(
     step = compile_step(
         "prediction", make_predict_step(classifier.model), *classifier.weights, example, emit=emit
     )
-    found: list[Prediction] = []
-    with ThreadPoolExecutor() as pool:
-        for start in range(0, len(files), batch):
-            chunk = files[start : start + batch]
-            loaded = list(pool.map(partial(_load, size=classifier.image_size), chunk))
-            images = example.copy()
-            for row, picture in enumerate(loaded):
-                images[row] = 0 if isinstance(picture, ImageError) else picture
-            _, probabilities = step(*classifier.weights, images)
-            found += [
-                _prediction(path, picture, row, classifier.classes)
-                for path, picture, row in zip(
-                    chunk, loaded, np.asarray(probabilities), strict=False
-                )
-            ]
-            emit(Progress("predicting", len(found), len(files)))
-    return found
-
-
-def _load(path: Path, *, size: int) -> NDArray[np.uint8] | ImageError:
-    try:
-        return load(path, size)
-    except ImageError as error:
-        return error
-
-
-def _prediction(
-    path: Path,
-    picture: NDArray[np.uint8] | ImageError,
-    probabilities: NDArray[np.float32],
-    classes: tuple[str, ...],
-) -> Prediction:
-    if isinstance(picture, ImageError):
-        return Prediction(path, error=str(picture))
-    order = np.argsort(-probabilities, kind="stable")
-    return Prediction(path, tuple((classes[k], float(probabilities[k])) for k in order))
+    return classify(
+        files,
+        lambda images: step(*classifier.weights, images)[1],
+        classifier.classes,
+        size=classifier.image_size,
+        batch=batch,
+        emit=emit,
+    )
 
 
 def evaluate(

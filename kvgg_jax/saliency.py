@@ -17,7 +17,8 @@ from kvgg_jax.compiled import compile_step
 from kvgg_jax.data.image import load
 from kvgg_jax.errors import ImageError, RunError, shown
 from kvgg_jax.events import Emit, Progress, ignore
-from kvgg_jax.inference import Classifier, Prediction, load_classifier, predict
+from kvgg_jax.inference import Classifier, load_classifier, predict
+from kvgg_jax.prediction import Prediction
 from kvgg_jax.step import empty_batch
 
 STEPS = 32  # points on the way from each baseline; on coffee photos their sum is right to 2 %

@@ -35,6 +35,7 @@ COMMANDS = (
     ("evaluate",),
     ("predict",),
     ("explain",),
+    ("export",),
     ("summary",),
     ("bench",),
     ("data", "demo"),

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from kvgg_jax.config import ModelConfig, RunConfig
     from kvgg_jax.data.check import check_data
     from kvgg_jax.errors import KvggError
+    from kvgg_jax.exporting import export
     from kvgg_jax.folds import crossval
     from kvgg_jax.inference import evaluate, load_classifier, predict
     from kvgg_jax.listing import list_runs
     from kvgg_jax.lr_range import lr_find
     from kvgg_jax.model import vgg
+    from kvgg_jax.saliency import explain
     from kvgg_jax.training import resume, train
     from kvgg_jax.tuning import tune
 
@@ -34,6 +36,8 @@ __all__ = [
     "compare_runs",
     "crossval",
     "evaluate",
+    "explain",
+    "export",
     "list_runs",
     "load_classifier",
     "lr_find",
@@ -53,6 +57,8 @@ _HOME = {
     "check_data": "data.check",
     "crossval": "folds",
     "evaluate": "inference",
+    "explain": "saliency",
+    "export": "exporting",
     "list_runs": "listing",
     "load_classifier": "inference",
     "lr_find": "lr_range",

@@ -11,6 +11,8 @@ EXTRAS = {
     "tensorboard": ("tensorboard",),
     "tune": ("optuna",),
     "wandb": ("wandb",),
+    "onnx": ("onnx", "onnxruntime"),
+    "safetensors": ("safetensors",),
 }
 """Extra in pyproject.toml -> the distributions it installs."""
 

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax import runs
+from kvgg_jax import onnx_session, runs
 from kvgg_jax.baseline import ColourBaseline, colour_baseline
 from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.compiled import cache_folder, compile_step, keep_compiled_programs
 from kvgg_jax.config import RunConfig
-from kvgg_jax.data.folder import Samples, find_pictures, scan
-from kvgg_jax.data.image import load
+from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.reader import read
-from kvgg_jax.errors import DataError, ImageError, RunError, shown
-from kvgg_jax.events import Emit, Note, Progress, ignore
+from kvgg_jax.errors import DataError, RunError, shown
+from kvgg_jax.events import Emit, Note, ignore
 from kvgg_jax.forward import make_predict_step, weight_shapes
 from kvgg_jax.metrics import ClassScore, class_scores, confusion_matrix
+from kvgg_jax.prediction import MAX_BATCH, Prediction, classify, find_files, thresholded
 from kvgg_jax.runs import Run
 from kvgg_jax.scores import Scores, judge
 from kvgg_jax.state import Weights, empty_batch
@@ -31,8 +30,6 @@ from kvgg_jax.temperature import UNSURE_BELOW, Calibration, cross_entropy, in_fo
 
 if TYPE_CHECKING:
     from kvgg_jax.keras_gate import keras
-
-MAX_BATCH = 32  # pictures predicted at once
 
 
 @dataclass(frozen=True)
@@ -73,39 +70,6 @@ class Classifier:
         """Pixels a side of the network's input."""
         assert self.config.data.image_size is not None, "a run's config is complete"
         return self.config.data.image_size
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """Classes of one file by falling probability; `error` instead when it cannot be read."""
-
-    path: Path
-    top: tuple[tuple[str, float], ...] = ()
-    error: str | None = None
-    calibrated: bool = False
-    """Whether the probabilities are at the run's fitted temperature."""
-    unsure_below: float | None = None
-
-    @property
-    def unsure(self) -> bool:
-        """Whether the most probable class has less than `unsure_below`, where there is one."""
-        return self.unsure_below is not None and self.probability < self.unsure_below
-
-    @property
-    def label(self) -> str:
-        """The most probable class. Raises ImageError for a file that could not be read."""
-        return self._first[0]
-
-    @property
-    def probability(self) -> float:
-        """Of the most probable class, in [0, 1]. Raises ImageError as `label` does."""
-        return self._first[1]
-
-    @property
-    def _first(self) -> tuple[str, float]:
-        if self.error is not None:
-            raise ImageError(self.error)
-        return self.top[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,16 +144,16 @@ def predict(
 
     Probabilities are calibrated where `calibrate` has fitted the run, unless `raw`. `unsure_below`
     is in [0, 1]; None means `UNSURE_BELOW` for a calibrated run, and no threshold otherwise.
+    `run` may be an ONNX file that `export` made, too.
     A file that cannot be read gives a Prediction with `error`; the others are still answered.
     Raises RunError for the run, DataError when there is nothing to classify, ValueError for a
     threshold that is no probability.
     """
     if unsure_below is not None and not 0 <= unsure_below <= 1:
         raise ValueError(f"unsure_below {unsure_below}: a probability is in [0, 1]")
-    given = [paths] if isinstance(paths, str | Path) else paths
-    files = find_pictures([Path(path) for path in given])
-    if not files:
-        raise DataError("No images to classify: give image files, or folders that hold some.")
+    if onnx_session.is_onnx(run):
+        return onnx_session.predict(paths, run, unsure_below=unsure_below, emit=emit)
+    files = find_files(paths)
     classifier = run if isinstance(run, Classifier) else load_classifier(run, out=out, emit=emit)
     if run is None:
         emit(Note(f"Using {classifier.run.path}, the newest finished run"))
@@ -204,49 +168,14 @@ def predict(
     example = empty_batch(batch, classifier.image_size).images
     function = make_predict_step(classifier.config.model, precision=train.precision)
     step = compile_step("prediction", function, *classifier.weights, example, emit=emit)
-    answer = partial(
-        _prediction,
-        classes=classifier.classes,
-        temperature=calibration.temperature if calibration else None,
-        unsure_below=unsure_below,
-    )
-    found: list[Prediction] = []
-    with ThreadPoolExecutor() as pool:
-        for start in range(0, len(files), batch):
-            chunk = files[start : start + batch]
-            loaded = list(pool.map(partial(_load, size=classifier.image_size), chunk))
-            images = example.copy()
-            for row, picture in enumerate(loaded):
-                images[row] = 0 if isinstance(picture, ImageError) else picture
-            _, probabilities = step(*classifier.weights, images)
-            found += map(answer, chunk, loaded, np.asarray(probabilities))
-            emit(Progress("predicting", len(found), len(files)))
-    return found
 
+    def judged(images: NDArray[np.uint8]) -> NDArray[np.floating]:
+        own = np.asarray(step(*classifier.weights, images)[1])
+        return own if calibration is None else soften(own, calibration.temperature)
 
-def _load(path: Path, *, size: int) -> NDArray[np.uint8] | ImageError:
-    try:
-        return load(path, size)
-    except ImageError as error:
-        return error
-
-
-def _prediction(
-    path: Path,
-    picture: NDArray[np.uint8] | ImageError,
-    probabilities: NDArray[np.floating],
-    *,
-    classes: tuple[str, ...],
-    temperature: float | None,
-    unsure_below: float | None,
-) -> Prediction:
-    if isinstance(picture, ImageError):
-        return Prediction(path, error=str(picture))
-    if temperature is not None:
-        (probabilities,) = soften(probabilities[np.newaxis], temperature)
-    order = np.argsort(-probabilities, kind="stable")
-    top = tuple((classes[k], float(probabilities[k])) for k in order)
-    return Prediction(path, top, calibrated=temperature is not None, unsure_below=unsure_below)
+    size, classes = classifier.image_size, classifier.classes
+    found = classify(files, judged, classes, size=size, batch=batch, emit=emit)
+    return thresholded(found, calibrated=calibration is not None, unsure_below=unsure_below)
 
 
 def evaluate(

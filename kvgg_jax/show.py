@@ -17,8 +17,9 @@ from kvgg_jax.errors import shown
 
 if TYPE_CHECKING:
     from kvgg_jax.bench import Bench
+    from kvgg_jax.exporting import Export
     from kvgg_jax.folds import Crossval
-    from kvgg_jax.inference import Prediction
+    from kvgg_jax.prediction import Prediction
     from kvgg_jax.training import TrainResult
 
 
@@ -103,6 +104,35 @@ def predictions_text(found: Sequence[Prediction], *, top: int) -> None:
             classes = "  ".join(f"{shown(name)} {p:.1%}" for name, p in one.top[:top])
             doubt = f"unsure (below {one.unsure_below:.1%}): " if one.unsure else ""
             say(console, f"{shown(one.path)}: {doubt}{classes}")
+
+
+def export_json(result: Export) -> dict[str, Any]:
+    """`{"run", "path", "format", "bytes", "max_difference", "seconds", "int8": {...} or null}`."""
+    return {
+        "run": str(result.run),
+        "path": str(result.path),
+        "format": result.format,
+        "bytes": result.size,
+        "max_difference": result.difference,
+        "seconds": round(result.seconds, 3),
+        "int8": asdict(result.int8) if result.int8 else None,
+    }
+
+
+def export_text(result: Export) -> None:
+    """Where it is, how far its probabilities are from those of `predict`, and what int8 costs."""
+    console = Console()
+    say(console, f"Wrote {result.path}: {result.format}, {result.size / 1e6:.1f} MB", "bold")
+    if result.int8 is None:
+        say(console, f"Read back: the probabilities of predict, to {result.difference:.1e}")
+        return
+    cost = result.int8
+    say(
+        console,
+        f"int8: accuracy {cost.accuracy:.4f} on {cost.count} validation photos, "
+        f"{cost.float_accuracy:.4f} in float32; a probability differs by {result.difference:.1e} "
+        "at most",
+    )
 
 
 def bench_json(result: Bench) -> dict[str, Any]:

@@ -310,6 +310,10 @@ def test_a_config_file_that_cannot_be_read_is_named(here: Path, file: str, reaso
             "Invalid value for '--top': Input should be greater than or equal to 1",
         ),
         ("predict", "Missing argument 'images'."),
+        (
+            "explain x.png --method cam",
+            "--method cam: use grad-cam or integrated-gradients.",
+        ),
         ("summary --head big", f"--head big: 'big' {HEAD}"),
         (
             "summary --image-size 16",

@@ -32,7 +32,7 @@ from kvgg_jax.training import TrainResult
 
 COMMANDS = (
     *(("train",), ("crossval",), ("evaluate",), ("calibrate",), ("predict",), ("runs",)),
-    *(("lr-find",), ("tune",), ("summary",), ("bench",)),
+    *(("lr-find",), ("tune",), ("summary",), ("bench",), ("explain",), ("export",)),
     *(("data", "demo"), ("data", "check"), ("data", "preview")),
 )
 HEAVY = ("jax", "keras", "matplotlib", "numpy", "pydantic", "tensorflow")
@@ -620,15 +620,18 @@ def test_predict_shows_a_line_a_picture(at: Path) -> None:
     assert len(expected) == 6
 
 
-def test_predict_imports_neither_tensorflow_nor_keras(at: Path) -> None:
-    """It would add seconds to each call, and a web server has no use for it."""
+@pytest.mark.parametrize(("command", "heavy"), [("predict", "[]"), ("explain", "['keras']")])
+def test_what_looks_at_pictures_never_imports_tensorflow(
+    at: Path, command: str, heavy: str
+) -> None:
+    """It would add seconds to each call, and a web server has no use for it; nor Keras there."""
     look = "print(sorted({'tensorflow', 'keras'} & {*sys.modules}))"
     code = f"import atexit, sys; atexit.register(lambda: {look})\n"
-    done = python("-c", code + THIN_PROGRAM, "predict", "photos/red/red_00.png", cwd=at)
+    done = python("-c", code + THIN_PROGRAM, command, "photos/red/red_00.png", cwd=at)
     assert done.returncode == 0, done.stderr
     answer, imported = done.stdout.splitlines()
     assert answer.startswith("photos/red/red_00.png: ")
-    assert imported == "[]"
+    assert imported == heavy
 
 
 # Summary

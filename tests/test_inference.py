@@ -14,8 +14,8 @@ from conftest import draw_photos, small_config
 from kvgg_jax import evaluate, load_classifier, predict, train
 from kvgg_jax.data.image import load
 from kvgg_jax.errors import DataError, ImageError, RunError
-from kvgg_jax.inference import Prediction
 from kvgg_jax.metrics import ClassScore
+from kvgg_jax.prediction import Prediction
 from kvgg_jax.runs import Run, find
 from kvgg_jax.training import TrainResult
 

@@ -105,7 +105,12 @@ def calibrate(
 @answers
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
-    run: RunOption = None,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            "--run", help="Run folder or name, or an ONNX file. Default: the newest finished run."
+        ),
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="Classes shown a picture.")] = 1,
     unsure_below: Annotated[
         float | None,
@@ -124,12 +129,17 @@ def predict(
     """
     if csv and json:
         raise UsageError("--csv and --json exclude each other; choose one.")
-    from kvgg_jax import inference, show
+    from kvgg_jax import onnx_session, show
 
     with Screen(talk()) as screen:
-        found = inference.predict(
-            images, run, raw=raw, unsure_below=unsure_below, out=out, emit=screen
-        )
+        if onnx_session.is_onnx(run):  # without JAX, which takes a second
+            found = onnx_session.predict(images, run, unsure_below=unsure_below, emit=screen)
+        else:
+            from kvgg_jax import inference
+
+            found = inference.predict(
+                images, run, raw=raw, unsure_below=unsure_below, out=out, emit=screen
+            )
     if json:
         print_json(show.predictions_json(found, top=top))
     elif csv:

@@ -1,0 +1,52 @@
+"""`kvgg export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kvgg_jax.commands.app import RUNS, Json, Out, RunOption, answers, app, print_json, talk
+from kvgg_jax.console import Screen
+
+
+@app.command()
+@answers
+def export(
+    format: Annotated[
+        str, typer.Option(help="keras, saved-model, onnx, stablehlo or safetensors.")
+    ],
+    run: RunOption = None,
+    output: Annotated[
+        Path | None, typer.Option(help="File to write. Default: in exported, in the run.")
+    ] = None,
+    quantize: Annotated[
+        str | None, typer.Option(help="int8, for keras and onnx; says what accuracy it costs.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="For int8: where the run's photos are now.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an export.")] = False,
+    out: Out = RUNS,
+    json: Json = False,
+) -> None:
+    """Write a run's best state for other programs, read back and compared with predict.
+
+    Example: `kvgg export --format onnx --run runs/coffee`
+    """
+    from kvgg_jax import show
+    from kvgg_jax.exporting import export as write
+
+    with Screen(talk()) as screen:
+        result = write(
+            format,
+            run,
+            output=output,
+            quantize=quantize,
+            data=data,
+            overwrite=overwrite,
+            out=out,
+            emit=screen,
+        )
+    print_json(show.export_json(result)) if json else show.export_text(result)

@@ -1,0 +1,89 @@
+"""`predict` by an exported ONNX file: onnxruntime alone, neither JAX nor Keras."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeGuard
+
+from kvgg_jax.errors import RunError, shown
+from kvgg_jax.events import Emit, ignore
+from kvgg_jax.extras import require
+from kvgg_jax.prediction import MAX_BATCH, Judge, Prediction, classify, find_files, thresholded
+
+ERRORS_ONLY = 3  # of onnxruntime's levels of talk
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxClassifier:
+    """A network in an ONNX file, with the class names in the order of its outputs."""
+
+    path: Path
+    classes: tuple[str, ...]
+    image_size: int
+    judge: Judge
+
+
+def is_onnx(run: object) -> TypeGuard[str | Path]:
+    """Whether what was given for a run is an ONNX file, by its name."""
+    if not isinstance(run, str | Path) or os.path.isdir(run):  # a run may have such a name
+        return False
+    return Path(run).suffix.lower() == ".onnx"
+
+
+def predict(
+    paths: Iterable[str | Path] | str | Path,
+    model: str | Path,
+    *,
+    unsure_below: float | None = None,
+    emit: Emit = ignore,
+) -> list[Prediction]:
+    """Classify files, and the pictures in folders, with a file that `export` made.
+
+    Raises RunError for the file, DataError when there is nothing to classify, MissingExtra.
+    """
+    files = find_files(paths)
+    opened = open_onnx(Path(model))
+    batch, size = min(len(files), MAX_BATCH), opened.image_size
+    found = classify(files, opened.judge, opened.classes, size=size, batch=batch, emit=emit)
+    return thresholded(found, unsure_below=unsure_below)
+
+
+def open_onnx(path: Path) -> OnnxClassifier:
+    """Load a file that `export` made. Raises RunError for any other, MissingExtra."""
+    require("onnx", by="An ONNX file")
+    import onnxruntime
+
+    if not path.is_file():
+        raise RunError(f"{shown(path)} does not exist. Make it: kvgg export --format onnx")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = ERRORS_ONLY
+    try:
+        session = onnxruntime.InferenceSession(
+            path, options, providers=onnxruntime.get_available_providers()
+        )
+    except Exception as error:  # onnxruntime has an exception of its own for each reason
+        reason = shown(str(error).splitlines()[0])
+        raise RunError(f"{shown(path)} is no ONNX file that can be run: {reason}") from None
+    try:
+        classes = json.loads(session.get_modelmeta().custom_metadata_map["classes"])
+        (image,), (output,) = session.get_inputs(), session.get_outputs()
+        size = image.shape[1]
+        fits = (image.type, image.shape[1:], output.shape[1:]) == (
+            "tensor(uint8)",
+            [size, size, 3],
+            [len(set(classes))],
+        )
+        if not fits or not all(isinstance(name, str) for name in classes):
+            raise ValueError
+    except (KeyError, TypeError, ValueError, IndexError, RecursionError):
+        raise RunError(
+            f"{shown(path)} was not made by kvgg export: it does not say its classes and what "
+            "pictures it takes."
+        ) from None
+    return OnnxClassifier(
+        path, tuple(classes), size, lambda images: session.run(None, {image.name: images})[0]
+    )

@@ -1,0 +1,118 @@
+"""Heat maps against answers known in advance: hand-set weights, and CAM's closed form."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from kvgg_jax import ModelConfig, vgg
+from kvgg_jax.attribution import make_grad_cam_step, make_gradient_step
+from kvgg_jax.keras_gate import keras
+from kvgg_jax.step import variable_names
+
+pytestmark = pytest.mark.usefixtures("thin_network")
+
+SIZE, SIDE = 64, 4  # of the picture and of the last block's features
+RED, GREEN = 0, 1
+
+
+def hand_set(head: str, *, batch_norm: bool = False) -> keras.Model:
+    """A VGG11 that finds colours: features 0 and 1 are the red and green of each 16 x 16 pixels'
+    brightest one, and the logits of the classes RED and GREEN add these up.
+    """
+    config = ModelConfig(arch="vgg11", head=head, batch_norm=batch_norm)
+    model = vgg(config, classes=2, image_size=SIZE, seed=None)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            layer.kernel.assign(np.asarray(layer.kernel.value) + passing(layer.kernel.shape))
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.epsilon = 0.0
+        if isinstance(layer, keras.layers.Dense):
+            kernel = np.zeros(layer.kernel.shape, np.float32)
+            spatial = kernel.shape[0] == 2 * 2 * 64  # the layer behind Flatten reads all places
+            for k in (RED, GREEN):
+                kernel[k :: 64 if spatial else kernel.shape[0], k] = 1
+            layer.kernel.assign(kernel)
+    return model
+
+
+def passing(shape: tuple[int, ...]) -> np.ndarray:
+    """A 3x3 kernel that hands on the first two channels as they are."""
+    kernel = np.zeros(shape, np.float32)
+    kernel[1, 1, [RED, GREEN], [RED, GREEN]] = 1
+    return kernel
+
+
+def weights(model: keras.Model) -> tuple[dict, dict]:
+    params, state = (
+        dict(zip(variable_names(v), [np.asarray(one.value) for one in v], strict=True))
+        for v in (model.trainable_variables, model.non_trainable_variables)
+    )
+    return params, state
+
+
+def red_here_green_there() -> np.ndarray:
+    """A black picture with a red spot in the upper left corner and a dimmer green one opposite."""
+    picture = np.zeros((1, SIZE, SIZE, 3), np.uint8)
+    picture[0, 4:10, 4:10, RED] = 255
+    picture[0, 54:60, 54:60, GREEN] = 51
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("head", "batch_norm"),
+    [("full", False), ("slim", False), ("8,4", False), ("gap", False), ("gap", True)],
+)
+def test_grad_cam_shows_what_alone_drives_the_class(head: str, batch_norm: bool) -> None:
+    """Each colour's map is its spot's brightness there and 0 elsewhere, times the mean gradient:
+    4 pooled values of 16 places count 1 each, or with average pooling a quarter."""
+    model = hand_set(head, batch_norm=batch_norm)
+    importance = 4 / 16 if head != "gap" else 1 / 16
+    step = jax.jit(make_grad_cam_step(model))
+    for target, place, brightness in ((RED, (0, 0), 1.0), (GREEN, (-1, -1), 0.2)):
+        expected = np.zeros((SIDE, SIDE), np.float32)
+        expected[place] = importance * brightness
+        (heat,) = step(*weights(model), red_here_green_there(), np.int32(target))
+        np.testing.assert_allclose(heat, expected, rtol=1e-5, atol=0)
+
+
+def test_what_speaks_against_the_class_is_cut_off() -> None:
+    """With the green features' weight in RED's logit at -1, green is not shown for RED."""
+    model = hand_set("gap")
+    kernel = model.get_layer("predictions").kernel
+    kernel.assign(np.asarray(kernel.value) - 2 * np.eye(64, 2)[:, ::-1])
+    (heat,) = jax.jit(make_grad_cam_step(model))(
+        *weights(model), red_here_green_there(), np.int32(RED)
+    )
+    assert np.count_nonzero(heat) == 1
+    assert heat[0, 0] > 0
+
+
+@pytest.mark.parametrize(("size", "side"), [(32, 2), (48, 3)])
+def test_behind_average_pooling_grad_cam_is_cam(size: int, side: int) -> None:
+    """The weighted sum of the features by the class's own weights (Zhou et al. 2016): each place
+    of the h x w has a share of 1 / (h w), whether the pooling drops an odd row or not."""
+    model = vgg(ModelConfig(arch="vgg11", head="gap", dropout=0.5), classes=3, image_size=size)
+    images = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), np.uint8)
+    last = keras.Model(model.input, model.get_layer("block5_conv2").output)
+    features = np.asarray(last(images.astype(np.float32) / 255))
+    kernel = np.asarray(model.get_layer("predictions").kernel.value)
+    step = jax.jit(make_grad_cam_step(model))
+    for target in range(3):
+        cam = np.maximum(features @ kernel[:, target], 0) / side**2
+        heat = step(*weights(model), images, np.int32(target))
+        np.testing.assert_allclose(heat, cam, rtol=1e-4, atol=1e-6 * cam.max())
+
+
+def test_the_gradient_is_that_of_the_logit() -> None:
+    """Without biases a network of ReLUs and max pooling is homogeneous of degree 1, so that the
+    gradient times the picture is the logit itself (Euler)."""
+    model = vgg(ModelConfig(arch="vgg11", head="8"), classes=3, image_size=32)
+    images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
+    expected = np.asarray(model(images))[:, 2]
+    step = jax.jit(make_gradient_step(model))
+    logits, gradients = step(*weights(model), images, np.int32(2))
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+    product = np.sum(np.asarray(gradients) * images, axis=(1, 2, 3))
+    np.testing.assert_allclose(product, expected, rtol=1e-4, atol=1e-5)

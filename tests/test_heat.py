@@ -1,0 +1,48 @@
+"""A heat map as pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kvgg_jax.heat import coloured, draw_explanation, overlay
+
+GREY = np.full((8, 8, 3), 100, np.uint8)
+
+
+def heat(*values: float) -> np.ndarray:
+    """A map of zeros that begins with `values`."""
+    map_ = np.zeros((8, 8), np.float32)
+    map_.flat[: len(values)] = values
+    return map_
+
+
+def test_where_there_is_no_heat_the_picture_stays() -> None:
+    """And all of it where there is none at all."""
+    covered = overlay(GREY, heat(3.0))
+    np.testing.assert_array_equal(covered[1:], GREY[1:])
+    assert (covered[0, 0] != GREY[0, 0]).any()
+    np.testing.assert_array_equal(overlay(GREY, heat()), GREY)
+
+
+def test_for_is_red_and_against_is_blue_by_the_same_scale() -> None:
+    """And the middle is white, or black where nothing can be against."""
+    red, blue, white = coloured(heat(2.0, -2.0))[0, :3].astype(int)
+    assert red[0] > red[2] + 50
+    assert blue[2] > blue[0] + 50
+    assert white.min() > 240
+    assert coloured(heat(2.0))[0, 1].max() < 10
+
+
+@pytest.mark.parametrize("map_", [heat(1.0), heat(1.0, -1.0), heat()])
+def test_an_explanation_is_drawn_whatever_the_class_is_called(
+    tmp_path: Path, map_: np.ndarray
+) -> None:
+    """Three panels in one PNG."""
+    draw_explanation(GREY, map_, tmp_path / "x.png", title="r\udce9d $x_ 中", method="Grad-CAM")
+    with Image.open(tmp_path / "x.png") as picture:
+        assert (picture.format, picture.size) == ("PNG", (1080, 420))
+    assert len(list(tmp_path.iterdir())) == 1

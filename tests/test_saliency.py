@@ -1,0 +1,128 @@
+"""`explain` on files: the figures of `predict`, heat where the class is decided, true sums."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kvgg_jax import explain, load_classifier, predict, vgg
+from kvgg_jax.data.image import load
+from kvgg_jax.errors import RunError
+from kvgg_jax.inference import Classifier
+from kvgg_jax.saliency import METHODS
+from kvgg_jax.step import variable_names
+
+pytestmark = pytest.mark.usefixtures("thin_network")
+
+
+@pytest.fixture(scope="module")
+def classifier(finished: Path) -> Classifier:
+    """Of a run of the thin network."""
+    return load_classifier(finished)
+
+
+@pytest.fixture(scope="module")
+def files(finished: Path) -> list[Path]:
+    """A picture a class."""
+    return sorted((finished.parents[1] / "photos").glob("*/*_00.png"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_explanation_goes_with_the_prediction(
+    classifier: Classifier, files: list[Path], method: str
+) -> None:
+    """Probabilities are those of `predict`, the picture is the one the network sees, the heat has
+    its size, and the class is the predicted one."""
+    found = list(explain(files, classifier, method=method))
+    assert [one.prediction for one in found] == predict(files, classifier)
+    for one, file in zip(found, files, strict=True):
+        np.testing.assert_array_equal(one.picture, load(file, 32))
+        assert (one.heat.shape, one.heat.dtype) == ((32, 32), np.float32)
+        assert np.isfinite(one.heat).all()
+        assert (one.path, one.method) == (file, method)
+        assert (one.label, one.probability) == one.prediction.top[0]
+
+
+def test_a_class_can_be_asked_for(classifier: Classifier, files: list[Path]) -> None:
+    """Its probability is its own, and the maps of two classes differ."""
+    red, blue = (
+        next(explain(files, classifier, method="integrated-gradients", target=name))
+        for name in ("red", "blue")
+    )
+    assert red.probability == dict(red.prediction.top)["red"]
+    assert not np.array_equal(red.heat, blue.heat)
+
+
+def test_integrated_gradients_add_up_to_the_logit(
+    classifier: Classifier, files: list[Path]
+) -> None:
+    """Completeness (Sundararajan et al. 2017, proposition 1): the sum of the map is the logit less
+    that of the baselines, here the mean of black's and white's."""
+    model = classifier.model
+    black, white = (np.full((1, 32, 32, 3), value, np.float32) for value in (0, 1))
+    for one in explain(files, classifier, method="integrated-gradients", target="red"):
+        logits = [
+            float(np.asarray(model(images))[0, classifier.classes.index("red")])
+            for images in (one.picture[None].astype(np.float32) / 255, black, white)
+        ]
+        expected = logits[0] - (logits[1] + logits[2]) / 2
+        assert one.expected_sum == pytest.approx(expected, abs=1e-4)
+        assert one.heat.sum() == pytest.approx(expected, abs=0.03 * np.ptp(logits))
+
+
+def test_integrated_gradients_are_zero_where_nothing_decides(
+    classifier: Classifier, tmp_path: Path
+) -> None:
+    """A head that reads the upper right quadrant alone, behind convolutions that do not look
+    aside: nothing else in a noisy picture has a share."""
+    config = classifier.config.with_data(image_size=64)
+    config = config.model_copy(update={"model": config.model.model_copy(update={"head": "4"})})
+    model = vgg(config.model, classes=3, image_size=64)
+    for layer in model.layers:
+        if layer.name.startswith("block") and layer.weights:
+            kernel = np.zeros(layer.kernel.shape, np.float32)
+            kernel[1, 1] = np.abs(np.asarray(layer.kernel.value)[1, 1])
+            layer.kernel.assign(kernel)
+    first = model.get_layer("fc1").kernel
+    kernel = np.zeros(first.shape, np.float32).reshape(2, 2, -1, 4)
+    kernel[0, 1] = 0.1
+    first.assign(kernel.reshape(first.shape))
+    model.get_layer("predictions").kernel.assign(np.ones((4, 3)))
+    values = [np.asarray(v.value) for v in model.trainable_variables]
+    params = dict(zip(variable_names(model.trainable_variables), values, strict=True))
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    drawn = replace(classifier, config=config, model=model, weights=(params, {}))
+    (one,) = explain(tmp_path, drawn, method="integrated-gradients")
+    quadrant = np.zeros((64, 64), bool)
+    quadrant[:32, 32:] = True
+    assert np.abs(one.heat[~quadrant]).max() == 0
+    assert np.abs(one.heat[quadrant]).max() > 0
+
+
+def test_one_bad_file_does_not_stop_the_others(
+    classifier: Classifier, files: list[Path], tmp_path: Path
+) -> None:
+    """It has no arrays, and says what `predict` says."""
+    bad = tmp_path / "bad.png"
+    bad.write_text("no picture")
+    broken, good = explain([bad, files[0]], classifier)
+    assert broken.prediction == predict(bad, classifier)[0]
+    assert (broken.picture, broken.heat) == (None, None)
+    assert good.heat is not None
+
+
+def test_what_cannot_be_explained_is_said_at_once(
+    classifier: Classifier, files: list[Path]
+) -> None:
+    """Before the first picture is asked for."""
+    with pytest.raises(RunError) as caught:
+        explain(files, classifier, target="oak")
+    expected = f"{classifier.run.path} does not know the class oak. It knows: blue, green, red."
+    assert str(caught.value) == expected
+    with pytest.raises(ValueError, match="method 'x': use one of grad-cam, integrated-gradients"):
+        explain(files, classifier, method="x")

@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from kvgg_jax.forward import normalise, variable_names
+from kvgg_jax.forward import normalise
 from kvgg_jax.keras_gate import keras
 from kvgg_jax.state import AnyArray
+from kvgg_jax.step import variable_names
 
 Params = Mapping[str, AnyArray]
 

@@ -69,7 +69,7 @@ def drawn(run: Classifier) -> Classifier:
         {name: np.asarray(v.value) for name, v in zip(variable_names(part), part, strict=True)}
         for part in (model.trainable_variables, model.non_trainable_variables)
     )
-    return replace(run, config=config, model=model, weights=weights)
+    return replace(run, config=config, weights=weights)
 
 
 @pytest.fixture(scope="module")

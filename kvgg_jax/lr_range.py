@@ -20,7 +20,7 @@ from kvgg_jax.training import prepare, settle
 
 EXPLODED = 4  # times the lowest smoothed loss; the factor of fastai's lr_find
 SHARE = 0.1  # of the steps is what the smoothed loss is, roughly, a mean over
-MARGIN = 3  # a tenth, as for SGD, was too careful for Adam here: docs/tuning.md
+MARGIN = 3  # a tenth, a common rule, was too low for Adam: docs/tuning.md has the figures
 
 
 @dataclass(frozen=True, slots=True)

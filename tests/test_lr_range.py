@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import draw_photos, small_config
 
-from kvgg_jax.config import RunConfig
+from kvgg_jax.config import OptimConfig, RunConfig
 from kvgg_jax.errors import UsageError
 from kvgg_jax.events import Event, Progress
 from kvgg_jax.lr_range import RangeTest, lr_find
@@ -84,3 +84,8 @@ def test_a_range_that_does_not_rise_is_a_usage_error(tmp_path, low, high):
     with pytest.raises(UsageError) as caught:
         lr_find(small_config(Path("nowhere")), low=low, high=high)
     assert str(caught.value) == (f"From {low:g} to {high:g} in 100 steps: the rate cannot rise so.")
+
+
+def test_every_setting_of_the_rate_is_replaced():
+    """One that is new and shapes the rate belongs among those that `lr_find` replaces."""
+    assert set(OptimConfig.model_fields) == {"lr", "decay_steps", "decay_rate", "staircase"}

@@ -377,19 +377,19 @@ KINDS: dict[str, Kind] = {
 }
 
 UNLISTED = ("folder.png", "way up")  # a scan looks into the first and does not follow the second
-CLASSES = ("\x1b[31mred\x1b[0m", "[bold]new\nline")  # class folders, sorted, hostile themselves
+CLASSES = ("\x1b[31mred\x1b[0m", "[bold]new\nline", "~; $(touch evaluated)")  # sorted
 
 
 def write_corpus(root: Path) -> dict[Path, Kind]:
-    """Every kind below `root`, dealt to two classes in turn; root may read what is locked."""
+    """Every kind below `root`, dealt to the classes in turn; root may read what is locked."""
     made: dict[Path, Kind] = {}
     for number, (name, kind) in enumerate(KINDS.items()):
-        path = root / CLASSES[number % 2] / name
+        path = root / CLASSES[number % 3] / name
         path.parent.mkdir(parents=True, exist_ok=True)
         kind.write(path)
         made[path] = kind
     if os.geteuid() == 0:
-        made[root / CLASSES[list(KINDS).index("locked.png") % 2] / "locked.png"] = right(b"")
+        made[root / CLASSES[list(KINDS).index("locked.png") % 3] / "locked.png"] = right(b"")
     return made
 
 

@@ -403,9 +403,9 @@ def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Typed as printed, that command finishes the run; `evaluate` agrees with its history."""
-    draw_photos(tmp_path / "photos", per_class=4)
+    draw_photos(tmp_path / "photos", per_class=8)
     (tmp_path / "cli.py").write_text(THIN_PROGRAM)
-    arguments = ("--data", "photos", *TINY, "--batch-size", "2", "--epochs", "12")
+    arguments = ("--data", "photos", *TINY, "--epochs", "12")
     command = [sys.executable, "cli.py", "train", *arguments, "--name", "my run"]
     old = signal.signal(signal.SIGINT, signal.default_int_handler)  # a child may inherit "ignore"
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
@@ -418,7 +418,7 @@ def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(
         *_, answer, stopped, resume = process.stderr.read().splitlines()
     assert process.returncode == 130
     assert answer == "Stopping after this step, saving. Ctrl-C again to stop at once."
-    where = r"(in epoch \d+, after step \d+ of 5|while validating epoch \d+)"
+    where = r"(in epoch \d+, after step \d+ of 3|while validating epoch \d+)"
     assert re.fullmatch(rf"Stopped {where}\. All of it is saved\. To go on:", stopped), stopped
     assert resume == "  python cli.py train --resume 'runs/my run'"
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["my run"]  # no lock is left

@@ -15,7 +15,7 @@ from kvgg_jax import runs
 from kvgg_jax.augment import make_augment
 from kvgg_jax.charts import draw_curves, draw_samples
 from kvgg_jax.checkpoint import Checkpoints
-from kvgg_jax.compiled import cache_folder, compile_step, keep_compiled_programs
+from kvgg_jax.compiled import cache_folder, compile_step
 from kvgg_jax.config import RunConfig
 from kvgg_jax.data.demo import cached_demo
 from kvgg_jax.data.folder import Samples, Split, deal, scan
@@ -226,7 +226,6 @@ def _run(
     emit(Started(run.path))
     split = run.split(pictures.samples.root)
     with memory_advice(config), Checkpoints(run.checkpoints, emit=emit) as checkpoints:
-        keep_compiled_programs()  # those that draw the first weights too
         task, state = _assemble(config, pictures, split, emit)
         _draw_samples(run, config, task, split)
         keeper = Keeper(run, checkpoints, steps=task.train.steps, emit=emit)

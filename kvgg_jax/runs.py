@@ -19,7 +19,7 @@ from typing import Any
 
 from kvgg_jax.config import RunConfig, resolve
 from kvgg_jax.data.folder import Split, split_from_csv
-from kvgg_jax.errors import RunError, shown
+from kvgg_jax.errors import RunError, UsageError, shown
 from kvgg_jax.history import History
 from kvgg_jax.integrity import flush
 from kvgg_jax.lock import lock_file
@@ -152,8 +152,13 @@ def choose(
 ) -> Path:
     """The folder of a new run, before the long work: free, and in a place that can be written.
 
-    Nothing of an old run is removed yet. Raises RunError when it exists or cannot be written.
+    Nothing of an old run is removed yet. Raises RunError when it exists or cannot be written,
+    UsageError for a name that is none of a folder in `out`: nobody would find the run by it.
     """
+    if name and (Path(name).name != name or name == ".."):
+        raise UsageError(
+            f"--name {name}: a run is named as one folder is. Choose where it lies with --out."
+        )
     check_writable(out)
     path = out / (name or _free_name(out, config, now or datetime.now()))
     if not _is_taken(path):

@@ -91,7 +91,8 @@ def _scores(result: Evaluation) -> Table:
         column.justify = "right"
     for name, score in result.classes.items():
         figures = (score.precision, score.recall, score.f1)
-        table.add_row(_cell(name), *(f"{figure:.4f}" for figure in figures), str(score.count))
+        shares = ("-" if figure is None else f"{figure:.4f}" for figure in figures)
+        table.add_row(_cell(name), *shares, str(score.count))
     return table
 
 
@@ -135,12 +136,15 @@ def predictions_json(found: Sequence[Prediction], *, top: int) -> list[dict[str,
 
 
 def predictions_csv(found: Sequence[Prediction], *, top: int) -> None:
-    """`path,rank,class,probability` rows on stdout; bad files are on stderr only."""
+    """`path,rank,class,probability,error` rows on stdout; a bad file has one, of path and error."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(("path", "rank", "class", "probability"))
+    writer.writerow(("path", "rank", "class", "probability", "error"))
     for one in found:
+        path = printable(str(one.path))
         for rank, (name, probability) in enumerate(one.top[:top], 1):
-            writer.writerow((printable(str(one.path)), rank, printable(name), f"{probability:.6f}"))
+            writer.writerow((path, rank, printable(name), f"{probability:.6f}", ""))
+        if one.error:
+            writer.writerow((path, "", "", "", printable(one.error)))
 
 
 def predictions_text(found: Sequence[Prediction], *, top: int) -> None:

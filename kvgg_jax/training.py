@@ -16,7 +16,7 @@ from kvgg_jax.augment import make_augment
 from kvgg_jax.charts import draw_curves, draw_samples
 from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.compiled import cache_folder, compile_step
-from kvgg_jax.config import RunConfig
+from kvgg_jax.config import RunConfig, settings
 from kvgg_jax.data.demo import cached_demo
 from kvgg_jax.data.folder import Samples, Split, deal, scan
 from kvgg_jax.data.pipeline import Pipeline, hold
@@ -36,7 +36,6 @@ from kvgg_jax.origin import (
     check_pictures,
     check_settings,
     files_of,
-    settings,
     upgrade,
 )
 from kvgg_jax.runs import Run

@@ -20,8 +20,8 @@ from typing import Any
 from kvgg_jax.config import RunConfig, resolve
 from kvgg_jax.data.folder import Split, split_from_csv
 from kvgg_jax.errors import RunError, UsageError, shown
+from kvgg_jax.files import flush, read_text, write_text
 from kvgg_jax.history import History
-from kvgg_jax.integrity import flush
 from kvgg_jax.lock import lock_file
 
 OUT = Path("runs")
@@ -49,10 +49,7 @@ class Run:
 
     def _read(self, name: str) -> str:
         try:
-            with (self.path / name).open(
-                encoding="utf-8", errors="surrogateescape", newline=""
-            ) as file:  # newline="": a file name may hold a carriage return
-                return file.read()
+            return read_text(self.path / name)
         except OSError as error:
             raise RunError(f"{self.path} has no readable {name}: {error.strerror}.") from None
 
@@ -129,17 +126,6 @@ class Run:
     def update_info(self, **changes: Any) -> None:
         """Replace fields of `run.json`."""
         self.write("run.json", json.dumps({**self.info(), **changes}, indent=2) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old text or the new, never a part."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    flush(path.parent)  # or a loss of power could take the new name back
 
 
 def choose(
@@ -238,7 +224,7 @@ def find(run: str | Path | None = None, *, out: Path = OUT, status: str | None =
     """
     if run is not None:
         for path in (Path(run), out / run):
-            if os.path.isfile(path / "config.toml"):  # never raises, as for a name too long
+            if os.path.exists(path / "config.toml"):  # never raises, as for a name too long
                 return Run(path)
         raise RunError(f"No run at {run} or {out / run}. {_runs_there(out)}")
     found = [r for r in _all(out) if status is None or _status(r) == status]

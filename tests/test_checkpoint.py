@@ -294,7 +294,7 @@ def test_a_folder_that_cannot_be_made_is_a_run_error(tmp_path):
         checkpoints.save_best(state(4))
     assert str(caught.value) == (
         f"Cannot save to {folder}: [Errno 20] Not a directory: '{folder / 'best'}'. "
-        "What was saved before is whole; make room, then go on with --resume."
+        "What was saved before is whole; make room or make it writable, then go on with --resume."
     )
 
 

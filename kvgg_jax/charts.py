@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from kvgg_jax.errors import RunError, shown
+from kvgg_jax.files import new_file
 from kvgg_jax.history import History
 
 TRAIN, VAL, BEST = "#8c5a2b", "#1f6f78", "#c23b22"
@@ -107,7 +108,8 @@ def save(figure: Figure, file: Path) -> None:
     try:
         with warnings.catch_warnings():  # a script the font lacks shows as boxes, which is enough
             warnings.filterwarnings("ignore", "Glyph ")
-            figure.savefig(temporary, dpi=120, format="png")
+            with new_file(temporary) as stream:
+                figure.savefig(stream, dpi=120, format="png")
         temporary.replace(file)
     except OSError as error:
         raise RunError(f"Cannot write {file}: {error.strerror}.") from None

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from kvgg_jax import runs
 from kvgg_jax.data.check import AGAINST, TRAIN, VAL, Check, Duplicates, Photo
 from kvgg_jax.data.folder import scan
 from kvgg_jax.data.image import decode
 from kvgg_jax.errors import ImageError, RunError, shown
 from kvgg_jax.events import Emit, Progress, ignore
+from kvgg_jax.files import write_text
 from kvgg_jax.show_check import facts, reason
 
 SIDE = 128  # pixels of a thumbnail's longer side
@@ -41,7 +41,7 @@ def write_page(result: Check, file: Path, *, emit: Emit = ignore) -> None:
     """Write the page in one move. Raises RunError when it cannot be written."""
     parts = list(_page(result, emit))
     try:
-        runs.write_text(file, "\n".join(parts) + "\n")
+        write_text(file, "\n".join(parts) + "\n")
     except OSError as error:
         raise RunError(f"Cannot write {file}: {error.strerror}.") from None
 

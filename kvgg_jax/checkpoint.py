@@ -127,14 +127,14 @@ class Checkpoints:
         except (OSError, ValueError) as error:
             raise RunError(
                 f"Cannot save to {self.folder}: {error}. What was saved before is whole; "
-                "make room, then go on with --resume."
+                "make room or make it writable, then go on with --resume."
             ) from error
 
     def _steps(self, kind: str) -> dict[int, int]:
         return vault.steps(self.folder / kind)
 
     def _fault(self, kind: str, step: int) -> str | None:
-        return integrity.fault(self.folder / kind / str(step)) if self._sealed else None
+        return integrity.fault(self.folder / kind / str(step), sealed=self._sealed)
 
     def _load_newest(self, kind: str, like: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         where = self.folder / kind

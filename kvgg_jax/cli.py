@@ -16,7 +16,8 @@ from kvgg_jax.huge_pages import restart_with_huge_pages
 
 def main() -> None:
     """Entry point of `kvgg` and of `cli.py`."""
-    if sys.argv[1:2] in (["train"], ["crossval"], ["lr-find"], ["tune"], ["bench"]):
+    works = sys.argv[1:2] in (["train"], ["crossval"], ["lr-find"], ["tune"], ["bench"])
+    if works and "--help" not in sys.argv:
         restart_with_huge_pages()
     gc.set_threshold(100_000)  # imports make half a million objects, and all of them stay
     # Pillow remarks on odd files; whether a file can be used is said by its ImageError alone.

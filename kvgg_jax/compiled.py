@@ -1,4 +1,7 @@
-"""Compile a step before it is needed: one program a shape, and a second start that skips XLA."""
+"""Compile a step before it is needed: one program a shape, and a second start that skips XLA.
+
+From the import of this module on JAX keeps what it compiles, those programs too that Keras makes
+by itself as it builds a network."""
 
 from __future__ import annotations
 
@@ -38,7 +41,6 @@ def compile_step(
     emit: Emit = ignore,
 ) -> Callable[P, R]:
     """`function` compiled for arguments shaped like `example`; it refuses any other shape."""
-    keep_compiled_programs()
     emit(Progress(f"compiling the {what} step", 0, 1))
     started = time.perf_counter()
     lowered = jax.jit(function, donate_argnums=donate).lower(*example)
@@ -73,3 +75,6 @@ def _processor() -> str:
         text = ""
     text = text or f"{platform.machine()} {platform.processor()} {platform.node()}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+keep_compiled_programs()

@@ -287,6 +287,16 @@ def known_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> list[str
     return keys
 
 
+def settings(config: RunConfig) -> dict[str, Any]:
+    """The configuration as a flat table: dotted key -> value."""
+    values = config.model_dump(mode="json")
+    flat: dict[str, Any] = {}
+    for key in known_keys():
+        table, _, leaf = key.rpartition(".")
+        flat[key] = (values[table] if table else values)[leaf]
+    return flat
+
+
 def _check_keys(
     values: Mapping[str, Any], model: type[BaseModel], where: str, kind: type[KvggError]
 ) -> None:

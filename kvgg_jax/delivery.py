@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kvgg_jax.errors import RunError, shown
-from kvgg_jax.integrity import flush
+from kvgg_jax.files import flush
 
 
 def check_free(path: Path, *, overwrite: bool, mark: str | None = None) -> None:

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from kvgg_jax import runs
-from kvgg_jax.config import RunConfig
+from kvgg_jax.config import RunConfig, settings
 from kvgg_jax.errors import RunError
 from kvgg_jax.events import Emit, Note, ignore
+from kvgg_jax.files import write_text
 from kvgg_jax.lock import locked
 from kvgg_jax.loop import never
-from kvgg_jax.origin import settings
 from kvgg_jax.runs import Run
 from kvgg_jax.training import resume, settle, train
 
@@ -180,7 +180,7 @@ def _check_same_photos(path: Path, run: Run) -> None:
 def _write(result: Crossval, *, status: str) -> None:
     text = json.dumps({"status": status, **result.to_json()}, indent=2) + "\n"
     try:
-        runs.write_text(result.path / "crossval.json", text)
-        runs.write_text(result.path / "crossval.csv", result.to_csv())
+        write_text(result.path / "crossval.json", text)
+        write_text(result.path / "crossval.csv", result.to_csv())
     except OSError as error:
         raise RunError(f"Cannot write to {result.path}: {error.strerror}.") from None

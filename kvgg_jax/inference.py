@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kvgg_jax import onnx_session, runs
 from kvgg_jax.baseline import ColourBaseline, colour_baseline
 from kvgg_jax.checkpoint import Checkpoints
-from kvgg_jax.compiled import cache_folder, compile_step, keep_compiled_programs
+from kvgg_jax.compiled import cache_folder, compile_step
 from kvgg_jax.config import RunConfig
 from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.reader import read
@@ -114,7 +114,6 @@ def load_classifier(
 
     Raises RunError when there is no such run, or it has no checkpoint that fits.
     """
-    keep_compiled_programs()  # Keras compiles small ones as it builds the network
     found = runs.find(run, out=Path(out))
     config, classes = found.config(), found.classes()
     if not found.checkpoints.is_dir():

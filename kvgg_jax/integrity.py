@@ -10,6 +10,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from kvgg_jax.files import flush, open_file, read_text
+
 SUMS = "SHA256SUMS"
 
 
@@ -31,7 +33,7 @@ def identity(folder: Path) -> str:
     Raises FileNotFoundError when it is not there.
     """
     folder.stat()
-    text = (folder / SUMS).read_text() if is_sealed(folder) else _list(folder)
+    text = read_text(folder / SUMS) if is_sealed(folder) else _list(folder)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -39,24 +41,25 @@ def _list(folder: Path) -> str:
     return "".join(f"{_digest(file)}  {name}\n" for name, file in _files(folder))
 
 
-def flush(path: Path) -> None:
-    """Have the system write one file, or one folder's list of names, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def is_sealed(folder: Path) -> bool:
     """Whether `seal` has listed the folder's files."""
     return (folder / SUMS).is_file()
 
 
-def fault(folder: Path) -> str | None:
-    """What is wrong with the first file that is not as `seal` saw it; None when all are."""
+def fault(folder: Path, *, sealed: bool = True) -> str | None:
+    """What is wrong with the first file that is not as `seal` saw it; None when all are.
+
+    Of a folder that is not `sealed` only this is known: that it holds files, and no pipes.
+    """
+    for name, file in _files(folder):
+        if not file.is_file():
+            return f"{name} is not a regular file"
+    return _change(folder) if sealed else None
+
+
+def _change(folder: Path) -> str | None:
     try:
-        text = (folder / SUMS).read_text(errors="replace")
+        text = read_text(folder / SUMS)
         listed = {name: digest for digest, _, name in map(_entry, text.split("\n")[:-1])}
         found = dict(_files(folder))
         for name in sorted(listed.keys() | found.keys()):
@@ -85,5 +88,5 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
+    with open_file(file) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

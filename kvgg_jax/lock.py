@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kvgg_jax.errors import RunError
+from kvgg_jax.files import read_text
 
 
 def lock_file(run: Path) -> Path:
@@ -57,6 +58,6 @@ def _take(file: Path) -> int:
 
 def _holder(file: Path) -> str:
     try:
-        return file.read_text() or "another process"
+        return read_text(file) or "another process"
     except OSError:
         return "another process"  # which has ended meanwhile

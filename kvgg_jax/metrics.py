@@ -10,11 +10,15 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """Precision, recall and F1 in [0, 1] (0 where undefined), and how many pictures it has."""
+    """Precision, recall and F1 in [0, 1], and how many pictures the class has.
 
-    precision: float
-    recall: float
-    f1: float
+    None where there is nothing to divide by: no picture was given to the class (precision), it has
+    none (recall), or both (F1).
+    """
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
     count: int
 
 
@@ -32,9 +36,10 @@ def class_scores(confusion: NDArray[np.int64]) -> list[ClassScore]:
     scores = []
     for k in range(len(confusion)):
         right, named, count = confusion[k, k], confusion[:, k].sum(), confusion[k].sum()
-        precision = float(right / named) if named else 0.0
-        recall = float(right / count) if count else 0.0
-        total = precision + recall
-        f1 = 2 * precision * recall / total if total else 0.0
-        scores.append(ClassScore(precision, recall, f1, int(count)))
+        f1 = _share(2 * right, named + count)
+        scores.append(ClassScore(_share(right, named), _share(right, count), f1, int(count)))
     return scores
+
+
+def _share(part: np.integer, whole: np.integer) -> float | None:
+    return float(part / whole) if whole else None

@@ -17,7 +17,7 @@ from typing import Any
 import jax
 
 from kvgg_jax import __version__, runs, vault
-from kvgg_jax.config import RunConfig, known_keys
+from kvgg_jax.config import RunConfig, settings
 from kvgg_jax.data.folder import Samples, Split, find_pictures, split_to_csv
 from kvgg_jax.data.reader import Pictures, fingerprint
 from kvgg_jax.errors import RunError, shown
@@ -61,16 +61,6 @@ def files_of(
         "digests.csv": _digests_csv(samples, pictures),
         "run.json": json.dumps(info, indent=2) + "\n",
     }
-
-
-def settings(config: RunConfig) -> dict[str, Any]:
-    """The configuration as a flat table: dotted key -> value."""
-    values = config.model_dump(mode="json")
-    flat: dict[str, Any] = {}
-    for key in known_keys():
-        table, _, leaf = key.rpartition(".")
-        flat[key] = (values[table] if table else values)[leaf]
-    return flat
 
 
 def check_settings(run: Run, config: RunConfig) -> None:

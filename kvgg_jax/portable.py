@@ -11,9 +11,9 @@ import jax
 
 from kvgg_jax.data import tf_gate  # noqa: F401 - Keras imports TensorFlow to describe a layer
 from kvgg_jax.errors import RunError
+from kvgg_jax.files import write_text
 from kvgg_jax.keras_gate import keras
 from kvgg_jax.prediction import Judge
-from kvgg_jax.runs import write_text
 
 About = dict[str, Any]
 """What a format says besides the weights, as JSON: class names, shapes, units, where it is from."""

@@ -19,9 +19,9 @@ from typing import Any
 
 from kvgg_jax.config import RunConfig, resolve
 from kvgg_jax.data.folder import Split, split_from_csv
-from kvgg_jax.errors import RunError, shown
+from kvgg_jax.errors import RunError, UsageError, shown
+from kvgg_jax.files import flush, read_text, write_text
 from kvgg_jax.history import History
-from kvgg_jax.integrity import flush
 from kvgg_jax.lock import lock_file
 
 OUT = Path("runs")
@@ -50,10 +50,7 @@ class Run:
     def read(self, name: str) -> str:
         """The text of one small file of the run."""
         try:
-            with (self.path / name).open(
-                encoding="utf-8", errors="surrogateescape", newline=""
-            ) as file:  # newline="": a file name may hold a carriage return
-                return file.read()
+            return read_text(self.path / name)
         except OSError as error:
             raise RunError(f"{self.path} has no readable {name}: {error.strerror}.") from None
 
@@ -132,17 +129,6 @@ class Run:
         self.write("run.json", json.dumps({**self.info(), **changes}, indent=2) + "\n")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old text or the new, never a part."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    flush(path.parent)  # or a loss of power could take the new name back
-
-
 def choose(
     config: RunConfig,
     *,
@@ -153,8 +139,13 @@ def choose(
 ) -> Path:
     """The folder of a new run, before the long work: free, and in a place that can be written.
 
-    Nothing of an old run is removed yet. Raises RunError when it exists or cannot be written.
+    Nothing of an old run is removed yet. Raises RunError when it exists or cannot be written,
+    UsageError for a name that is none of a folder in `out`: nobody would find the run by it.
     """
+    if name and (Path(name).name != name or name == ".."):
+        raise UsageError(
+            f"--name {name}: a run is named as one folder is. Choose where it lies with --out."
+        )
     check_writable(out)
     path = out / (name or _free_name(out, config, now or datetime.now()))
     if not _is_taken(path):
@@ -234,7 +225,7 @@ def find(run: str | Path | None = None, *, out: Path = OUT, status: str | None =
     """
     if run is not None:
         for path in (Path(run), out / run):
-            if os.path.isfile(path / "config.toml"):  # never raises, as for a name too long
+            if os.path.exists(path / "config.toml"):  # never raises, as for a name too long
                 return Run(path)
         raise RunError(f"No run at {run} or {out / run}. {_runs_there(out)}")
     found = [r for r in _all(out) if status is None or _status(r) == status]

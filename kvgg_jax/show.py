@@ -88,12 +88,15 @@ def predictions_json(found: Sequence[Prediction], *, top: int) -> list[dict[str,
 
 
 def predictions_csv(found: Sequence[Prediction], *, top: int) -> None:
-    """`path,rank,class,probability` rows on stdout; bad files are on stderr only."""
+    """`path,rank,class,probability,error` rows on stdout; a bad file has one, of path and error."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(("path", "rank", "class", "probability"))
+    writer.writerow(("path", "rank", "class", "probability", "error"))
     for one in found:
+        path = printable(str(one.path))
         for rank, (name, probability) in enumerate(one.top[:top], 1):
-            writer.writerow((printable(str(one.path)), rank, printable(name), f"{probability:.6f}"))
+            writer.writerow((path, rank, printable(name), f"{probability:.6f}", ""))
+        if one.error:
+            writer.writerow((path, "", "", "", printable(one.error)))
 
 
 def predictions_text(found: Sequence[Prediction], *, top: int) -> None:

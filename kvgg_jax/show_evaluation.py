@@ -110,7 +110,8 @@ def _scores(result: Evaluation) -> Table:
         column.justify = "right"
     for name, score in result.classes.items():
         figures = (score.precision, score.recall, score.f1)
-        table.add_row(cell(name), *(f"{figure:.4f}" for figure in figures), str(score.count))
+        shares = ("-" if figure is None else f"{figure:.4f}" for figure in figures)
+        table.add_row(cell(name), *shares, str(score.count))
     return table
 
 

@@ -15,9 +15,9 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any, Protocol
 
-from kvgg_jax.config import RunConfig
+from kvgg_jax.config import RunConfig, settings
 from kvgg_jax.history import Epoch
-from kvgg_jax.origin import MAY_CHANGE, settings
+from kvgg_jax.origin import MAY_CHANGE
 from kvgg_jax.runs import Run
 
 FIGURES = tuple(field.name for field in fields(Epoch) if field.name != "epoch")

@@ -15,8 +15,8 @@ import numpy as np
 from kvgg_jax import runs
 from kvgg_jax.charts import draw_curves, draw_samples
 from kvgg_jax.checkpoint import Checkpoints
-from kvgg_jax.compiled import cache_folder, compile_step, keep_compiled_programs
-from kvgg_jax.config import PHOTO_SIZE, RunConfig, Tracked
+from kvgg_jax.compiled import cache_folder, compile_step
+from kvgg_jax.config import PHOTO_SIZE, RunConfig, Tracked, settings
 from kvgg_jax.data.check import copies_warning
 from kvgg_jax.data.dealing import deal_as
 from kvgg_jax.data.demo import cached_demo
@@ -38,7 +38,6 @@ from kvgg_jax.origin import (
     check_pictures,
     check_settings,
     files_of,
-    settings,
     upgrade,
 )
 from kvgg_jax.recipe import build_changes, build_recipe
@@ -178,7 +177,6 @@ def prepare(config: RunConfig, emit: Emit = ignore) -> tuple[Task, TrainState]:
     config = settle(config, emit)
     samples, split = _deal(config, emit)
     pictures = _read(samples, config, emit)
-    keep_compiled_programs()
     return _assemble(config, pictures, _readable(split, pictures), emit)
 
 
@@ -273,7 +271,6 @@ def _run(
     emit(Started(run.path))
     split = run.split(pictures.samples.root)
     with memory_advice(config), Checkpoints(run.checkpoints, emit=emit) as checkpoints:
-        keep_compiled_programs()  # those that draw the first weights too
         task, state = _assemble(config, pictures, split, emit)
         _draw_samples(run, config, task, split)
         keeper = Keeper(run, checkpoints, steps=task.train.steps, emit=emit)

@@ -20,6 +20,7 @@ from kvgg_jax.config import RunConfig, read_toml
 from kvgg_jax.errors import NonFiniteLoss, OutOfMemory, RunError, Stopped, UsageError, shown
 from kvgg_jax.events import Emit, EpochEnded, Event, Note, ignore
 from kvgg_jax.extras import require
+from kvgg_jax.files import write_text
 from kvgg_jax.history import History
 from kvgg_jax.lock import locked
 from kvgg_jax.loop import never
@@ -134,7 +135,7 @@ def _begin(folder: Path, config: RunConfig, space: Space) -> None:
         raise RunError(f"{folder} exists and holds no search. Choose another --name.")
     try:
         folder.mkdir(exist_ok=True)
-        runs.write_text(file, tomli_w.dumps(now))
+        write_text(file, tomli_w.dumps(now))
     except OSError as error:
         raise RunError(f"Cannot write to {folder}: {error.strerror}.") from None
 
@@ -279,7 +280,7 @@ class _Search:
             head = f"# Trial {best.number} of {shown(self.folder)}: validation accuracy"
             found = f"{head} {best.val_accuracy:.4f} in epoch {best.epoch}\n"
             toml = self._config.with_values(best.values, where="space").to_toml()
-            runs.write_text(self.folder / "best.toml", found + toml)
+            write_text(self.folder / "best.toml", found + toml)
         self._emit(Note(text))
 
     def _run(self, number: int) -> Run:

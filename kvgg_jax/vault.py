@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from kvgg_jax import integrity
+from kvgg_jax.files import flush
 
 KEPT = 2  # the newest step, and one to fall back on
 UNFINISHED = (".saving", ".gone", ".orbax-checkpoint-tmp")  # endings of what a crash leaves
@@ -28,8 +29,8 @@ def prepare(final: Path) -> Path:
     """Where to write what `publish` is to call `final`."""
     if not final.parent.is_dir():
         final.parent.mkdir(parents=True)
-        integrity.flush(final.parent.parent)
-        integrity.flush(final.parent.parent.parent)
+        flush(final.parent.parent)
+        flush(final.parent.parent.parent)
     return final.with_name(f"{final.name}.saving")
 
 
@@ -42,7 +43,7 @@ def publish(saving: Path, final: Path) -> None:
     if final.exists():
         _remove(final)
     saving.rename(final)
-    integrity.flush(final.parent)
+    flush(final.parent)
     others = sorted(set(_numbers(final.parent)) - {int(final.name)}, reverse=True)
     older = [step for step in others if step < int(final.name)]
     for step in others:

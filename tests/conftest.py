@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -28,7 +30,7 @@ os.environ.pop("KVGG_COMPILE_CACHE", None)
 
 ROOT = Path(__file__).parents[1]
 COLOURS = {"blue": (40, 60, 200), "green": (40, 200, 60), "red": (200, 50, 40)}
-THIN = ((8,), (16,), (32, 32), (64, 64), (64, 64))  # VGG11's widths, an eighth of each
+THIN = ((8,), (16,), (32,), (64,), (64,))  # of each block one layer, an eighth as wide
 
 LEGAL = (
     "seed, data.dir, data.image_size, data.val_split, data.split, data.split_seed, "
@@ -71,44 +73,78 @@ def small_config(photos: Path, **tables: dict[str, object]) -> RunConfig:
     )
 
 
+def eventful(photos: Path, **tables: dict[str, Any]) -> RunConfig:
+    """Every source of chance is on: order, dropout, augmentation, mixing; and all that has a state.
+
+    That is batch norm and the moving average of the weights; the last batch is padded.
+    """
+    return small_config(
+        photos,
+        data={"augment": "light", "mix": "mixup", "balance": True, **tables.get("data", {})},
+        model={"head": "8", "dropout": 0.3, "batch_norm": True},
+        optim={"lr": 1e-3, "warmup_steps": 3, "label_smoothing": 0.1, "weight_decay": 0.01},
+        train={"epochs": 4, "ema": 0.9, **tables.get("train", {})},
+    )
+
+
+@contextmanager
+def narrow() -> Iterator[None]:
+    """Makes VGG11 thin: the same code, in a fraction of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BLOCKS, "vgg11", THIN)
+        yield
+
+
+@pytest.fixture
+def thin() -> Iterator[None]:
+    """For one test."""
+    with narrow():
+        yield
+
+
+@pytest.fixture(scope="module")
+def thin_network() -> Iterator[None]:
+    """For the whole module."""
+    with narrow():
+        yield
+
+
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Three classes of 12 PNGs, in a folder that the test may change."""
     return draw_photos(tmp_path / "photos")
 
 
+def train_once(factory: pytest.TempPathFactory, config: Any, **drawn: int) -> Trained:
+    """A finished run of a thin network, beside the photos it learnt from."""
+    from kvgg_jax.training import train
+
+    folder = factory.mktemp("trained")
+    photos = draw_photos(folder / "photos", **drawn)
+    with narrow():
+        return Trained(train(config(photos), out=folder / "runs", name="x").run, photos)
+
+
+# Runs to be read and copied, not written. Tests that build their network need `thin_network`.
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A finished run of two epochs, to be read and not written."""
-    from kvgg_jax.training import train
-
-    folder = tmp_path_factory.mktemp("trained")
-    photos = draw_photos(folder / "photos")
-    return Trained(train(small_config(photos), out=folder / "runs", name="tiny").run, photos)
+    """A finished run of two epochs."""
+    return train_once(tmp_path_factory, small_config)
 
 
-@pytest.fixture
-def thin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes VGG11 an eighth as wide: the same code, in a fraction of the time."""
-    monkeypatch.setitem(BLOCKS, "vgg11", THIN)
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of one epoch, on four photos a class."""
+    config = partial(small_config, train={"epochs": 1})
+    return train_once(tmp_path_factory, config, per_class=4).run
 
 
-@pytest.fixture(scope="module")
-def thin_network() -> Iterator[None]:
-    """The whole module works with an eighth of VGG11's width, to be quick."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BLOCKS, "vgg11", THIN)
-        yield
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, thin_network: None) -> Path:
-    """A finished run of a thin network and one epoch, to be copied."""
-    from kvgg_jax.training import train
-
-    folder = tmp_path_factory.mktemp("finished")
-    config = small_config(draw_photos(folder / "photos", per_class=4), train={"epochs": 1})
-    return train(config, out=folder / "runs", name="x").run
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """An eventful run of four epochs that nobody cut or killed."""
+    return train_once(tmp_path_factory, eventful)
 
 
 @pytest.fixture(scope="session")

@@ -26,8 +26,8 @@ from kvgg_jax.runs import Run
 from kvgg_jax.state import TrainState, Weights
 from kvgg_jax.step import init_state
 
-EPOCHS, STEPS = 6, 4  # 29 pictures in batches of 8, the last one padded
-EVENTFUL = (  # every source of chance is on
+EPOCHS, STEPS = 4, 4  # 29 pictures in batches of 8, the last one padded
+EVENTFUL = (  # the settings of `conftest.eventful`
     *("--arch", "vgg11", "--head", "8", "--image-size", "32", "--batch-size", "8"),
     *("--dropout", "0.3", "--batch-norm", "--augment", "light", "--lr", "0.001"),
     *("--epochs", str(EPOCHS), "--data", "photos", "--name", "run"),
@@ -113,7 +113,7 @@ def moments(start: Start, chance: random.Random) -> dict[str, Callable[[], objec
     return {
         "start, reading": lambda: wait(8),
         "compiling": lambda: "Writing to" in start.text and wait(2),
-        "a step": lambda: steps() > before and wait(0.5),
+        "a step": lambda: steps() > before and wait(0.4),
         "a save": lambda: any(run.glob("checkpoints/*/*.saving*")) and wait(0.1),
         "validation": lambda: validating() and wait(0.02),
     }

@@ -38,8 +38,8 @@ from kvgg_jax.data.kinds import FORMATS
 
 Colour = tuple[int, int, int]
 Make = Callable[[Path], object]
-DROP = "Remove it, or train with --skip-bad."
-TOO_MANY = "the limit is 200000000 in all. Scale it down, or train with --skip-bad."
+DROP = "Replace or remove it."
+TOO_MANY = "the limit is 200000000 in all. Scale it down."
 BOMB = f"as a decompression bomb has and no photo. {DROP}"
 STREAM = "broken data stream when reading image file"
 HEADER = "its header is broken or of a rare kind"
@@ -272,8 +272,7 @@ KINDS: dict[str, Kind] = {
     "archive.jpg": wrong(b"PK\x03\x04" + bytes(30), f"is not a picture but a ZIP archive. {DROP}"),
     "phone.jpg": wrong(
         b"\0\0\0\x18ftypheic" + bytes(30),
-        "is a picture in HEIC, which is not read here. Convert it to JPEG or PNG, or train with "
-        "--skip-bad.",
+        "is a picture in HEIC, which is not read here. Convert it to JPEG or PNG.",
     ),
     "pickle.png": wrong(
         b"cposix\nsystem\n(S'touch evaluated'\ntR.", f"is not a picture but text. {DROP}"
@@ -333,7 +332,7 @@ KINDS: dict[str, Kind] = {
     "nan.tif": wrong(
         tiff(struct.pack("<f", float("nan")), bits=(32,), photometric=1, sample_format=3),
         "has 32-bit pixels (mode F), of which none is known to be white. Save it with 8 or 16 bits "
-        "a channel, or train with --skip-bad.",
+        "a channel.",
     ),
     "clear palette.png": right(clear_palette("PNG"), WHITE),
     "clear palette.gif": right(clear_palette("GIF"), WHITE),
@@ -359,17 +358,14 @@ KINDS: dict[str, Kind] = {
     # Not files
     "loop.png": wrong(
         link("loop.png"),
-        "cannot be read (Too many levels of symbolic links). Make it readable, or train with "
-        "--skip-bad.",
+        "cannot be read (Too many levels of symbolic links). Make it readable.",
     ),
     "dangling.png": wrong(link("nowhere.png"), "does not exist. Check the path."),
     "outside.png": right(to_outside),
     "device.png": wrong(link("/dev/zero"), f"is a pipe or a device, not a picture file. {DROP}"),
     "kernel.png": wrong(link("/proc/kmsg"), f"is empty (0 bytes). {DROP}"),
     "pipe.png": wrong(os.mkfifo, f"is a pipe or a device, not a picture file. {DROP}"),
-    "locked.png": wrong(
-        locked, "cannot be read (Permission denied). Make it readable, or train with --skip-bad."
-    ),
+    "locked.png": wrong(locked, "cannot be read (Permission denied). Make it readable."),
     "folder.png": wrong(folder, "is a folder, not a picture. Give the path of one file."),
     "way up": wrong(link(".."), "is a folder, not a picture. Give the path of one file."),
     # Names
@@ -377,19 +373,19 @@ KINDS: dict[str, Kind] = {
 }
 
 UNLISTED = ("folder.png", "way up")  # a scan looks into the first and does not follow the second
-CLASSES = ("\x1b[31mred\x1b[0m", "[bold]new\nline")  # class folders, sorted, hostile themselves
+CLASSES = ("\x1b[31mred\x1b[0m", "[bold]new\nline", "~; $(touch evaluated)")  # sorted
 
 
 def write_corpus(root: Path) -> dict[Path, Kind]:
-    """Every kind below `root`, dealt to two classes in turn; root may read what is locked."""
+    """Every kind below `root`, dealt to the classes in turn; root may read what is locked."""
     made: dict[Path, Kind] = {}
     for number, (name, kind) in enumerate(KINDS.items()):
-        path = root / CLASSES[number % 2] / name
+        path = root / CLASSES[number % 3] / name
         path.parent.mkdir(parents=True, exist_ok=True)
         kind.write(path)
         made[path] = kind
     if os.geteuid() == 0:
-        made[root / CLASSES[list(KINDS).index("locked.png") % 2] / "locked.png"] = right(b"")
+        made[root / CLASSES[list(KINDS).index("locked.png") % 3] / "locked.png"] = right(b"")
     return made
 
 

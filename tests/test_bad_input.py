@@ -13,7 +13,7 @@ from conftest import LEGAL, draw_photos
 
 from kvgg_jax.runs import Run
 
-TEXT = "is not a picture but text. Remove it, or train with --skip-bad."
+TEXT = "is not a picture but text. Replace or remove it."
 
 
 pytestmark = pytest.mark.usefixtures("thin_network")
@@ -442,6 +442,17 @@ def test_an_output_that_cannot_be_written_is_found_before_the_long_work(
     assert Path("file").read_text() == "precious"
 
 
+@pytest.mark.parametrize("name", ["a/b", "/tmp/x", "..", ".", "a/"])
+def test_a_name_that_is_no_name_of_a_folder_is_refused(beans: Path, name: str) -> None:
+    """Nobody would find the run by it later; and `..` is no place for one."""
+    result = kvgg("train", "--data", "beans", *TINY, "--name", name)
+    assert (result.exit_code, message(result).splitlines()[-1]) == (
+        2,
+        f"Error: --name {name}: a run is named as one folder is. Choose where it lies with --out.",
+    )
+    assert not Path("runs").exists()
+
+
 def test_a_name_that_is_a_file_is_not_overwritten(beans: Path) -> None:
     """Not even when told to: it is no run."""
     Path("runs").mkdir()
@@ -484,7 +495,7 @@ def test_every_bad_picture_has_its_line(run: Path, here: Path) -> None:
     result = kvgg("predict", "gone.png", "empty.png", "text.png", "--json")
     errors = [
         "gone.png: does not exist. Check the path.",
-        "empty.png: is empty (0 bytes). Remove it, or train with --skip-bad.",
+        "empty.png: is empty (0 bytes). Replace or remove it.",
         f"text.png: {TEXT}",
     ]
     assert result.exit_code == 1

@@ -17,16 +17,21 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from commands import TINY, kvgg, message
+from commands import ENVIRONMENT, TINY, kvgg, message
 from conftest import ROOT, THIN, draw_photos
 from typer.main import get_command
 
-from kvgg_jax import origin, runs, training
+from kvgg_jax import origin, runs, show, training
 from kvgg_jax.cli import app
-from kvgg_jax.config import RunConfig
+from kvgg_jax.config import RunConfig, settings
 from kvgg_jax.data import demo
+from kvgg_jax.data.folder import Samples
+from kvgg_jax.flags import KEYS
 from kvgg_jax.history import Epoch, History
+from kvgg_jax.inference import Evaluation
+from kvgg_jax.metrics import class_scores
 from kvgg_jax.runs import Run
 from kvgg_jax.training import TrainResult
 
@@ -103,6 +108,37 @@ def test_help_shows_an_example_that_can_be_pasted(command: tuple[str, ...]) -> N
         assert words.pop(0) == name
         parser = parser.commands[name]
     parser.make_context(" ".join(command), words)  # raises a usage error if it does not parse
+
+
+def test_the_help_of_train_has_the_default_of_every_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As they stand in config.py; an option without one says in its words what holds then."""
+    monkeypatch.setitem(ENVIRONMENT, "COLUMNS", "200")
+    told = kvgg("train", "--help").stdout
+    found = dict(re.findall(r"│ (--\S+) .*\n(?:│  .*\n)*?│ +\[default: (\S+)\]", told))
+    expected = {
+        f"--{parameter.replace('_', '-')}": str(value)
+        for parameter, key in KEYS.items()
+        if (value := settings(RunConfig())[key]) is not None
+    }
+    negated = {flag: f"no-{flag[2:]}" for flag, value in expected.items() if value == "False"}
+    assert found == {**expected, **negated, "--out": "runs"}
+
+
+def test_evaluate_shows_a_dash_where_there_is_no_score(capsys: pytest.CaptureFixture) -> None:
+    """JSON has null there: 0 would say that the network is bad at the class."""
+    confusion = np.array([[2, 0], [1, 0]])
+    scores = dict(zip(("a", "b"), class_scores(confusion), strict=True))
+    samples = Samples(Path(), ("1", "2", "3"), (0, 0, 1), ("a", "b"))
+    result = Evaluation(
+        Path("x"), "val", samples, 0.5, 2 / 3, scores, confusion, np.zeros((3, 2), np.float32)
+    )
+    show.evaluation_text(result, Path("x.png"))
+    (row,) = re.findall(r"│ b +│ +(.*?) +│ +(.*?) +│ +(.*?) +│ +1 │", capsys.readouterr().out)
+    assert row == ("-", "0.0000", "0.0000")
+    printed = json.loads(json.dumps(show.evaluation_json(result)))
+    assert printed["classes"]["b"] == {"precision": None, "recall": 0.0, "f1": 0.0, "count": 1}
 
 
 def test_every_command_is_tested_here_for_its_example() -> None:
@@ -425,9 +461,9 @@ def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Typed as printed, that command finishes the run; `evaluate` agrees with its history."""
-    draw_photos(tmp_path / "photos", per_class=4)
+    draw_photos(tmp_path / "photos", per_class=8)
     (tmp_path / "cli.py").write_text(THIN_PROGRAM)
-    arguments = ("--data", "photos", *TINY, "--batch-size", "2", "--epochs", "12")
+    arguments = ("--data", "photos", *TINY, "--epochs", "12")
     command = [sys.executable, "cli.py", "train", *arguments, "--name", "my run"]
     old = signal.signal(signal.SIGINT, signal.default_int_handler)  # a child may inherit "ignore"
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
@@ -440,7 +476,7 @@ def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(
         *_, answer, stopped, resume = process.stderr.read().splitlines()
     assert process.returncode == 130
     assert answer == "Stopping after this step, saving. Ctrl-C again to stop at once."
-    where = r"(in epoch \d+, after step \d+ of 5|while validating epoch \d+)"
+    where = r"(in epoch \d+, after step \d+ of 3|while validating epoch \d+)"
     assert re.fullmatch(rf"Stopped {where}\. All of it is saved\. To go on:", stopped), stopped
     assert resume == "  python cli.py train --resume 'runs/my run'"
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["my run"]  # no lock is left
@@ -522,6 +558,7 @@ def test_evaluate_shows_scores_and_confusion_and_draws_them(at: Path) -> None:
         file.unlink()
     result = kvgg("evaluate", "--split", "all", "--run", "first")
     right = sum(figures["confusion"][k][k] for k in range(3))
+    scores = {name: score.values() for name, score in figures["classes"].items()}
     lines = result.stdout.splitlines()
     assert lines[0] == (
         f"runs/first on 18 images (all): accuracy {figures['accuracy']:.4f} ({right} right), "
@@ -541,8 +578,8 @@ def test_evaluate_shows_scores_and_confusion_and_draws_them(at: Path) -> None:
     ]
     assert cells[7:] == [
         *(
-            [name, *(f"{score[k]:.4f}" for k in ("precision", "recall", "f1")), str(score["count"])]
-            for name, score in figures["classes"].items()
+            [name, *("-" if x is None else f"{x:.4f}" for x in shares), str(count)]
+            for name, (*shares, count) in scores.items()
         ),
         *(
             [name, *map(str, row)]
@@ -578,7 +615,7 @@ def test_a_bad_file_is_reported_and_the_rest_is_answered(at: Path, tmp_path: Pat
     """On stderr and by the exit code; stdout stays pure."""
     good, bad = "photos/red/red_01.png", tmp_path / "bad.jpg"
     bad.write_text("no picture")
-    error = f"{bad}: is not a picture but text. Remove it, or train with --skip-bad."
+    error = f"{bad}: is not a picture but text. Replace or remove it."
     result = kvgg("predict", good, bad, "--json")
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1] == f"Error: {error}"
@@ -590,7 +627,7 @@ def test_a_bad_file_is_reported_and_the_rest_is_answered(at: Path, tmp_path: Pat
 
 
 def test_predict_csv_has_a_row_a_class(at: Path, tmp_path: Path) -> None:
-    """path, rank, class, probability; a bad file has no row."""
+    """path, rank, class, probability; a bad file has one row, of its path and its error."""
     picture = tmp_path / 'a, "b".png'
     shutil.copy("photos/red/red_01.png", picture)
     bad = tmp_path / "bad.jpg"
@@ -599,9 +636,10 @@ def test_predict_csv_has_a_row_a_class(at: Path, tmp_path: Path) -> None:
     result = kvgg("predict", bad, picture, "--csv", "--top", "3")
     assert result.exit_code == 1
     assert list(csv.reader(io.StringIO(result.stdout))) == [
-        ["path", "rank", "class", "probability"],
+        ["path", "rank", "class", "probability", "error"],
+        [str(bad), "", "", "", f"{bad}: is empty (0 bytes). Replace or remove it."],
         *(
-            [str(picture), str(rank), one["class"], f"{one['probability']:.6f}"]
+            [str(picture), str(rank), one["class"], f"{one['probability']:.6f}", ""]
             for rank, one in enumerate(expected["top"], 1)
         ),
     ]

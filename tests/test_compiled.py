@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from kvgg_jax.compiled import compile_step
+from kvgg_jax.compiled import cache_folder, compile_step, keep_compiled_programs
 
 
 @pytest.fixture
@@ -21,6 +21,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     jax.config.update("jax_compilation_cache_dir", None)
     compilation_cache.reset_cache()
+    keep_compiled_programs()
     yield tmp_path
     jax.config.update("jax_compilation_cache_dir", old)
     compilation_cache.reset_cache()
@@ -49,3 +50,9 @@ def test_a_broken_cache_is_compiled_again_with_the_same_result(cache, how):
     with pytest.warns(UserWarning, match="Error reading persistent compilation cache entry"):
         again = compile_step("second", step, example)
     np.testing.assert_array_equal(again(example), first)
+
+
+def test_programs_are_kept_before_any_is_compiled():
+    """Keras draws first weights by programs of its own, before any step is compiled."""
+    folder = Path(jax.config.values["jax_compilation_cache_dir"])
+    assert folder.parent == cache_folder() / "xla"

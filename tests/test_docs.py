@@ -5,10 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
+from conftest import ROOT, draw_photos
 
 from kvgg_jax.config import RunConfig, known_keys, resolve
-
-ROOT = Path(__file__).parent.parent
 
 
 def documented_defaults() -> dict[str, str]:
@@ -54,12 +53,13 @@ def test_links_in_the_documents_lead_somewhere() -> None:
             assert (file.parent / target).exists(), f"{file}: {target}"
 
 
+@pytest.mark.usefixtures("thin")
 def test_the_python_example_of_the_readme_runs(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     """The README's code is pasted into Python as it stands, beside a folder `photos`."""
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    assert photos == tmp_path / "photos"
+    photos = draw_photos(tmp_path / "photos", per_class=4)
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), names)

@@ -69,7 +69,7 @@ def keras_stops_after(accuracies: list[float], *, patience: int, min_delta: floa
 @given(
     counts=st.lists(st.integers(0, 20), max_size=30),
     patience=st.integers(1, 6),
-    min_delta=st.sampled_from([0.0, 0.001, 0.05, 0.12]),
+    min_delta=st.sampled_from([0.0, 0.001, 0.06, 0.12]),  # no rise is just that: Keras would round
 )
 def test_staleness_stops_a_run_where_keras_early_stopping_would(counts, patience, min_delta):
     """The write-up's run used that callback; accuracies are shares of 20 pictures here."""

@@ -77,7 +77,7 @@ def said(path: Path, kind: Kind) -> str:
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    """All kinds, in two class folders whose names are hostile too."""
+    """All kinds, in class folders whose names are hostile too."""
     root = tmp_path_factory.mktemp("hostile") / "photos"
     return Corpus(root, write_corpus(root))
 
@@ -146,7 +146,7 @@ def test_reading_the_folder_leaves_out_the_bad_and_names_each(corpus: Corpus) ->
 
 
 def test_predicting_answers_the_good_and_names_the_bad(corpus: Corpus, trained: Trained) -> None:
-    """From Python: one Prediction a file, with its error or with both classes."""
+    """From Python: one Prediction a file, with its error or with all classes."""
     found = predict([corpus.root], trained.run)
     assert [one.path for one in found] == find_pictures([corpus.root])
     assert sorted(one.error for one in found if one.error) == sorted(corpus.bad)

@@ -28,14 +28,14 @@ def test_precision_recall_and_f1_by_hand() -> None:
 @pytest.mark.parametrize(
     ("confusion", "expected"),
     [
-        pytest.param([[3, 0], [2, 0]], ClassScore(0.0, 0.0, 0.0, 2), id="never named"),
-        pytest.param([[3, 1], [0, 0]], ClassScore(0.0, 0.0, 0.0, 0), id="has no picture"),
-        pytest.param([[3, 0], [0, 0]], ClassScore(0.0, 0.0, 0.0, 0), id="neither"),
+        pytest.param([[3, 0], [2, 0]], ClassScore(None, 0.0, 0.0, 2), id="never named"),
+        pytest.param([[3, 1], [0, 0]], ClassScore(0.0, None, 0.0, 0), id="has no picture"),
+        pytest.param([[3, 0], [0, 0]], ClassScore(None, None, None, 0), id="neither"),
         pytest.param([[3, 1], [1, 0]], ClassScore(0.0, 0.0, 0.0, 1), id="never right"),
     ],
 )
-def test_an_undefined_score_is_zero(confusion: list[list[int]], expected: ClassScore) -> None:
-    """As scikit-learn's `zero_division=0`; warnings are errors here, so none is divided by 0."""
+def test_an_undefined_score_is_none(confusion: list[list[int]], expected: ClassScore) -> None:
+    """A zero would say that the network is bad at the class; "never right" is such a one."""
     assert class_scores(np.array(confusion))[1] == expected
 
 

@@ -166,7 +166,7 @@ def test_weights_are_a_function_of_the_seed():
     config = ModelConfig(arch="vgg11", head="8", dropout=0.5)
     first, again, other = (start(vgg(config, **SMALL, seed=seed)) for seed in (1, 1, 2))
     kernels = [name for name in first[0] if name.endswith("kernel")]
-    assert len(kernels) == 10
+    assert len(kernels) == 7
     for part, same in zip(first, again, strict=True):
         assert part.keys() == same.keys()
         for name, values in part.items():

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import Trained, draw_photos, small_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -22,7 +23,6 @@ from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.image import load
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import Pictures
-from kvgg_jax.runs import Run
 from kvgg_jax.state import Batch, Tally
 
 
@@ -195,8 +195,9 @@ def awkward_photos(root: Path) -> Path:
     return root
 
 
+@pytest.mark.usefixtures("thin")
 def test_training_evaluation_and_prediction_get_the_same_pixels(
-    tmp_path: Path, trained: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the file, the three verbs show the network what `image.load` gives, bit by bit."""
     photos, spy = awkward_photos(tmp_path / "photos"), Spy()
@@ -222,9 +223,11 @@ def test_training_evaluation_and_prediction_get_the_same_pixels(
     np.testing.assert_array_equal(spy.seen["prediction"], expected)
 
 
-def test_evaluation_repeats_the_figures_of_training_bit_by_bit(trained: Any) -> None:
+def test_evaluation_repeats_the_figures_of_training_bit_by_bit(tmp_path: Path) -> None:
     """Same pictures, same batches with the same fillers, same program: at VGG11's full width."""
-    best, judged = Run(trained.run).history().best, evaluate(trained.run)
+    config = small_config(draw_photos(tmp_path / "photos", per_class=4), train={"epochs": 1})
+    result = training.train(config, out=tmp_path / "runs", name="wide")
+    best, judged = result.history.best, evaluate(result.run)
     assert best is not None
     assert judged.count % 8 != 0  # else no batch was filled up
     assert (judged.loss, judged.accuracy) == (best.val_loss, best.val_accuracy)

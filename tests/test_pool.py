@@ -1,5 +1,7 @@
 """Max pooling equals Keras', gradients and ties included."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,17 +18,19 @@ def stock(x):
     return keras.ops.max_pool(x, 2, 2, "valid", "channels_last")
 
 
+@partial(jax.jit, static_argnums=0)
 def pullback(pool, x, g):
     out, back = jax.vjp(pool, x)
-    return np.asarray(out), np.asarray(back(g)[0])
+    return out, back(g)[0]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("shape", [(2, 8, 6, 5), (1, 7, 9, 3), (3, 2, 3, 64), (1, 2, 2, 1)])
 def test_values_and_gradients_equal_those_of_keras_bit_for_bit(shape, dtype):
     """Odd sides lose their last row and column, whose gradient is 0."""
-    x = jax.random.normal(jax.random.key(0), shape).astype(dtype)
-    g = jax.random.normal(jax.random.key(1), stock(x).shape).astype(dtype)
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=shape), dtype)
+    g = jnp.asarray(rng.normal(size=(shape[0], shape[1] // 2, shape[2] // 2, shape[3])), dtype)
     for ours, theirs in zip(pullback(max_pool2x2, x, g), pullback(stock, x, g), strict=True):
         np.testing.assert_array_equal(ours, theirs)
         assert ours.dtype == theirs.dtype

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import pytest
-from conftest import draw_photos, small_config
+from conftest import Trained, eventful
 from faults import states, timeless
 from PIL import Image
 
+from kvgg_jax import training
 from kvgg_jax.augment import make_augment
 from kvgg_jax.average import judged
 from kvgg_jax.config import ModelConfig, OptimConfig, RunConfig
@@ -35,48 +36,40 @@ from kvgg_jax.training import TrainResult, resume, train
 STEPS = 4  # an epoch: 29 pictures in batches of 8, the last one padded
 
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "no_pictures")
 
 
 class Lab(NamedTuple):
     """Photos, and two runs on them that were never cut: of 4 epochs and of 2."""
 
     photos: Path
-    out: Path
-    whole: TrainResult
-    two: TrainResult
+    whole: Run
+    two: Run
 
     def config(self, **tables: dict[str, Any]) -> RunConfig:
         return eventful(self.photos, **tables)
 
 
-def eventful(photos: Path, **tables: dict[str, Any]) -> RunConfig:
-    """Every source of chance is on: order, dropout, augmentation, mixing; and all that has a state.
-
-    That is batch norm and the moving average of the weights; the last batch is padded.
-    """
-    return small_config(
-        photos,
-        data={"augment": "light", "mix": "mixup", "balance": True, **tables.get("data", {})},
-        model={"head": "8", "dropout": 0.3, "batch_norm": True},
-        optim={"lr": 1e-3, "warmup_steps": 3, "label_smoothing": 0.1, "weight_decay": 0.01},
-        train={"epochs": 4, "ema": 0.9, **tables.get("train", {})},
-    )
+@pytest.fixture(scope="module")
+def no_pictures() -> Iterator[None]:
+    """They decide nothing, and take a third of the time of such a small run."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("draw_curves", "draw_samples"):
+            patch.setattr(training, name, lambda *_: None)
+        yield
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory, thin_network: None) -> Lab:
-    folder = tmp_path_factory.mktemp("resume")
-    photos, out = draw_photos(folder / "photos"), folder / "runs"
-    whole = train(eventful(photos), out=out, name="whole")
-    two = train(eventful(photos, train={"epochs": 2}), out=out, name="two")
-    return Lab(photos, out, whole, two)
+def lab(whole: Trained, tmp_path_factory: pytest.TempPathFactory, thin_network: None) -> Lab:
+    out = tmp_path_factory.mktemp("resume")
+    two = train(eventful(whole.photos, train={"epochs": 2}), out=out, name="two")
+    return Lab(whole.photos, Run(whole.run), Run(two.run))
 
 
 @pytest.fixture
 def two(lab: Lab, tmp_path: Path) -> Path:
     """A copy of the finished run of two epochs, to be changed."""
-    return shutil.copytree(lab.two.run, tmp_path / "two")
+    return shutil.copytree(lab.two.path, tmp_path / "two")
 
 
 def cut(config: RunConfig, out: Path, when: Callable[[Event], bool]) -> Path:
@@ -107,9 +100,9 @@ def assert_same(left: object, right: object) -> None:
 
 def assert_is_the_whole_run(result: TrainResult, lab: Lab) -> None:
     """Same rows, same last weights, dropout seeds and Adam slots, same best weights, same files."""
-    assert timeless(result.history) == timeless(lab.whole.history)
-    assert result.reason == lab.whole.reason == "all 4 epochs are done"
-    assert_same(states(result.run), states(lab.whole.run))
+    assert timeless(result.history) == timeless(lab.whole.history())
+    assert result.reason == "all 4 epochs are done"
+    assert_same(states(result.run), states(lab.whole.path))
     assert Run(result.run).history() == result.history
     assert Run(result.run).info()["status"] == "finished"
     assert Run(result.run).config() == lab.config()
@@ -129,14 +122,14 @@ def test_a_run_that_was_cut_and_resumed_is_the_run_that_was_never_cut(lab, tmp_p
 
 def test_the_weights_do_change_between_the_cut_and_the_end(lab):
     """Else the tests above would compare a thing with itself."""
-    (before, _), (after, _) = states(lab.two.run), states(lab.whole.run)
+    (before, _), (after, _) = states(lab.two.path), states(lab.whole.path)
     assert (int(before.step), int(after.step)) == (2 * STEPS, 4 * STEPS)
     for old, new in zip(before[1:], after[1:], strict=True):
         assert old.keys() == new.keys()
         for name, values in old.items():
             if name != "adam/learning_rate":
                 assert (np.asarray(values) != np.asarray(new[name])).any(), name
-    assert timeless(lab.two.history) == timeless(lab.whole.history.upto(2))
+    assert timeless(lab.two.history()) == timeless(lab.whole.history().upto(2))
 
 
 def test_a_finished_run_is_not_resumed(lab, two):
@@ -177,14 +170,14 @@ def test_patience_counts_on_across_a_resume(lab, tmp_path):
     config = lab.config(train={"patience": 2, "min_delta": 1.0})
     run = cut(config, tmp_path, at_the_end_of(2))
     result = resume(run)
-    assert timeless(result.history) == timeless(lab.whole.history.upto(3))
+    assert timeless(result.history) == timeless(lab.whole.history().upto(3))
     assert result.reason == "validation accuracy has not risen by more than 1 for 2 epochs"
 
 
 def test_a_history_newer_than_the_checkpoint_is_cut_to_it(lab, two):
     """The row is written first: a crash before the save leaves an epoch too many in the table."""
-    row = replace(lab.whole.history.epochs[2], val_accuracy=1.0, val_loss=0.0)
-    Run(two).write("history.csv", lab.two.history.append(row).to_csv())
+    row = replace(lab.whole.history().epochs[2], val_accuracy=1.0, val_loss=0.0)
+    Run(two).write("history.csv", lab.two.history().append(row).to_csv())
     Run(two).update_info(status="unfinished")
     assert_is_the_whole_run(resume(two, epochs=4), lab)
 
@@ -199,7 +192,7 @@ def test_the_best_weights_are_made_up_for_when_the_cut_fell_between_the_saves(la
     else:
         (best / str(STEPS)).rename(best / str(STEPS - 1))
     result = resume(run)
-    assert timeless(result.history) == timeless(lab.whole.history.upto(1))
+    assert timeless(result.history) == timeless(lab.whole.history().upto(1))
     assert {path.name for path in best.iterdir()} - {str(STEPS - 1)} == {str(STEPS)}
     last, weights = states(run)
     shown = judged(last)
@@ -216,7 +209,7 @@ def test_best_holds_the_averages_that_validation_saw(lab):
 
 def test_resume_takes_the_newest_run_that_is_not_finished(lab, tmp_path):
     """Without a name; and where there is none, it says so."""
-    shutil.copytree(lab.two.run, tmp_path / "two")
+    shutil.copytree(lab.two.path, tmp_path / "two")
     with pytest.raises(RunError) as caught:
         resume(out=tmp_path)
     assert str(caught.value) == (
@@ -274,8 +267,8 @@ def test_best_weights_that_are_damaged_are_made_up_for_or_said_to_be_lost(lab, t
     for step in best.iterdir():
         damage(step)
     result = resume(two, epochs=4, emit=heard.append)
-    assert timeless(result.history) == timeless(lab.whole.history)
-    epoch = lab.two.history.best.epoch
+    assert timeless(result.history) == timeless(lab.whole.history())
+    epoch = lab.two.history().best.epoch
     lost = [event.text for event in heard if isinstance(event, Warned)]
     expected = (
         f"The weights of epoch {epoch}, the best so far, are lost: {best} has no whole copy of "
@@ -343,7 +336,7 @@ def test_a_photo_that_vanishes_during_training_changes_nothing(lab, tmp_path):
 
     config = lab.config(data={"dir": str(photos)}, train={"epochs": 2})
     result = train(config, out=tmp_path, name="run", emit=remove)
-    assert timeless(result.history) == timeless(lab.two.history)
+    assert timeless(result.history) == timeless(lab.two.history())
     with pytest.raises(RunError) as caught:
         resume(result.run, epochs=4)
     assert str(caught.value) == (
@@ -352,14 +345,14 @@ def test_a_photo_that_vanishes_during_training_changes_nothing(lab, tmp_path):
     )
 
 
-def test_two_runs_of_one_seed_are_one_to_the_bit_and_of_two_seeds_are_not(lab, tmp_path):
-    """With shuffling, augmentation, dropout and random first weights on."""
-    config = lab.config(train={"epochs": 2})
-    again = train(config, out=tmp_path, name="again")
-    assert timeless(again.history) == timeless(lab.two.history)
-    assert_same(states(again.run), states(lab.two.run))
-    other = train(config.model_copy(update={"seed": 43}), out=tmp_path, name="other")
-    assert timeless(other.history) != timeless(lab.two.history)
+def test_two_runs_of_one_seed_are_one_to_the_bit_and_of_two_seeds_are_not(lab, trained, tmp_path):
+    """With shuffling, augmentation, dropout and random first weights on; then on other seeds."""
+    again = train(lab.config(train={"epochs": 2}), out=tmp_path, name="again")
+    assert timeless(again.history) == timeless(lab.two.history())
+    assert_same(states(again.run), states(lab.two.path))
+    plain = Run(trained.run).config()
+    other = train(plain.model_copy(update={"seed": 43}), out=tmp_path, name="other")
+    assert timeless(other.history) != timeless(Run(trained.run).history())
 
 
 def test_the_seed_covers_weights_order_augmentation_and_dropout():

@@ -18,6 +18,8 @@ from kvgg_jax.loop import Task
 from kvgg_jax.runs import Run
 from kvgg_jax.training import resume, train
 
+pytestmark = pytest.mark.usefixtures("thin_network")
+
 
 def test_a_batch_larger_than_the_training_set_is_a_data_error(photos, tmp_path):
     """36 photos, 7 of them for validation: at most 29 fit in a batch."""

@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from kvgg_jax.commands.app import RUNS, Json, Out, SkipBad, answers, app, print_json, talk
+from kvgg_jax.commands.defaults import ShowsDefaults
 from kvgg_jax.console import Screen, program, say
 from kvgg_jax.errors import Stopped
 from kvgg_jax.signals import Stop
 
 
-@app.command()
+@app.command(cls=ShowsDefaults)
 @answers
 def train(
     data: Annotated[

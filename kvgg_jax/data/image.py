@@ -131,7 +131,7 @@ def _refuse_bombs(path: Path, image: Image.Image, file: BinaryIO) -> None:
     if width * height > MAX_PIXELS:
         raise ImageError(
             f"{shown(path)}: has {width} x {height} pixels; the limit is {MAX_PIXELS} in all. "
-            "Scale it down, or train with --skip-bad."
+            "Scale it down."
         )
     length = os.fstat(file.fileno()).st_size
     if width * height > max(LARGE, length * PIXELS_PER_BYTE):
@@ -208,7 +208,7 @@ def _grey_from_wide(path: Path, image: Image.Image) -> Image.Image:
     if image.mode == "F" or (image.mode == "I" and not 0 <= values.min() <= values.max() < 2**16):
         raise ImageError(
             f"{shown(path)}: has 32-bit pixels (mode {image.mode}), of which none is known to be "
-            "white. Save it with 8 or 16 bits a channel, or train with --skip-bad."
+            "white. Save it with 8 or 16 bits a channel."
         )
     tags = getattr(image, "tag_v2", {})
     white = 2**12 - 1 if tags.get(Tag.BitsPerSample) == (12,) else 2**16 - 1
@@ -251,9 +251,7 @@ def _unreadable(path: Path, error: OSError | ValueError) -> ImageError:
     if isinstance(error, FileNotFoundError | ValueError):
         return ImageError(f"{shown(path)}: does not exist. Check the path.")
     reason = error.strerror or type(error).__name__
-    return ImageError(
-        f"{shown(path)}: cannot be read ({reason}). Make it readable, or train with --skip-bad."
-    )
+    return ImageError(f"{shown(path)}: cannot be read ({reason}). Make it readable.")
 
 
 def _damaged(path: Path, kind: str, error: Exception) -> ImageError:

@@ -7,8 +7,8 @@ from pathlib import Path
 from kvgg_jax.errors import ImageError, shown
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
-DROP = "Remove it, or train with --skip-bad."
-_CONVERT = "Convert it to JPEG or PNG, or train with --skip-bad."
+DROP = "Replace or remove it."
+_CONVERT = "Convert it to JPEG or PNG."
 HEAD = 16  # bytes that tell a format
 _MAGIC = (
     (b"\xff\xd8\xff", "JPEG"),

@@ -1,0 +1,55 @@
+"""Small files of a run: read and written without waiting for anybody, replaced in one move."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from io import BufferedReader, BufferedWriter
+from pathlib import Path
+
+
+def open_file(path: Path) -> BufferedReader:
+    """`path`, to be read. Raises OSError where it is not a regular file: a pipe in its place would
+    be waited for, and a device may have no end."""
+    return os.fdopen(_regular(path, os.O_RDONLY), "rb")
+
+
+def new_file(path: Path) -> BufferedWriter:
+    """`path` made or emptied, to be written. Raises OSError as `open_file`, and for a link."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    return os.fdopen(_regular(path, flags), "wb")
+
+
+def _regular(path: Path, flags: int) -> int:
+    handle = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+    return handle
+
+
+def read_text(path: Path) -> str:
+    """The UTF-8 text of a file, its line ends as they are; other bytes come as surrogates."""
+    with open_file(path) as file:
+        return file.read().decode(errors="surrogateescape")
+
+
+def write_text(path: Path, text: str) -> None:
+    """The inverse of `read_text`: a reader sees the old text or the new, never a part."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with new_file(temporary) as file:
+        file.write(text.encode(errors="surrogateescape"))
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    flush(path.parent)  # or a loss of power could take the new name back
+
+
+def flush(path: Path) -> None:
+    """Have the system write one file, or one folder's list of names, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

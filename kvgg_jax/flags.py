@@ -14,6 +14,7 @@ KEYS = {
     "split": "data.split",
     "image_size": "data.image_size",
     "augment": "data.augment",
+    "augment_color": "data.augment_color",
     "mix": "data.mix",
     "mix_alpha": "data.mix_alpha",
     "balance": "data.balance",

@@ -36,9 +36,24 @@ def _operations() -> list[keras.Layer]:
     ]
 
 
-def make_randaugment(*, seed: int, image_size: int) -> Augment:
+def _colour_operations() -> list[keras.Layer]:
+    """Equalization is not among them: XLA takes a minute to compile it."""
+    layers = keras.layers
+    return [
+        layers.RandomBrightness(0.2, value_range=UNIT),
+        layers.RandomHue(0.1, value_range=UNIT),
+        layers.RandomSaturation((0.4, 0.6), value_range=UNIT),
+        layers.RandomColorDegeneration(0.5, value_range=UNIT),
+        layers.RandomPosterization(4, value_range=UNIT),
+        layers.Solarization(0.2, 0.2, value_range=UNIT),
+        layers.AutoContrast(value_range=UNIT),
+    ]
+
+
+def make_randaugment(*, seed: int, image_size: int, colour: bool = False) -> Augment:
     """(images, step) -> images, float32 [batch, size, size, 3] in [0, 1]; see `make_augment`."""
-    mirror, *layers = (_of_one(layer, image_size) for layer in _operations())
+    chosen = [*_operations(), *(_colour_operations() if colour else [])]
+    mirror, *layers = (_of_one(layer, image_size) for layer in chosen)
     operations = [lambda picture, key: picture, *layers]
 
     def change(picture: Array, key: Array) -> tuple[Array, None]:

@@ -34,7 +34,8 @@ THIN = ((8,), (16,), (32,), (64,), (64,))  # of each block one layer, an eighth 
 
 LEGAL = (
     "seed, data.dir, data.image_size, data.val_split, data.split, data.split_seed, "
-    "data.folds, data.fold, data.augment, data.mix, data.mix_alpha, data.balance, "
+    "data.folds, data.fold, data.augment, data.augment_color, data.mix, data.mix_alpha, "
+    "data.balance, "
     "data.skip_bad, data.cache, "
     "model.arch, model.head, model.dropout, model.batch_norm, model.init, "
     "optim.lr, optim.schedule, optim.warmup_steps, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Callable
 from functools import cache
 
@@ -77,13 +78,53 @@ def test_grey_stays_grey(augment):
         np.testing.assert_allclose(changed, changed[..., :1].repeat(3, axis=-1), atol=1e-6)
 
 
+BEAN = np.float32([0.6, 0.45, 0.3])
+FLAT = np.broadcast_to(BEAN, SOME.shape)
+
+
+def hues(pictures: np.ndarray) -> np.ndarray:
+    """Of the mean colour of each picture, as shares of a turn."""
+    return np.array([colorsys.rgb_to_hsv(*x.mean(axis=(0, 1)).tolist())[0] for x in pictures])
+
+
+def saturations(pictures: np.ndarray) -> np.ndarray:
+    return np.array([colorsys.rgb_to_hsv(*x.mean(axis=(0, 1)).tolist())[1] for x in pictures])
+
+
 def test_a_flat_colour_keeps_its_hue(augment):
-    """Coffee roasts differ by colour: R - G and G - B of a bean must not move."""
-    flat = np.broadcast_to(np.float32([0.6, 0.45, 0.3]), SOME.shape)
+    """Coffee roasts differ by colour: neither the hue nor R - G and G - B of a bean may move."""
     for step in range(3):
-        changed = np.asarray(augment(flat, np.int32(step)))
+        changed = np.asarray(augment(FLAT, np.int32(step)))
+        np.testing.assert_allclose(hues(changed), hues(FLAT), atol=1e-5)
         np.testing.assert_allclose(changed[..., 0] - changed[..., 1], 0.15, atol=1e-5)
         np.testing.assert_allclose(changed[..., 1] - changed[..., 2], 0.15, atol=1e-5)
+
+
+@pytest.mark.parametrize("augment", ["light", "randaugment"], indirect=True)
+def test_a_flat_colour_comes_out_as_it_went_in(augment):
+    """So the channels keep their ratios too; strong alone makes it brighter or darker."""
+    for step in range(3):
+        np.testing.assert_allclose(augment(FLAT, np.int32(step)), FLAT, atol=1e-5)
+
+
+def test_changes_of_hue_and_saturation_are_made_where_they_are_allowed():
+    """Within what the documents say of light: 7 degrees and a fifth."""
+    augment = jax.jit(make_augment("light", seed=42, image_size=SIZE, colour=True))
+    changed = np.concatenate([augment(FLAT, np.int32(step)) for step in range(4)])
+    turned = np.abs(hues(changed) - hues(FLAT)[0])
+    assert 0.01 < turned.max() <= 0.02 + 1e-4
+    ratio = saturations(changed) / saturations(FLAT)[0]
+    assert 0.1 < np.abs(ratio - 1).max() < 0.23
+
+
+def test_randaugment_draws_changes_of_colour_where_they_are_allowed():
+    """And keeps its range; some pictures keep their colour, those that drew others."""
+    augment = jax.jit(make_augment("randaugment", seed=42, image_size=SIZE, colour=True))
+    changed = np.concatenate([augment(FLAT, np.int32(step)) for step in range(16)])
+    assert 0 <= changed.min() <= changed.max() <= 1
+    kept = np.abs(changed - BEAN).max(axis=(1, 2, 3)) < 1e-5
+    assert 8 < kept.sum() < 40  # (6 / 13) ** 2 of 64 are 14, and AutoContrast leaves a flat one
+    assert np.abs(hues(changed) - hues(FLAT[:1])).max() > 0.01
 
 
 def test_strong_changes_more_than_light():

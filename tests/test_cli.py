@@ -368,7 +368,8 @@ def test_every_flag_of_train_reaches_its_setting(quick: Path) -> None:
         "--seed": "1",
     }
     words = [word for flag in flags.items() for word in flag]
-    result = kvgg("train", "--data", "photos", *words, "--batch-norm", "--skip-bad", "--name", "x")
+    switches = ("--batch-norm", "--skip-bad", "--augment-color")
+    result = kvgg("train", "--data", "photos", *words, *switches, "--name", "x")
     assert result.exit_code == 0, result.output
     assert Run(Path("runs/x")).config() == RunConfig(
         seed=1,
@@ -378,6 +379,7 @@ def test_every_flag_of_train_reaches_its_setting(quick: Path) -> None:
             "val_split": 0.5,
             "split": "stratified",
             "augment": "strong",
+            "augment_color": True,
             "mix": "cutmix",
             "mix_alpha": 0.5,
             "skip_bad": True,

@@ -26,6 +26,7 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
             "folds": None,
             "fold": None,
             "augment": "none",
+            "augment_color": False,
             "mix": "none",
             "mix_alpha": None,
             "balance": False,

@@ -71,6 +71,13 @@ def train(
         str | None, typer.Option(help="Show epochs in tensorboard, mlflow, wandb (commas); none.")
     ] = None,
     augment: Annotated[str | None, typer.Option(help="none, light, strong or randaugment.")] = None,
+    augment_color: Annotated[
+        bool | None,
+        typer.Option(
+            "--augment-color/--no-augment-color",
+            help="Change hue and saturation too; not where classes differ by colour.",
+        ),
+    ] = None,
     mix: Annotated[
         str | None, typer.Option(help="Pictures and labels in pairs: none, mixup or cutmix.")
     ] = None,

@@ -88,7 +88,7 @@ class DataConfig(_Frozen):
     """Whose turn it is, from 1; `crossval` sets it."""
     augment: Literal["none", "light", "strong", "randaugment"] = "none"
     augment_color: bool = False
-    """Change hue and saturation too; not where classes differ by colour."""
+    """Let `augment` change hue and saturation too; not where classes differ by colour."""
     mix: Literal["none", "mixup", "cutmix"] = "none"
     mix_alpha: float | None = Field(None, gt=0, le=1)
     """Of the Beta distribution of the shares; None: 0.2 for mixup and 1 for cutmix."""
@@ -178,12 +178,7 @@ class RunConfig(_Frozen):
     train: TrainConfig = TrainConfig()
 
     @model_validator(mode="after")
-    def _goes_together(self) -> RunConfig:
-        if self.data.augment_color and self.data.augment == "none":
-            raise ValueError(
-                "data.augment_color changes nothing without data.augment: "
-                "choose light, strong or randaugment"
-            )
+    def _balances_once(self) -> RunConfig:
         if self.data.balance and self.train.class_weight == "balanced":
             raise ValueError(
                 "data.balance and train.class_weight = balanced both make up for uneven classes: "

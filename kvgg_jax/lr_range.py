@@ -65,7 +65,8 @@ def lr_find(
     config = settle(config or RunConfig(), emit)
     # The exponential schedule, upwards; as a setting it must fall, so this is not validated.
     rising = {"lr": low, "decay_steps": steps - 1, "decay_rate": high / low, "staircase": False}
-    config = config.model_copy(update={"optim": config.optim.model_copy(update=rising)})
+    alone = {"schedule": "exponential", "warmup_steps": 0}
+    config = config.model_copy(update={"optim": config.optim.model_copy(update=rising | alone)})
     rates, losses, smoothed = list[float](), list[float](), list[float]()
     average, keep = 0.0, 1 - 1 / max(SHARE * steps, 1)
     reason = f"all {steps} steps are done"

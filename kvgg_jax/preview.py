@@ -37,7 +37,8 @@ def preview(
     pictures = read(chosen, size, skip_bad=config.data.skip_bad, emit=emit)
     images = np.asarray(normalise(pictures.images[np.arange(len(pictures.samples))]))
     names = [samples.classes[label] for label in pictures.samples.labels]
-    augment = make_augment(config.data.augment, seed=seed, image_size=size)
+    data = config.data
+    augment = make_augment(data.augment, seed=seed, image_size=size, colour=data.augment_color)
     if augment is not None:
         steps = range(1, COLUMNS)
         changed = [np.asarray(augment(images, jnp.int32(step - 1))) for step in steps]

@@ -112,7 +112,7 @@ def colour_advice(result: Check) -> str:
     elif result.colour_tells:
         verdict = "colour tells classes apart, so augmentation must leave"
     else:
-        return f"{guess}: colour tells nothing, so augmentation may change hue and saturation too."
+        return f"{guess}: colour tells nothing, so --augment-color is safe."
     return f"{guess}: {verdict} hue and saturation alone, as it does by default."
 
 

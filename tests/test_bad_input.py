@@ -213,10 +213,6 @@ FLAGS = {
     "--augment some": (
         "--augment some: input should be 'none', 'light', 'strong' or 'randaugment'."
     ),
-    "--augment-color": (
-        "--augment-color: data.augment_color changes nothing without data.augment: choose light, "
-        "strong or randaugment."
-    ),
     "--mix some": "--mix some: input should be 'none', 'mixup' or 'cutmix'.",
     "--mix-alpha 2": "--mix-alpha 2.0: input should be less than or equal to 1.",
     "--set optim.decaysteps=50": (

@@ -21,7 +21,7 @@ from kvgg_jax.data.folder import deal, scan
 from kvgg_jax.errors import DataError
 from kvgg_jax.show_check import colour_advice
 
-BROKEN = "is not a picture but text. Remove it, or train with --skip-bad."
+BROKEN = "is not a picture but text. Replace or remove it."
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_uneven_classes_and_long_lists_are_told_shortly(photos: Path) -> None:
     [
         (0.9, 20, True, "colour tells classes apart, so augmentation must leave hue and"),
         (0.4, 240, True, "colour tells classes apart, so augmentation must leave hue and"),
-        (0.27, 240, False, "colour tells nothing, so augmentation may change hue and"),
+        (0.27, 240, False, "colour tells nothing, so --augment-color is safe."),
         (0.27, 20, None, "too close to tell with so few photos, so augmentation should leave hue"),
         (0.33, 240, None, "too close to tell with so few photos, so augmentation should leave hue"),
     ],

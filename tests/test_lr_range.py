@@ -19,9 +19,14 @@ pytestmark = pytest.mark.usefixtures("thin_network")
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory, thin_network: None) -> RunConfig:
-    """Of 30 photos, 24 of them for training, in three steps."""
+    """Of 30 photos, 24 of them for training, in three steps; its own schedule is set aside."""
     photos = draw_photos(tmp_path_factory.mktemp("lr") / "photos", per_class=10)
-    return small_config(photos, data={"augment": "light"}, train={"epochs": 1})
+    return small_config(
+        photos,
+        data={"augment": "light"},
+        optim={"schedule": "cosine", "warmup_steps": 1},
+        train={"epochs": 1},
+    )
 
 
 def test_the_losses_are_those_of_training(config, tmp_path):
@@ -88,4 +93,5 @@ def test_a_range_that_does_not_rise_is_a_usage_error(tmp_path, low, high):
 
 def test_every_setting_of_the_rate_is_replaced():
     """One that is new and shapes the rate belongs among those that `lr_find` replaces."""
-    assert set(OptimConfig.model_fields) == {"lr", "decay_steps", "decay_rate", "staircase"}
+    of_the_rate = {"lr", "schedule", "warmup_steps", "decay_steps", "decay_rate", "staircase"}
+    assert set(OptimConfig.model_fields) - of_the_rate == {"label_smoothing", "weight_decay"}

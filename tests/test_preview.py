@@ -52,12 +52,11 @@ def test_augmentation_is_that_of_the_first_steps_of_training(
     photos: Path, drawn: list[tuple[Any, ...]]
 ) -> None:
     """A row a photo: as it is, then by the function that the training step calls."""
-    preview.preview(
-        photos, "x.png", config=small_config(photos, data={"augment": "light"}), count=3
-    )
+    config = small_config(photos, data={"augment": "light", "augment_color": True})
+    preview.preview(photos, "x.png", config=config, count=3)
     ((images, names, _, _),) = drawn
     rows = images.reshape(3, 8, 32, 32, 3)
-    augment = make_augment("light", seed=42, image_size=32)
+    augment = make_augment("light", seed=42, image_size=32, colour=True)
     assert augment is not None
     for step in range(7):
         np.testing.assert_array_equal(rows[:, 1 + step], augment(rows[:, 0], jnp.int32(step)))

@@ -40,7 +40,7 @@ def demo(
 
 
 DEAL = {"val_split", "split", "seed", "config", "set_", "json"}
-LOOK = {"augment", "image_size", "seed", "skip_bad", "config", "set_"}
+LOOK = {"augment", "augment_color", "image_size", "seed", "skip_bad", "config", "set_"}
 
 
 @data_app.command()

@@ -95,7 +95,7 @@ def test_behind_average_pooling_grad_cam_is_cam(size: int, side: int) -> None:
     of the h x w has a share of 1 / (h w), whether the pooling drops an odd row or not."""
     model = vgg(ModelConfig(arch="vgg11", head="gap", dropout=0.5), classes=3, image_size=size)
     images = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), np.uint8)
-    last = keras.Model(model.input, model.get_layer("block5_conv2").output)
+    last = keras.Model(model.input, model.get_layer("block5_conv1").output)
     features = np.asarray(last(images.astype(np.float32) / 255))
     kernel = np.asarray(model.get_layer("predictions").kernel.value)
     step = jax.jit(make_grad_cam_step(model))

@@ -18,6 +18,8 @@ from kvgg_jax.data.duplicates import Look
 from kvgg_jax.data.folder import scan
 from kvgg_jax.data.survey import Seen, survey
 
+pytestmark = pytest.mark.usefixtures("thin_network")
+
 
 def photo(name: str, *colour: float) -> Seen:
     """A look with these numbers, the rest 0."""
@@ -98,7 +100,7 @@ def test_evaluate_sets_colour_beside_the_network(run: Path) -> None:
     printed = json.loads(kvgg("evaluate", "--run", run, "--json").stdout)
     assert printed["colour"] == {"class_mean": 1.0, "nearest": 1.0, "reference": 29}
     lines = kvgg("evaluate", "--run", run).stdout.splitlines()
-    assert lines[1] == (
+    assert lines[2] == (
         "colour alone: accuracy 1.0000 by the nearest class mean, "
         "1.0000 by the nearest of 29 training photos"
     )
@@ -113,7 +115,7 @@ def test_other_photos_are_judged_by_the_training_part_while_it_is_there(run: Pat
     reason = f"no training photo of class blue can be read in {photos} any more"
     assert evaluate(run, data=other).colour == ColourBaseline(left_out=reason)
     result = kvgg("evaluate", "--run", run, "--data", other)
-    assert result.stdout.splitlines()[1] == f"colour alone: left out, since {reason}"
+    assert result.stdout.splitlines()[2] == f"colour alone: left out, since {reason}"
     printed = json.loads(kvgg("evaluate", "--run", run, "--data", other, "--json").stdout)
     assert (printed["colour"], printed["count"]) == ({"left_out": reason}, 2 * len(COLOURS))
     (run / "split.csv").unlink()

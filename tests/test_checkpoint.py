@@ -291,10 +291,10 @@ def test_a_reader_looks_again_when_a_step_is_replaced_while_it_reads(tmp_path, m
     writer.wait()
     once = iter([lambda: [writer.save_best(state(step)) for step in (3, 4)], writer.wait])
 
-    def slow(folder: Path) -> str | None:
+    def slow(folder: Path, **kind: bool) -> str | None:
         for act in once:
             act()
-        return fault(folder)
+        return fault(folder, **kind)
 
     fault = integrity.fault
     monkeypatch.setattr(integrity, "fault", slow)

@@ -17,21 +17,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from commands import ENVIRONMENT, TINY, kvgg, message
 from conftest import ROOT, THIN, draw_photos
 from typer.main import get_command
 
-from kvgg_jax import origin, runs, show, training
+from kvgg_jax import origin, runs, training
 from kvgg_jax.cli import app
 from kvgg_jax.config import RunConfig, settings
 from kvgg_jax.data import demo
-from kvgg_jax.data.folder import Samples
 from kvgg_jax.flags import KEYS
 from kvgg_jax.history import Epoch, History
-from kvgg_jax.inference import Evaluation
-from kvgg_jax.metrics import class_scores
 from kvgg_jax.runs import Run
 from kvgg_jax.training import TrainResult
 
@@ -120,25 +116,10 @@ def test_the_help_of_train_has_the_default_of_every_setting(
     expected = {
         f"--{parameter.replace('_', '-')}": str(value)
         for parameter, key in KEYS.items()
-        if (value := settings(RunConfig())[key]) is not None
+        if (value := settings(RunConfig())[key]) not in (None, [])
     }
     negated = {flag: f"no-{flag[2:]}" for flag, value in expected.items() if value == "False"}
     assert found == {**expected, **negated, "--out": "runs"}
-
-
-def test_evaluate_shows_a_dash_where_there_is_no_score(capsys: pytest.CaptureFixture) -> None:
-    """JSON has null there: 0 would say that the network is bad at the class."""
-    confusion = np.array([[2, 0], [1, 0]])
-    scores = dict(zip(("a", "b"), class_scores(confusion), strict=True))
-    samples = Samples(Path(), ("1", "2", "3"), (0, 0, 1), ("a", "b"))
-    result = Evaluation(
-        Path("x"), "val", samples, 0.5, 2 / 3, scores, confusion, np.zeros((3, 2), np.float32)
-    )
-    show.evaluation_text(result, Path("x.png"))
-    (row,) = re.findall(r"│ b +│ +(.*?) +│ +(.*?) +│ +(.*?) +│ +1 │", capsys.readouterr().out)
-    assert row == ("-", "0.0000", "0.0000")
-    printed = json.loads(json.dumps(show.evaluation_json(result)))
-    assert printed["classes"]["b"] == {"precision": None, "recall": 0.0, "f1": 0.0, "count": 1}
 
 
 def test_every_command_is_tested_here_for_its_example() -> None:
@@ -560,7 +541,7 @@ def test_evaluate_shows_scores_and_confusion_and_draws_them(at: Path) -> None:
         file.unlink()
     result = kvgg("evaluate", "--split", "all", "--run", "first")
     right = sum(figures["confusion"][k][k] for k in range(3))
-    scores = {name: score.values() for name, score in figures["classes"].items()}
+    scores = {name: [*score.values()][:4] for name, score in figures["classes"].items()}
     lines = result.stdout.splitlines()
     assert lines[0] == (
         f"runs/first on 18 images (all): accuracy {figures['accuracy']:.4f} ({right} right), "

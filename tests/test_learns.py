@@ -6,8 +6,8 @@ from kvgg_jax.runs import Run
 
 
 def test_a_small_vgg_tells_three_colours_apart(whole):
-    """Every validation picture is right within a few epochs, and the loss falls by half."""
+    """Each validation picture is right soon; the loss, of mixed pictures, falls by a third."""
     history = Run(whole.run).history()
     assert history.best is not None
     assert history.best.val_accuracy == 1.0
-    assert history.epochs[-1].loss < history.epochs[0].loss / 2
+    assert history.epochs[-1].loss < history.epochs[0].loss * 2 / 3

@@ -201,9 +201,9 @@ def test_the_best_weights_are_made_up_for_when_the_cut_fell_between_the_saves(la
 
 def test_best_holds_the_averages_that_validation_saw(lab):
     """So `evaluate` measures, to the bit, what the history says of the best epoch."""
-    last, best = states(lab.whole.run)
+    last, best = states(lab.whole.path)
     assert any((np.asarray(last.params[name]) != value).any() for name, value in best[0].items())
-    found, row = evaluate(lab.whole.run), lab.whole.history.best
+    found, row = evaluate(lab.whole.path), lab.whole.history().best
     assert (found.loss, found.accuracy) == (row.val_loss, row.val_accuracy)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from evaluations import made, six_photos
 
 from kvgg_jax.inference import Evaluation
+from kvgg_jax.metrics import ClassScore
 from kvgg_jax.show_evaluation import evaluation_text
 from kvgg_jax.temperature import Calibration, Quality
 
@@ -73,3 +75,13 @@ def test_it_says_where_a_calibration_comes_from(
     )
     second = lines(replace(result, calibration=of), capsys)[1]
     assert second == f"Probabilities: calibrated, temperature 1.500, fitted on 6 images{ending}"
+
+
+def test_a_score_that_is_not_defined_is_a_dash(
+    result: Evaluation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """0 would say that the network is bad at the class: nothing was called green, or is red."""
+    none = ClassScore(precision=None, recall=0.0, f1=None, count=2)
+    odd = replace(result, classes={**result.classes, "green": none})
+    (row,) = (line for line in lines(odd, capsys) if re.match("│ green +│ +- ", line))
+    assert re.findall(r"[^│ ]+", row) == ["green", "-", "0.0000", "-", "2"]

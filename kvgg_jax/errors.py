@@ -6,6 +6,7 @@ KvggError               exit code 1: what, where, the next move
 ├── DataError           a folder of photos that cannot be used
 │   └── ImageError      one file that cannot be read as a picture
 ├── RunError            a run folder that cannot be used
+├── WeightsError        a file of weights that cannot be used
 ├── NonFiniteLoss       training diverged
 ├── OutOfMemory         the machine cannot hold what was asked of it
 ├── MissingExtra        an optional library that was asked for is not installed
@@ -46,6 +47,10 @@ class ImageError(DataError):
 
 class RunError(KvggError):
     """A run folder that is missing, incomplete or does not fit the request."""
+
+
+class WeightsError(KvggError):
+    """A file of weights that is missing, damaged, hostile or does not fit the network."""
 
 
 class NonFiniteLoss(KvggError):

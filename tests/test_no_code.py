@@ -8,8 +8,10 @@ import pickle
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
+import h5py
 import pytest
 from commands import kvgg, message
 from conftest import ROOT, THIN
@@ -64,6 +66,40 @@ for file in files:  # a pickle in its place, with its digest
     file.write_bytes(content)
 print("sound", flush=True)
 __import__("pickle").loads(pickle)  # the watch is awake
+"""
+
+
+# The reader of weight files under the same watch.
+READER = """
+import os, sys
+from pathlib import Path
+from kvgg_jax.errors import WeightsError
+from kvgg_jax.weights.formats import open_weights
+folder = sys.argv[1]
+opened = set()
+
+def watch(event, arguments):
+    ran = event == "pickle.find_class" or event in ("os.system", "os.exec", "subprocess.Popen")
+    if event == "exec":
+        ran = arguments[0].co_filename.startswith(("<", folder))
+    elif event in ("compile", "import"):
+        ran = str(arguments[1]).startswith(folder) or arguments[0] in ("evil", "pickle", "keras")
+    elif event == "open":
+        opened.add(str(arguments[0]))
+    if ran and armed:
+        os.write(1, f"RAN {event} {arguments}\\n".encode())
+        os._exit(9)
+
+armed = True
+sys.addaudithook(watch)
+for file in sorted(Path(folder).iterdir()):
+    try:
+        with open_weights(file):
+            print("read", file.name)
+    except WeightsError:
+        print("refused", file.name)
+armed = False
+print(sorted(name for name in opened if "passwd" in name))
 """
 
 
@@ -163,3 +199,29 @@ def test_a_split_that_leaves_the_folder_of_photos_is_refused(run: Path, path: st
         1,
         f"Error: {run / 'split.csv'} is damaged: {path!r} is not below the folder of photos.\n",
     )
+
+
+def test_reading_weights_runs_nothing_and_opens_no_other_file(tmp_path: Path) -> None:
+    """Pickles under every name of a weight file, a model with code, a link to another file."""
+    for name in ("a.weights.h5", "b.h5", "c.keras", "d.safetensors", "e.npy"):
+        (tmp_path / name).write_bytes(PICKLE)
+    layer = {"module": "evil", "class_name": "Lambda", "config": {"function": "import os"}}
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.attrs["model_config"] = json.dumps(layer)
+    with zipfile.ZipFile(tmp_path / "g.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps(layer))
+        archive.writestr("model.weights.h5", (tmp_path / "f.h5").read_bytes())
+    with h5py.File(tmp_path / "h.h5", "w") as file:
+        file["layers"] = h5py.ExternalLink("/etc/passwd", "/")
+    with h5py.File(tmp_path / "i.h5", "w") as file:
+        file.create_group("model_weights")
+    done = subprocess.run(
+        [sys.executable, "-c", READER, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    names = sorted(file.name for file in tmp_path.iterdir())
+    said = [f"refused {name}" for name in names[:-1]] + ["read i.h5", "[]"]
+    assert (done.returncode, done.stdout.splitlines()) == (0, said), done.stderr

@@ -1,0 +1,1 @@
+"""Weights from files that may be anybody's."""

@@ -27,6 +27,7 @@ from kvgg_jax.errors import ConfigError, KvggError, UsageError
 
 HEADS: dict[str, tuple[int, ...] | None] = {"full": (4096, 4096), "slim": (1024, 512), "gap": None}
 Tracked = Literal["tensorboard", "mlflow", "wandb"]
+FREEZE = ("none", "1", "2", "3", "4", "blocks")  # by how many blocks that is
 MAX_BYTES = 2**16  # of a config file; one with every key and a comment each has 3,000
 PHOTO_SIZE = 224  # pixels a side where none is set, as in the VGG paper
 MIN_IMAGE_SIZE = 32  # five 2x2 poolings leave one pixel of 32
@@ -48,6 +49,12 @@ def parse_head(head: str) -> tuple[int, ...] | None:
 def _known_head(head: str) -> str:
     parse_head(head)
     return head
+
+
+def _known_freeze(freeze: str) -> str:
+    if freeze not in FREEZE:
+        raise ValueError(f"{freeze!r}: use none, blocks (all five), or how many of them: 1 to 4")
+    return freeze
 
 
 def _poolable(size: int) -> int:
@@ -115,6 +122,26 @@ class ModelConfig(_Frozen):
     dropout: float = Field(0.0, ge=0, lt=1)
     batch_norm: bool = False
     init: Literal["he_uniform", "glorot_uniform"] = "he_uniform"
+    weights: Annotated[str, BeforeValidator(_as_text)] | None = None
+    """What to begin with: `imagenet`, a file of weights, or another run; None: random weights."""
+    preprocessing: Literal["scale", "caffe"] | None = None
+    """What the first layer makes of [0, 1]: nothing, or what Keras' ImageNet weights want; None:
+    as the weights were trained."""
+    freeze: Annotated[str, BeforeValidator(str), AfterValidator(_known_freeze)] = "none"
+    """Blocks that keep their weights: the first few, or all of them."""
+
+    @model_validator(mode="after")
+    def _freezes_something(self) -> ModelConfig:
+        if self.frozen_blocks and self.weights is None:
+            raise ValueError(
+                f"freeze {self.freeze} would keep random weights: say with --weights what to keep"
+            )
+        return self
+
+    @property
+    def frozen_blocks(self) -> int:
+        """How many of the five blocks, from the first on, are not trained."""
+        return FREEZE.index(self.freeze)
 
 
 class OptimConfig(_Frozen):
@@ -193,6 +220,10 @@ class RunConfig(_Frozen):
     def with_data(self, **changes: Any) -> RunConfig:
         """A copy with fields of `data` replaced."""
         return self.model_copy(update={"data": self.data.model_copy(update=changes)})
+
+    def with_model(self, **changes: Any) -> RunConfig:
+        """A copy with fields of `model` replaced."""
+        return self.model_copy(update={"model": self.model.model_copy(update=changes)})
 
     def with_train(self, **changes: Any) -> RunConfig:
         """A copy with fields of `train` replaced; the new values are validated."""

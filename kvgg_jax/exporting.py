@@ -160,7 +160,7 @@ def _about(classifier: Classifier) -> About:
         "preprocessing": "division by 255 is inside",
         "resizing": "before: the whole picture to a square, bilinear with antialiasing",
         "output": f"probabilities: float32 [batch, {count}], in the order of classes",
-        "model": classifier.config.model.model_dump(),
+        "model": classifier.config.model.model_dump(exclude={"weights", "freeze"}),
         "run": classifier.run.path.name,
         "kvgg_jax": kvgg_jax.__version__,
     }

@@ -25,6 +25,8 @@ KEYS = {
     "dropout": "model.dropout",
     "batch_norm": "model.batch_norm",
     "init": "model.init",
+    "weights": "model.weights",
+    "freeze": "model.freeze",
     "lr": "optim.lr",
     "schedule": "optim.schedule",
     "warmup_steps": "optim.warmup_steps",

@@ -92,7 +92,7 @@ def crossval(
     are dealt from `data.split_seed` or `seed`, so the runs differ in the split alone. Raises what
     `train` raises, and RunError where the folder holds a cross-validation of other settings.
     """
-    config = _settings_of_all(settle(config or RunConfig(), emit), folds)
+    config = _settings_of_all(settle(config or RunConfig(), emit, out=out), folds)
     path = Path(out) / (name or _name(config))
     runs.check_writable(path)
     with locked(path):

@@ -20,13 +20,26 @@ from kvgg_jax.conv import convolve
 from kvgg_jax.pool import max_pool2x2
 from kvgg_jax.state import AnyArray
 
+CAFFE_MEANS = (103.939, 116.779, 123.68)  # blue, green, red, of ImageNet in 0..255
 EPSILON = 1e-3  # of Keras' batch normalisation
 PredictStep = Callable[[dict[str, AnyArray], dict[str, AnyArray], AnyArray], tuple[Array, Array]]
 
 
 def normalise(images: AnyArray) -> Array:
-    """uint8 0..255 -> float32 in [0, 1], on the device: a quarter of the bytes travel."""
-    return jnp.asarray(images, jnp.float32) / 255.0
+    """uint8 0..255 -> float32 in [0, 1], on the device: a quarter of the bytes travel.
+
+    Features, which are floats already, stay as they are.
+    """
+    values = jnp.asarray(images, jnp.float32)
+    return values / 255.0 if images.dtype == jnp.uint8 else values
+
+
+def caffe(images: AnyArray) -> Array:
+    """RGB in [0, 1] -> BGR in 0..255 less ImageNet's means, [batch, height, width, 3].
+
+    As `keras.applications.vgg16.preprocess_input`, whose weights come from Caffe.
+    """
+    return jnp.asarray(images)[..., ::-1] * 255.0 - jnp.asarray(CAFFE_MEANS, jnp.float32)
 
 
 def make_predict_step(config: ModelConfig, *, precision: str = "float32") -> PredictStep:
@@ -37,15 +50,24 @@ def make_predict_step(config: ModelConfig, *, precision: str = "float32") -> Pre
         params: dict[str, AnyArray], model_state: dict[str, AnyArray], images: AnyArray
     ) -> tuple[Array, Array]:
         weights = {**params, **model_state}
-        x = normalise(images).astype(dtype)
-        for b, block in enumerate(BLOCKS[config.arch], 1):
-            for c in range(1, len(block) + 1):
-                x = _convolution(x, weights, f"block{b}_conv{c}", batch_norm=config.batch_norm)
-            x = max_pool2x2(x)
+        x = backbone(config, weights, images, dtype)
         logits = _head(x, weights, parse_head(config.head))
         return logits, jax.nn.softmax(logits)
 
     return predict_step
+
+
+def backbone(
+    config: ModelConfig, weights: dict[str, AnyArray], images: AnyArray, dtype: Any
+) -> Array:
+    """uint8 images -> the features of the last block, [batch, size // 32, size // 32, channels]."""
+    x = normalise(images)
+    x = (caffe(x) if config.preprocessing == "caffe" else x).astype(dtype)
+    for b, block in enumerate(BLOCKS[config.arch], 1):
+        for c in range(1, len(block) + 1):
+            x = _convolution(x, weights, f"block{b}_conv{c}", batch_norm=config.batch_norm)
+        x = max_pool2x2(x)
+    return x
 
 
 def _convolution(x: Array, weights: dict[str, Any], name: str, *, batch_norm: bool) -> Array:
@@ -77,14 +99,16 @@ def weight_shapes(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """(params, model_state) of the network as shapes and types, named as Keras names them."""
     params, state = dict[str, Any](), dict[str, Any]()
+    frozen = tuple(f"block{b}_" for b in range(1, config.frozen_blocks + 1))
     before = 3
     for layer in describe(config, classes=classes, image_size=image_size):
         after = layer.output[-1]
         if layer.params:
             normed = config.batch_norm and not layer.is_head
-            params[f"{layer.name}/kernel"] = (*(() if layer.is_head else (3, 3)), before, after)
+            part_of = state if layer.name.startswith(frozen) else params
+            part_of[f"{layer.name}/kernel"] = (*(() if layer.is_head else (3, 3)), before, after)
             for part in ("gamma", "beta") if normed else ("bias",):
-                params[f"{layer.name}{'_bn' * normed}/{part}"] = (after,)
+                part_of[f"{layer.name}{'_bn' * normed}/{part}"] = (after,)
             for part in ("moving_mean", "moving_variance") if normed else ():
                 state[f"{layer.name}_bn/{part}"] = (after,)
         flat = layer.is_head or layer.name == "block5_pool"

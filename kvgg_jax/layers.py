@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from kvgg_jax.conv import convolve
+from kvgg_jax.forward import caffe
 from kvgg_jax.keras_gate import keras
 from kvgg_jax.pool import max_pool2x2
 from kvgg_jax.relu import relu
@@ -52,3 +53,12 @@ class MaxPooling2D(keras.layers.MaxPooling2D):
         ):
             return super().call(inputs)
         return max_pool2x2(keras.ops.convert_to_tensor(inputs))
+
+
+@keras.saving.register_keras_serializable(package="kvgg_jax")
+class Caffe(keras.layers.Layer):
+    """What Keras' ImageNet weights want of a picture, from [0, 1]; it has no weights."""
+
+    def call(self, inputs: Array) -> Any:
+        """`inputs` as BGR in 0..255, less ImageNet's means."""
+        return caffe(inputs)

@@ -11,7 +11,7 @@ from kvgg_jax.arch import BLOCKS
 from kvgg_jax.config import MIN_IMAGE_SIZE, ModelConfig, parse_head
 from kvgg_jax.errors import ConfigError
 from kvgg_jax.keras_gate import keras
-from kvgg_jax.layers import Conv2D, MaxPooling2D
+from kvgg_jax.layers import Caffe, Conv2D, MaxPooling2D
 
 # Keras' 0.99 needs hundreds of steps to forget the first ones; an epoch here has tens.
 BATCH_NORM_MOMENTUM = 0.9
@@ -29,6 +29,7 @@ def vgg(
 
     Layers carry the names that Keras Applications uses (`block1_conv1` ... `fc1`, `predictions`).
     The weights are a function of `seed` alone; with None they are zero, to be loaded over.
+    Frozen blocks are not trainable; their batch norm keeps its statistics in training too.
     `precision="bfloat16"` computes in bfloat16 and keeps weights and logits in float32.
     Raises ConfigError for an impossible size.
     """
@@ -41,9 +42,19 @@ def vgg(
         raise ConfigError(f"classes = {classes}: a classifier needs at least 2.")
     build = _Layers(config, "mixed_bfloat16" if precision == "bfloat16" else "float32", seed)
     inputs = keras.Input((image_size, image_size, 3), name="image")
-    features = build.backbone(inputs)
-    logits = build.head(features, classes)
-    return keras.Model(inputs, logits, name=config.arch)
+    caffe = Caffe(name="preprocessing", dtype="float32")
+    prepared = caffe(inputs) if config.preprocessing == "caffe" else inputs
+    logits = build.head(build.backbone(prepared), classes)
+    model = keras.Model(inputs, logits, name=config.arch)
+    frozen = tuple(f"block{b}_" for b in range(1, config.frozen_blocks + 1))
+    for layer in model.layers:
+        layer.trainable = not layer.name.startswith(frozen)
+    return model
+
+
+def head_of(model: keras.Model) -> keras.Model:
+    """From the features of the last block to logits: layers and variables are those of `model`."""
+    return keras.Model(model.get_layer("block5_pool").output, model.output)
 
 
 @keras.saving.register_keras_serializable(package="kvgg_jax")

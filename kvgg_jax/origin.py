@@ -36,9 +36,18 @@ NAMED = 3  # photos in one message
 
 
 def files_of(
-    config: RunConfig, samples: Samples, split: Split, pictures: Pictures, *, number: int
+    config: RunConfig,
+    samples: Samples,
+    split: Split,
+    pictures: Pictures,
+    *,
+    number: int,
+    weights: str | None = None,
 ) -> dict[str, str]:
-    """The small files of a new run; `samples` are all photos, those left out as bad included."""
+    """The small files of a new run; `samples` are all photos, those left out as bad included.
+
+    `weights` is the digest of those that it begins with.
+    """
     dealt = split_to_csv(split)
     info = {
         "format": runs.FORMAT,
@@ -54,6 +63,7 @@ def files_of(
             "left_out": [str(error) for error in pictures.bad],
         },
         "settings": settings(config),
+        **({"weights": weights} if weights else {}),
     }
     return {
         "classes.json": json.dumps(split.train.classes, ensure_ascii=False) + "\n",

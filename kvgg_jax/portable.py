@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from kvgg_jax.data import tf_gate  # noqa: F401 - Keras imports TensorFlow to describe a layer
 from kvgg_jax.errors import RunError
 from kvgg_jax.files import write_text
+from kvgg_jax.forward import CAFFE_MEANS
 from kvgg_jax.keras_gate import keras
+from kvgg_jax.layers import Caffe
 from kvgg_jax.prediction import Judge
 
 About = dict[str, Any]
@@ -27,16 +30,30 @@ def portable(model: keras.Model) -> keras.Model:
     inputs = keras.Input(model.input.shape[1:], name="image")
     x = keras.layers.Rescaling(1 / 255, name="to_unit_range")(inputs)
     for layer in model.layers:
-        if not isinstance(layer, keras.layers.InputLayer | keras.layers.Dropout):
+        if isinstance(layer, Caffe):
+            x = _caffe(layer.name)(x)
+        elif not isinstance(layer, keras.layers.InputLayer | keras.layers.Dropout):
             x = _stock(layer)(x)
     probabilities = keras.layers.Softmax(name="probabilities")(x)
     new = keras.Model(inputs, probabilities, name=model.name)
     for layer in new.layers:
-        if layer.variables:
+        if layer.variables and not isinstance(model.get_layer(layer.name), Caffe):
             trained = model.get_layer(layer.name).variables
             for variable, source in zip(layer.variables, trained, strict=True):
                 variable.assign(source.value)
     return new
+
+
+def _caffe(name: str) -> keras.Layer:
+    """What Keras' ImageNet weights want, [0, 1] -> BGR less means, as a 1x1 convolution."""
+    turned = np.flipud(np.eye(3, dtype=np.float32)) * 255
+    return keras.layers.Conv2D(
+        3,
+        1,
+        kernel_initializer=keras.initializers.Constant(turned.reshape(1, 1, 3, 3).tolist()),
+        bias_initializer=keras.initializers.Constant([-mean for mean in CAFFE_MEANS]),
+        name=name,
+    )
 
 
 def _stock(layer: keras.Layer) -> keras.Layer:

@@ -16,10 +16,24 @@ from kvgg_jax.state import TrainState
 from kvgg_jax.step import Augment, Mix, TrainStep, init_state, make_train_step
 
 
-def build_recipe(
-    config: RunConfig, model: keras.Model, samples: Samples, *, steps: int, emit: Emit
-) -> tuple[TrainStep, TrainState]:
-    """The training step, and the state to start it from; `steps` are those of the whole run.
+def build_start(
+    config: RunConfig, model: keras.Model, *, steps: int
+) -> tuple[keras.Optimizer, TrainState]:
+    """The optimizer of a network, and the state that a run of so many steps begins with."""
+    optimizer = build_optimizer(config.optim, model, steps=steps)
+    state = init_state(model, optimizer)
+    return optimizer, state if config.train.ema is None else with_average(state)
+
+
+def build_step(
+    config: RunConfig,
+    model: keras.Model,
+    optimizer: keras.Optimizer,
+    samples: Samples,
+    *,
+    emit: Emit,
+) -> TrainStep:
+    """The training step of a network, or of its trained part on what the rest makes of pictures.
 
     `samples` are the photos it will be trained on; uneven classes among them are a Note.
     """
@@ -27,8 +41,6 @@ def build_recipe(
     if note := describe(samples, drawn_evenly=config.data.balance, weighted=weighted):
         emit(Note(note))
     weights = class_weights(samples) if weighted else None
-    optimizer = build_optimizer(config.optim, model, steps=steps)
-    state = init_state(model, optimizer)
     step = make_train_step(
         model,
         optimizer,
@@ -36,9 +48,7 @@ def build_recipe(
         loss=make_loss(config.optim.label_smoothing, weights),
         accumulate=config.train.accumulate,
     )
-    if config.train.ema is None:
-        return step, state
-    return make_averaging(step, config.train.ema), with_average(state)
+    return step if config.train.ema is None else make_averaging(step, config.train.ema)
 
 
 def build_changes(config: RunConfig, size: int, classes: int) -> tuple[Augment | None, Mix | None]:

@@ -15,7 +15,7 @@ class Batch(NamedTuple):
     """Always full size; filler rows have weight 0 and count for nothing."""
 
     images: AnyArray
-    """uint8 [batch, size, size, 3], RGB in 0..255."""
+    """uint8 [batch, size, size, 3], RGB in 0..255; or float32 features of such."""
     labels: AnyArray
     """int32 [batch], index into the class names; float32 [batch, classes] once mixed, in shares."""
     weight: AnyArray

@@ -54,6 +54,7 @@ def make_train_step(
 ) -> TrainStep:
     """(state, tally, batch) -> (state, tally): one Adam step on the mean `loss` of the real rows.
 
+    `model` may be a part of the network, and take features for images: the rest of the state stays.
     `augment(images, step)` maps float images [batch, size, size, 3] in [0, 1] to the same shape,
     then `mix(batch, step)` those of a batch and its labels, which count by the largest share.
     `accumulate` cuts the batch into so many equal parts, one after the other, and adds up their
@@ -77,7 +78,7 @@ def make_train_step(
         new = TrainState(
             step=state.step + 1,
             params=_keyed(model.trainable_variables, params),
-            model_state=_keyed(model.non_trainable_variables, model_state),
+            model_state={**state.model_state, **_keyed(model.non_trainable_variables, model_state)},
             opt_state=_keyed(optimizer.variables, slots),
         )
         return new, _add(tally, now)

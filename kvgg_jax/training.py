@@ -12,16 +12,17 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from kvgg_jax import runs
+from kvgg_jax import runs, vault
+from kvgg_jax.assembly import assemble, build_network
 from kvgg_jax.charts import draw_curves, draw_samples
 from kvgg_jax.checkpoint import Checkpoints
-from kvgg_jax.compiled import cache_folder, compile_step
+from kvgg_jax.compiled import cache_folder
 from kvgg_jax.config import PHOTO_SIZE, RunConfig, Tracked, settings
 from kvgg_jax.data.check import copies_warning
 from kvgg_jax.data.dealing import deal_as
 from kvgg_jax.data.demo import cached_demo
 from kvgg_jax.data.folder import Samples, Split, scan
-from kvgg_jax.data.pipeline import Pipeline, hold
+from kvgg_jax.data.pipeline import Pipeline
 from kvgg_jax.data.reader import Pictures, read
 from kvgg_jax.errors import ConfigError, DataError, RunError, UsageError, shown
 from kvgg_jax.events import Emit, Finished, Note, Progress, Started, Warned, ignore
@@ -31,8 +32,6 @@ from kvgg_jax.keeper import Keeper
 from kvgg_jax.lock import locked
 from kvgg_jax.loop import Task, fit, never, spent
 from kvgg_jax.memory import memory_advice
-from kvgg_jax.model import vgg
-from kvgg_jax.optimizer import build_schedule
 from kvgg_jax.origin import (
     check_files,
     check_pictures,
@@ -40,14 +39,12 @@ from kvgg_jax.origin import (
     files_of,
     upgrade,
 )
-from kvgg_jax.recipe import build_changes, build_recipe
+from kvgg_jax.recipe import build_changes
 from kvgg_jax.runs import Run
-from kvgg_jax.state import Batch, TrainState, empty_batch
-from kvgg_jax.step import (
-    make_eval_step,
-    zero_tally,
-)
+from kvgg_jax.state import Batch, TrainState
 from kvgg_jax.tracking import check_trackers, tracked
+from kvgg_jax.transfer import Given, begin
+from kvgg_jax.transfer import settle as settle_weights
 
 DEMO_SIZE = 48  # small enough for minutes on two cores
 SAMPLES = 24  # pictures in samples.png
@@ -84,16 +81,18 @@ def train(
     not do, before anything is written; NonFiniteLoss when training diverges.
     """
     check_trackers(config or RunConfig())
-    config, out = settle(config or RunConfig(), emit), Path(out)
+    config, out = settle(config or RunConfig(), emit, out=out), Path(out)
     path = runs.choose(config, out=out, name=name, overwrite=overwrite)
     samples, split = _deal(config, emit)
+    given = begin(config, samples.classes, emit)
     with locked(path):
         pictures = _read(samples, config, emit)
         dealt = _readable(split, pictures)
         _warn_of_copies(dealt, pictures, config, emit)
-        files = files_of(config, samples, dealt, pictures, number=runs.next_number(out))
+        number, weights = runs.next_number(out), given.digest if given else None
+        files = files_of(config, samples, dealt, pictures, number=number, weights=weights)
         run = runs.create(path, config, files, overwrite=overwrite)
-        return _run(run, config, pictures, stop, emit)
+        return _run(run, config, pictures, given, stop=stop, emit=emit)
 
 
 def resume(
@@ -120,6 +119,7 @@ def resume(
             config = config.with_train(track=track)
         check_trackers(config)
         _check_unfinished(found, config)
+        given = _given(found, config, emit)
         split = found.split(Path(str(config.data.dir)))
         check_files(found, split, emit)
         pictures = _read(split.all, config, emit)
@@ -128,7 +128,23 @@ def resume(
             upgrade(found, pictures, emit)
         found.write("config.toml", config.to_toml())
         found.update_info(status="unfinished", settings=settings(config))
-        return _run(found, config, pictures, stop, emit)
+        return _run(found, config, pictures, given, stop=stop, emit=emit)
+
+
+def _given(run: Run, config: RunConfig, emit: Emit) -> Given | None:
+    """The weights that a run begins with, where it has saved none yet.
+
+    Raises RunError when they are not those that it began with.
+    """
+    if vault.steps(run.checkpoints / "last"):
+        return None
+    given = begin(config, run.classes(), emit)
+    if given and given.digest != run.info().get("weights"):
+        raise RunError(
+            f"The weights at {shown(config.model.weights)} are not those that {run.path} began "
+            "with, and it has saved nothing yet. Put them back, or start a new run."
+        )
+    return given
 
 
 def _with_epochs(run: Run, config: RunConfig, epochs: int | None) -> RunConfig:
@@ -176,12 +192,19 @@ def prepare(config: RunConfig, emit: Emit = ignore) -> tuple[Task, TrainState]:
     """All that `train` would begin with, without a run folder. Raises KvggError as it does."""
     config = settle(config, emit)
     samples, split = _deal(config, emit)
+    given = begin(config, samples.classes, emit)
     pictures = _read(samples, config, emit)
-    return _assemble(config, pictures, _readable(split, pictures), emit)
+    split = _readable(split, pictures)
+    network = build_network(config, pictures, split, given, emit=emit)
+    return assemble(config, network, pictures, split, network.state, emit=emit), network.state
 
 
-def settle(config: RunConfig, emit: Emit) -> RunConfig:
-    """Fill in what depends on the data: where it is, and the picture size that suits it."""
+def settle(config: RunConfig, emit: Emit, *, out: str | Path = runs.OUT) -> RunConfig:
+    """Fill in what depends on the data and the given weights: where they are, and what suits them.
+
+    `out` holds the runs among which weights are looked for.
+    """
+    config = settle_weights(config, Path(out))
     folder, size = config.data.dir, PHOTO_SIZE
     if folder is None and Path("data").is_dir():
         folder = "data"
@@ -265,17 +288,24 @@ def _warn_of_copies(split: Split, pictures: Pictures, config: RunConfig, emit: E
 
 
 def _run(
-    run: Run, config: RunConfig, pictures: Pictures, stop: Callable[[], bool], emit: Emit
+    run: Run,
+    config: RunConfig,
+    pictures: Pictures,
+    given: Given | None,
+    *,
+    stop: Callable[[], bool],
+    emit: Emit,
 ) -> TrainResult:
     """Train in `run` from its last checkpoint, or from the start when it has none."""
     emit(Started(run.path))
     split = run.split(pictures.samples.root)
     with memory_advice(config), Checkpoints(run.checkpoints, emit=emit) as checkpoints:
-        task, state = _assemble(config, pictures, split, emit)
-        _draw_samples(run, config, task, split)
-        keeper = Keeper(run, checkpoints, steps=task.train.steps, emit=emit)
+        network = build_network(config, pictures, split, given, emit=emit)
+        _draw_samples(run, config, network.batches, split)
+        keeper = Keeper(run, checkpoints, steps=network.batches.steps, emit=emit)
         try:
-            standing = keeper.restore(state)
+            standing = keeper.restore(network.state)
+            task = assemble(config, network, pictures, split, standing.state, emit=emit)
             with tracked(run, config, standing.history, emit) as tell:
                 history, reason = fit(
                     task, config.train, standing, keeper=keeper, stop=stop, emit=tell
@@ -290,51 +320,12 @@ def _run(
     return TrainResult(run.path, history, reason)
 
 
-def _assemble(
-    config: RunConfig, pictures: Pictures, split: Split, emit: Emit
-) -> tuple[Task, TrainState]:
-    """Model, optimizer, pipelines and compiled steps of a run, and its first state."""
-    size, batch, part = pictures.images.shape[1], config.train.batch_size, config.train.part_size
-    model = vgg(
-        config.model,
-        classes=len(split.train.classes),
-        image_size=size,
-        precision=config.train.precision,
-        seed=config.seed,
-    )
-    network = f"{config.model.arch.upper()}, head {config.model.head}"
-    emit(Note(f"{network}, {size} px: {model.count_params():,} parameters"))
-    store, rows, balance = hold(pictures), pictures.rows(split.train), config.data.balance
-    train = Pipeline(store, rows, batch_size=batch, seed=config.seed, balance=balance)
-    val = Pipeline(store, pictures.rows(split.val), batch_size=part)
-    steps = config.train.epochs * train.steps
-    schedule = build_schedule(config.optim, steps=steps)
-    step, state = build_recipe(config, model, split.train, steps=steps, emit=emit)
-    task = Task(
-        train_step=compile_step(
-            "training", step, state, zero_tally(), empty_batch(batch, size), donate=(0,), emit=emit
-        ),
-        eval_step=compile_step(
-            "evaluation",
-            make_eval_step(model),
-            state.params,
-            state.model_state,
-            empty_batch(part, size),
-            emit=emit,
-        ),
-        train=train,
-        val=val,
-        learning_rate=lambda step: float(schedule(step)),
-    )
-    return task, state
-
-
-def _draw_samples(run: Run, config: RunConfig, task: Task, split: Split) -> None:
+def _draw_samples(run: Run, config: RunConfig, batches: Pipeline, split: Split) -> None:
     """`samples.png`: the first training pictures as the network sees them, with their class.
 
     Of a mixed picture that is the class with the larger share.
     """
-    first, step = next(iter(task.train.epoch(1))), jnp.zeros((), jnp.int32)
+    first, step = next(iter(batches.epoch(1))), jnp.zeros((), jnp.int32)
     batch = Batch(*(part[:SAMPLES] for part in first))
     batch = batch._replace(images=normalise(batch.images))
     augment, mix = build_changes(config, batch.images.shape[1], len(split.train.classes))

@@ -95,7 +95,7 @@ def tune(
     RunError when the folder holds another search or no trial came to its end.
     """
     require("tune", by="kvgg tune")
-    config, folder = settle(config or RunConfig(), emit), Path(out) / name
+    config, folder = settle(config or RunConfig(), emit, out=out), Path(out) / name
     check_trackers(config)
     check_space(space, config, where="space")
     if trials < 1:

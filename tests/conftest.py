@@ -38,6 +38,7 @@ LEGAL = (
     "data.balance, "
     "data.skip_bad, data.cache, "
     "model.arch, model.head, model.dropout, model.batch_norm, model.init, "
+    "model.weights, model.preprocessing, model.freeze, "
     "optim.lr, optim.schedule, optim.warmup_steps, "
     "optim.decay_steps, optim.decay_rate, optim.staircase, "
     "optim.label_smoothing, optim.weight_decay, "

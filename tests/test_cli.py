@@ -70,7 +70,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """A current folder with `photos`, where training itself is skipped."""
     row = Epoch(1, 0.5, 0.75, 0.25, 1.0, 1e-4, 2.0, 10.0)
 
-    def skip(run: Run, *_: Any) -> TrainResult:
+    def skip(run: Run, *_: Any, **__: Any) -> TrainResult:
         return TrainResult(run.path, History((row,)), "all 1 epochs are done")
 
     monkeypatch.setattr(training, "_run", skip)
@@ -320,9 +320,15 @@ def test_flags_win_over_the_file_and_the_file_over_defaults(quick: Path) -> None
     )
 
 
-def test_every_flag_of_train_reaches_its_setting(quick: Path) -> None:
+def test_every_flag_of_train_reaches_its_setting(
+    quick: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each with a value that is not the default."""
+    (quick / "given.h5").touch()
+    monkeypatch.setattr(training, "begin", lambda *_: None)
     flags = {
+        "--weights": "given.h5",
+        "--freeze": "2",
         "--head": "16,8",
         "--arch": "vgg13",
         "--dropout": "0.5",
@@ -371,6 +377,9 @@ def test_every_flag_of_train_reaches_its_setting(quick: Path) -> None:
             "dropout": 0.5,
             "batch_norm": True,
             "init": "glorot_uniform",
+            "weights": str(quick / "given.h5"),
+            "preprocessing": "scale",
+            "freeze": "2",
         },
         optim={
             "lr": 0.01,

@@ -9,7 +9,7 @@ from conftest import LEGAL
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvgg_jax.config import RunConfig, known_keys, parse_head, parse_set, resolve
+from kvgg_jax.config import ModelConfig, RunConfig, known_keys, parse_head, parse_set, resolve
 from kvgg_jax.errors import ConfigError, UsageError
 
 
@@ -39,6 +39,9 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
             "dropout": 0.0,
             "batch_norm": False,
             "init": "he_uniform",
+            "weights": None,
+            "preprocessing": None,
+            "freeze": "none",
         },
         "optim": {
             "lr": 1e-4,
@@ -128,6 +131,8 @@ configs = st.builds(
             "arch": st.sampled_from(["vgg11", "vgg13", "vgg16", "vgg19"]),
             "head": st.sampled_from(["full", "slim", "gap", "8", "256,128"]),
             "init": st.sampled_from(["he_uniform", "glorot_uniform"]),
+            "weights": st.sampled_from(["imagenet", "a b/x.h5"]),
+            "preprocessing": st.sampled_from(["scale", "caffe"]),
         },
     ),
     optim=st.fixed_dictionaries(
@@ -227,6 +232,14 @@ def test_an_unknown_key_in_a_flag_is_a_usage_error():
         (
             "model.head=huge",
             "'huge' is not a head: use full, slim, gap, or layer sizes such as 256,128",
+        ),
+        (
+            "model.freeze=5",
+            "'5': use none, blocks (all five), or how many of them: 1 to 4",
+        ),
+        (
+            "model.freeze=blocks",
+            "freeze blocks would keep random weights: say with --weights what to keep",
         ),
         (
             "model.head='8,0'",
@@ -337,3 +350,11 @@ def test_keys_that_do_not_go_together_are_named_with_the_file_or_the_flags(tmp_p
     with pytest.raises(UsageError) as caught:
         resolve(file, flags)
     assert str(caught.value) == f"--class-weight balanced: {why}"
+
+
+@pytest.mark.parametrize(
+    ("freeze", "blocks"), [("none", 0), (1, 1), ("1", 1), ("4", 4), ("blocks", 5)]
+)
+def test_frozen_blocks_are_counted_from_the_first(freeze, blocks):
+    """A number may come as one, from a file or from --set."""
+    assert ModelConfig(weights="x", freeze=freeze).frozen_blocks == blocks

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
-import sys
 import time
 import zipfile
 from collections.abc import Callable
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from networks import Arrays, arrays_of, stock_network, write_applications
 
-from kvgg_jax.errors import WeightsError
+from kvgg_jax.errors import MissingExtra, WeightsError
 from kvgg_jax.keras_gate import keras
 from kvgg_jax.weights.formats import open_weights
 
@@ -116,12 +116,18 @@ def test_safetensors_are_read_in_keras_order(tmp_path, separator):
 
 def test_safetensors_without_its_package_say_how_to_get_it(tmp_path, monkeypatch):
     """It is an extra."""
-    monkeypatch.setitem(sys.modules, "safetensors", None)
+
+    def absent(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", absent)
     file = tmp_path / "x.safetensors"
     file.write_bytes(b"\x02\0\0\0\0\0\0\0{}")
-    assert refusal(file) == (
-        "FILE: .safetensors files are read by the package safetensors: "
-        'pip install "kvgg_jax[safetensors]"'
+    with pytest.raises(MissingExtra) as caught:
+        read(file)
+    assert str(caught.value) == (
+        f"{file} needs safetensors, which is not installed. "
+        'Add it: pip install "kvgg_jax[safetensors]"'
     )
 
 

@@ -13,7 +13,7 @@ from kvgg_jax.arch import BLOCKS, describe, total
 from kvgg_jax.config import HEADS, ModelConfig, OptimConfig
 from kvgg_jax.errors import ConfigError
 from kvgg_jax.keras_gate import keras
-from kvgg_jax.model import vgg
+from kvgg_jax.model import head_of, vgg
 from kvgg_jax.optimizer import build_optimizer
 from kvgg_jax.step import init_state
 
@@ -223,3 +223,39 @@ def test_bfloat16_computes_in_half_and_keeps_weights_and_logits_whole():
     whole = vgg(config, **SMALL)(images)
     difference = np.abs(np.asarray(logits) - np.asarray(whole)).max()
     assert 0 < difference < 0.1 * np.abs(whole).max()
+
+
+@pytest.mark.usefixtures("thin")
+def test_frozen_blocks_have_no_slots_and_their_batch_norm_keeps_still():
+    """`--freeze 2` trains blocks 3 to 5 and the head."""
+    config = ModelConfig(arch="vgg11", head="gap", batch_norm=True, weights="x", freeze="2")
+    model = vgg(config, **SMALL)
+    trained = {variable.path.split("_")[0] for variable in model.trainable_variables}
+    assert trained == {"block3", "block4", "block5", "predictions/kernel", "predictions/bias"}
+    slots = [variable.path for variable in build_optimizer(OptimConfig(), model).variables]
+    assert not [name for name in slots if "block1" in name or "block2" in name]
+    assert [name for name in slots if "block3" in name]
+    images = np.random.default_rng(0).random((4, 32, 32, 3), np.float32)
+    params, state = (
+        [v.value for v in vs] for vs in (model.trainable_variables, model.non_trainable_variables)
+    )
+    _, after = model.stateless_call(params, state, images, training=True)
+    changed = {
+        variable.path
+        for variable, old, new in zip(model.non_trainable_variables, state, after, strict=True)
+        if (np.asarray(old) != np.asarray(new)).any()
+    }
+    assert {name[:6] for name in changed} == {"block3", "block4", "block5"}
+
+
+@pytest.mark.usefixtures("thin")
+def test_the_head_of_a_network_shares_its_variables():
+    """So that training it trains the network."""
+    model = vgg(ModelConfig(arch="vgg11", head="8", dropout=0.5), **SMALL)
+    head = head_of(model)
+    for ours, theirs in (
+        (head.trainable_variables, model.trainable_variables[-4:]),
+        (head.non_trainable_variables, model.non_trainable_variables),
+    ):
+        assert [id(variable) for variable in ours] == [id(variable) for variable in theirs]
+    assert head.input_shape == (None, 1, 1, 64)

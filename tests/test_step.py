@@ -204,6 +204,17 @@ def test_the_training_tally_is_of_the_weights_before_the_step():
     np.testing.assert_allclose(trained, judged, rtol=1e-6)
 
 
+def test_what_the_model_does_not_know_of_a_state_stays():
+    """A head is trained with the state of the whole network."""
+    model = network(dropout=0.5)
+    step, state = make(model)
+    whole = state._replace(model_state={**state.model_state, "block1_conv1/kernel": jnp.ones(3)})
+    after, _ = step(whole, zero_tally(), batch())
+    alone, _ = step(state, zero_tally(), batch())
+    assert_same(after.model_state.pop("block1_conv1/kernel"), jnp.ones(3))
+    assert_same(after, alone)
+
+
 def test_an_empty_batch_is_of_fillers():
     """Its arrays have the types of real batches, so a program compiled with it fits them."""
     empty, real = empty_batch(8, SIZE), batch()

@@ -31,6 +31,12 @@ def train(
         bool | None, typer.Option("--batch-norm/--no-batch-norm", help="After each convolution.")
     ] = None,
     init: Annotated[str | None, typer.Option(help="he_uniform or glorot_uniform.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Begin with: imagenet, a weight file, or another run.")
+    ] = None,
+    freeze: Annotated[
+        str | None, typer.Option(help="Keep the weights of blocks: none, 1 to 4, or blocks (all).")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training photos.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Photos a step.")] = None,
     accumulate: Annotated[

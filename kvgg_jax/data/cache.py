@@ -27,17 +27,23 @@ MEMINFO = Path("/proc/meminfo")
 
 
 class Images(Protocol):
-    """uint8 pictures [count, size, size, 3], read by rows."""
+    """uint8 pictures [count, size, size, 3], or features of theirs, read by rows."""
 
     @property
     def shape(self) -> tuple[int, ...]:
         """[count, size, size, 3]."""
 
-    def __getitem__(self, rows: Any, /) -> Pixels: ...
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Uint8; float32 where they are features."""
+
+    def __getitem__(self, rows: Any, /) -> NDArray[Any]: ...
 
 
 class OnDisk:
     """Pictures in a file without a name: it is gone when the process ends, however that ends."""
+
+    dtype = np.dtype(np.uint8)
 
     def __init__(self, shape: tuple[int, ...], folder: Path) -> None:
         self.shape = shape
@@ -67,6 +73,8 @@ class OnDisk:
 
 class Undecoded:
     """Pictures decoded each time anew by `load`; one that has changed meanwhile is an error."""
+
+    dtype = np.dtype(np.uint8)
 
     def __init__(
         self,
@@ -103,10 +111,10 @@ class Chosen:
     """The pictures of `images` at `rows`."""
 
     def __init__(self, images: Images, rows: Rows) -> None:
-        self.shape = (len(rows), *images.shape[1:])
+        self.shape, self.dtype = (len(rows), *images.shape[1:]), images.dtype
         self._images, self._rows = images, rows
 
-    def __getitem__(self, rows: Rows) -> Pixels:
+    def __getitem__(self, rows: Rows) -> NDArray[Any]:
         return self._images[self._rows[rows]]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +24,15 @@ def hold(pictures: Pictures) -> Store:
 
 
 class Store(NamedTuple):
-    """uint8 images [count, size, size, 3] and int32 labels [count]."""
+    """uint8 images [count, size, size, 3], or features of theirs, and int32 labels [count]."""
 
     images: Images
     labels: NDArray[np.int32]
+
+    def fillers(self, count: int) -> Batch:
+        """A batch of zeros with weight 0, to compile with."""
+        blank = np.zeros((count, *self.images.shape[1:]), self.images.dtype)
+        return Batch(blank, np.zeros(count, np.int32), np.zeros(count, np.float32))
 
 
 class Pipeline:
@@ -88,12 +93,13 @@ class Pipeline:
             raise self._error from None
 
     def _gather(self, indices: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        images, labels = tf.numpy_function(self._take, [indices], (tf.uint8, tf.int32))
+        kind = tf.as_dtype(self._store.images.dtype)
+        images, labels = tf.numpy_function(self._take, [indices], (kind, tf.int32))
         images.set_shape((self.batch_size, *self._store.images.shape[1:]))
         labels.set_shape((self.batch_size,))
         return images, labels, weight
 
-    def _take(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    def _take(self, indices: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int32]]:
         try:
             return self._store.images[indices], self._store.labels[indices]
         except DataError as error:

@@ -23,7 +23,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.errors import WeightsError, shown
+from kvgg_jax.errors import KvggError, WeightsError, shown
+from kvgg_jax.extras import require
 from kvgg_jax.weights.hdf5 import MOST, from_hdf5
 from kvgg_jax.weights.stored import (
     MAX_CONFIG,
@@ -32,12 +33,12 @@ from kvgg_jax.weights.stored import (
     check_type,
     finite,
     named,
+    rank,
     refuse_code,
 )
 
 HDF5, ZIP = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
 MEMBER = "model.weights.h5"  # of a .keras archive
-ORDER = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")  # Keras', in a layer
 REFUSED = 3  # exit code of `main`
 
 
@@ -93,21 +94,14 @@ def _from_keras(path: Path, stack: ExitStack) -> Layers:
 
 def _from_safetensors(path: Path, stack: ExitStack) -> Layers:
     """Arrays named `block1_conv1/kernel` or `block1_conv1.kernel`."""
-    try:
-        from safetensors import safe_open
-    except ImportError:
-        raise WeightsError(
-            f"{shown(path)}: .safetensors files are read by the package safetensors: "
-            'pip install "kvgg_jax[safetensors]"'
-        ) from None
+    require("safetensors", by=shown(path))
+    from safetensors import safe_open
+
     file = stack.enter_context(safe_open(path, framework="numpy"))
     layers: dict[str, dict[str, Stored]] = {}
     for key in file.keys():  # noqa: SIM118  # it is no mapping
         owner, _, name = key.replace(".", "/").rpartition("/")
         layers.setdefault(owner, {})[name] = _tensor(file, key, path)
-
-    def rank(name: str) -> tuple[int, str]:
-        return (ORDER.index(name) if name in ORDER else len(ORDER)), name
 
     return {
         owner: tuple(arrays[name] for name in sorted(arrays, key=rank))
@@ -139,7 +133,7 @@ def main() -> int:
             for name in wanted.keys() & found.keys():
                 if wanted[name] == found[name]:
                     arrays |= {f"{name}|{n}": one.read() for n, one in enumerate(layers[name])}
-    except WeightsError as error:
+    except KvggError as error:
         print(error, file=sys.stderr, end="")
         return REFUSED
     shapes = np.frombuffer(json.dumps(found).encode(), np.uint8)

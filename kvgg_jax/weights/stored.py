@@ -12,9 +12,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.errors import WeightsError, shown
+from kvgg_jax.errors import KvggError, WeightsError, shown
 
 MAX_CONFIG = 2**24  # bytes of a model's configuration; VGG16's has 20,000
+ORDER = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
 TRUSTED = {"keras", "kvgg_jax", "builtins", "None"}  # modules that a configuration may name
 
 
@@ -31,12 +32,17 @@ Layers: TypeAlias = Mapping[str, tuple[Stored, ...]]
 """Layer name -> its arrays, in Keras' order: kernel, bias; or gamma, beta, mean, variance."""
 
 
+def rank(name: str) -> tuple[int, str]:
+    """What sorts the variables of a layer as Keras does."""
+    return (ORDER.index(name) if name in ORDER else len(ORDER)), name
+
+
 @contextmanager
 def named(path: Path) -> Iterator[None]:
     """Bad bytes come out of the libraries as nearly any exception; here they get a name."""
     try:
         yield
-    except (WeightsError, MemoryError):
+    except (KvggError, MemoryError):
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.strerror and error.filename:

@@ -1,0 +1,134 @@
+"""What a frozen backbone makes of the pictures, computed once and kept in a file for the next run.
+
+<cache folder>/features/<digest of all that decides them>/ features.npy SHA256SUMS
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.typing import NDArray
+
+from kvgg_jax import integrity
+from kvgg_jax.compiled import cache_folder, compile_step
+from kvgg_jax.config import RunConfig
+from kvgg_jax.data.pipeline import Store, hold
+from kvgg_jax.data.reader import Pictures
+from kvgg_jax.errors import DataError
+from kvgg_jax.events import Emit, Note, Progress, ignore
+from kvgg_jax.forward import backbone
+from kvgg_jax.keras_gate import keras
+from kvgg_jax.model import head_of
+from kvgg_jax.state import AnyArray, Weights
+
+VERSION = 1  # of the backbone's arithmetic; a change that moves a bit raises it
+KEPT = 4  # sets of features, the newest
+FILE = "features.npy"
+
+
+def are_constant(config: RunConfig) -> bool:
+    """Whether a picture has the same features in each epoch, and they may be kept."""
+    data, whole = config.data, config.model.freeze == "blocks"
+    return whole and data.augment == data.mix == "none" and data.cache != "none"
+
+
+def learner(
+    config: RunConfig, model: keras.Model, pictures: Pictures, weights: Weights, *, emit: Emit
+) -> tuple[keras.Model, Store]:
+    """What is trained, and on what: the network on pictures, or its head on their features."""
+    store = hold(pictures)
+    if not are_constant(config):
+        return model, store
+    constant = features(config, pictures, weights, folder=cache_folder(), emit=emit)
+    return head_of(model), store._replace(images=constant)
+
+
+def features(
+    config: RunConfig,
+    pictures: Pictures,
+    weights: Weights,
+    *,
+    folder: Path,
+    emit: Emit = ignore,
+) -> NDArray[np.float32]:
+    """Float32 [count, size // 32, size // 32, channels], in the order of `pictures`, on disk.
+
+    They are computed unless an earlier run has left them in `folder`. Raises DataError when there
+    is no room for them.
+    """
+    arrays = {name: array for part in weights for name, array in part.items()}
+    arrays = {name: array for name, array in arrays.items() if name.startswith("block")}
+    where = folder / "features" / _key(config, pictures, arrays)
+    if integrity.is_sealed(where) and not integrity.fault(where):
+        emit(Note(f"The features of the frozen blocks are in {where}"))
+        where.touch()  # the newest are kept
+    else:
+        try:
+            _fill(where, config, pictures, arrays, emit)
+        except OSError as error:
+            raise DataError(
+                f"Cannot keep the features of the photos in {where.parent}: {error.strerror}. "
+                "Make room there, or compute them anew each epoch: --cache none."
+            ) from None
+    return np.asarray(np.load(where / FILE, mmap_mode="r", allow_pickle=False))
+
+
+def _key(config: RunConfig, pictures: Pictures, arrays: dict[str, AnyArray]) -> str:
+    """A digest of the weights, of the pictures, and of what computes."""
+    digest, model = hashlib.sha256(), config.model
+    device = jax.devices()[0].device_kind
+    shape = [*pictures.images.shape]
+    how = [VERSION, model.arch, model.batch_norm, model.preprocessing, config.train.precision]
+    digest.update(repr([*how, shape, jax.__version__, device]).encode())
+    for name in sorted(arrays):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(arrays[name]).data)
+    digest.update("".join(pictures.digests()).encode())
+    return digest.hexdigest()[:32]
+
+
+def _fill(
+    where: Path, config: RunConfig, pictures: Pictures, arrays: dict[str, AnyArray], emit: Emit
+) -> None:
+    """Make the folder `where`: it is there whole or not at all."""
+    where.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=where.parent) as scratch:
+        made = Path(scratch) / "made"
+        made.mkdir()
+        _write(made / FILE, config, pictures, arrays, emit)
+        integrity.seal(made)
+        shutil.rmtree(where, ignore_errors=True)  # damaged, or just made by another run
+        made.rename(where)
+    sets = sorted(where.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in sets[KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)  # whoever reads it keeps what it has opened
+
+
+def _write(
+    file: Path, config: RunConfig, pictures: Pictures, arrays: dict[str, AnyArray], emit: Emit
+) -> None:
+    batch, images = config.train.part_size, pictures.images
+    count, *picture = images.shape
+    example = np.zeros((batch, *picture), np.uint8)
+    dtype = jnp.bfloat16 if config.train.precision == "bfloat16" else jnp.float32
+
+    def step(weights: dict[str, AnyArray], images: AnyArray) -> Array:
+        return backbone(config.model, weights, images, dtype).astype(jnp.float32)
+
+    one = jax.eval_shape(step, arrays, example).shape[1:]
+    compiled = compile_step("features", step, arrays, example, emit=emit)
+    with file.open("wb") as stream:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (count, *one)}
+        np.lib.format.write_array_header_1_0(stream, header)
+        for start in range(0, count, batch):
+            rows = np.arange(start, min(start + batch, count))
+            found = np.asarray(compiled(arrays, images[np.resize(rows, batch)]))
+            stream.write(found[: len(rows)].tobytes())
+            emit(Progress("computing features", int(rows[-1]) + 1, count))

@@ -1,0 +1,216 @@
+"""Features of a frozen backbone: the same training as through it, kept in a checked file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from conftest import small_config
+from faults import states, timeless
+
+from kvgg_jax import features as module
+from kvgg_jax.config import RunConfig
+from kvgg_jax.data.folder import scan
+from kvgg_jax.data.reader import read
+from kvgg_jax.errors import DataError
+from kvgg_jax.events import Compiled, EpochEnded, Event, Note, Progress
+from kvgg_jax.features import KEPT, are_constant, features
+from kvgg_jax.inference import evaluate, load_classifier
+from kvgg_jax.training import resume, train
+
+pytestmark = pytest.mark.usefixtures("thin_network")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of the test's own for features; compiled programs stay where they are."""
+    folder = tmp_path / "cache"
+    monkeypatch.setattr(module, "cache_folder", lambda: folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def source(finished: Path) -> Path:
+    """The run whose backbone is frozen."""
+    return finished
+
+
+def frozen(source: Path, **tables: dict[str, Any]) -> RunConfig:
+    """A head with dropout on the source's frozen backbone; every batch has fillers."""
+    model = {"weights": str(source), "freeze": "blocks"}
+    return small_config(
+        source.parents[1] / "photos",
+        data=tables.get("data", {}),
+        model={**model, "head": "8", "dropout": 0.3},
+        optim={"lr": 1e-2},
+        train={"epochs": 2, **tables.get("train", {})},
+    )
+
+
+def computed(events: list[Event]) -> bool:
+    return any(isinstance(event, Compiled) and event.what == "features" for event in events)
+
+
+def test_training_on_features_is_training_through_the_frozen_backbone(source, tmp_path):
+    """The same history and weights to 1e-5; `--cache none` goes through all of it each time."""
+    on, through = list[Event](), list[Event]()
+    one = train(frozen(source), out=tmp_path, name="on", emit=on.append)
+    other = train(
+        frozen(source, data={"cache": "none"}), out=tmp_path, name="through", emit=through.append
+    )
+    assert (computed(on), computed(through)) == (True, False)
+    for left, right in zip(timeless(one.history), timeless(other.history), strict=True):
+        assert vars_of(left) == pytest.approx(vars_of(right), abs=1e-5)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), states(one.run), states(other.run)
+    )
+    best = one.history.best
+    first = load_classifier(source).weights
+    for name, value in load_classifier(one.run).weights[1].items():
+        if name.startswith("block"):
+            np.testing.assert_array_equal(value, {**first[0], **first[1]}[name])
+    judged = evaluate(one.run)  # through the whole network
+    assert (judged.accuracy, judged.loss) == (best.val_accuracy, pytest.approx(best.val_loss))
+
+
+def vars_of(row: Any) -> list[float]:
+    return [row.loss, row.accuracy, row.val_loss, row.val_accuracy, row.learning_rate]
+
+
+def test_a_run_on_features_that_was_cut_and_resumed_is_the_run_never_cut(source, tmp_path, cache):
+    """Though its features were lost meanwhile, and the run they came from: to the bit."""
+    mine = Path(shutil.copytree(source, tmp_path / "mine"))
+    config = frozen(source).with_model(weights=str(mine))
+    whole = train(config, out=tmp_path, name="whole")
+
+    def press(event: Event) -> None:
+        if isinstance(event, EpochEnded) and event.row.epoch == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, out=tmp_path, name="cut", emit=press)
+    shutil.rmtree(cache)
+    shutil.rmtree(mine)
+    result = resume(tmp_path / "cut")
+    assert timeless(result.history) == timeless(whole.history)
+    jax.tree.map(np.testing.assert_array_equal, states(result.run), states(whole.run))
+
+
+@pytest.fixture
+def made(source: Path, cache: Path) -> Any:
+    """Computes features of the source's photos; gives them and what was told."""
+    pictures = read(scan(source.parents[1] / "photos"), 32)
+    weights = load_classifier(source).weights
+
+    def make(config: RunConfig | None = None, pictures=pictures, weights=weights) -> Any:
+        heard: list[Event] = []
+        found = features(
+            config or frozen(source), pictures, weights, folder=cache, emit=heard.append
+        )
+        return found, heard
+
+    return make
+
+
+def test_features_are_computed_once_with_progress_and_found_again(made, cache):
+    """Float32, one for each picture, in a file that is read as it is needed."""
+    first, heard = made()
+    assert (first.shape, first.dtype) == ((12, 1, 1, 64), np.float32)
+    steps = [event for event in heard if isinstance(event, Progress) and event.done]
+    assert [(event.done, event.total) for event in steps] == [(8, 12), (12, 12)]
+    (folder,) = (cache / "features").iterdir()
+    again, heard = made()
+    assert heard == [Note(f"The features of the frozen blocks are in {folder}")]
+    np.testing.assert_array_equal(first, again)
+
+
+def test_features_of_other_weights_pictures_or_preprocessing_are_others(made, source, cache):
+    """Nothing that decides them is left out of their name."""
+    pictures = read(scan(source.parents[1] / "photos"), 32)
+    params, state = load_classifier(source).weights
+    other = {**params, "block5_conv2/kernel": params["block5_conv2/kernel"] * 2}
+    changed = np.array(pictures.images)
+    changed[0, 0, 0, 0] ^= 1
+    made()
+    for how in (
+        {"weights": (other, state)},
+        {"pictures": type(pictures)(pictures.samples, changed)},
+        {"config": frozen(source).with_model(preprocessing="caffe")},
+    ):
+        _, heard = made(**how)
+        assert computed(heard), how
+    assert len(list((cache / "features").iterdir())) == 4
+    head = {**params, "predictions/kernel": params["predictions/kernel"] * 2}
+    _, heard = made(weights=(head, state))
+    assert not computed(heard)
+
+
+@pytest.mark.parametrize("harm", ["flip", "cut", "half"])
+def test_damaged_features_are_computed_anew(made, cache, harm):
+    """A bit flipped, a file cut short, a folder that a crash left without its digests."""
+    first, _ = made()
+    first = np.array(first)
+    (folder,) = (cache / "features").iterdir()
+    file = folder / "features.npy"
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1
+    file.write_bytes(content[:-8] if harm == "cut" else content)
+    if harm == "half":
+        (folder / "SHA256SUMS").unlink()
+    again, heard = made()
+    assert computed(heard)
+    np.testing.assert_array_equal(first, again)
+
+
+def test_only_the_newest_sets_are_kept(made, source, cache):
+    """The cache does not grow for ever; what was used last is new."""
+    made()
+    (used,) = (cache / "features").iterdir()
+    for number in range(KEPT):
+        folder = cache / "features" / str(number)
+        folder.mkdir()
+        os.utime(folder, (number, number))
+    os.utime(used, (0, 0))
+    made()
+    assert used.stat().st_mtime > time.time() - 60
+    made(frozen(source).with_model(preprocessing="caffe"))
+    left = {path.name for path in (cache / "features").iterdir()}
+    assert (len(left), used.name in left, "0" in left) == (KEPT, True, False)
+
+
+def test_no_room_for_features_is_said_with_the_way_out(made, cache, monkeypatch):
+    """Nothing half-written stays."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module.integrity, "seal", full)
+    with pytest.raises(DataError) as caught:
+        made()
+    assert str(caught.value) == (
+        f"Cannot keep the features of the photos in {cache / 'features'}: No space left on device. "
+        "Make room there, or compute them anew each epoch: --cache none."
+    )
+    assert list((cache / "features").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("tables", "constant"),
+    [
+        ({}, True),
+        ({"data": {"augment": "light"}}, False),
+        ({"data": {"cache": "none"}}, False),
+        ({"data": {"cache": "disk"}}, True),
+    ],
+)
+def test_features_are_kept_where_a_picture_has_the_same_ones_each_epoch(source, tables, constant):
+    """Augmentation changes the picture; without a cache nothing is kept."""
+    assert are_constant(frozen(source, **tables)) == constant
+    assert not are_constant(frozen(source).with_model(freeze="4"))

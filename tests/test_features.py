@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import time
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,9 @@ from kvgg_jax.errors import DataError
 from kvgg_jax.events import Compiled, EpochEnded, Event, Note, Progress
 from kvgg_jax.features import KEPT, are_constant, features
 from kvgg_jax.inference import evaluate, load_classifier
-from kvgg_jax.training import resume, train
+from kvgg_jax.training import TrainResult, resume, train
 
 pytestmark = pytest.mark.usefixtures("thin_network")
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache folder of the test's own for features; compiled programs stay where they are."""
-    folder = tmp_path / "cache"
-    monkeypatch.setattr(module, "cache_folder", lambda: folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -58,49 +51,63 @@ def computed(events: list[Event]) -> bool:
     return any(isinstance(event, Compiled) and event.what == "features" for event in events)
 
 
-def test_training_on_features_is_training_through_the_frozen_backbone(source, tmp_path):
+@pytest.fixture(scope="module")
+def on(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainResult, list[Event]]:
+    """A run on features, never cut, and what it told."""
+    heard: list[Event] = []
+    out = tmp_path_factory.mktemp("on")
+    return train(frozen(source), out=out, name="on", emit=heard.append), heard
+
+
+def test_training_on_features_is_training_through_the_frozen_backbone(on, source, tmp_path):
     """The same history and weights to 1e-5; `--cache none` goes through all of it each time."""
-    on, through = list[Event](), list[Event]()
-    one = train(frozen(source), out=tmp_path, name="on", emit=on.append)
-    other = train(
-        frozen(source, data={"cache": "none"}), out=tmp_path, name="through", emit=through.append
-    )
-    assert (computed(on), computed(through)) == (True, False)
+    (one, heard), through = on, list[Event]()
+    config = frozen(source, data={"cache": "none"})
+    other = train(config, out=tmp_path, name="through", emit=through.append)
+    assert (computed(heard), computed(through)) == (True, False)
     for left, right in zip(timeless(one.history), timeless(other.history), strict=True):
-        assert vars_of(left) == pytest.approx(vars_of(right), abs=1e-5)
+        assert astuple(left) == pytest.approx(astuple(right), abs=1e-5)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), states(one.run), states(other.run)
     )
-    best = one.history.best
-    first = load_classifier(source).weights
-    for name, value in load_classifier(one.run).weights[1].items():
+
+
+def test_a_run_on_features_holds_the_whole_network(on, source):
+    """The frozen part is that of the source to the bit, and `evaluate` goes through it."""
+    result, _ = on
+    params, state = load_classifier(source).weights
+    for name, value in load_classifier(result.run).weights[1].items():
         if name.startswith("block"):
-            np.testing.assert_array_equal(value, {**first[0], **first[1]}[name])
-    judged = evaluate(one.run)  # through the whole network
+            np.testing.assert_array_equal(value, {**params, **state}[name])
+    best, judged = result.history.best, evaluate(result.run)
     assert (judged.accuracy, judged.loss) == (best.val_accuracy, pytest.approx(best.val_loss))
 
 
-def vars_of(row: Any) -> list[float]:
-    return [row.loss, row.accuracy, row.val_loss, row.val_accuracy, row.learning_rate]
-
-
-def test_a_run_on_features_that_was_cut_and_resumed_is_the_run_never_cut(source, tmp_path, cache):
+def test_a_run_on_features_that_was_cut_and_resumed_is_the_run_never_cut(
+    on, source, tmp_path, monkeypatch
+):
     """Though its features were lost meanwhile, and the run they came from: to the bit."""
     mine = Path(shutil.copytree(source, tmp_path / "mine"))
-    config = frozen(source).with_model(weights=str(mine))
-    whole = train(config, out=tmp_path, name="whole")
+    monkeypatch.setattr(module, "cache_folder", lambda: tmp_path / "cache")
 
     def press(event: Event) -> None:
         if isinstance(event, EpochEnded) and event.row.epoch == 1:
             raise KeyboardInterrupt
 
+    config = frozen(source).with_model(weights=str(mine))
     with pytest.raises(KeyboardInterrupt):
         train(config, out=tmp_path, name="cut", emit=press)
-    shutil.rmtree(cache)
+    shutil.rmtree(tmp_path / "cache")
     shutil.rmtree(mine)
-    result = resume(tmp_path / "cut")
+    result, (whole, _) = resume(tmp_path / "cut"), on
     assert timeless(result.history) == timeless(whole.history)
     jax.tree.map(np.testing.assert_array_equal, states(result.run), states(whole.run))
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """A cache folder of the test's own."""
+    return tmp_path / "cache"
 
 
 @pytest.fixture
@@ -135,7 +142,7 @@ def test_features_of_other_weights_pictures_or_preprocessing_are_others(made, so
     """Nothing that decides them is left out of their name."""
     pictures = read(scan(source.parents[1] / "photos"), 32)
     params, state = load_classifier(source).weights
-    other = {**params, "block5_conv2/kernel": params["block5_conv2/kernel"] * 2}
+    other = {**params, "block5_conv1/kernel": params["block5_conv1/kernel"] * 2}
     changed = np.array(pictures.images)
     changed[0, 0, 0, 0] ^= 1
     made()

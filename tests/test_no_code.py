@@ -74,7 +74,7 @@ READER = """
 import os, sys
 from pathlib import Path
 from kvgg_jax.errors import WeightsError
-from kvgg_jax.weights.formats import open_weights
+from kvgg_jax.weights.sources import open_weights
 folder = sys.argv[1]
 opened = set()
 

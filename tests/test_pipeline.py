@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.ExifTags import Base as Tag
 
-from kvgg_jax import RunConfig, evaluate, inference, load_classifier, predict, training
+from kvgg_jax import RunConfig, assembly, evaluate, inference, load_classifier, predict, training
 from kvgg_jax.data import tf_gate
 from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.image import load
@@ -202,7 +202,7 @@ def test_training_evaluation_and_prediction_get_the_same_pixels(
     """Whatever the file, the three verbs show the network what `image.load` gives, bit by bit."""
     photos, spy = awkward_photos(tmp_path / "photos"), Spy()
     classifier = load_classifier(trained.run)
-    monkeypatch.setattr(training, "compile_step", spy.compile_step)
+    monkeypatch.setattr(assembly, "compile_step", spy.compile_step)
     monkeypatch.setattr(inference, "compile_step", spy.compile_step)
     expected = [load(path, 32) for path in scan(photos).files()]
 

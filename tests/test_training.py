@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import Trained, small_config
 
-from kvgg_jax import runs, training
+from kvgg_jax import assembly, runs, training
 from kvgg_jax.data.folder import deal, scan
 from kvgg_jax.errors import ConfigError, DataError, RunError, UsageError
 from kvgg_jax.history import Epoch, History
@@ -52,7 +52,7 @@ def test_a_cosine_runs_over_all_steps_of_all_epochs(photos, tmp_path, thin, monk
         return History((Epoch(1, 0.5, 0.75, 0.25, 1.0, 1e-4, 2.0, 10.0),)), "seen"
 
     monkeypatch.setattr(training, "fit", look)
-    monkeypatch.setattr(training, "compile_step", lambda what, step, *_, **__: step)
+    monkeypatch.setattr(assembly, "compile_step", lambda what, step, *_, **__: step)
     config = small_config(photos, optim={"lr": 0.001, "schedule": "cosine", "warmup_steps": 2})
     train(config, out=tmp_path, name="cosine")
     expected = [1 / 3, 2 / 3, *((1 + np.cos(np.pi * step / 6)) / 2 for step in range(6))]

@@ -20,6 +20,7 @@ from networks import arrays_of, stock_network, write_applications
 from kvgg_jax.config import ModelConfig, RunConfig
 from kvgg_jax.errors import ConfigError, RunError, WeightsError
 from kvgg_jax.events import Event, Note, Progress, Warned
+from kvgg_jax.exporting import export
 from kvgg_jax.forward import weight_shapes
 from kvgg_jax.inference import evaluate, load_classifier
 from kvgg_jax.keras_gate import keras
@@ -66,7 +67,7 @@ def test_all_of_a_run_comes_where_it_fits(finished):
     """Its best weights, the head too: how to go on at another rate, or to train all of it."""
     arrays, said = taken(finished, finished)
     assert_same(arrays, weights_of(finished))
-    assert said == [f"Note: Weights from {finished}: the 8 layers of VGG11's blocks, and the head"]
+    assert said == [f"Note: Weights from {finished}: the 5 layers of VGG11's blocks, and the head"]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_a_head_that_does_not_fit_starts_anew(finished, how, why):
     whole = weights_of(finished)
     assert_same(arrays, {name: whole[name] for name in whole if name.startswith("block")})
     head = f"the head starts anew: {why}"
-    assert said == [f"Note: Weights from {finished}: the 8 layers of VGG11's blocks; {head}"]
+    assert said == [f"Note: Weights from {finished}: the 5 layers of VGG11's blocks; {head}"]
 
 
 def test_a_run_gives_its_image_size_and_preprocessing_and_is_found_by_name(finished, tmp_path):
@@ -130,7 +131,7 @@ def test_a_network_of_keras_own_layers_comes_by_its_names(finished, network, fil
     """The head too, where it has these layers; a file knows no classes."""
     arrays, said = taken(finished, file, head="8")
     assert_same(arrays, {v.path: np.asarray(v.value) for v in network.variables})
-    all_of = f"Note: Weights from {file}: the 8 layers of VGG11's blocks, and the head"
+    all_of = f"Note: Weights from {file}: the 5 layers of VGG11's blocks, and the head"
     assert said == [all_of, SHOWN]
 
 
@@ -144,7 +145,7 @@ def test_layers_that_do_not_fit_are_named(finished, network, tmp_path):
     kept = {layer for layer in arrays if layer.startswith(("block3", "block4", "block5"))}
     assert {name.split("/")[0] for name in found} == kept
     assert said[0] == (
-        f"Warned: Weights from {file}: 6 of the 8 layers of VGG11's blocks; the head starts anew: "
+        f"Warned: Weights from {file}: 3 of the 5 layers of VGG11's blocks; the head starts anew: "
         "its backbone does too, in part. At random: block1_conv1 is not there; "
         "block2_conv1 is 3x3x8x32 and 32 there, 3x3x8x16 and 16 here."
     )
@@ -160,9 +161,9 @@ def test_a_file_without_a_single_layer_that_fits_is_an_error(finished, file):
     with pytest.raises(WeightsError) as caught:
         taken(finished, file, batch_norm=True)
     assert str(caught.value) == (
-        f"{file} has none of the 16 layers of VGG11's blocks: "
+        f"{file} has none of the 10 layers of VGG11's blocks: "
         "block1_conv1 is 3x3x3x8 and 8 there, 3x3x3x8 here; block1_conv1_bn is not there; "
-        "block2_conv1 is 3x3x8x16 and 16 there, 3x3x8x16 here; and 13 more."
+        "block2_conv1 is 3x3x8x16 and 16 there, 3x3x8x16 here; and 7 more."
     )
 
 
@@ -260,6 +261,20 @@ def test_the_whole_vgg16_comes_from_the_layout_of_its_file(finished, tmp_path, m
 def begun(finished: Path, file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run from a file, frozen in part and prepared as for ImageNet, never cut."""
     return train(frozen(finished, file), out=tmp_path_factory.mktemp("begun"), name="x").run
+
+
+def test_what_was_exported_of_a_run_comes_with_its_preprocessing(begun, finished):
+    """The file has it as a layer of its own, which is no part of the head."""
+    pytest.importorskip("safetensors", reason="the extra safetensors is not here")
+    file = export("safetensors", begun).path
+    arrays, said = taken(finished, file, head="8")
+    whole = {name: array for name, array in weights_of(begun).items() if "seed" not in name}
+    assert_same(arrays, whole)
+    assert said == [
+        f"Note: Weights from {file}: the 5 layers of VGG11's blocks, and the head",
+        "Note: Pictures are shown to it as Keras prepares them for its ImageNet weights "
+        "(--set model.preprocessing=caffe or scale)",
+    ]
 
 
 def frozen(finished: Path, file: Path) -> RunConfig:

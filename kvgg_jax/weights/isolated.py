@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.errors import WeightsError, shown
-from kvgg_jax.weights import formats
+from kvgg_jax.weights import sources
 
 Shapes = dict[str, list[tuple[int, ...]]]
 """Layer name -> the shapes of its arrays, in Keras' order."""
@@ -46,14 +46,14 @@ def read_weights(path: Path, wanted: Shapes) -> Found:
     settings = {"OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}  # threads take memory
     with tempfile.TemporaryFile() as answer:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", formats.__name__, path, *map(str, limits)],
+            [sys.executable, "-P", "-m", sources.__name__, path, *map(str, limits)],
             input=json.dumps(wanted).encode(),
             stdout=answer,
             stderr=subprocess.PIPE,
             env={**os.environ, **settings, "PYTHONPATH": os.pathsep.join(where)},
             check=False,
         )
-        if done.returncode == formats.REFUSED:
+        if done.returncode == sources.REFUSED:
             raise WeightsError(done.stderr.decode(errors="replace"))
         if done.returncode:
             raise WeightsError(

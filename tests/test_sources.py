@@ -18,7 +18,7 @@ from networks import Arrays, arrays_of, stock_network, write_applications
 
 from kvgg_jax.errors import MissingExtra, WeightsError
 from kvgg_jax.keras_gate import keras
-from kvgg_jax.weights.formats import open_weights
+from kvgg_jax.weights.sources import open_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")  # of Keras, as it saves
 

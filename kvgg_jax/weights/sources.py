@@ -120,7 +120,7 @@ def _tensor(file: Any, key: str, path: Path) -> Stored:
 
 
 def main() -> int:
-    """`formats.py FILE SECONDS BYTES`, `{layer: [shape, ...]}` on stdin: an `.npz` on stdout.
+    """`sources.py FILE SECONDS BYTES`, `{layer: [shape, ...]}` on stdin: an `.npz` on stdout.
 
     It has the arrays of each layer that has these very shapes, as `layer|0`, ..., and the shapes of
     all layers, as JSON, in `shapes`. For a file that is refused: why, on stderr.

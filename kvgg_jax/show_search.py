@@ -7,7 +7,6 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
 
 from kvgg_jax.console import duration, program, say
 
@@ -83,24 +82,9 @@ def _trial_json(trial: Trial) -> dict[str, Any]:
 def tune_text(result: TuneResult) -> None:
     """The trials, the best first, and the next command to type."""
     console, best = Console(), result.best
-    keys = list(best.values)
-    table = Table("trial", "state", "accuracy", "loss", "epochs", "time")
-    for key in keys:
-        table.add_column(key.rpartition(".")[2])
-    for column in table.columns[2:]:
-        column.justify = "right"
+    say(console, "trial          state  accuracy      loss  epochs     time  tried", "bold")
     for trial in sorted(result.trials, key=lambda trial: trial.rank, reverse=True):
-        table.add_row(
-            str(trial.number),
-            trial.state,
-            _figure(trial.val_accuracy),
-            _figure(trial.val_loss),
-            str(trial.epochs),
-            duration(trial.seconds),
-            *(_value(trial.values[key]) for key in keys),
-            style="bold" if trial is best else "",
-        )
-    console.print(table)
+        say(console, _trial_line(trial), "green" if trial is best else "")
     say(
         console,
         f"Best: trial {best.number} in {best.run}, validation accuracy {_figure(best.val_accuracy)}"
@@ -110,6 +94,14 @@ def tune_text(result: TuneResult) -> None:
     say(console, f"Its settings: {result.config}")
     say(console, f"Next: {program()} evaluate --run {quote(str(best.run))}")
     say(console, f"      {program()} train --config {quote(str(result.config))} --epochs N")
+
+
+def _trial_line(trial: Trial) -> str:
+    tried = ", ".join(f"{key} {_value(value)}" for key, value in trial.values.items())
+    return (
+        f"{trial.number:>5}  {trial.state:>13}  {_figure(trial.val_accuracy):>8}  "
+        f"{_figure(trial.val_loss):>8}  {trial.epochs:>6}  {duration(trial.seconds):>7}  {tried}"
+    )
 
 
 def _figure(value: float | None) -> str:

@@ -161,7 +161,10 @@ class Checkpoints:
             return fault, {}
         where = self.folder / kind / str(step)
         try:
-            _check_same(ocp.metadata(where).metadata, like, where)
+            found = ocp.metadata(where).metadata
+            if found is None:  # half of it is gone, as when a run that is under way removes it
+                return "it has no metadata", {}
+            _check_same(found, like, where)
             return None, ocp.load(where, jax.tree.map(_abstract, like))
         except RunError:
             raise

@@ -10,13 +10,15 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kvgg_jax import integrity, vault
+from kvgg_jax import checkpoint, integrity, vault
 from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.errors import RunError
 from kvgg_jax.events import Event, Warned
@@ -195,6 +197,26 @@ def test_of_damaged_states_the_newest_whole_one_is_used_and_the_fault_named(tmp_
     assert heard == [
         Warned(f"The checkpoint {where / '8'} is damaged: {why}. Using {where / '4'} instead.")
     ]
+
+
+def test_a_step_removed_while_it_is_read_is_looked_for_again(tmp_path, monkeypatch):
+    """Its digests were right a moment before; Orbax then finds no metadata."""
+    real, heard = checkpoint.ocp.metadata, list[Event]()
+    with Checkpoints(tmp_path) as writer:
+        writer.save_best(state(4))
+        writer.wait()
+
+        def removed(where: Path) -> Any:
+            monkeypatch.setattr(checkpoint.ocp, "metadata", real)
+            for step in (8, 12):
+                writer.save_best(state(step))
+            writer.wait()
+            return SimpleNamespace(metadata=None)
+
+        monkeypatch.setattr(checkpoint.ocp, "metadata", removed)
+        with Checkpoints(tmp_path, read_only=True, emit=heard.append) as reader:
+            assert_same(reader.load_best(weights(0)), weights(12))
+    assert heard == []
 
 
 def test_the_best_weights_come_with_the_name_of_the_step_they_are_of(tmp_path):

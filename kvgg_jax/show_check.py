@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kvgg_jax.console import say
-from kvgg_jax.data.check import Check, Duplicates
+from kvgg_jax.data.findings import Check, Duplicates
 from kvgg_jax.errors import shown
 from kvgg_jax.show_evaluation import cell, colour_json, colour_text
 

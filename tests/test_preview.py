@@ -16,6 +16,8 @@ from kvgg_jax import preview
 from kvgg_jax.augment import make_augment
 from kvgg_jax.data.folder import scan
 from kvgg_jax.data.image import load
+from kvgg_jax.recipe import build_changes
+from kvgg_jax.state import Batch
 
 
 @pytest.fixture
@@ -61,6 +63,20 @@ def test_augmentation_is_that_of_the_first_steps_of_training(
     for step in range(7):
         np.testing.assert_array_equal(rows[:, 1 + step], augment(rows[:, 0], jnp.int32(step)))
     assert names[:9] == ["blue", *(f"step {n}" for n in range(1, 8)), "green"]
+
+
+def test_mixing_is_that_of_training_too(photos: Path, drawn: list[tuple[Any, ...]]) -> None:
+    """The photos shown are the batch, mixed with each other after augmentation."""
+    config = small_config(photos, data={"mix": "mixup"})
+    preview.preview(photos, "x.png", config=config, count=4)
+    ((images, names, _, _),) = drawn
+    rows = images.reshape(4, 8, 32, 32, 3)
+    _, mix = build_changes(config, 32, 3)
+    assert mix is not None
+    labels = np.array([0, 1, 2, 0], np.int32)
+    mixed = mix(Batch(rows[:, 0], labels, np.ones(4, np.float32)), jnp.int32(2)).images
+    np.testing.assert_array_equal(rows[:, 3], mixed)
+    assert names[8] == "green"
 
 
 def test_the_command_writes_a_png(photos: Path, tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
 
 from kvgg_jax.charts import draw_samples
 from kvgg_jax.config import PHOTO_SIZE, RunConfig
@@ -45,19 +46,18 @@ def preview(
     augment, mix = build_changes(config, size, len(samples.classes))
     if augment or mix:
         batch, steps = Batch(images, labels, np.ones(len(labels), np.float32)), range(1, COLUMNS)
-        changed = [_changed(batch, jnp.int32(step - 1), augment, mix) for step in steps]
+        change = jax.jit(partial(_changed, augment, mix))
+        changed = [np.asarray(change(batch, jnp.int32(step - 1))) for step in steps]
         images = np.stack([images, *changed], axis=1).reshape(-1, size, size, 3)
         names = [title for name in names for title in (name, *(f"step {step}" for step in steps))]
     draw_samples(images, names, Path(file), columns=COLUMNS)
 
 
-def _changed(
-    batch: Batch, step: AnyArray, augment: Augment | None, mix: Mix | None
-) -> NDArray[np.float32]:
+def _changed(augment: Augment | None, mix: Mix | None, batch: Batch, step: AnyArray) -> AnyArray:
     """The pictures of a batch as training has them at `step`."""
     if augment is not None:
         batch = batch._replace(images=augment(batch.images, step))
-    return np.asarray(mix(batch, step).images if mix else batch.images)
+    return mix(batch, step).images if mix else batch.images
 
 
 def _even_choice(samples: Samples, count: int, seed: int) -> list[int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from kvgg_jax.data.check import AGAINST, TRAIN, VAL, Check, Duplicates, Photo
+from kvgg_jax.data.findings import AGAINST, TRAIN, VAL, Check, Duplicates, Photo
 from kvgg_jax.data.folder import scan
 from kvgg_jax.data.image import decode
 from kvgg_jax.errors import ImageError, RunError, shown

@@ -99,7 +99,6 @@ def crossval(
         _check_begun(path, config)
         done: list[Fold] = []
         for fold in range(1, folds + 1):
-            emit(Note(f"Fold {fold} of {folds}"))
             run = _run_fold(path, config.with_data(fold=fold), stop, emit)
             done.append(_measured(run, fold))
             _check_same_photos(path, run)
@@ -142,10 +141,15 @@ def _check_begun(path: Path, config: RunConfig) -> None:
 
 
 def _run_fold(path: Path, config: RunConfig, stop: Callable[[], bool], emit: Emit) -> Run:
-    run = Run(path / f"fold-{config.data.fold}")
-    if not (run.path / "config.toml").is_file():
+    """The finished run of one fold: trained, gone on with, or left as it is."""
+    fold = config.data.fold
+    run = Run(path / f"fold-{fold}")
+    begun = (run.path / "config.toml").is_file()
+    done = begun and run.info().get("status") == "finished"
+    emit(Note(f"Fold {fold} of {config.data.folds}{' is done already' if done else ''}"))
+    if not begun:
         train(config, out=path, name=run.path.name, stop=stop, emit=emit)
-    elif run.info().get("status") != "finished":
+    elif not done:
         resume(run.path, stop=stop, emit=emit)
     return run
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kvgg_jax.augment import make_augment
 from kvgg_jax.charts import draw_samples
 from kvgg_jax.config import PHOTO_SIZE, RunConfig
 from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.reader import read
 from kvgg_jax.events import Emit, ignore
 from kvgg_jax.forward import normalise
+from kvgg_jax.recipe import build_changes
+from kvgg_jax.state import AnyArray, Batch
+from kvgg_jax.step import Augment, Mix
 
 COLUMNS = 8
 
@@ -28,23 +32,32 @@ def preview(
 ) -> None:
     """Draw `count` photos of `folder`, chosen from `seed` and even over the classes, into `file`.
 
-    With augmentation, a row a photo: as it is, then as steps 1 to 7 of training would change it.
+    With augmentation or mixing, a row a photo: as it is, then as steps 1 to 7 of training would
+    have it, if these photos were its batch.
     Raises DataError for photos that will not do, RunError when `file` cannot be written.
     """
     config, samples = config or RunConfig(), scan(Path(folder))
     size, seed = config.data.image_size or PHOTO_SIZE, config.seed
     chosen = samples.take(_even_choice(samples, count, seed))
     pictures = read(chosen, size, skip_bad=config.data.skip_bad, emit=emit)
-    images = np.asarray(normalise(pictures.images[np.arange(len(pictures.samples))]))
-    names = [samples.classes[label] for label in pictures.samples.labels]
-    data = config.data
-    augment = make_augment(data.augment, seed=seed, image_size=size, colour=data.augment_color)
-    if augment is not None:
-        steps = range(1, COLUMNS)
-        changed = [np.asarray(augment(images, jnp.int32(step - 1))) for step in steps]
+    labels = np.array(pictures.samples.labels, np.int32)
+    images = np.asarray(normalise(pictures.images[np.arange(len(labels))]))
+    names = [samples.classes[label] for label in labels]
+    augment, mix = build_changes(config, size, len(samples.classes))
+    if augment or mix:
+        batch, steps = Batch(images, labels, np.ones(len(labels), np.float32)), range(1, COLUMNS)
+        change = jax.jit(partial(_changed, augment, mix))
+        changed = [np.asarray(change(batch, jnp.int32(step - 1))) for step in steps]
         images = np.stack([images, *changed], axis=1).reshape(-1, size, size, 3)
         names = [title for name in names for title in (name, *(f"step {step}" for step in steps))]
     draw_samples(images, names, Path(file), columns=COLUMNS)
+
+
+def _changed(augment: Augment | None, mix: Mix | None, batch: Batch, step: AnyArray) -> AnyArray:
+    """The pictures of a batch as training has them at `step`."""
+    if augment is not None:
+        batch = batch._replace(images=augment(batch.images, step))
+    return mix(batch, step).images if mix else batch.images
 
 
 def _even_choice(samples: Samples, count: int, seed: int) -> list[int]:

@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from kvgg_jax.console import say
-from kvgg_jax.data.check import Check, Duplicates
+from kvgg_jax.data.balance import UNEVEN
+from kvgg_jax.data.findings import Check, Duplicates
 from kvgg_jax.errors import shown
 from kvgg_jax.show_evaluation import cell, colour_json, colour_text
 
 COMMON = 5  # sizes named
 ROWS = 20  # rows of one table; JSON and the page have all
-UNEVEN = 2  # times as many photos in the largest class as in the smallest, to be worth a word
 
 
 def check_json(result: Check) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from kvgg_jax.arch import BLOCKS
 from kvgg_jax.config import RunConfig
 
 if TYPE_CHECKING:
-    from kvgg_jax.data.check import Check
+    from kvgg_jax.data.findings import Check
 
 # Before anything imports keras: it writes to its home, and obeys what it finds there. All
 # tests share the programs compiled there; the folder is removed at exit.

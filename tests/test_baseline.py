@@ -13,8 +13,8 @@ from conftest import COLOURS, Trained, draw_photos
 
 from kvgg_jax import baseline, evaluate
 from kvgg_jax.baseline import ColourBaseline, colour_baseline, compare_colours
-from kvgg_jax.data.check import Check
 from kvgg_jax.data.duplicates import Look
+from kvgg_jax.data.findings import Check
 from kvgg_jax.data.folder import scan
 from kvgg_jax.data.survey import Seen, survey
 

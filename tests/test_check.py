@@ -16,7 +16,8 @@ from PIL import Image
 
 from kvgg_jax import check_data, training
 from kvgg_jax.baseline import ColourBaseline
-from kvgg_jax.data.check import Check, copies_warning
+from kvgg_jax.data.check import copies_warning
+from kvgg_jax.data.findings import Check
 from kvgg_jax.data.folder import deal, scan
 from kvgg_jax.errors import DataError
 from kvgg_jax.show_check import colour_advice
@@ -185,6 +186,7 @@ def test_the_advice_on_colour_follows_from_the_baseline(
         check_data(photos), colour=colour, chance=0.25, parts={"train": 960, "val": count}
     )
     assert result.colour_tells is tells
+    assert replace(result, colour=ColourBaseline(left_out="why")).colour_tells is None
     assert colour_advice(result).startswith(f"Guessing gives 0.2500: {advice}")
 
 

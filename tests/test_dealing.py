@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from kvgg_jax import training
 from kvgg_jax.data import dealing
-from kvgg_jax.data.check import Check
 from kvgg_jax.data.dealing import deal_as, fill, find_groups
+from kvgg_jax.data.findings import Check
 from kvgg_jax.data.folder import deal, scan
 from kvgg_jax.errors import DataError
 from kvgg_jax.events import Event, Note

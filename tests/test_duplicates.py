@@ -16,8 +16,8 @@ from pictures import scene
 from PIL import Image, ImageEnhance
 
 from kvgg_jax.data import duplicates
-from kvgg_jax.data.check import Check, Duplicates
 from kvgg_jax.data.duplicates import Look, look, same_digest, same_photo
+from kvgg_jax.data.findings import Check, Duplicates
 from kvgg_jax.data.survey import survey
 
 KNOWN = {  # found by hand before this program looked

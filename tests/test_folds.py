@@ -23,6 +23,7 @@ from kvgg_jax.config import RunConfig
 from kvgg_jax.data.dealing import deal_as
 from kvgg_jax.data.folder import scan
 from kvgg_jax.errors import DataError, RunError, Stopped
+from kvgg_jax.events import Event, Note
 from kvgg_jax.history import Epoch, History
 from kvgg_jax.origin import settings
 from kvgg_jax.runs import Run
@@ -130,7 +131,10 @@ def test_a_second_call_goes_on_and_a_third_only_reports(
     assert (written["status"], len(written["folds"])) == ("unfinished", 1)
     again = crossval(small_config(photos), folds=3, out=tmp_path / "b", name="x")
     assert trained == ["fold-1", "fold-2", "fold-2", "fold-3"]
-    assert crossval(small_config(photos), folds=3, out=tmp_path / "b", name="x") == again
+    heard: list[Event] = []
+    config = small_config(photos)
+    assert crossval(config, folds=3, out=tmp_path / "b", name="x", emit=heard.append) == again
+    assert heard == [Note(f"Fold {fold} of 3 is done already") for fold in (1, 2, 3)]
     assert len(trained) == 4
     assert [fold.val_loss for fold in again.folds] == [fold.val_loss for fold in whole.folds]
 

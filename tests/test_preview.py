@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from kvgg_jax import preview
 from kvgg_jax.augment import make_augment
 from kvgg_jax.data.folder import scan
 from kvgg_jax.data.image import load
+from kvgg_jax.state import Batch
 
 
 @pytest.fixture
@@ -58,9 +60,30 @@ def test_augmentation_is_that_of_the_first_steps_of_training(
     rows = images.reshape(3, 8, 32, 32, 3)
     augment = make_augment("light", seed=42, image_size=32, colour=True)
     assert augment is not None
+    change = jax.jit(augment)
     for step in range(7):
-        np.testing.assert_array_equal(rows[:, 1 + step], augment(rows[:, 0], jnp.int32(step)))
+        expected = change(rows[:, 0], jnp.int32(step))
+        np.testing.assert_allclose(rows[:, 1 + step], expected, rtol=0, atol=1e-6)
     assert names[:9] == ["blue", *(f"step {n}" for n in range(1, 8)), "green"]
+
+
+def test_mixing_comes_after_augmentation(
+    photos: Path, drawn: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The photos shown are the batch; each step changes them one by one, then in pairs."""
+
+    def mix(batch: Batch, step: jax.Array) -> Batch:
+        return batch._replace(images=(batch.images + batch.images[::-1]) / 2)
+
+    changes = (lambda images, step: images * (step + 1) / 7, mix)
+    monkeypatch.setattr(preview, "build_changes", lambda *_: changes)
+    preview.preview(photos, "x.png", config=small_config(photos), count=4)
+    ((images, names, _, _),) = drawn
+    rows = images.reshape(4, 8, 32, 32, 3)
+    for step in range(7):
+        expected = (rows[:, 0] + rows[::-1, 0]) / 2 * (step + 1) / 7
+        np.testing.assert_allclose(rows[:, 1 + step], expected, rtol=0, atol=1e-6)
+    assert names[8] == "green"
 
 
 def test_the_command_writes_a_png(photos: Path, tmp_path: Path) -> None:

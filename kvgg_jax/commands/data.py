@@ -39,8 +39,9 @@ def demo(
     say(talk(), f"  {program()} train --data {quote(str(folder))} --image-size 48")
 
 
-DEAL = {"val_split", "split", "seed", "config", "set_", "json"}
-LOOK = {"augment", "augment_color", "image_size", "seed", "skip_bad", "config", "set_"}
+CONFIG = {"config", "set_"}
+DEAL = {"val_split", "split", "seed", "json", *CONFIG}
+LOOK = {"augment", "augment_color", "mix", "mix_alpha", "image_size", "seed", "skip_bad", *CONFIG}
 
 
 @data_app.command()

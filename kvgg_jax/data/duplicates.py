@@ -71,7 +71,7 @@ def same_photo(looks: Sequence[Look | None]) -> NDArray[np.int64]:
 
     A picture without a look is alone in its group. Groups are closed: where A is near B and B
     near C, all three are together. Each is compared with each, but as matrix products: 100,000
-    pictures take a minute or two and 0.5 GB. int64 [count].
+    pictures take two minutes of processor time and 0.8 GB. int64 [count].
     """
     digests = [f"{place}" if one is None else one.digest for place, one in enumerate(looks)]
     exact = same_digest(digests)

@@ -209,7 +209,7 @@ def test_train_warns_of_copies_in_one_line(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exact ones only, by the digests it makes anyway, and where to see them."""
-    monkeypatch.setattr(training, "_run", lambda *_: None)
+    monkeypatch.setattr(training, "_run", lambda *_, **__: None)
     monkeypatch.setattr("kvgg_jax.show.train_text", lambda *_: None)
     monkeypatch.chdir(tmp_path)
     words = ("train", "--data", "photos", *TINY, "--name")

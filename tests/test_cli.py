@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 from commands import ENVIRONMENT, TINY, kvgg, message
 from conftest import ROOT, THIN, draw_photos
@@ -324,7 +325,8 @@ def test_every_flag_of_train_reaches_its_setting(
     quick: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each with a value that is not the default."""
-    (quick / "given.h5").touch()
+    with h5py.File(quick / "given.h5", "w") as file:
+        file["predictions/bias"] = [0.0]
     monkeypatch.setattr(training, "begin", lambda *_: None)
     flags = {
         "--weights": "given.h5",

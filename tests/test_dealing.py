@@ -125,7 +125,7 @@ def test_a_grouped_run_keeps_its_split_and_resumes_with_it(
 ) -> None:
     """split.csv holds it as ever; a resume reads it there and compares no photos again."""
     config, started = small_config(copied, data={"split": "grouped"}), []
-    monkeypatch.setattr(training, "_run", lambda run, *_: started.append(run.split(copied)))
+    monkeypatch.setattr(training, "_run", lambda run, *_, **__: started.append(run.split(copied)))
     training.train(config, out=tmp_path, name="x")
     monkeypatch.setattr(dealing, "survey", None)
     training.resume(tmp_path / "x")

@@ -37,7 +37,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Training itself is skipped; the names of the runs that would have been trained, in turn."""
     names: list[str] = []
 
-    def skip(run: Run, config: RunConfig, _: Any, stop: Callable[[], bool], __: Any) -> TrainResult:
+    def skip(
+        run: Run, config: RunConfig, *_: Any, stop: Callable[[], bool], **__: Any
+    ) -> TrainResult:
         names.append(run.path.name)
         if stop():
             raise Stopped("Stopped in epoch 1, after step 1 of 4.")
@@ -250,7 +252,7 @@ def test_a_stopped_command_says_how_to_go_on(
 ) -> None:
     """With the exit code of Ctrl-C."""
 
-    def stopped(*_: Any) -> None:
+    def stopped(*_: Any, **__: Any) -> None:
         raise Stopped("Stopped in epoch 2, after step 1 of 4.")
 
     monkeypatch.setattr(training, "_run", stopped)

@@ -6,11 +6,12 @@ is imported before a command needs it, so that `--help` answers at once.
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated, Any, ParamSpec, get_args
 
 import typer
 from rich.console import Console
@@ -58,11 +59,11 @@ def answers(command: Callable[P, None]) -> Callable[P, None]:
 
 
 def with_options_of(
-    other: Callable[..., None], *, taking: Callable[[str], bool]
+    other: Callable[..., None], *, taking: Callable[[str], bool], panel: str | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """For a command with `**given`: it takes options of `other` too, which are declared there.
 
-    `taking` says which, by the name of the parameter.
+    `taking` says which, by the name of the parameter; `panel` is what `--help` shows them under.
     """
 
     def add(command: Callable[..., None]) -> Callable[..., None]:
@@ -70,12 +71,23 @@ def with_options_of(
         theirs = inspect.signature(other, eval_str=True).parameters.values()
         both = [
             *(option for option in own if option.kind is not option.VAR_KEYWORD),
-            *(option for option in theirs if taking(option.name)),
+            *(_in_panel(option, panel) for option in theirs if taking(option.name)),
         ]
-        command.__signature__ = inspect.Signature(both)  # type: ignore[attr-defined]  # Typer's view
+        keywords = [option.replace(kind=option.KEYWORD_ONLY) for option in both]
+        command.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]  # Typer's
         return command
 
     return add
+
+
+def _in_panel(parameter: inspect.Parameter, panel: str | None) -> inspect.Parameter:
+    if panel is None:
+        return parameter
+    kind, option = get_args(parameter.annotation)
+    option = copy.copy(option)
+    option.rich_help_panel = panel
+    annotation: Any = Annotated[kind, option]
+    return parameter.replace(annotation=annotation)
 
 
 def talk() -> Console:

@@ -43,6 +43,7 @@ def calibrate(
     data: str | Path | None = None,
     split: str | None = None,
     skip_bad: bool | None = None,
+    batch_size: int | None = None,
     out: str | Path = runs.OUT,
     emit: Emit = ignore,
 ) -> Calibrated:
@@ -57,7 +58,16 @@ def calibrate(
             "--split all has the photos of training, on which a network is surer than elsewhere. "
             "Calibrate on --split val, or on other photos with --data."
         )
-    judged = evaluate(run, data=data, split=split, skip_bad=skip_bad, raw=True, out=out, emit=emit)
+    judged = evaluate(
+        run,
+        data=data,
+        split=split,
+        skip_bad=skip_bad,
+        raw=True,
+        batch_size=batch_size,
+        out=out,
+        emit=emit,
+    )
     if judged.split == "all":
         _check_unseen(judged)
     calibration = _fit(judged)

@@ -570,7 +570,7 @@ def test_a_truncated_file_is_never_half_a_picture(
     assert message(lambda: load(file, 8)).endswith(f"). {DROP}")
 
 
-@pytest.mark.parametrize("error", [MemoryError(), EOFError(), struct.error("short\n  read")])
+@pytest.mark.parametrize("error", [EOFError(), struct.error("short\n  read")])
 def test_whatever_pillow_raises_is_an_image_error(
     error: Exception, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -584,6 +584,21 @@ def test_whatever_pillow_raises_is_an_image_error(
     reason = "short read" if str(error) else type(error).__name__
     assert message(lambda: decode(file)) == (
         f"{file}: is a PNG file, truncated or damaged ({reason}). {DROP}"
+    )
+
+
+def test_want_of_memory_is_not_blamed_on_the_file(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be sound; it is named all the same, and the others go on."""
+    write(file, encode(noise(16), "PNG"))
+
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise MemoryError
+
+    monkeypatch.setattr(Image, "open", fail)
+    assert message(lambda: decode(file)) == (
+        f"{file}: takes more memory to decode than there is. Free some, or scale it down."
     )
 
 

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from kvgg_jax.console import say
-from kvgg_jax.errors import KvggError
+from kvgg_jax.errors import KvggError, is_out_of_memory
 
 app = typer.Typer(
     name="kvgg",
@@ -37,7 +37,14 @@ RunOption = Annotated[
 SkipBad = Annotated[
     bool | None, typer.Option("--skip-bad/--no-skip-bad", help="Go on without unreadable images.")
 ]
+BatchSize = Annotated[
+    int | None, typer.Option(min=1, help="Photos judged at once. Default: as in training.")
+]
 RUNS = Path("runs")
+OUT_OF_MEMORY = (
+    "Out of memory. Ask for less at once: a smaller --batch-size, a smaller --image-size, or fewer "
+    "pictures."
+)
 
 
 def answers(command: Callable[P, None]) -> Callable[P, None]:
@@ -53,6 +60,11 @@ def answers(command: Callable[P, None]) -> Callable[P, None]:
         except KeyboardInterrupt:
             say(talk(), "Stopped.")
             raise typer.Exit(130) from None
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            say(talk(), f"Error: {OUT_OF_MEMORY}", "red")
+            raise typer.Exit(1) from None
 
     return run
 

@@ -26,7 +26,8 @@ def shown(name: object) -> str:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether there was not the memory that was asked for.
 
-    Python, NumPy, XLA, TensorFlow and the system say so in ways of their own. False for an error made for the user, whatever its text.
+    Python, NumPy, XLA, TensorFlow and the system say so in ways of their own. False for an error
+    made for the user, whatever its text.
     """
     if isinstance(error, MemoryError):
         return True

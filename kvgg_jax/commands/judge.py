@@ -63,7 +63,7 @@ def evaluate(
             out=out,
             emit=screen,
         )
-        files = record.keep(result)
+        files = record.try_to_keep(result, screen)
     if json:
         print_json(record.evaluation_json(result, files))
     else:

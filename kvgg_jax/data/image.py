@@ -288,7 +288,8 @@ def _unreadable(path: Path, error: OSError | ValueError) -> ImageError:
 def _damaged(path: Path, kind: str, error: Exception) -> ImageError:
     if isinstance(error, MemoryError):
         return ImageError(
-            f"{shown(path)}: takes more memory to decode than there is. Free some, or scale it down."
+            f"{shown(path)}: takes more memory to decode than there is. Free some, or scale it "
+            "down."
         )
     reason = shown(" ".join(str(error).split())) or type(error).__name__
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):

@@ -93,8 +93,10 @@ def calibrate(
     """
     _check_part(split)
     if remove:
-        given = {"--data": data, "--split": split, "--skip-bad": skip_bad}
-        given |= {"--batch-size": batch_size, "--json": json or None}
+        given: dict[str, object] = {
+            **{"--data": data, "--split": split, "--skip-bad": skip_bad},
+            **{"--batch-size": batch_size, "--json": json or None},
+        }
         if extra := [flag for flag, value in given.items() if value is not None]:
             raise UsageError(f"--remove fits nothing; {extra[0]} has no meaning beside it.")
     from kvgg_jax import calibration, show_calibration

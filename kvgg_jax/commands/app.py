@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
@@ -54,6 +55,8 @@ def answers(command: Callable[P, None]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
+            if sys.stdout is not None:  # as where it was closed
+                sys.stdout.flush()  # a disk that is full says so now, not as the process ends
         except KvggError as error:
             say(talk(), f"Error: {error}", "red")
             raise typer.Exit(error.exit_code) from None

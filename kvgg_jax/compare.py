@@ -15,7 +15,7 @@ from kvgg_jax.errors import KvggError, UsageError, shown
 from kvgg_jax.evaluation_charts import draw_comparison
 from kvgg_jax.events import Emit, Note, ignore
 from kvgg_jax.listing import RunSummary, summarise
-from kvgg_jax.record import keep, recall
+from kvgg_jax.record import recall, try_to_keep
 from kvgg_jax.runs import Run
 from kvgg_jax.significance import holm, mcnemar
 
@@ -113,7 +113,7 @@ def _answers(of: RunSummary, data: str | Path | None, emit: Emit) -> Answers | s
     try:
         result = evaluate(run.path, data=data, emit=emit)
         if data is None:
-            keep(result)
+            try_to_keep(result, emit)
     except KvggError as error:
         return str(error)
     classes = list(result.classes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -22,6 +23,7 @@ from kvgg_jax.evaluation_charts import (
     draw_ranking,
     draw_reliability,
 )
+from kvgg_jax.events import Emit, Warned
 from kvgg_jax.inference import Evaluation
 from kvgg_jax.runs import Run
 from kvgg_jax.scores import LEVEL, RESAMPLES, SEED
@@ -53,6 +55,18 @@ def keep(result: Evaluation) -> list[Path]:
     kept += [run.path / table, run.path / figures]
     run.write(figures, json.dumps(evaluation_json(result, kept), indent=2) + "\n")
     return kept
+
+
+def try_to_keep(result: Evaluation, emit: Emit) -> list[Path]:
+    """`keep`; where the run folder cannot be written, a Warned event and no files.
+
+    The figures stand all the same.
+    """
+    try:
+        return keep(result)
+    except RunError as error:
+        emit(Warned(f"{error} The evaluation is shown and not kept."))
+        return []
 
 
 def recall(run: Run, *, state: str) -> dict[str, tuple[str, str]] | None:
@@ -111,6 +125,8 @@ def _worst(result: Evaluation) -> list[Mistake]:
 
 
 def _remove(file: Path) -> None:
+    if not os.path.lexists(file):  # a read-only disk refuses to remove even what is not there
+        return
     try:
         file.unlink(missing_ok=True)
     except OSError as error:

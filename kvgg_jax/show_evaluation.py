@@ -37,7 +37,8 @@ def evaluation_text(result: Evaluation, files: Sequence[Path]) -> None:
         say(console, _all_right(result.count))
     console.print(_scores(result))
     console.print(_confusion(result))
-    say(console, f"Wrote to {result.run}: {', '.join(file.name for file in files)}")
+    if files:
+        say(console, f"Wrote to {result.run}: {', '.join(file.name for file in files)}")
 
 
 def _probabilities(result: Evaluation) -> str:

@@ -27,7 +27,9 @@ BROAD_TESTS = {
     "hostile",
     "learns",
     "no_code",
+    "read_only",
     "resume",
+    "stdout",
 }  # of the whole program
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, get_args
@@ -17,7 +18,7 @@ import typer
 from rich.console import Console
 
 from kvgg_jax.console import say
-from kvgg_jax.errors import KvggError
+from kvgg_jax.errors import KvggError, is_out_of_memory
 
 app = typer.Typer(
     name="kvgg",
@@ -38,7 +39,14 @@ RunOption = Annotated[
 SkipBad = Annotated[
     bool | None, typer.Option("--skip-bad/--no-skip-bad", help="Go on without unreadable images.")
 ]
+BatchSize = Annotated[
+    int | None, typer.Option(min=1, help="Photos judged at once. Default: as in training.")
+]
 RUNS = Path("runs")
+OUT_OF_MEMORY = (
+    "Out of memory. Ask for less at once: a smaller --batch-size, a smaller --image-size, or fewer "
+    "pictures."
+)
 
 
 def answers(command: Callable[P, None]) -> Callable[P, None]:
@@ -48,12 +56,19 @@ def answers(command: Callable[P, None]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
+            if sys.stdout is not None:  # as where it was closed
+                sys.stdout.flush()  # a disk that is full says so now, not as the process ends
         except KvggError as error:
             say(talk(), f"Error: {error}", "red")
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             say(talk(), "Stopped.")
             raise typer.Exit(130) from None
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            say(talk(), f"Error: {OUT_OF_MEMORY}", "red")
+            raise typer.Exit(1) from None
 
     return run
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import io
+import math
 import os
 import stat
 from functools import lru_cache
@@ -28,6 +29,9 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp", ".tif", ".tiff")
 MAX_PIXELS = 200_000_000  # 800 MB while decoded; the largest phone sensors have as many
 LARGE = 25_000_000  # pixels, from which on a file must have the bytes of a photo,
 PIXELS_PER_BYTE = 100  # ten times what the least JPEG quality takes; a decompression bomb has more
+MAX_SIDE = 100_000  # pixels; each row takes memory of its own, however short it is
+SCAN = 150_000_000  # pixels of one bit that need no bytes: A4 at 1200 dpi, faxed, has 700 a byte.
+# All of one bit that are larger than LARGE are shrunk to it, before three bytes are made of each.
 MAX_SCANS = 100  # of a progressive JPEG, each a pass over all pixels; cameras and editors write 10
 
 # Pillow warns about large pictures, and warnings cannot be silenced safely in a thread pool:
@@ -76,8 +80,9 @@ def decode(path: Path, *, at_least: int | None = None) -> NDArray[np.uint8]:
     """The picture in `path` as a person sees it: upright, over white, uint8 (H, W, 3), sRGB.
 
     With `at_least` (pixels, positive) a JPEG comes 2, 4 or 8 times smaller, much faster, where
-    both sides keep one and a half times that. Of several frames the first. Raises ImageError,
-    which names `path`, the reason and the next move, if there is no whole picture to be had.
+    both sides keep one and a half times that. A scan of one bit a pixel and more than `LARGE` of
+    them comes 2 or 3 times smaller. Of several frames the first. Raises ImageError, which names
+    `path`, the reason and the next move, if there is no whole picture to be had.
     """
     return np.array(_read(path, at_least=at_least))
 
@@ -133,8 +138,14 @@ def _refuse_bombs(path: Path, image: Image.Image, file: BinaryIO) -> None:
             f"{shown(path)}: has {width} x {height} pixels; the limit is {MAX_PIXELS} in all. "
             "Scale it down."
         )
+    if max(width, height) > MAX_SIDE:
+        raise ImageError(
+            f"{shown(path)}: has {width} x {height} pixels; the limit is {MAX_SIDE} a side. "
+            "Cut it into pieces."
+        )
     length = os.fstat(file.fileno()).st_size
-    if width * height > max(LARGE, length * PIXELS_PER_BYTE):
+    free = SCAN if image.mode == "1" else LARGE
+    if width * height > max(free, length * PIXELS_PER_BYTE):
         raise ImageError(
             f"{shown(path)}: has {width} x {height} pixels in {length} bytes, as a decompression "
             f"bomb has and no photo. {DROP}"
@@ -175,7 +186,9 @@ def _upright_rgb(path: Path, image: Image.Image) -> Image.Image:
         pixels = pixels.convert(pixels.mode.removesuffix("A"))
     pixels = _to_srgb(pixels, image.info.get("icc_profile"))
     if alpha is not None:
-        pixels = Image.composite(pixels, Image.new("RGB", pixels.size, "white"), alpha)
+        white = Image.new("RGB", pixels.size, "white")
+        white.paste(pixels, mask=alpha)
+        pixels = white
     return pixels if turn is None else pixels.transpose(turn)
 
 
@@ -193,6 +206,8 @@ def _eight_bit(path: Path, image: Image.Image) -> Image.Image:
         return image
     if image.mode == "F" or image.mode.startswith("I"):
         return _grey_from_wide(path, image)
+    if image.mode == "1" and image.width * image.height > LARGE:
+        return _grey_from_scan(image)
     colour = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
     return _as(image, colour + "A" if image.has_transparency_data else colour)
 
@@ -200,6 +215,22 @@ def _eight_bit(path: Path, image: Image.Image) -> Image.Image:
 def _as(image: Image.Image, mode: str) -> Image.Image:
     """`image.convert`, which would copy a large picture for nothing."""
     return image if image.mode == mode else image.convert(mode)
+
+
+def _grey_from_scan(image: Image.Image) -> Image.Image:
+    """Black and white averaged to grey, at `LARGE` pixels or fewer: a half, a third of each side.
+
+    In bands, so that there is never a second picture of its size.
+    """
+    width, height = image.size
+    by = math.ceil(math.sqrt(width * height / LARGE))
+    grey = Image.new("L", (-(-width // by), -(-height // by)), 255)
+    if image.info.get("transparency") == 0:  # black is clear, over white
+        return grey
+    for top in range(0, height, 256 * by):
+        band = image.crop((0, top, width, min(top + 256 * by, height)))
+        grey.paste(band.convert("L").reduce(by), (0, top // by))
+    return grey
 
 
 def _grey_from_wide(path: Path, image: Image.Image) -> Image.Image:
@@ -255,6 +286,11 @@ def _unreadable(path: Path, error: OSError | ValueError) -> ImageError:
 
 
 def _damaged(path: Path, kind: str, error: Exception) -> ImageError:
+    if isinstance(error, MemoryError):
+        return ImageError(
+            f"{shown(path)}: takes more memory to decode than there is. Free some, or scale it "
+            "down."
+        )
     reason = shown(" ".join(str(error).split())) or type(error).__name__
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return ImageError(f"{shown(path)}: is too large ({reason}). {DROP}")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from starlette.testclient import TestClient
 
 from kvgg_jax.inference import load_classifier
@@ -43,3 +47,22 @@ def serving(network: Network, limits: Limits | None = None) -> Iterator[TestClie
 def files(*named: tuple[str, bytes]) -> list[tuple[str, tuple[str, bytes]]]:
     """The form of an upload."""
     return [("files", one) for one in named]
+
+
+@contextmanager
+def listening(network: Network) -> Iterator[str]:
+    """The URL of a ready server in a thread, at a real socket."""
+    service = Service(network, Limits(), Gauges(paths=PATHS, sizes=network.sizes), wait=0.005)
+    service.status = "ready"
+    app = create_app(service, is_host=allowed_hosts("127.0.0.1"), report=print)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, ws="none")
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        thread = threading.Thread(target=server.run, args=([bound],))
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}/"
+        server.should_exit = True
+        thread.join()

@@ -39,6 +39,7 @@ function card(file) {
   frame.append(photo, element.querySelector(".layer"));
   element.querySelector(".name").textContent = file.name;
   photo.alt = `The photo ${file.name}`;
+  photo.onload = () => frame.style.setProperty("--ratio", photo.naturalWidth / photo.naturalHeight);
   photo.onerror = () => { frame.hidden = true; element.querySelector(".blank").hidden = false; };
   photo.src = URL.createObjectURL(file);
   const one = { file, element };
@@ -109,7 +110,8 @@ const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
 function show(one, result) {
   const part = (name) => one.element.querySelector(name);
-  part(".verdict").textContent = `${result.class} · ${percent(result.probability)}`;
+  const perhaps = result.unsure ? "Perhaps " : "";
+  part(".verdict").textContent = `${perhaps}${result.class} · ${percent(result.probability)}`;
   part(".doubt").hidden = !result.unsure;
   if (result.unsure) part(".doubt").textContent = `Unsure: below ${percent(result.unsure_below)}`;
   part(".top").replaceChildren(...result.top.map(row));
@@ -131,11 +133,12 @@ function row(scored) {
   return item;
 }
 
-function fail(one, text, canRetry) {
+function fail(one, reason, canRetry) {
+  const text = reason.replace(`${one.file.name}: `, "This file ");
   one.element.classList.add("bad");
   one.element.querySelector(".verdict").textContent = text;
   one.element.querySelector(".again").hidden = !canRetry;
-  say(text);
+  say(`${one.file.name}: ${text}`);
 }
 
 function say(text) {

@@ -9,6 +9,7 @@ KvggError               exit code 1: what, where, the next move
 ├── WeightsError        a file of weights that cannot be used
 ├── NonFiniteLoss       training diverged
 ├── OutOfMemory         the machine cannot hold what was asked of it
+├── ServeError          an address that cannot be served at
 ├── MissingExtra        an optional library that was asked for is not installed
 └── Stopped             the run was asked to stop, and what it had done is saved
 """
@@ -76,6 +77,10 @@ class NonFiniteLoss(KvggError):
 
 class OutOfMemory(KvggError):
     """The device or the machine cannot hold what was asked of it."""
+
+
+class ServeError(KvggError):
+    """An address that cannot be served at."""
 
 
 class MissingExtra(KvggError):

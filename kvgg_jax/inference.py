@@ -162,11 +162,7 @@ def predict(
     classifier = run if isinstance(run, Classifier) else load_classifier(run, out=out, emit=emit)
     if run is None:
         emit(Note(f"Using {classifier.run.path}, the newest finished run"))
-    calibration = None if raw else in_force(classifier.run, classifier.state, emit)
-    if calibration is not None:
-        unsure_below = UNSURE_BELOW if unsure_below is None else unsure_below
-        text = f"Probabilities are calibrated (temperature {calibration.temperature:.3f})"
-        emit(Note(f"{text}; below {unsure_below:.0%} it is unsure"))
+    calibration, unsure_below = certainty(classifier, raw=raw, unsure_below=unsure_below, emit=emit)
     train, count = classifier.config.train, min(len(files), batch_size or MAX_BATCH)
     # bfloat16 rounds as the batch is cut, so there the cut is that of evaluation.
     batch = count if train.precision == "float32" or batch_size else train.part_size
@@ -182,6 +178,19 @@ def predict(
 
         found = classify(files, judged, classes, size=size, batch=batch, emit=emit)
     return thresholded(found, calibrated=calibration is not None, unsure_below=unsure_below)
+
+
+def certainty(
+    classifier: Classifier, *, raw: bool, unsure_below: float | None, emit: Emit
+) -> tuple[Calibration | None, float | None]:
+    """What its probabilities are calibrated by, and below which one an answer is unsure."""
+    calibration = None if raw else in_force(classifier.run, classifier.state, emit)
+    if calibration is None:
+        return None, unsure_below
+    threshold = UNSURE_BELOW if unsure_below is None else unsure_below
+    text = f"Probabilities are calibrated (temperature {calibration.temperature:.3f})"
+    emit(Note(f"{text}; below {threshold:.0%} it is unsure"))
+    return calibration, threshold
 
 
 def evaluate(

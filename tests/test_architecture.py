@@ -21,6 +21,7 @@ GATES = {"keras": "keras_gate.py", "tensorflow": "data/tf_gate.py"}
 BROAD_TESTS = {
     "architecture",
     "bad_input",
+    "browser",
     "docs",
     "faults",
     "fuzz",

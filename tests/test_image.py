@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pytest
+from hostile import KINDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import (
@@ -37,7 +38,7 @@ from pictures import (
 from PIL import Image, ImageCms
 
 from kvgg_jax.data import image
-from kvgg_jax.data.image import SUFFIXES, decode, load, looks_like_image
+from kvgg_jax.data.image import SUFFIXES, decode, load, load_bytes, looks_like_image
 from kvgg_jax.data.kinds import FORMATS
 from kvgg_jax.errors import ImageError
 
@@ -690,3 +691,35 @@ def test_a_mutated_picture_is_pixels_or_an_image_error(
     for place, value in changes:
         content[int(place * len(content))] = value
     decode_bytes(bytes(content))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, kind in KINDS.items()
+        if isinstance(kind.make, bytes) and name != "within the limit.png"  # which takes seconds
+    ],
+)
+def test_content_in_memory_is_read_as_a_file_is(name: str, file: Path) -> None:
+    """The same pixels, or the same words under the name it was sent by."""
+    content = KINDS[name].make
+    assert isinstance(content, bytes)
+    file.write_bytes(content)
+    if KINDS[name].error:
+        with pytest.raises(ImageError) as in_file:
+            load(file, 16)
+        with pytest.raises(ImageError) as in_memory:
+            load_bytes(content, 16, name="sent.jpg")
+        assert str(in_memory.value) == str(in_file.value).replace(str(file), "sent.jpg")
+    else:
+        expected = load(file, 16)
+        np.testing.assert_array_equal(load_bytes(content, 16, name="sent.jpg"), expected)
+
+
+def test_a_server_can_have_a_lower_limit_of_pixels() -> None:
+    """It is told."""
+    content = encode(flat("RGB", RED, (20, 10)), "PNG")
+    assert load_bytes(content, 8, name="a.png", max_pixels=200).shape == (8, 8, 3)
+    with pytest.raises(ImageError, match=r"^a\.png: has 20 x 10 pixels; the limit is 199 in all"):
+        load_bytes(content, 8, name="a.png", max_pixels=199)

@@ -76,6 +76,23 @@ def load(path: Path, size: int) -> NDArray[np.uint8]:
     return np.array(_read(path, at_least=size).resize(square, Image.Resampling.BILINEAR))
 
 
+def load_bytes(
+    content: bytes, size: int, *, name: str, max_pixels: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
+    """As `load`, for the content of a file that its sender calls `name`; it touches no disk.
+
+    Raises ImageError as `decode` does, for more than `max_pixels` too.
+    """
+    kind = kind_of(content[:HEAD])
+    if not content:
+        raise _empty(name)
+    if kind is None:
+        raise foreign(name, content[:HEAD])
+    file = io.BytesIO(content)
+    picture = _read_content(name, file, kind=kind, at_least=size, max_pixels=max_pixels)
+    return np.array(picture.resize((size, size), Image.Resampling.BILINEAR))
+
+
 def decode(path: Path, *, at_least: int | None = None) -> NDArray[np.uint8]:
     """The picture in `path` as a person sees it: upright, over white, uint8 (H, W, 3), sRGB.
 
@@ -98,7 +115,7 @@ def _read(path: Path, *, at_least: int | None) -> Image.Image:
         if not stat.S_ISREG(status.st_mode):
             raise ImageError(f"{shown(path)}: is a pipe or a device, not a picture file. {DROP}")
         if not status.st_size:
-            raise ImageError(f"{shown(path)}: is empty (0 bytes). {DROP}")
+            raise _empty(path)
         with path.open("rb") as file:
             head = file.read(HEAD)
             kind = kind_of(head)
@@ -109,11 +126,18 @@ def _read(path: Path, *, at_least: int | None) -> Image.Image:
         raise _unreadable(path, error) from error
 
 
-def _read_content(path: Path, file: BinaryIO, *, kind: str, at_least: int | None) -> Image.Image:
+def _read_content(
+    path: Path | str,
+    file: BinaryIO,
+    *,
+    kind: str,
+    at_least: int | None,
+    max_pixels: int = MAX_PIXELS,
+) -> Image.Image:
     """The pixels of an open `file` of format `kind`; OSError only if the disk fails."""
     try:
         with Image.open(file, formats=(kind,)) as image:
-            _refuse_bombs(path, image, file)
+            _refuse_bombs(path, image, file, max_pixels)
             # Not for CMYK: there libjpeg and the colour profile must see the same ink.
             if at_least and isinstance(image, JpegImageFile) and image.mode in ("RGB", "L"):
                 image.draft(None, (at_least * 3 // 2, at_least * 3 // 2))
@@ -128,14 +152,14 @@ def _read_content(path: Path, file: BinaryIO, *, kind: str, at_least: int | None
         raise _damaged(path, kind, error) from error
 
 
-def _refuse_bombs(path: Path, image: Image.Image, file: BinaryIO) -> None:
+def _refuse_bombs(path: Path | str, image: Image.Image, file: BinaryIO, max_pixels: int) -> None:
     """Raises ImageError for a small file that would take much memory or time."""
     tags = getattr(image, "tag_v2", {})
     tile = (tags.get(Tag.TileWidth, 0), tags.get(Tag.TileLength, 0))  # a TIFF may lie in these
     width, height = max(image.size, tile, key=lambda size: size[0] * size[1])
-    if width * height > MAX_PIXELS:
+    if width * height > max_pixels:
         raise ImageError(
-            f"{shown(path)}: has {width} x {height} pixels; the limit is {MAX_PIXELS} in all. "
+            f"{shown(path)}: has {width} x {height} pixels; the limit is {max_pixels} in all. "
             "Scale it down."
         )
     if max(width, height) > MAX_SIDE:
@@ -143,7 +167,7 @@ def _refuse_bombs(path: Path, image: Image.Image, file: BinaryIO) -> None:
             f"{shown(path)}: has {width} x {height} pixels; the limit is {MAX_SIDE} a side. "
             "Cut it into pieces."
         )
-    length = os.fstat(file.fileno()).st_size
+    length = _length(file)
     free = SCAN if image.mode == "1" else LARGE
     if width * height > max(free, length * PIXELS_PER_BYTE):
         raise ImageError(
@@ -154,6 +178,14 @@ def _refuse_bombs(path: Path, image: Image.Image, file: BinaryIO) -> None:
         raise ImageError(
             f"{shown(path)}: has {scans} progressive scans; the limit is {MAX_SCANS}. {DROP}"
         )
+
+
+def _length(file: BinaryIO) -> int:
+    """In bytes."""
+    place = file.tell()
+    length = file.seek(0, os.SEEK_END)
+    file.seek(place)
+    return length
 
 
 def _scans(file: BinaryIO) -> int:
@@ -177,7 +209,7 @@ def _mend_transparency(image: ImageFile) -> None:
         image.info["transparency"] = tuple(value >> 8 for value in clear)
 
 
-def _upright_rgb(path: Path, image: Image.Image) -> Image.Image:
+def _upright_rgb(path: Path | str, image: Image.Image) -> Image.Image:
     """Loaded pixels of any mode -> RGB, colour-managed, over white, turned as EXIF says."""
     turn = _turn(image)
     pixels = _eight_bit(path, image)
@@ -200,7 +232,7 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _eight_bit(path: Path, image: Image.Image) -> Image.Image:
+def _eight_bit(path: Path | str, image: Image.Image) -> Image.Image:
     """The same pixels in one of the modes L, LA, RGB, RGBA, CMYK."""
     if image.mode == "CMYK":
         return image
@@ -233,7 +265,7 @@ def _grey_from_scan(image: Image.Image) -> Image.Image:
     return grey
 
 
-def _grey_from_wide(path: Path, image: Image.Image) -> Image.Image:
+def _grey_from_wide(path: Path | str, image: Image.Image) -> Image.Image:
     """12 or 16 bits of grey -> 8; ImageError for 32, where no value is known to be white."""
     values = np.asarray(image)
     if image.mode == "F" or (image.mode == "I" and not 0 <= values.min() <= values.max() < 2**16):
@@ -278,6 +310,10 @@ def _transform(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     return None if np.abs(moved).max() <= 1 else transform  # 1: rounding, not another colour
 
 
+def _empty(path: Path | str) -> ImageError:
+    return ImageError(f"{shown(path)}: is empty (0 bytes). {DROP}")
+
+
 def _unreadable(path: Path, error: OSError | ValueError) -> ImageError:
     if isinstance(error, FileNotFoundError | ValueError):
         return ImageError(f"{shown(path)}: does not exist. Check the path.")
@@ -285,7 +321,7 @@ def _unreadable(path: Path, error: OSError | ValueError) -> ImageError:
     return ImageError(f"{shown(path)}: cannot be read ({reason}). Make it readable.")
 
 
-def _damaged(path: Path, kind: str, error: Exception) -> ImageError:
+def _damaged(path: Path | str, kind: str, error: Exception) -> ImageError:
     if isinstance(error, MemoryError):
         return ImageError(
             f"{shown(path)}: takes more memory to decode than there is. Free some, or scale it "

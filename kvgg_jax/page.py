@@ -31,9 +31,13 @@ a { color: var(--second); } :focus-visible { outline: 2px solid var(--second); }
 .wide { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 caption { text-align: start; font-weight: 600; padding-bottom: .3rem; }
-th, td { padding: .25rem .7rem .25rem 0; border-bottom: 1px solid var(--line); text-align: end; }
-th { font-weight: 600; vertical-align: bottom; } th[scope=row] { font-weight: 400; }
-th:first-child { text-align: start; }
+th, td { padding: .3rem 1rem .3rem 0; border-bottom: 1px solid var(--line); text-align: end;
+  vertical-align: baseline; }
+th:last-child, td:last-child { padding-right: 0; } td { white-space: nowrap; }
+th { font-weight: 600; } tbody th { font-weight: 400; } th:first-child { text-align: start; }
+.words th, .words td { text-align: start; white-space: normal; }
+.words td:nth-child(2) { overflow-wrap: anywhere; }
+@media (max-width: 30rem) { table { font-size: .85rem; } th, td { padding-right: .55rem; } }
 """
 """Text has a contrast of 4.5 or more on `--paper` and `--card`, which a browser test computes."""
 
@@ -75,8 +79,10 @@ def definitions(rows: Iterable[tuple[str, str]]) -> str:
     return "\n".join(["<dl>", *pairs, "</dl>"])
 
 
-def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """`columns` and `rows` of text; the first cell of a row names it.
+def table(
+    caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, kind: str = ""
+) -> str:
+    """`columns` and `rows` of text; the first cell of a row names it. `kind` is a CSS class.
 
     A table that is wider than the screen scrolls by itself, by keyboard too.
     """
@@ -86,13 +92,14 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -
         f"{''.join(f'<td>{escaped(cell)}</td>' for cell in rest)}</tr>"
         for first, *rest in rows
     )
-    return scrolling(caption, "\n".join([f"<thead><tr>{head}</tr></thead>", "<tbody>", *body]))
+    lines = [f"<thead><tr>{head}</tr></thead>", "<tbody>", *body]
+    return scrolling(caption, "\n".join(lines), kind=kind)
 
 
-def scrolling(caption: str, inside: str) -> str:
+def scrolling(caption: str, inside: str, *, kind: str) -> str:
     """A table of HTML rows, up to the end of its last body, with its caption as text."""
     name = escaped(caption)
     return (
-        f'<div class="wide" role="region" tabindex="0" aria-label="{name}">\n'
+        f'<div class="wide {kind}" role="region" tabindex="0" aria-label="{name}">\n'
         f"<table>\n<caption>{name}</caption>\n{inside}\n</tbody>\n</table>\n</div>"
     )

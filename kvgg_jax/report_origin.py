@@ -64,7 +64,9 @@ def making(run: RunSummary) -> Iterator[str]:
     changed = {key: value for key, value in values.items() if value != default[key]}
     yield "<h3>Settings</h3>"
     rows = ((key, _toml(value), _toml(default[key])) for key, value in changed.items())
-    yield table("Settings that differ from the defaults", ("key", "value", "default"), rows)
+    yield table(
+        "Settings that differ from the defaults", ("key", "value", "default"), rows, kind="words"
+    )
     yield f"<details>\n<summary>All settings</summary>\n<pre>{_lines(config.to_toml())}</pre>"
     yield "</details>\n<h3>Command</h3>\n<p>This repeats the run:</p>"
     flags = [f"--set {quote(f'{key}={_toml(value)}')}" for key, value in changed.items()]
@@ -75,7 +77,7 @@ def making(run: RunSummary) -> Iterator[str]:
 
 def _origin(info: dict[str, Any]) -> Iterator[tuple[str, str]]:
     versions, data = info.get("versions"), info.get("data", {})
-    yield "run", f"{info.get('status')}, begun {info.get('created')}"
+    yield "run", f"{info.get('status')}, begun {str(info.get('created')).replace('T', ' ')}"
     for name, version in versions.items() if isinstance(versions, dict) else ():
         yield str(name), str(version)
     yield "photos", f"fingerprint {data.get('fingerprint')}"

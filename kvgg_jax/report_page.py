@@ -26,29 +26,29 @@ from kvgg_jax.show_evaluation import all_right_text, colour_text, probabilities_
 MATRIX = 30  # classes, up to which the whole confusion matrix is shown
 NO_EPOCH = "there is no report on a run without an epoch"
 PAIRS = 20  # most frequent confusions, where it is not
-STYLE = f"""
-{svg.STYLE}
-header p {{ color: var(--soft); margin: .2rem 0; }}
-nav ul {{ display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; list-style: none; padding: 0; }}
-nav a {{ display: inline-block; padding: .4rem 0; }}
-section {{ scroll-margin-top: 1rem; }}
-.lead {{ font-size: 1.15rem; }} .note, figcaption {{ color: var(--soft); font-size: .9rem; }}
-.charts {{ display: grid; gap: 1rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); }}
-figure {{ margin: 0; break-inside: avoid; }}
-.charts > figure {{ background: var(--card); border: 1px solid var(--line);
-  border-radius: .5rem; padding: .8rem; }}
-.pair {{ display: grid; grid-template-columns: 1fr 1fr; gap: .4rem; }}
-.pair img {{ width: 100%; }} .charts figcaption {{ margin-top: .4rem; }}
-.matrix td {{ text-align: center; min-width: 2.6rem; padding: .45rem .5rem; border: 0;
-  background: rgb(var(--shade) / calc(var(--share) * .5)); }}
-.matrix th[scope=col] {{ text-align: center; padding: .25rem .5rem; }}
-.matrix td.right {{ font-weight: 600; }}
-details {{ margin: 1rem 0; }} summary {{ cursor: pointer; padding: .4rem 0; }}
-pre {{ white-space: pre-wrap; background: var(--card); border: 1px solid var(--line);
-  border-radius: .5rem; padding: .8rem; }}
-.out {{ border-inline-start: .25rem solid var(--mark); padding-inline-start: .8rem; }}
-footer {{ color: var(--soft); margin-top: 3rem; font-size: .9rem; }}
+STYLE = """
+header p { color: var(--soft); margin: .2rem 0; }
+nav ul { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; list-style: none; padding: 0; }
+nav a { display: inline-block; padding: .4rem 0; }
+.lead { font-size: 1.15rem; } .lead b { font-size: 2.2rem; line-height: 1; }
+.note, figcaption { color: var(--soft); font-size: .9rem; } figcaption b { color: var(--ink); }
+.charts { display: grid; gap: 1rem; align-items: start;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); }
+.charts > * { margin: 0; min-width: 0; } figure { break-inside: avoid; }
+.charts > figure { background: var(--card); border: 1px solid var(--line);
+  border-radius: .5rem; padding: .8rem; }
+.charts figcaption { margin-top: .4rem; }
+.pair { display: grid; grid-template-columns: 1fr 1fr; gap: .4rem; } .pair img { width: 100%; }
+.matrix td, .matrix td:last-child { text-align: center; min-width: 2.2rem; padding: .45rem .5rem;
+  border-bottom-color: var(--paper); background: rgb(var(--shade) / calc(var(--share) * .5)); }
+.matrix th[scope=col] { text-align: center; padding: .25rem .5rem; }
+.matrix thead th:first-child { white-space: nowrap; padding-left: 0; }
+.matrix .right { font-weight: 600; }
+details { margin: 1rem 0; } summary { cursor: pointer; padding: .4rem 0; }
+pre { white-space: pre-wrap; background: var(--card); border: 1px solid var(--line);
+  border-radius: .5rem; padding: .8rem; }
+.out { border-inline-start: .25rem solid var(--mark); padding-inline-start: .8rem; }
+footer { color: var(--soft); margin-top: 3rem; font-size: .9rem; }
 """
 
 
@@ -89,7 +89,7 @@ def names(of: Contents) -> tuple[str, ...]:
 def parts(of: Contents, *, now: datetime) -> Iterator[str]:
     """The page, made at `now`, piece by piece."""
     title = f"Report on {shown(of.run.path.name)}"
-    return document(title, _body(title, of, now), style=STYLE)
+    return document(title, _body(title, of, now), style=svg.STYLE + STYLE)
 
 
 def _body(title: str, of: Contents, now: datetime) -> Iterator[str]:
@@ -119,21 +119,22 @@ def _body(title: str, of: Contents, now: datetime) -> Iterator[str]:
 def _result(of: Contents) -> Iterator[str]:
     judged = _there(of)
     where = "validation photos" if judged.split == "val" else f"photos in {judged.data}"
-    lead = f"Right on {judged.right:,} of {judged.count:,} {where}: {judged.accuracy:.1%}."
-    yield f'<p class="lead">{escaped(lead)} {escaped(_verdict(judged))}</p>'
-    colour, chance = judged.colour, max(map(sum, judged.confusion)) / judged.count
-    others = [("guessing", chance)]
-    if (best := _best_colour(judged)) is not None:
-        others.append(("colour alone", best))
+    lead = f"right: {judged.right:,} of {judged.count:,} {where}. {_verdict(judged)}"
+    yield f'<p class="lead"><b>{judged.accuracy:.1%}</b> {escaped(lead)}</p>'
+    chance = max(map(sum, judged.confusion)) / judged.count
+    best = [] if (share := _best_colour(judged)) is None else [("colour alone", share)]
+    shares = [("this network", judged.accuracy), *best, ("guessing", chance)]
     yield '<div class="charts">\n<figure>'
-    yield svg.share_scale(judged.accuracy, judged.interval("accuracy"), others)
-    yield "<figcaption>Accuracy. The band is where it would be expected on another set of as many "
-    yield f"photos, {LEVEL:.0%} of the time. Guessing names the largest class.</figcaption>"
-    yield "</figure>\n</div>"
-    yield table("Figures", ("figure", "value", f"{LEVEL:.0%} interval"), _figures(judged))
+    yield svg.share_bars(shares, judged.interval("accuracy"))
+    yield f"<figcaption>Accuracy, with its {LEVEL:.0%} interval: how far another set of as many "
+    yield "photos might differ. Colour alone: the better of two rules that know nothing of a photo "
+    yield "but mean and spread of its colours. Guessing: the largest class is always named."
+    yield "</figcaption>\n</figure>"
+    columns = ("figure", "value", f"{LEVEL:.0%} interval")
+    yield f"{table(f'Figures of {judged.count:,} photos', columns, _figures(judged))}\n</div>"
     if judged.right == judged.count:
         yield f"<p>{escaped(all_right_text(judged.count))}</p>"
-    yield f'<p class="note">{escaped(_sentence(colour_text(colour)))}</p>'
+    yield f'<p class="note">{escaped(_sentence(colour_text(judged.colour)))}</p>'
     yield f'<p class="note">{_caveat(judged, of.check)}</p>'
 
 
@@ -157,10 +158,10 @@ def _verdict(judged: Judged) -> str:
     if best is None or ends is None:
         return ""
     if best > ends[1]:
-        return f"Colour alone is right on {best:.1%}, so this network is not worth its while yet."
+        return f"Colour alone reaches {best:.1%}, so the network has not yet learnt more than that."
     if best >= ends[0]:
-        return f"Colour alone, right on {best:.1%}, may be as good: the photos are too few to tell."
-    return f"That is better than colour alone, which is right on {best:.1%}."
+        return f"Colour alone reaches {best:.1%}: too near to tell them apart by so few photos."
+    return f"That is more than colour alone reaches: {best:.1%}."
 
 
 def _caveat(judged: Judged, check: Check | None) -> str:
@@ -198,7 +199,7 @@ def _curves(of: Contents) -> Iterator[str]:
             for kind, part, prefix in (("first", "training", ""), ("second", "validation", "val_"))
         ]
         values = [y for line in lines for _, y in line.points if math.isfinite(y)]
-        top = 1.0 if name == "accuracy" else 1.05 * max(values, default=1.0) or 1.0
+        top = 1.0 if name == "accuracy" else _round_up(max(values, default=0.0) or 1.0)
         value = getattr(best, f"val_{name}")
         yield f"<figure>\n{svg.curves(name.capitalize(), lines, (best.epoch, value), top=top)}"
         yield f"<figcaption>{name.capitalize()} by epoch; best epoch: {value:.4f}</figcaption>"
@@ -207,6 +208,12 @@ def _curves(of: Contents) -> Iterator[str]:
     columns = ("epoch", "loss", "accuracy", "val. loss", "val. accuracy", "rate", "seconds")
     yield table("Epochs", columns, map(_epoch, history))
     yield "</details>"
+
+
+def _round_up(value: float) -> float:
+    """To the next label of an axis."""
+    step = svg.tick(value)
+    return step * math.ceil(value / step)
 
 
 def _epoch(row: Epoch) -> tuple[str, ...]:
@@ -239,7 +246,7 @@ def _matrix(names: Sequence[str], confusion: Sequence[Sequence[int]]) -> str:
     """A row a true class, a column a called one, shaded by the share of the row."""
     head = "".join(f'<th scope="col">{escaped(name)}</th>' for name in names)
     kinds = ("wrong", "right")
-    lines = [f'<thead><tr><th scope="col">true class, called as</th>{head}</tr></thead>', "<tbody>"]
+    lines = [f'<thead><tr><th scope="col">true \\ called</th>{head}</tr></thead>', "<tbody>"]
     for k, (name, row) in enumerate(zip(names, confusion, strict=True)):
         shares = [count / max(sum(row), 1) for count in row]
         cells = "".join(
@@ -249,7 +256,7 @@ def _matrix(names: Sequence[str], confusion: Sequence[Sequence[int]]) -> str:
         lines.append(f'<tr><th scope="row">{escaped(name)}</th>{cells}</tr>')
     text = "Photos by true class (rows) and by the class they were called (columns)"
     inside = "\n".join(lines)
-    return f'<div class="matrix">{scrolling(text, inside)}</div>'
+    return scrolling(text, inside, kind="matrix")
 
 
 def _classes(of: Contents) -> Iterator[str]:
@@ -262,7 +269,9 @@ def _classes(of: Contents) -> Iterator[str]:
         )
         for name, one in _there(of).classes.items()
     )
-    yield table("Scores", ("class", "precision", "recall", "F1", "ROC area", "photos"), rows)
+    yield table(
+        "Scores by class", ("class", "precision", "recall", "F1", "ROC area", "photos"), rows
+    )
     yield '<p class="note">Precision: of the photos called so, the share that is. Recall: of the '
     yield "photos that are, the share called so. F1 is their harmonic mean. ROC area: how well the "
     yield "probability sorts the class from the others; 0.5 is chance.</p>"
@@ -276,15 +285,14 @@ def _calibration(of: Contents) -> Iterator[str]:
     yield svg.reliability(judged.reliability, judged.calibration_error)
     yield "<figcaption>How often a call of a certainty is right. Bars on the dashed line mean that "
     yield '"90 %" is right 9 times in 10; below it, the network is too sure. Dots: the mean '
-    yield "probability of the bin.</figcaption>\n</figure>\n</div>"
+    yield "probability of the bin.</figcaption>\n</figure>"
     rows = (
         (f"{b.low:.2f} to {b.high:.2f}", f"{b.count:,}", f"{b.confidence:.4f}", f"{b.accuracy:.4f}")
         for b in judged.reliability
         if b.count
     )
-    yield "<details>\n<summary>Each bin in figures</summary>"
-    yield table(f"{BINS} bins", ("probability", "photos", "mean of it", "share right"), rows)
-    yield "</details>"
+    columns = ("probability", "photos", "mean", "share right")
+    yield f"{table(f'The bins that have photos, of {BINS}', columns, rows)}\n</div>"
 
 
 def _mistakes(of: Contents) -> Iterator[str]:
@@ -292,8 +300,10 @@ def _mistakes(of: Contents) -> Iterator[str]:
     if not judged.wrong:
         yield "<p>None.</p>"
         return
+    fields = max((of.run.config.data.image_size or 0) // 16, 1)
     yield f"<p>The {len(of.mistakes)} most confident of {judged.wrong:,}, each as it is and under "
-    yield "Grad-CAM: the brighter, the more that part speaks for the class it was called.</p>"
+    yield "Grad-CAM: the brighter, the more that part speaks for the class it was called. The map "
+    yield f"is as fine as the network's last features: {fields} x {fields} fields.</p>"
     yield '<div class="charts">'
     for one in of.mistakes:
         yield _mistake(one)
@@ -303,8 +313,8 @@ def _mistakes(of: Contents) -> Iterator[str]:
 def _mistake(one: Seen) -> str:
     what = one.mistake
     called = f"called {what.predicted} with {what.probability:.1%}"
-    words = f"{escaped(what.path)}: is {escaped(what.true)}, <b>{escaped(called)}</b>"
-    caption = f"<figcaption>{words}</figcaption>"
+    words = escaped(f"{what.true}, {called}")
+    caption = f"<figcaption><b>{words}</b><br>{escaped(what.path)}</figcaption>"
     if one.photo is None or one.overlay is None:
         return f'<figure>\n<p class="out">{escaped(one.error)}</p>\n{caption}\n</figure>'
     heat = f"strongest in the {one.place}" if one.place else "nothing speaks for it"

@@ -21,7 +21,9 @@ svg .grid { stroke: var(--line); } svg .first, svg .second, svg .even { fill: no
 svg .first { stroke: var(--first); stroke-dasharray: 5 3; } svg .second { stroke: var(--second); }
 svg .even { stroke: var(--soft); stroke-dasharray: 2 3; stroke-width: 1.5; }
 svg .bar { fill: var(--second); } svg .mark { fill: var(--mark); }
-svg .band { stroke: var(--second); stroke-width: 6; stroke-linecap: round; opacity: .45; }
+svg .track { fill: var(--line); opacity: .5; } svg .other { fill: var(--soft); }
+svg .halo { stroke: var(--card); stroke-width: 5; } svg .whisker { stroke: var(--ink);
+  stroke-width: 1.5; }
 """
 
 
@@ -50,7 +52,7 @@ class Axes:
 
     def frame(self, across: Sequence[float], name: str) -> Iterator[str]:
         """Grid, numbers, and what the horizontal axis is."""
-        step = _step(self.top)
+        step = tick(self.top)
         for k in range(math.floor(self.top / step + 1e-9) + 1):
             y = self.y(k * step)
             yield f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>'
@@ -72,7 +74,7 @@ class Axes:
 def curves(title: str, lines: Sequence[Line], best: tuple[float, float], *, top: float) -> str:
     """Lines by epoch, the best epoch marked; `top` is where the vertical axis ends."""
     epochs = sorted({round(x) for line in lines for x, _ in line.points})
-    step = max(1, math.ceil(_step(len(epochs))))
+    step = max(1, math.ceil(tick(len(epochs))))
     across = [epoch for epoch in epochs if epoch % step == 0 or len(epochs) <= TICKS]
     axes = Axes(epochs[0], epochs[-1], top)
     inside = [*axes.frame(across, "epoch"), *map(axes.line, lines), *_legend(lines)]
@@ -95,7 +97,7 @@ def reliability(bins: Sequence[Bin], error: float) -> str:
         inside.append(f'<rect class="bar" x="{left:.1f}" y="{y:.1f}" {size}/>')
     inside.append(axes.line(Line("even", "", ((0, 0), (1, 1)))))
     inside += [_dot(axes, (one.confidence, one.confidence), 3) for one in some]
-    inside += [_text(LEFT, 16, "share right", "start"), _text(WIDTH - RIGHT, 16, "", "end")]
+    inside.append(_text(LEFT, 16, "share right", "start"))
     most = max(some, key=lambda one: one.count)
     return _svg(
         f"Reliability diagram of {len(some)} bins, calibration error {error:.4f}. In the fullest "
@@ -105,34 +107,28 @@ def reliability(bins: Sequence[Bin], error: float) -> str:
     )
 
 
-def share_scale(
-    value: float, ends: tuple[float, float] | None, others: Sequence[tuple[str, float]]
-) -> str:
-    """Accuracy on a scale of 0 to 1 with its interval, and what `others` reach below it."""
-    height = 56 + 18 * len(others)
-    axes = Axes(0, 1, 1)
-    inside = [f'<path class="grid" d="M{LEFT} 28H{WIDTH - RIGHT}"/>']
-    for k in range(TICKS):
-        share = k / (TICKS - 1)
-        x = axes.x(share)
-        inside.append(f'<path class="grid" d="M{x:.1f} 24V{height - 20}"/>')
-        inside.append(_text(x, height - 6, f"{share:.0%}", "middle", "soft"))
+def share_bars(shares: Sequence[tuple[str, float]], ends: tuple[float, float] | None) -> str:
+    """Named shares of 0 to 1 as bars; the first one stands out, and has its interval `ends`."""
+    left, right = 100, WIDTH - 56
+    inside, row = [], 30
+    for k, (name, share) in enumerate(shares):
+        y, end = 8 + row * k, left + share * (right - left)
+        inside.append(
+            f'<rect class="track" x="{left}" y="{y}" width="{right - left}" height="16"/>'
+        )
+        kind = "other" if k else "bar"
+        size = f'width="{end - left:.1f}" height="16"'
+        inside.append(f'<rect class="{kind}" x="{left}" y="{y}" {size}/>')
+        inside.append(_text(left - 8, y + 12, name, "end"))
+        inside.append(_text(right + 8, y + 12, f"{share:.1%}", "start"))
     if ends:
-        low, high = (axes.x(end) for end in ends)
-        inside.append(f'<path class="band" d="M{low:.1f} 28H{high:.1f}"/>')
-    inside.append(f'<circle class="bar" cx="{axes.x(value):.1f}" cy="28" r="6"/>')
-    left = value > 0.5
-    anchor, away = ("end", -1) if left else ("start", 1)
-    edge = ends[0] if ends and left else ends[1] if ends else value
-    inside.append(_text(axes.x(edge) + 12 * away, 32, f"this network {value:.1%}", anchor))
-    for row, (name, share) in enumerate(others):
-        y, away = 46 + 18 * row, -1 if share > 0.5 else 1
-        inside.append(f'<circle class="mark" cx="{axes.x(share):.1f}" cy="{y}" r="4"/>')
-        anchor = "end" if share > 0.5 else "start"
-        inside.append(_text(axes.x(share) + 10 * away, y + 4, f"{name} {share:.1%}", anchor))
-    between = f" (95 % interval {ends[0]:.1%} to {ends[1]:.1%})" if ends else ""
-    said = "".join(f"; {name}: {share:.1%}" for name, share in others)
-    return _svg(f"Accuracy of this network: {value:.1%}{between}{said}.", inside, height)
+        low, high = (left + end * (right - left) for end in ends)
+        way = f"M{low:.1f} 11V21M{low:.1f} 16H{high:.1f}M{high:.1f} 11V21"
+        inside.append(f'<path class="halo" d="{way}"/><path class="whisker" d="{way}"/>')
+    between = f" (95% interval {ends[0]:.1%} to {ends[1]:.1%})" if ends else ""
+    first, *others = (f"{name} {share:.1%}" for name, share in shares)
+    said = ", ".join([first + between, *others])
+    return _svg(f"Shares of right answers: {said}.", inside, row * len(shares) + 2)
 
 
 def _svg(label: str, inside: Sequence[str], height: int = HEIGHT) -> str:
@@ -159,7 +155,7 @@ def _legend(lines: Sequence[Line]) -> Iterator[str]:
     yield f'<circle class="mark" cx="{x + 6}" cy="12" r="5"/>{_text(x + 18, 16, "best", "start")}'
 
 
-def _step(span: float) -> float:
-    """Between labels: 1, 2 or 5 times a power of ten, so that `span` has about `TICKS`."""
+def tick(span: float) -> float:
+    """Between labels of an axis: 1, 2 or 5 times a power of ten, so that `TICKS` fill `span`."""
     power = 10 ** math.floor(math.log10(span / TICKS))
     return next(m * power for m in (1, 2, 5, 10) if m * power * TICKS >= span * (1 - 1e-9))

@@ -8,32 +8,25 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from kvgg_jax import runs, vault
 from kvgg_jax.config import RunConfig
 from kvgg_jax.data.check import check_data
 from kvgg_jax.data.findings import Check
-from kvgg_jax.data.image import load
 from kvgg_jax.errors import DataError, RunError, UsageError, shown
 from kvgg_jax.events import Emit, Note, Warned, ignore
-from kvgg_jax.heat import overlay
-from kvgg_jax.inference import evaluate, load_classifier
-from kvgg_jax.judged import Judged, Mistake, as_judged, kept
+from kvgg_jax.inference import evaluate
+from kvgg_jax.judged import Judged, as_judged, kept
 from kvgg_jax.listing import summarise
+from kvgg_jax.mistakes import Seen, look_at
 from kvgg_jax.page import write_page
 from kvgg_jax.record import WORST, keep
-from kvgg_jax.report_page import NEED_FIGURES, Contents, Seen, names, parts
+from kvgg_jax.report_page import NEED_FIGURES, Contents, names, parts
 from kvgg_jax.runs import Run
-from kvgg_jax.saliency import Explanation, explain
 from kvgg_jax.temperature import in_force
 
 T = TypeVar("T")
 FILE = "report.html"  # in the run folder, where nothing else is said
 MISTAKES = 12
-SIDE = 192  # pixels of a mistake's picture, which is shown at half that on a sharp screen
 NOT_ASKED = "not asked for"
 
 
@@ -159,39 +152,12 @@ def _judge(wanted: _Wanted, emit: Emit) -> Judged:
 
 
 def _look(wanted: _Wanted, judged: Judged | None, count: int, emit: Emit) -> tuple[Seen, ...]:
-    """The worst mistakes as pictures, with what spoke for the wrong class."""
-    if judged is None or not count:
-        raise DataError(NOT_ASKED if judged else "There are no figures that would name them.")
+    if judged is None:
+        raise DataError("There are no figures that would name them.")
+    if not count:
+        raise DataError(NOT_ASKED)
     chosen = judged.mistakes[:count]
-    if not chosen:
-        return ()
-    root = wanted.photos(wanted.root)
-    classifier = load_classifier(wanted.run.path, emit=emit)
-    files = [root / one.path for one in chosen]
-    found = {one.path: one for one in explain(files, classifier, emit=emit)}
-    return tuple(
-        _seen(found.get(file), mistake) for file, mistake in zip(files, chosen, strict=True)
-    )
-
-
-def _seen(one: Explanation | None, mistake: Mistake) -> Seen:
-    if one is None or one.heat is None:
-        reason = one.prediction.error if one else None
-        return Seen(mistake, error=reason or "is no picture any more")
-    heat = Image.fromarray(one.heat).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    photo = load(one.path, SIDE)
-    return Seen(mistake, photo, overlay(photo, np.array(heat)), one.label, _place(one.heat))
-
-
-def _place(heat: NDArray[np.float32]) -> str:
-    """Where a map [size, size] is strongest, in words, on a grid of three by three."""
-    if not heat.any():
-        return ""
-    thirds = [np.array_split(band, 3, axis=1) for band in np.array_split(heat, 3, axis=0)]
-    means = np.array([[part.mean() for part in row] for row in thirds])
-    row, column = np.unravel_index(means.argmax(), means.shape)
-    words = ("upper", "middle", "lower")[row], ("left", "", "right")[column]
-    return "centre" if words == ("middle", "") else " ".join(filter(None, words))
+    return look_at(chosen, wanted.photos(wanted.root), wanted.run, emit) if chosen else ()
 
 
 def _check(wanted: _Wanted, asked: bool, emit: Emit) -> Check:

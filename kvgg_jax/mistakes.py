@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,9 @@ from kvgg_jax.heat import overlay
 from kvgg_jax.inference import load_classifier
 from kvgg_jax.judged import Mistake
 from kvgg_jax.runs import Run
-from kvgg_jax.saliency import Explanation, explain
+
+if TYPE_CHECKING:
+    from kvgg_jax.saliency import Explanation
 
 SIDE = 192  # pixels of a picture, which a page shows at half that on a sharp screen
 
@@ -40,6 +43,8 @@ def look_at(mistakes: Sequence[Mistake], root: Path, run: Run, emit: Emit) -> tu
 
     Raises RunError for the run; a photo that cannot be read has its error.
     """
+    from kvgg_jax.saliency import explain  # loads Keras, which a report without pictures need not
+
     classifier = load_classifier(run.path, emit=emit)
     files = [root / one.path for one in mistakes]
     found = {one.path: one for one in explain(files, classifier, emit=emit)}

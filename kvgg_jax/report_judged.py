@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from PIL import Image
 
 from kvgg_jax import svg
-from kvgg_jax.judged import Judged
+from kvgg_jax.judged import Judged, Mistake
 from kvgg_jax.mistakes import Seen
 from kvgg_jax.page import data_url, escaped, scrolling, table
 from kvgg_jax.scores import BINS
@@ -104,6 +104,13 @@ def mistakes(found: Sequence[Seen], *, wrong: int, size: int) -> Iterator[str]:
     for one in found:
         yield _mistake(one)
     yield "</div>"
+
+
+def named(worst: Sequence[Mistake]) -> str:
+    """The mistakes in words alone."""
+    rows = ((one.path, one.true, one.predicted, f"{one.probability:.1%}") for one in worst)
+    columns = ("photo", "class", "called", "probability")
+    return table("The most confident mistakes", columns, rows, kind="words")
 
 
 def _mistake(one: Seen) -> str:

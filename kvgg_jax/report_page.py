@@ -10,11 +10,11 @@ from kvgg_jax import __version__, svg
 from kvgg_jax.data.findings import Check
 from kvgg_jax.data.folder import Split
 from kvgg_jax.errors import shown
-from kvgg_jax.judged import Judged
+from kvgg_jax.judged import Judged, Mistake
 from kvgg_jax.listing import RunSummary
 from kvgg_jax.mistakes import Seen
 from kvgg_jax.page import document, escaped
-from kvgg_jax.report_judged import calibration, classes, confusion, mistakes
+from kvgg_jax.report_judged import calibration, classes, confusion, mistakes, named
 from kvgg_jax.report_origin import cost, making, photos
 from kvgg_jax.report_result import NO_EPOCH, curves, result
 
@@ -51,7 +51,10 @@ class Contents:
     run: RunSummary
     split: Split
     judged: Judged | None
+    worst: tuple[Mistake, ...]
+    """The mistakes asked for."""
     mistakes: tuple[Seen, ...]
+    """The same with their pictures."""
     check: Check | None
     left_out: dict[str, str]
 
@@ -72,10 +75,10 @@ def parts(of: Contents, *, now: datetime) -> Iterator[str]:
 
 def _body(title: str, of: Contents, now: datetime) -> Iterator[str]:
     model, size = of.run.config.model, of.run.config.data.image_size
-    named = ", ".join(map(shown, of.run.classes))
+    labels = ", ".join(map(shown, of.run.classes))
     yield f"<header>\n<h1>{escaped(title)}</h1>"
     yield f"<p>{model.arch.upper()}, head {escaped(model.head)}, {size} x {size} pixels, "
-    yield f"{len(of.run.classes)} classes: {escaped(named)}</p>"
+    yield f"{len(of.run.classes)} classes: {escaped(labels)}</p>"
     best = of.run.history.best
     assert best is not None, NO_EPOCH
     yield f"<p>Best epoch {best.epoch}: validation accuracy {best.val_accuracy:.4f}</p>"
@@ -87,6 +90,8 @@ def _body(title: str, of: Contents, now: datetime) -> Iterator[str]:
         yield f'<section id="{part}">\n<h2>{heading}</h2>'
         if part in of.left_out:
             yield f'<p class="out">Left out: {escaped(of.left_out[part])}</p>'
+            if part == "mistakes" and of.worst:
+                yield named(of.worst)
         else:
             yield from section(of)
         yield "</section>"

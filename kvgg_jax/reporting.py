@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +13,7 @@ from kvgg_jax import runs, vault
 from kvgg_jax.config import RunConfig
 from kvgg_jax.data.check import check_data
 from kvgg_jax.data.findings import Check
-from kvgg_jax.errors import DataError, RunError, UsageError, shown
+from kvgg_jax.errors import DataError, RunError, shown
 from kvgg_jax.events import Emit, Note, Warned, ignore
 from kvgg_jax.inference import evaluate
 from kvgg_jax.judged import Judged, as_judged, kept
@@ -65,19 +66,22 @@ def report(
     each with Grad-CAM; `check=False` leaves out the look through the photos.
 
     Parts that need photos which are not there are left out, and the page says so. Raises RunError
-    for a run that cannot be used and for a page that cannot be written, UsageError for a wrong
+    for a run that cannot be used and for a page that cannot be written, ValueError for another
     `split` or number of `mistakes`.
     """
     if split not in (None, "val", "all") or not 0 <= mistakes <= WORST:
-        raise UsageError(f"split {split!r}, mistakes {mistakes}: use val or all, and 0 to {WORST}")
+        raise ValueError(f"split {split!r}, mistakes {mistakes}: use val or all, and 0 to {WORST}")
     found = runs.find(run, out=Path(out))
     (summary,) = summarise([found.path])
     if summary.history.best is None:
         text = f"{found.path} has no finished epoch yet, so there is nothing to report."
         raise RunError(f"{text} Let it go on: kvgg train --resume {found.path}")
     file = Path(output) if output else found.path / FILE
-    if file.is_dir() or not file.parent.is_dir():
-        raise RunError(f"Cannot write {shown(file)}: it is a folder, or its folder is missing.")
+    if os.path.isdir(file) or not os.path.isdir(file.parent):  # before the long work
+        raise RunError(
+            f"Cannot write {shown(file)}: it is a folder, or its folder is missing. "
+            "Choose another --output."
+        )
     if run is None:
         emit(Note(f"Using {found.path}, the newest finished run"))
     wanted = _Wanted(found, summary.config, data, split or ("all" if data else "val"), skip_bad)
@@ -95,7 +99,8 @@ def report(
     judged = unless_gone(NEED_FIGURES, lambda: _judge(wanted, emit))
     seen = unless_gone(("mistakes",), lambda: _look(wanted, judged, mistakes, emit))
     checked = unless_gone(("photos",), lambda: _check(wanted, check, emit))
-    page = Contents(summary, found.split(wanted.root), judged, seen or (), checked, left_out)
+    worst = judged.mistakes[:mistakes] if judged else ()
+    page = Contents(summary, found.split(wanted.own), judged, worst, seen or (), checked, left_out)
     size = write_page(file, parts(page, now=datetime.now()))
     return Report(found.path, file, size, wanted.part, names(page), left_out)
 
@@ -132,7 +137,7 @@ class _Wanted:
 def _judge(wanted: _Wanted, emit: Emit) -> Judged:
     run, state = wanted.run, vault.newest(wanted.run.checkpoints / "best")
     known = None
-    if state is not None:
+    if state is not None and wanted.part == "val":  # which photos are all of a folder may change
         known = kept(
             run,
             split=wanted.part,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -93,17 +92,13 @@ class Browser:
 @contextmanager
 def chromium(profile: Path) -> Iterator[Browser]:
     """Started with a new `profile`, and ended."""
-    down, up = os.pipe(), os.pipe()
     command = [str(PROGRAM), *FLAGS, "--remote-debugging-pipe", f"--user-data-dir={profile}"]
-    # the protocol's pipe is file descriptors 3 and 4
-    shell = ["sh", "-c", f'exec "$@" 3<&{down[0]} 4>&{up[1]}', "sh", *command]
+    # the protocol is spoken on file descriptors 3 and 4
+    shell = ["sh", "-c", 'exec "$@" 3<&0 4>&1 </dev/null >/dev/null', "sh", *command]
     with subprocess.Popen(
-        shell, pass_fds=(down[0], up[1]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        shell, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
-        os.close(down[0])
-        os.close(up[1])
-        with os.fdopen(down[1], "wb") as to, os.fdopen(up[0], "rb") as back:
-            try:
-                yield Browser(to, back)
-            finally:
-                process.terminate()
+        try:
+            yield Browser(process.stdin, process.stdout)
+        finally:
+            process.terminate()

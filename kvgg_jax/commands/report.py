@@ -19,7 +19,7 @@ from kvgg_jax.commands.app import (
     print_json,
     talk,
 )
-from kvgg_jax.commands.judge import Others, Part
+from kvgg_jax.commands.judge import Others, Part, check_part
 from kvgg_jax.console import Screen, say
 
 
@@ -48,6 +48,7 @@ def report(
 
     Example: `kvgg report --run runs/coffee --output coffee.html`
     """
+    check_part(split)
     from kvgg_jax import reporting
 
     with Screen(talk()) as screen:

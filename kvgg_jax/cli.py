@@ -9,8 +9,8 @@ import sys
 import warnings
 
 # In the order of --help:
-from kvgg_jax.commands import train, crossval, judge, explain, serve, compare  # noqa: F401  isort: skip
-from kvgg_jax.commands import search, export, measure, data  # noqa: F401  isort: skip
+from kvgg_jax.commands import train, crossval, judge, explain, report  # noqa: F401  isort: skip
+from kvgg_jax.commands import serve, compare, search, export, measure, data  # noqa: F401  isort: skip
 from kvgg_jax.commands.app import app
 from kvgg_jax.huge_pages import restart_with_huge_pages
 

@@ -102,11 +102,9 @@ def compare_runs(
 def _answers(of: RunSummary, data: str | Path | None, emit: Emit) -> Answers | str:
     """Or why there are none."""
     run = Run(of.path)
-    saved = vault.steps(run.checkpoints / "best")
-    if data is None and saved:
-        state = vault.name(run.checkpoints / "best" / str(next(iter(saved))))
-        if (kept := recall(run, state=state)) is not None:
-            return Answers(os.path.realpath(str(of.config.data.dir)), kept)
+    state = vault.newest(run.checkpoints / "best")
+    if data is None and state and (kept := recall(run, state=state)) is not None:
+        return Answers(os.path.realpath(str(of.config.data.dir)), kept)
     from kvgg_jax.inference import evaluate  # loads what the rest does without
 
     emit(Note(f"Evaluating {run.path}"))

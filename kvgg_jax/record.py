@@ -41,7 +41,7 @@ def keep(result: Evaluation) -> list[Path]:
     picture that there is no reason for (no mistakes, too many classes for curves) is removed if
     an earlier evaluation left one. Raises RunError when one cannot be written.
     """
-    run, figures, table = Run(result.run), *_names(result.split)
+    run, figures, table = Run(result.run), *file_names(result.split)
     _remove(run.path / figures)
     kept = []
     for what, draw in _pictures(result).items():
@@ -74,7 +74,7 @@ def recall(run: Run, *, state: str) -> dict[str, tuple[str, str]] | None:
 
     None where that was never done, or not for this `state` of the run.
     """
-    figures, table = _names("val")
+    figures, table = file_names("val")
     try:
         known = json.loads(run.read(figures))
         rows = list(csv.reader(io.StringIO(run.read(table), newline="")))
@@ -88,7 +88,8 @@ def recall(run: Run, *, state: str) -> dict[str, tuple[str, str]] | None:
     return {path: (name, predicted) for path, name, predicted, *_ in rows[1:]}
 
 
-def _names(split: str) -> tuple[str, str]:
+def file_names(split: str) -> tuple[str, str]:
+    """Of the figures, and of the row a photo, in the run folder."""
     return f"evaluation-{split}.json", f"predictions-{split}.csv"
 
 

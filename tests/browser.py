@@ -1,14 +1,15 @@
-"""A headless Chromium, steered over its DevTools protocol; skipped where there is none."""
+"""A headless Chromium, steered through its debugging pipe; skipped where there is none."""
 
 from __future__ import annotations
 
 import base64
 import itertools
 import json
+import os
+import select
 import shutil
 import subprocess
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
-    *("--remote-debugging-port=0", "--disable-dev-shm-usage"),
+    *("--remote-debugging-pipe", "--disable-dev-shm-usage"),
 )
 PATIENCE = 60.0  # seconds, for machines with much else to do
 
@@ -29,23 +30,39 @@ PATIENCE = 60.0  # seconds, for machines with much else to do
 class Tab:
     """One page. `requested` has each URL it asked for, `complaints` what its console said."""
 
-    def __init__(self, socket: Any) -> None:
-        self._socket, self._numbers = socket, itertools.count(1)
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process, self._numbers, self._unread = process, itertools.count(1), b""
+        self._session: str | None = None
         self.requested: list[str] = []
         self.complaints: list[str] = []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network", "DOM"):
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """The result of one call; what happens meanwhile is noted."""
-        number = next(self._numbers)
-        self._socket.send(json.dumps({"id": number, "method": method, "params": params}))
-        while True:
-            said = json.loads(self._socket.recv(timeout=PATIENCE))
-            if said.get("id") == number:
-                assert "error" not in said, f"{method}: {said['error']}"
-                return said["result"]
+        """The result of one call of the DevTools protocol; what happens meanwhile is noted."""
+        message = {"id": next(self._numbers), "method": method, "params": params}
+        if self._session:
+            message["sessionId"] = self._session
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(message).encode() + b"\0")
+        self._process.stdin.flush()
+        while (said := self._next()).get("id") != message["id"]:
             self._note(said)
+        assert "error" not in said, f"{method}: {said['error']}"
+        return said["result"]
+
+    def _next(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        while b"\0" not in self._unread:
+            ready, _, _ = select.select([self._process.stdout], [], [], PATIENCE)
+            read = os.read(self._process.stdout.fileno(), 2**20) if ready else b""
+            assert read, f"chromium ended or hangs: {self._process.poll()}"
+            self._unread += read
+        said, _, self._unread = self._unread.partition(b"\0")
+        return json.loads(said)
 
     def _note(self, said: dict[str, Any]) -> None:
         params = said.get("params", {})
@@ -98,8 +115,8 @@ class Tab:
                 "Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **text
             )
 
-    def look(self, *, width: int, height: int, dark: bool = False) -> bytes:
-        """A PNG of the whole page on a screen of that size, and so it stays."""
+    def screen(self, *, width: int, height: int = 844, dark: bool = False) -> None:
+        """Show pages as a screen of that size does, and a person who likes it dark or light."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -109,6 +126,9 @@ class Tab:
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
+
+    def picture(self) -> bytes:
+        """A PNG of the whole page."""
         made = self.call("Page.captureScreenshot", captureBeyondViewport=True)
         return base64.b64decode(made["data"])
 
@@ -118,32 +138,16 @@ def browser(folder: Path) -> Iterator[Tab]:
     """An empty tab of a browser whose profile is in `folder`."""
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
-        pytest.skip("no chromium is installed")
-    connect = pytest.importorskip("websockets.sync.client").connect
-    process = subprocess.Popen(
-        [program, *FLAGS, f"--user-data-dir={folder}", "about:blank"],
-        stdout=subprocess.DEVNULL,
+        pytest.skip("no chromium here: apt-get install chromium")
+    # the protocol is spoken on file descriptors 3 and 4
+    shell = ["sh", "-c", 'exec "$@" 3<&0 4>&1 </dev/null >/dev/null', "sh"]
+    with subprocess.Popen(
+        [*shell, program, *FLAGS, f"--user-data-dir={folder}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-    )
-    try:
-        address = _address(process, folder / "DevToolsActivePort")
-        with connect(address, max_size=None, open_timeout=PATIENCE) as socket:
-            yield Tab(socket)
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
-
-
-def _address(process: subprocess.Popen[bytes], file: Path) -> str:
-    """Of the first tab."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        assert process.poll() is None, f"chromium ended with {process.returncode}"
-        lines = file.read_text().splitlines() if file.exists() else []
-        if len(lines) == 2:
-            with urllib.request.urlopen(f"http://127.0.0.1:{lines[0]}/json") as answer:
-                tabs = [tab for tab in json.load(answer) if tab["type"] == "page"]
-            if tabs:
-                return tabs[0]["webSocketDebuggerUrl"]
-        time.sleep(0.1)
-    raise AssertionError("chromium did not start")
+    ) as process:
+        try:
+            yield Tab(process)
+        finally:
+            process.terminate()

@@ -109,7 +109,7 @@ def test_a_phone_shows_the_whole_width(tab: Tab, url: str, trained: Trained) -> 
     tab.until(f"{VERDICTS}.length == 3 && {VERDICTS}.every(text => text.includes('%'))")
     papers = []
     for dark in (False, True):
-        tab.look(width=360, height=740, dark=dark)
+        tab.screen(width=360, height=740, dark=dark)
         assert tab.run("document.documentElement.scrollWidth") == 360
         papers.append(tab.run("getComputedStyle(document.body).backgroundColor"))
     assert papers == ["rgb(246, 248, 247)", "rgb(17, 22, 20)"]

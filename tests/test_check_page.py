@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from commands import kvgg, message
+from pages import Page
 from pictures import scene
 from PIL import Image
 
@@ -18,31 +18,6 @@ from kvgg_jax.errors import shown
 
 HOSTILE = "<b onload=alert(1)>&\"'x"
 FORGED = "\x1b]0;title\x07\n\u202e--><script>"
-
-
-class Page(HTMLParser):
-    """The tags of a page with their attributes, and its text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "img", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def evaluate(
 
     Example: `kvgg evaluate --run runs/coffee --split val`
     """
-    _check_part(split)
+    check_part(split)
     from kvgg_jax import inference, record, show_evaluation
 
     with Screen(talk()) as screen:
@@ -70,7 +70,8 @@ def evaluate(
         show_evaluation.evaluation_text(result, files)
 
 
-def _check_part(split: str | None) -> None:
+def check_part(split: str | None) -> None:
+    """Raises UsageError for what `--split` cannot be."""
     if split not in (None, "val", "all"):
         raise UsageError(f"--split {split}: use val or all.")
 
@@ -91,7 +92,7 @@ def calibrate(
 
     Example: `kvgg calibrate --run runs/coffee`
     """
-    _check_part(split)
+    check_part(split)
     if remove:
         given: dict[str, object] = {
             **{"--data": data, "--split": split, "--skip-bad": skip_bad},

@@ -118,7 +118,7 @@ def test_every_setting_of_a_few_words_offers_them() -> None:
         table, name = key.split(".")
         model: Any = RunConfig.model_fields[table].annotation
         few[key] = get_args(model.model_fields[name].annotation)
-    assert len(few) == 10
+    assert len(few) == 11
     for key, words in few.items():
         assert offered(f"kvgg train --{flags[key]} ") == [*words], key
 

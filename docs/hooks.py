@@ -66,6 +66,14 @@ def _from_root(file: Path) -> str:
     return text
 
 
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Links to the files of the root lead to their pages."""
+    up = "../" * page.file.src_uri.count("/")
+    for name, home in FROM_ROOT.items():
+        markdown = markdown.replace(f"](../{up}{name}", f"]({up}{home}")
+    return markdown
+
+
 def _commands() -> str:
     """Each command as its `--help` shows it."""
     from typer.testing import CliRunner

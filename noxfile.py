@@ -1,4 +1,4 @@
-"""Sessions: `nox -s tests`, `lint`, `types`, `package`. What they install stands in pyproject."""
+"""Sessions: `nox -s tests`, `lint`, `types`, `docs` ... What they install stands in pyproject."""
 
 import tempfile
 from pathlib import Path
@@ -50,6 +50,21 @@ def types(session: nox.Session) -> None:
     """Check types, strictly."""
     session.install(*PINNED, "-e", ".", *group("types"))
     session.run("mypy")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site of documents into build/site; a link that leads nowhere is an error."""
+    session.install(*PINNED, *group("docs"))
+    session.install("--no-deps", "-e", ".")
+    session.run("mkdocs", *(session.posargs or ("build", "--strict")))
+
+
+@nox.session
+def pictures(session: nox.Session) -> None:
+    """Draw the terminal pictures of the README anew, from a run on the demo set."""
+    session.install(*PINNED, "-e", ".")
+    session.run("python", "docs/pictures.py")
 
 
 @nox.session

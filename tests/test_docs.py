@@ -12,6 +12,7 @@ from kvgg_jax.config import RunConfig, known_keys, resolve
 
 def documented_defaults() -> dict[str, str]:
     rows = re.findall(r"^\| `([\w.]+)` \| (\S+) \|", (ROOT / "docs/settings.md").read_text(), re.M)
+    assert len(rows) == len(dict(rows)), "a setting has two rows"
     return {key: default.strip("`") for key, default in rows}
 
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any, ParamSpec, get_args
 import typer
 from rich.console import Console
 
+from kvgg_jax.commands import complete
 from kvgg_jax.console import say
 from kvgg_jax.errors import KvggError, is_out_of_memory
 
@@ -34,7 +35,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 Out = Annotated[Path, typer.Option("--out", help="Folder that holds the runs.")]
 RunOption = Annotated[
     str | None,
-    typer.Option("--run", help="Run folder or name. Default: the newest finished run."),
+    typer.Option(
+        "--run",
+        help="Run folder or name. Default: the newest finished run.",
+        autocompletion=complete.runs,
+    ),
 ]
 SkipBad = Annotated[
     bool | None, typer.Option("--skip-bad/--no-skip-bad", help="Go on without unreadable images.")

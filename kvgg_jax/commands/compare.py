@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from kvgg_jax.commands import complete
 from kvgg_jax.commands.app import RUNS, Json, Out, answers, app, print_json, talk
 from kvgg_jax.console import Screen, program, say
 from kvgg_jax.errors import UsageError
@@ -16,7 +17,10 @@ from kvgg_jax.errors import UsageError
 @answers
 def list_or_compare(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[RUN...]", help="Folders or names to compare.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN...]", help="Folders or names to compare.", autocompletion=complete.runs
+        ),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Compare on these photos, not on those of validation.")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from kvgg_jax.commands import complete
 from kvgg_jax.commands.app import RUNS, Json, Out, RunOption, answers, app, print_json, talk
 from kvgg_jax.console import Screen, say
 from kvgg_jax.errors import UsageError
@@ -20,7 +21,10 @@ GRAD_CAM, GRADIENTS = METHODS = ("grad-cam", "integrated-gradients")
 def explain(
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
     run: RunOption = None,
-    method: Annotated[str, typer.Option(help=f"{GRAD_CAM} or {GRADIENTS}.")] = GRAD_CAM,
+    method: Annotated[
+        str,
+        typer.Option(help=f"{GRAD_CAM} or {GRADIENTS}.", autocompletion=complete.words(*METHODS)),
+    ] = GRAD_CAM,
     target: Annotated[
         str | None, typer.Option("--class", help="Explain this one. Default: the predicted class.")
     ] = None,

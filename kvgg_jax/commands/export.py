@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from kvgg_jax.commands import complete
 from kvgg_jax.commands.app import RUNS, Json, Out, RunOption, answers, app, print_json, talk
 from kvgg_jax.console import Screen
 
@@ -15,14 +16,24 @@ from kvgg_jax.console import Screen
 @answers
 def export(
     format: Annotated[
-        str, typer.Option(help="keras, saved-model, onnx, stablehlo or safetensors.")
+        str,
+        typer.Option(
+            help="keras, saved-model, onnx, stablehlo or safetensors.",
+            autocompletion=complete.words(
+                "keras", "saved-model", "onnx", "stablehlo", "safetensors"
+            ),
+        ),
     ],
     run: RunOption = None,
     output: Annotated[
         Path | None, typer.Option(help="File to write. Default: in exported, in the run.")
     ] = None,
     quantize: Annotated[
-        str | None, typer.Option(help="int8, for keras and onnx; says what accuracy it costs.")
+        str | None,
+        typer.Option(
+            help="int8, for keras and onnx; says what accuracy it costs.",
+            autocompletion=complete.words("int8"),
+        ),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="For int8: where the run's photos are now.")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from kvgg_jax.commands import complete
 from kvgg_jax.commands.app import (
     RUNS,
     BatchSize,
@@ -24,7 +25,12 @@ from kvgg_jax.errors import UsageError
 
 Others = Annotated[Path | None, typer.Option("--data", help="Other photos of the same classes.")]
 Part = Annotated[
-    str | None, typer.Option("--split", help="val or all. Default: val, or all with --data.")
+    str | None,
+    typer.Option(
+        "--split",
+        help="val or all. Default: val, or all with --data.",
+        autocompletion=complete.words("val", "all"),
+    ),
 ]
 Raw = Annotated[
     bool, typer.Option("--raw", help="The network's own probabilities, without a calibration.")
@@ -128,7 +134,9 @@ def predict(
     run: Annotated[
         str | None,
         typer.Option(
-            "--run", help="Run folder or name, or an ONNX file. Default: the newest finished run."
+            "--run",
+            help="Run folder or name, or an ONNX file. Default: the newest finished run.",
+            autocompletion=complete.runs_and_models,
         ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Classes shown a picture.")] = 1,

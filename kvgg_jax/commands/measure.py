@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from kvgg_jax.commands import complete
 from kvgg_jax.commands.app import Json, answers, app, print_json, talk
 from kvgg_jax.console import Screen
 
@@ -13,8 +14,10 @@ from kvgg_jax.console import Screen
 @app.command()
 @answers
 def summary(
-    head: Annotated[str, typer.Option(help="full, slim, gap, or sizes such as 256,128.")] = "slim",
-    arch: Annotated[str, typer.Option(help="vgg11, vgg13, vgg16 or vgg19.")] = "vgg16",
+    head: Annotated[
+        str, complete.choice("model.head", "full, slim, gap, or sizes such as 256,128.")
+    ] = "slim",
+    arch: Annotated[str, complete.choice("model.arch", "vgg11, vgg13, vgg16 or vgg19.")] = "vgg16",
     batch_norm: Annotated[
         bool, typer.Option("--batch-norm", help="After each convolution.")
     ] = False,
@@ -46,12 +49,16 @@ def summary(
 @app.command()
 @answers
 def bench(
-    head: Annotated[str, typer.Option(help="full, slim, gap, or sizes such as 256,128.")] = "slim",
-    arch: Annotated[str, typer.Option(help="vgg11, vgg13, vgg16 or vgg19.")] = "vgg16",
+    head: Annotated[
+        str, complete.choice("model.head", "full, slim, gap, or sizes such as 256,128.")
+    ] = "slim",
+    arch: Annotated[str, complete.choice("model.arch", "vgg11, vgg13, vgg16 or vgg19.")] = "vgg16",
     image_size: Annotated[int, typer.Option(help="Pixels a side.")] = 224,
     batch_size: Annotated[int, typer.Option(help="Photos a step.")] = 8,
     accumulate: Annotated[int, typer.Option(help="Parts in which a batch is computed.")] = 1,
-    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    precision: Annotated[
+        str, complete.choice("train.precision", "float32 or bfloat16.")
+    ] = "float32",
     repeats: Annotated[int, typer.Option(min=1, help="Timed repetitions.")] = 5,
     json: Json = False,
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from kvgg_jax.commands import complete
 from kvgg_jax.commands.app import RUNS, Json, Out, answers, app, print_json, talk
 from kvgg_jax.commands.settings import takes_settings
 from kvgg_jax.console import Screen, program, say
@@ -56,7 +57,10 @@ def lr_find(
 def tune(
     trials: Annotated[int, typer.Option(min=1, help="Runs in all, those there included.")] = 20,
     space: Annotated[
-        Path | None, typer.Option(help="TOML file of what to search; docs/tuning.md.")
+        Path | None,
+        typer.Option(
+            help="TOML file of what to search; docs/tuning.md.", autocompletion=complete.configs
+        ),
     ] = None,
     name: Annotated[str, typer.Option(help="Of the search: its folder in --out.")] = "tune",
     out: Out = RUNS,

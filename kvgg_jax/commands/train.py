@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from kvgg_jax.commands import complete
 from kvgg_jax.commands.app import RUNS, Json, Out, SkipBad, answers, app, print_json, talk
 from kvgg_jax.commands.defaults import ShowsDefaults
 from kvgg_jax.console import Screen, program, say
@@ -23,19 +24,31 @@ def train(
         typer.Option(help="Folder with one sub-folder a class. Default: ./data, else a demo set."),
     ] = None,
     head: Annotated[
-        str | None, typer.Option(help="full (4096-4096), slim (1024-512), gap, or 256,128.")
+        str | None,
+        complete.choice("model.head", "full (4096-4096), slim (1024-512), gap, or 256,128."),
     ] = None,
-    arch: Annotated[str | None, typer.Option(help="vgg11, vgg13, vgg16 or vgg19.")] = None,
+    arch: Annotated[
+        str | None, complete.choice("model.arch", "vgg11, vgg13, vgg16 or vgg19.")
+    ] = None,
     dropout: Annotated[float | None, typer.Option(help="Share dropped in the head.")] = None,
     batch_norm: Annotated[
         bool | None, typer.Option("--batch-norm/--no-batch-norm", help="After each convolution.")
     ] = None,
-    init: Annotated[str | None, typer.Option(help="he_uniform or glorot_uniform.")] = None,
+    init: Annotated[
+        str | None, complete.choice("model.init", "he_uniform or glorot_uniform.")
+    ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="Begin with: imagenet, a weight file, or another run.")
+        str | None,
+        typer.Option(
+            help="Begin with: imagenet, a weight file, or another run.",
+            autocompletion=complete.weights,
+        ),
     ] = None,
     freeze: Annotated[
-        str | None, typer.Option(help="Keep the weights of blocks: none, 1 to 4, or blocks (all).")
+        str | None,
+        complete.choice(
+            "model.freeze", "Keep the weights of blocks: none, 1 to 4, or blocks (all)."
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training photos.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Photos a step.")] = None,
@@ -45,7 +58,8 @@ def train(
     image_size: Annotated[int | None, typer.Option(help="Pixels a side, 32 or more.")] = None,
     lr: Annotated[float | None, typer.Option(help="Highest learning rate of Adam.")] = None,
     schedule: Annotated[
-        str | None, typer.Option(help="Of the rate: exponential, cosine or constant.")
+        str | None,
+        complete.choice("optim.schedule", "Of the rate: exponential, cosine or constant."),
     ] = None,
     warmup_steps: Annotated[
         int | None, typer.Option(help="Steps in which the rate rises to --lr.")
@@ -60,12 +74,17 @@ def train(
         int | None, typer.Option(help="Stop after so many epochs without a better accuracy.")
     ] = None,
     min_delta: Annotated[float | None, typer.Option(help="What counts as better.")] = None,
-    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
+    precision: Annotated[
+        str | None, complete.choice("train.precision", "float32 or bfloat16.")
+    ] = None,
     ema: Annotated[
         float | None, typer.Option(help="Judge and keep a moving average of the weights: 0.999.")
     ] = None,
     class_weight: Annotated[
-        str | None, typer.Option(help="none, or balanced: classes of few photos count for more.")
+        str | None,
+        complete.choice(
+            "train.class_weight", "none, or balanced: classes of few photos count for more."
+        ),
     ] = None,
     balance: Annotated[
         bool | None, typer.Option("--balance/--no-balance", help="Draw each class equally often.")
@@ -74,9 +93,15 @@ def train(
         int | None, typer.Option(help="Save amid an epoch too, every so many steps.")
     ] = None,
     track: Annotated[
-        str | None, typer.Option(help="Show epochs in tensorboard, mlflow, wandb (commas); none.")
+        str | None,
+        typer.Option(
+            help="Show epochs in tensorboard, mlflow, wandb (commas); none.",
+            autocompletion=complete.trackers,
+        ),
     ] = None,
-    augment: Annotated[str | None, typer.Option(help="none, light, strong or randaugment.")] = None,
+    augment: Annotated[
+        str | None, complete.choice("data.augment", "none, light, strong or randaugment.")
+    ] = None,
     augment_color: Annotated[
         bool | None,
         typer.Option(
@@ -85,19 +110,25 @@ def train(
         ),
     ] = None,
     mix: Annotated[
-        str | None, typer.Option(help="Pictures and labels in pairs: none, mixup or cutmix.")
+        str | None,
+        complete.choice("data.mix", "Pictures and labels in pairs: none, mixup or cutmix."),
     ] = None,
     mix_alpha: Annotated[
         float | None, typer.Option(help="How evenly: 0.2 for mixup, 1 for cutmix.")
     ] = None,
     val_split: Annotated[float | None, typer.Option(help="Share kept for validation.")] = None,
-    split: Annotated[str | None, typer.Option(help="keras, stratified or grouped.")] = None,
+    split: Annotated[
+        str | None, complete.choice("data.split", "keras, stratified or grouped.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of split, weights, order, dropout.")] = None,
     skip_bad: SkipBad = None,
     cache: Annotated[
-        str | None, typer.Option(help="Decoded photos: auto, memory, disk or none.")
+        str | None, complete.choice("data.cache", "Decoded photos: auto, memory, disk or none.")
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file; flags win over it.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="TOML file; flags win over it.", autocompletion=complete.configs),
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Any key: --set optim.decay_steps=50.")
     ] = None,
@@ -105,7 +136,11 @@ def train(
     name: Annotated[str | None, typer.Option(help="Of the run. Default: date, arch, head.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace that run.")] = False,
     resume: Annotated[
-        str | None, typer.Option(help="Go on with this run; --epochs and --track may change.")
+        str | None,
+        typer.Option(
+            help="Go on with this run; --epochs and --track may change.",
+            autocompletion=complete.runs,
+        ),
     ] = None,
     json: Json = False,
 ) -> None:

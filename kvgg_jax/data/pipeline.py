@@ -83,9 +83,9 @@ class Pipeline:
         weight = (np.arange(total) < self.count).astype(np.float32)[start * self.batch_size :]
         data = tf.data.Dataset.from_tensor_slices((indices, weight))
         data = data.batch(self.batch_size, drop_remainder=True)
-        data = data.map(self._gather, num_parallel_calls=2, deterministic=True)
+        data = data.map(self._gather, num_parallel_calls=2, deterministic=True).prefetch(2)
         try:
-            for images, labels, weights in data.prefetch(2).as_numpy_iterator():
+            for images, labels, weights in data.with_options(_fixed()).as_numpy_iterator():
                 yield Batch(images, labels, weights)
         except tf.errors.OpError:  # how tf.data passes on what `_take` raised
             if self._error is None:
@@ -105,3 +105,11 @@ class Pipeline:
         except DataError as error:
             self._error = error
             raise
+
+
+def _fixed() -> tf.data.Options:
+    """Without the thread that tunes parallelism: there is nothing to tune, and now and then the
+    end of an epoch waits for its sleep to end, which grows to seconds."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 import time
@@ -21,13 +22,14 @@ from kvgg_jax.serving.limits import Limits
 from kvgg_jax.serving.network import Network
 from kvgg_jax.serving.service import Service
 
+CLOCK = itertools.count()  # every batch takes as long, so that each size is kept
 AT = "http://127.0.0.1:8000"
 
 
 def network_of(run: Path, **options: Any) -> Network:
     """Compiled for 1, 2 and 4 pictures. Needs `thin_network`."""
     network = Network(load_classifier(run), most=4, **options)
-    network.compile()
+    network.compile(clock=lambda: next(CLOCK))
     return network
 
 
@@ -39,7 +41,7 @@ def serving(network: Network, limits: Limits | None = None) -> Iterator[TestClie
     errors: list[Exception] = []
     app = create_app(service, is_host=allowed_hosts("127.0.0.1"), report=errors.append)
     with TestClient(app, AT, raise_server_exceptions=False) as client:
-        service.status = "ready"
+        service.open()
         client.service, client.errors = service, errors
         yield client
 
@@ -53,7 +55,7 @@ def files(*named: tuple[str, bytes]) -> list[tuple[str, tuple[str, bytes]]]:
 def listening(network: Network) -> Iterator[str]:
     """The URL of a ready server in a thread, at a real socket."""
     service = Service(network, Limits(), Gauges(paths=PATHS, sizes=network.sizes), wait=0.005)
-    service.status = "ready"
+    service.open()
     app = create_app(service, is_host=allowed_hosts("127.0.0.1"), report=print)
     config = uvicorn.Config(app, log_level="warning", access_log=False, ws="none")
     server = uvicorn.Server(config)

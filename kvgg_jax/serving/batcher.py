@@ -57,7 +57,8 @@ class Batcher(Generic[Asked, Answer]):
         wait: float,
         watch: Callable[[int, float], None] = lambda size, seconds: None,
     ) -> None:
-        self._judge, self._most, self._wait, self._watch = judge, most, wait, watch
+        self.most = most
+        self._judge, self._wait, self._watch = judge, wait, watch
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="batches", daemon=True)
         self._thread.start()
@@ -83,7 +84,7 @@ class Batcher(Generic[Asked, Answer]):
 
     def _gather(self, first: _Item) -> list[_Item]:
         items = [first]
-        while len(items) < self._most:
+        while len(items) < self.most:
             left = first.at + self._wait - time.monotonic()
             try:
                 item = self._queue.get(timeout=left) if left > 0 else self._queue.get_nowait()

@@ -5,6 +5,8 @@ It loads neither TensorFlow nor Keras.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -33,7 +35,7 @@ class Seen(NamedTuple):
 
 
 class Network:
-    """Judges up to `most` pictures at once; `compile` comes before the first.
+    """Judges up to `most` pictures at once; `compile` comes before the first, and settles `sizes`.
 
     A bfloat16 run has one size, that of its evaluation: another would round otherwise than
     `predict` does.
@@ -61,18 +63,34 @@ class Network:
         """Pictures that can be judged at once."""
         return self.sizes[-1]
 
-    def compile(self, *, emit: Emit = ignore, stopped: Callable[[], bool] = lambda: False) -> None:
-        """One program a size, each run once; between two of them `stopped` can end it."""
+    def compile(
+        self,
+        *,
+        emit: Emit = ignore,
+        stopped: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """One program a size, run and timed; between two of them `stopped` can end it.
+
+        A size that takes no less time a picture than a smaller one is left out: on a CPU that one
+        large picture keeps busy, it would only let the first ones wait for the last.
+        """
         config, weights = self.classifier.config, self.classifier.weights
         function = make_explained_step(config.model, precision=config.train.precision)
+        best = math.inf
         for size in self.sizes:
             if stopped():
                 return
             example = empty_batch(size, self.classifier.image_size).images
             what = f"prediction of {size}"
             step = compile_step(what, function, *weights, example, emit=emit)
-            np.asarray(step(*weights, example)[0])
-            self._steps[size] = step
+            for _ in range(2):  # the first time is not that of the others
+                started = clock()
+                np.asarray(step(*weights, example)[0])
+                each = (clock() - started) / size
+            if each < best:
+                self._steps[size], best = step, each
+        self.sizes = tuple(self._steps)
 
     def __call__(self, pictures: Sequence[Picture]) -> list[Seen]:
         """uint8 pictures [size, size, 3], 1 to `most`: the batch is filled up with black."""

@@ -78,7 +78,7 @@ def _run(
         try:
             service.network.compile(emit=emit, stopped=stop)
             if not stop():
-                service.status = "ready"
+                service.open()
                 ready(_address(bound))
         except BaseException as error:  # of this thread; raised where the program can end by it
             errors.append(error)

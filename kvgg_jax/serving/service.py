@@ -39,6 +39,11 @@ class Service:
         )
         gauges.gauge("waiting_pictures", "Of all clients.", lambda: self.waiting.used)
 
+    def open(self) -> None:
+        """Answer from now on: the network is compiled."""
+        self._batcher.most = self.network.most
+        self.status = "ready"
+
     async def answer(
         self, uploads: Sequence[Upload], *, top: int, heat: bool
     ) -> list[Found | Unread]:

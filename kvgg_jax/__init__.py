@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kvgg_jax.listing import list_runs
     from kvgg_jax.lr_range import lr_find
     from kvgg_jax.model import vgg
+    from kvgg_jax.reporting import report
     from kvgg_jax.saliency import explain
     from kvgg_jax.training import resume, train
     from kvgg_jax.tuning import tune
@@ -42,6 +43,7 @@ __all__ = [
     "load_classifier",
     "lr_find",
     "predict",
+    "report",
     "resume",
     "train",
     "tune",
@@ -63,6 +65,7 @@ _HOME = {
     "load_classifier": "inference",
     "lr_find": "lr_range",
     "predict": "inference",
+    "report": "reporting",
     "resume": "training",
     "train": "training",
     "tune": "tuning",

@@ -10,7 +10,7 @@ import numpy as np
 
 from kvgg_jax import runs
 from kvgg_jax.errors import DataError, RunError, UsageError, shown
-from kvgg_jax.events import Emit, ignore
+from kvgg_jax.events import Emit, Warned, ignore
 from kvgg_jax.inference import Evaluation, evaluate
 from kvgg_jax.runs import Run
 from kvgg_jax.scores import calibration_error, reliability
@@ -31,10 +31,12 @@ FEWEST_WRONG = 2  # so that one is left to fit by when the other is set aside
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """A run, and the calibration that was stored in it."""
+    """A run, and the calibration that was fitted to it."""
 
     run: Path
     calibration: Calibration
+    is_stored: bool = True
+    """False where the run folder cannot be written, so that nothing uses it."""
 
 
 def calibrate(
@@ -43,6 +45,7 @@ def calibrate(
     data: str | Path | None = None,
     split: str | None = None,
     skip_bad: bool | None = None,
+    batch_size: int | None = None,
     out: str | Path = runs.OUT,
     emit: Emit = ignore,
 ) -> Calibrated:
@@ -50,19 +53,33 @@ def calibrate(
 
     On the run's validation part; with `data`, on all of that folder, or with `split="val"` on the
     files there that the run dealt to validation. `predict` and `evaluate` use it from then on.
-    Raises RunError and DataError as `evaluate` does, DataError where too few answers are wrong.
+    A run folder that cannot be written is a Warned event. Raises RunError and DataError as
+    `evaluate` does, DataError where too few answers are wrong.
     """
     if split == "all" and data is None:
         raise UsageError(
             "--split all has the photos of training, on which a network is surer than elsewhere. "
             "Calibrate on --split val, or on other photos with --data."
         )
-    judged = evaluate(run, data=data, split=split, skip_bad=skip_bad, raw=True, out=out, emit=emit)
+    judged = evaluate(
+        run,
+        data=data,
+        split=split,
+        skip_bad=skip_bad,
+        raw=True,
+        batch_size=batch_size,
+        out=out,
+        emit=emit,
+    )
     if judged.split == "all":
         _check_unseen(judged)
     calibration = _fit(judged)
     text = json.dumps(calibration.model_dump(), indent=2)
-    Run(judged.run).write(FILE, text + "\n")
+    try:
+        Run(judged.run).write(FILE, text + "\n")
+    except RunError as error:
+        emit(Warned(f"{error} The calibration is shown and not stored, so nothing will use it."))
+        return Calibrated(judged.run, calibration, is_stored=False)
     return Calibrated(judged.run, calibration)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -114,4 +115,5 @@ def save(figure: Figure, file: Path) -> None:
     except OSError as error:
         raise RunError(f"Cannot write {file}: {error.strerror}.") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a read-only disk refuses even what is not there
+            temporary.unlink()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,57 +10,38 @@ from PIL import Image
 from kvgg_jax.data.findings import AGAINST, TRAIN, VAL, Check, Duplicates, Photo
 from kvgg_jax.data.folder import scan
 from kvgg_jax.data.image import decode
-from kvgg_jax.errors import ImageError, RunError, shown
+from kvgg_jax.errors import ImageError, shown
 from kvgg_jax.events import Emit, Progress, ignore
-from kvgg_jax.files import write_text
+from kvgg_jax.page import data_url, definitions, document, escaped, write_page
 from kvgg_jax.show_check import facts, reason
 
 SIDE = 128  # pixels of a thumbnail's longer side
 GROUPS, FILES, EXAMPLES = 200, 200, 6  # groups, files of a list, and photos a class with a picture
 _PARTS = {TRAIN: "training", VAL: "validation", AGAINST: "other folder"}
 _STYLE = """
-:root { color-scheme: light dark; --line: #8886; --mark: #b3261e; }
-@media (prefers-color-scheme: dark) { :root { --mark: #ff8a80; } }
-body { font: 1rem/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 60rem;
-  overflow-wrap: anywhere; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
-dl { display: grid; grid-template-columns: minmax(7rem, auto) 1fr; gap: .3rem 1rem; }
-dt { font-weight: 600; } dd { margin: 0; }
 .group { border: 1px solid var(--line); border-radius: .5rem; padding: .5rem 1rem; margin: 1rem 0; }
-.group > p { margin: .2rem 0; } strong { color: var(--mark); }
+.group > p { margin: .2rem 0; }
 ul { display: flex; flex-wrap: wrap; gap: .8rem; list-style: none; padding: 0; }
 li { width: 8.5rem; font-size: .85rem; line-height: 1.3; }
-img { display: block; max-width: 100%; height: auto; border-radius: .3rem; }
 """
 
 
-def write_page(result: Check, file: Path, *, emit: Emit = ignore) -> None:
+def write_check(result: Check, file: Path, *, emit: Emit = ignore) -> None:
     """Write the page in one move. Raises RunError when it cannot be written."""
-    parts = list(_page(result, emit))
-    try:
-        write_text(file, "\n".join(parts) + "\n")
-    except OSError as error:
-        raise RunError(f"Cannot write {file}: {error.strerror}.") from None
+    title = f"Photos in {shown(result.folder)}"
+    write_page(file, document(title, _body(title, result, emit), style=_STYLE))
 
 
-def _page(result: Check, emit: Emit) -> Iterator[str]:
-    title = f"Photos in {_text(result.folder)}"
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    yield '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
-    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-    yield f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>"
-    yield f"<body>\n<h1>{title}</h1>\n<dl>"
-    for name, text in facts(result):
-        yield f"<dt>{_text(name)}</dt><dd>{_text(text)}</dd>"
-    yield "</dl>\n<h2>Duplicates</h2>"
+def _body(title: str, result: Check, emit: Emit) -> Iterator[str]:
+    yield f"<h1>{escaped(title)}</h1>"
+    yield definitions(facts(result))
+    yield "<h2>Duplicates</h2>"
     yield from _groups(result.duplicates, emit)
     for name, files in (("Unreadable files", result.bad), ("Odd files", result.odd)):
         yield f"<h2>{name}</h2>"
         yield from _files(files)
     yield "<h2>Classes</h2>"
     yield from _examples(result, emit)
-    yield "</body>\n</html>"
 
 
 def _groups(groups: Sequence[Duplicates], emit: Emit) -> Iterator[str]:
@@ -107,7 +85,7 @@ def _examples(result: Check, emit: Emit) -> Iterator[str]:
     for label, (name, count) in enumerate(result.classes.items()):
         places = [place for place, other in enumerate(samples.labels) if other == label]
         chosen = places[:: max(len(places) // EXAMPLES, 1)][:EXAMPLES]
-        yield f"<h3>{_text(name)}: {count:,} photos</h3>\n<ul>"
+        yield f"<h3>{escaped(name)}: {count:,} photos</h3>\n<ul>"
         for path in samples.take(chosen).files():
             yield _item(path, path.name, "")
         yield "</ul>"
@@ -116,10 +94,10 @@ def _examples(result: Check, emit: Emit) -> Iterator[str]:
 
 def _item(path: Path, name: object, text: str) -> str:
     """A picture over its name and a line on it; the name alone where it cannot be read."""
-    alt = _text(f"{path}, {text}" if text else path)
+    alt = escaped(f"{path}, {text}" if text else path)
     image = _thumbnail(path)
     picture = f'<img src="{image}" alt="{alt}" loading="lazy">' if image else ""
-    return f"<li>{picture}{_text(name)}<br>{_text(text)}</li>"
+    return f"<li>{picture}{escaped(name)}<br>{escaped(text)}</li>"
 
 
 def _thumbnail(path: Path) -> str | None:
@@ -129,14 +107,8 @@ def _thumbnail(path: Path) -> str | None:
     except ImageError:
         return None
     image.thumbnail((SIDE, SIDE))
-    image.save(buffer := io.BytesIO(), "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return data_url(image)
 
 
 def _more(count: int) -> str:
     return f"<p>and {count:,} more: --json has all</p>" if count > 0 else ""
-
-
-def _text(value: object) -> str:
-    """Names of files and classes are text, whatever they hold."""
-    return html.escape(shown(value))

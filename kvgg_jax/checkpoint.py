@@ -21,9 +21,8 @@ import orbax.checkpoint.experimental.v1 as ocp
 from jax.sharding import SingleDeviceSharding
 
 from kvgg_jax import integrity, vault
-from kvgg_jax.errors import RunError
+from kvgg_jax.errors import RunError, is_out_of_memory
 from kvgg_jax.events import Emit, Warned, ignore
-from kvgg_jax.memory import is_out_of_memory
 from kvgg_jax.state import AnyArray, TrainState, Weights
 
 P = ParamSpec("P")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
 import warnings
 
 # In the order of --help:
-from kvgg_jax.commands import train, crossval, judge, explain, compare  # noqa: F401  isort: skip
-from kvgg_jax.commands import search, export, measure, data  # noqa: F401  isort: skip
+from kvgg_jax.commands import train, crossval, judge, explain, report  # noqa: F401  isort: skip
+from kvgg_jax.commands import serve, compare, search, export, measure, data  # noqa: F401  isort: skip
 from kvgg_jax.commands.app import app
 from kvgg_jax.huge_pages import restart_with_huge_pages
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main() -> None:
@@ -24,7 +27,11 @@ def main() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         app()
-    except BrokenPipeError:  # the reader of our stdout went away, as `| head` does
+    except OSError as error:
+        if error.errno in FULL:
+            print(f"Error: Cannot write the result: {error.strerror}.", file=sys.stderr)
+        elif not isinstance(error, BrokenPipeError):  # whose reader went away, as `| head` does
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     finally:

@@ -15,7 +15,7 @@ from kvgg_jax.errors import KvggError, UsageError, shown
 from kvgg_jax.evaluation_charts import draw_comparison
 from kvgg_jax.events import Emit, Note, ignore
 from kvgg_jax.listing import RunSummary, summarise
-from kvgg_jax.record import keep, recall
+from kvgg_jax.record import recall, try_to_keep
 from kvgg_jax.runs import Run
 from kvgg_jax.significance import holm, mcnemar
 
@@ -102,18 +102,16 @@ def compare_runs(
 def _answers(of: RunSummary, data: str | Path | None, emit: Emit) -> Answers | str:
     """Or why there are none."""
     run = Run(of.path)
-    saved = vault.steps(run.checkpoints / "best")
-    if data is None and saved:
-        state = vault.name(run.checkpoints / "best" / str(next(iter(saved))))
-        if (kept := recall(run, state=state)) is not None:
-            return Answers(os.path.realpath(str(of.config.data.dir)), kept)
+    state = vault.newest(run.checkpoints / "best")
+    if data is None and state and (kept := recall(run, state=state)) is not None:
+        return Answers(os.path.realpath(str(of.config.data.dir)), kept)
     from kvgg_jax.inference import evaluate  # loads what the rest does without
 
     emit(Note(f"Evaluating {run.path}"))
     try:
         result = evaluate(run.path, data=data, emit=emit)
         if data is None:
-            keep(result)
+            try_to_keep(result, emit)
     except KvggError as error:
         return str(error)
     classes = list(result.classes)

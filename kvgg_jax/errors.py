@@ -9,16 +9,34 @@ KvggError               exit code 1: what, where, the next move
 ├── WeightsError        a file of weights that cannot be used
 ├── NonFiniteLoss       training diverged
 ├── OutOfMemory         the machine cannot hold what was asked of it
+├── ServeError          an address that cannot be served at
 ├── MissingExtra        an optional library that was asked for is not installed
 └── Stopped             the run was asked to stop, and what it had done is saved
 """
 
 from __future__ import annotations
 
+import errno
+
 
 def shown(name: object) -> str:
     """The name of a file or a class as part of one line: what does not print is escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(name))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether there was not the memory that was asked for.
+
+    Python, NumPy, XLA, TensorFlow and the system say so in ways of their own. False for an error
+    made for the user, whatever its text.
+    """
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    words = ("RESOURCE_EXHAUSTED", "std::bad_alloc", "ResourceExhaustedError")
+    text = f"{type(error).__name__}: {error}"
+    return not isinstance(error, KvggError) and any(word in text for word in words)
 
 
 class KvggError(Exception):
@@ -59,6 +77,10 @@ class NonFiniteLoss(KvggError):
 
 class OutOfMemory(KvggError):
     """The device or the machine cannot hold what was asked of it."""
+
+
+class ServeError(KvggError):
+    """An address that cannot be served at."""
 
 
 class MissingExtra(KvggError):

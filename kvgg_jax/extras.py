@@ -13,6 +13,7 @@ EXTRAS = {
     "wandb": ("wandb",),
     "onnx": ("onnx", "onnxruntime"),
     "safetensors": ("safetensors",),
+    "serve": ("fastapi", "uvicorn", "python-multipart", "prometheus-client"),
 }
 """Extra in pyproject.toml -> the distributions it installs."""
 

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from kvgg_jax import runs
-from kvgg_jax.config import RunConfig, settings
+from kvgg_jax.config import RunConfig
 from kvgg_jax.errors import RunError
 from kvgg_jax.events import Emit, Note, ignore
 from kvgg_jax.files import write_text
 from kvgg_jax.lock import locked
 from kvgg_jax.loop import never
+from kvgg_jax.origin import changed_settings
 from kvgg_jax.runs import Run
 from kvgg_jax.training import resume, settle, train
 
@@ -123,18 +124,11 @@ def _check_begun(path: Path, config: RunConfig) -> None:
     """Raises RunError where the folder holds something else, or folds of other settings."""
     if any(path.glob("[!.]*")) and not (path / "fold-1").is_dir():
         raise RunError(f"{path} already exists and is no cross-validation. Choose another --name.")
-    default = settings(RunConfig())
     for fold in range(1, (config.data.folds or 0) + 1):
-        if not (path / f"fold-{fold}" / "run.json").exists():
+        run = Run(path / f"fold-{fold}")
+        if not (run.path / "run.json").exists():
             continue
-        now = settings(config.with_data(fold=fold))
-        then = Run(path / f"fold-{fold}").info().get("settings", {})
-        differing = [
-            f"  {key}: {json.dumps(before)} then, {json.dumps(now[key])} now"
-            for key in now
-            if key not in MAY_CHANGE and (before := then.get(key, default[key])) != now[key]
-        ]
-        if differing:
+        if differing := changed_settings(run, config.with_data(fold=fold), MAY_CHANGE):
             head = f"{path} was begun with other settings:"
             tail = "Use the same, or begin another: --name NAME."
             raise RunError("\n".join([head, *differing, tail]))

@@ -57,16 +57,49 @@ def make_predict_step(config: ModelConfig, *, precision: str = "float32") -> Pre
     return predict_step
 
 
+def make_explained_step(config: ModelConfig, *, precision: str = "float32") -> PredictStep:
+    """(params, model_state, uint8 images) -> (probabilities [batch, classes], heat [batch, h, w]).
+
+    `heat` is the Grad-CAM of `attribution.make_grad_cam_step` for each picture's most probable
+    class. One pass through the convolutions gives both.
+    """
+    dtype = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
+
+    def explained_step(
+        params: dict[str, AnyArray], model_state: dict[str, AnyArray], images: AnyArray
+    ) -> tuple[Array, Array]:
+        weights = {**params, **model_state}
+
+        def above(features: Array) -> Array:
+            return _head(max_pool2x2(features), weights, parse_head(config.head))
+
+        features = _finest(config, weights, images, dtype)
+        logits, pull = jax.vjp(above, features)
+        (gradients,) = pull(jax.nn.one_hot(jnp.argmax(logits, axis=-1), logits.shape[-1]))
+        importance = jnp.mean(gradients.astype(jnp.float32), axis=(1, 2), keepdims=True)
+        heat = jax.nn.relu(jnp.sum(importance * features.astype(jnp.float32), axis=-1))
+        return jax.nn.softmax(logits), heat
+
+    return explained_step
+
+
 def backbone(
     config: ModelConfig, weights: dict[str, AnyArray], images: AnyArray, dtype: Any
 ) -> Array:
     """uint8 images -> the features of the last block, [batch, size // 32, size // 32, channels]."""
+    return max_pool2x2(_finest(config, weights, images, dtype))
+
+
+def _finest(
+    config: ModelConfig, weights: dict[str, AnyArray], images: AnyArray, dtype: Any
+) -> Array:
+    """The features of the last block before its pooling: twice as fine."""
     x = normalise(images)
     x = (caffe(x) if config.preprocessing == "caffe" else x).astype(dtype)
     for b, block in enumerate(BLOCKS[config.arch], 1):
+        x = max_pool2x2(x) if b > 1 else x
         for c in range(1, len(block) + 1):
             x = _convolution(x, weights, f"block{b}_conv{c}", batch_norm=config.batch_norm)
-        x = max_pool2x2(x)
     return x
 
 

@@ -8,12 +8,18 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
 from kvgg_jax.charts import plain, save
 
 COVER = 0.75  # of the picture, where the heat is greatest
 BRIGHTEST = 99.5  # percentile of the heat that has full colour: single pixels stand out too far
 ONE_SIGN, TWO_SIGNS = "inferno", "RdBu_r"  # readable by the colour-blind
+
+
+def enlarge(heat: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """`heat` [h, w] as [size, size], smooth in between."""
+    return np.array(Image.fromarray(heat).resize((size, size), Image.Resampling.BILINEAR))
 
 
 def overlay(picture: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -23,6 +29,12 @@ def overlay(picture: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np
     """
     cover = COVER * np.abs(_scaled(heat))[..., None]
     return np.rint(picture * (1 - cover) + coloured(heat) * cover).astype(np.uint8)
+
+
+def layer(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """What `overlay` lays over a picture, with its opacity: uint8 [size, size, 4], RGBA."""
+    opacity = np.rint(255 * COVER * np.abs(_scaled(heat)))[..., None].astype(np.uint8)
+    return np.concatenate([coloured(heat), opacity], axis=-1)
 
 
 def coloured(heat: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -21,6 +21,7 @@ from kvgg_jax.data.reader import read
 from kvgg_jax.errors import DataError, RunError, shown
 from kvgg_jax.events import Emit, Note, ignore
 from kvgg_jax.forward import make_predict_step, weight_shapes
+from kvgg_jax.memory import judging_advice
 from kvgg_jax.metrics import ClassScore, class_scores, confusion_matrix
 from kvgg_jax.prediction import MAX_BATCH, Prediction, classify, find_files, thresholded
 from kvgg_jax.runs import Run
@@ -136,6 +137,7 @@ def predict(
     *,
     raw: bool = False,
     unsure_below: float | None = None,
+    batch_size: int | None = None,
     out: str | Path = runs.OUT,
     emit: Emit = ignore,
 ) -> list[Prediction]:
@@ -143,6 +145,8 @@ def predict(
 
     Probabilities are calibrated where `calibrate` has fitted the run, unless `raw`. `unsure_below`
     is in [0, 1]; None means `UNSURE_BELOW` for a calibrated run, and no threshold otherwise.
+    `batch_size` pictures are judged at once: None means up to 32, or for a run in bfloat16, which
+    rounds as the batch is cut, as many as in its training.
     `run` may be an ONNX file that `export` made, too.
     A file that cannot be read gives a Prediction with `error`; the others are still answered.
     Raises RunError for the run, DataError when there is nothing to classify, ValueError for a
@@ -151,30 +155,42 @@ def predict(
     if unsure_below is not None and not 0 <= unsure_below <= 1:
         raise ValueError(f"unsure_below {unsure_below}: a probability is in [0, 1]")
     if onnx_session.is_onnx(run):
-        return onnx_session.predict(paths, run, unsure_below=unsure_below, emit=emit)
+        return onnx_session.predict(
+            paths, run, unsure_below=unsure_below, batch_size=batch_size, emit=emit
+        )
     files = find_files(paths)
     classifier = run if isinstance(run, Classifier) else load_classifier(run, out=out, emit=emit)
     if run is None:
         emit(Note(f"Using {classifier.run.path}, the newest finished run"))
-    calibration = None if raw else in_force(classifier.run, classifier.state, emit)
-    if calibration is not None:
-        unsure_below = UNSURE_BELOW if unsure_below is None else unsure_below
-        text = f"Probabilities are calibrated (temperature {calibration.temperature:.3f})"
-        emit(Note(f"{text}; below {unsure_below:.0%} it is unsure"))
-    train, count = classifier.config.train, min(len(files), MAX_BATCH)
+    calibration, unsure_below = certainty(classifier, raw=raw, unsure_below=unsure_below, emit=emit)
+    train, count = classifier.config.train, min(len(files), batch_size or MAX_BATCH)
     # bfloat16 rounds as the batch is cut, so there the cut is that of evaluation.
-    batch = count if train.precision == "float32" else train.part_size
-    example = empty_batch(batch, classifier.image_size).images
-    function = make_predict_step(classifier.config.model, precision=train.precision)
-    step = compile_step("prediction", function, *classifier.weights, example, emit=emit)
-
-    def judged(images: NDArray[np.uint8]) -> NDArray[np.floating]:
-        own = np.asarray(step(*classifier.weights, images)[1])
-        return own if calibration is None else soften(own, calibration.temperature)
-
+    batch = count if train.precision == "float32" or batch_size else train.part_size
     size, classes = classifier.image_size, classifier.classes
-    found = classify(files, judged, classes, size=size, batch=batch, emit=emit)
+    with judging_advice(batch, size):
+        function = make_predict_step(classifier.config.model, precision=train.precision)
+        example = empty_batch(batch, size).images
+        step = compile_step("prediction", function, *classifier.weights, example, emit=emit)
+
+        def judged(images: NDArray[np.uint8]) -> NDArray[np.floating]:
+            own = np.asarray(step(*classifier.weights, images)[1])
+            return own if calibration is None else soften(own, calibration.temperature)
+
+        found = classify(files, judged, classes, size=size, batch=batch, emit=emit)
     return thresholded(found, calibrated=calibration is not None, unsure_below=unsure_below)
+
+
+def certainty(
+    classifier: Classifier, *, raw: bool, unsure_below: float | None, emit: Emit
+) -> tuple[Calibration | None, float | None]:
+    """What its probabilities are calibrated by, and below which one an answer is unsure."""
+    calibration = None if raw else in_force(classifier.run, classifier.state, emit)
+    if calibration is None:
+        return None, unsure_below
+    threshold = UNSURE_BELOW if unsure_below is None else unsure_below
+    text = f"Probabilities are calibrated (temperature {calibration.temperature:.3f})"
+    emit(Note(f"{text}; below {threshold:.0%} it is unsure"))
+    return calibration, threshold
 
 
 def evaluate(
@@ -184,6 +200,7 @@ def evaluate(
     split: str | None = None,
     skip_bad: bool | None = None,
     raw: bool = False,
+    batch_size: int | None = None,
     out: str | Path = runs.OUT,
     emit: Emit = ignore,
 ) -> Evaluation:
@@ -193,7 +210,8 @@ def evaluate(
 
     Without `data`: on the run's own validation part (`split="val"`, the default), or all of its
     photos. With `data`: on all of that folder; with `split="val"` too, on the files there that the
-    run dealt to validation. Raises DataError and RunError, ValueError for another `split`.
+    run dealt to validation. `batch_size` of them are judged at once, None means as many as in
+    training. Raises DataError and RunError, ValueError for another `split`.
     """
     from kvgg_jax.data.pipeline import Pipeline, hold  # loads TensorFlow, which predict must not
     from kvgg_jax.loop import evaluate as measure
@@ -214,14 +232,12 @@ def evaluate(
         folder=cache_folder(),
         emit=emit,
     )
-    batch = config.train.part_size
-    example = empty_batch(batch, classifier.image_size)
-    step = compile_step(
-        "evaluation", make_eval_step(classifier.model), *classifier.weights, example, emit=emit
-    )
-    rows = pictures.rows(samples)
-    batches = Pipeline(hold(pictures), rows, batch_size=batch)
-    metrics, own = measure(step, classifier.weights, batches, emit=emit)
+    batch, size = batch_size or config.train.part_size, classifier.image_size
+    with judging_advice(batch, size):
+        evaluation, example = make_eval_step(classifier.model), empty_batch(batch, size)
+        step = compile_step("evaluation", evaluation, *classifier.weights, example, emit=emit)
+        batches = Pipeline(hold(pictures), pictures.rows(samples), batch_size=batch)
+        metrics, own = measure(step, classifier.weights, batches, emit=emit)
     true = np.array(pictures.samples.labels)
     probabilities = own if calibration is None else soften(own, calibration.temperature)
     loss = metrics.loss if calibration is None else cross_entropy(true, probabilities)

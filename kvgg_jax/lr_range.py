@@ -13,7 +13,7 @@ from kvgg_jax.config import RunConfig
 from kvgg_jax.errors import NonFiniteLoss, UsageError
 from kvgg_jax.events import Emit, Progress, ignore
 from kvgg_jax.loop import Batches
-from kvgg_jax.memory import memory_advice
+from kvgg_jax.memory import training_advice
 from kvgg_jax.state import Batch
 from kvgg_jax.step import zero_tally
 from kvgg_jax.training import prepare, settle
@@ -70,7 +70,7 @@ def lr_find(
     rates, losses, smoothed = list[float](), list[float](), list[float]()
     average, keep = 0.0, 1 - 1 / max(SHARE * steps, 1)
     reason = f"all {steps} steps are done"
-    with memory_advice(config):
+    with training_advice(config):
         task, state = prepare(config, emit)
         for step, batch in zip(range(steps), _endless(task.train), strict=False):
             state, tally = task.train_step(state, zero_tally(), batch)

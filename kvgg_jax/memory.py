@@ -1,4 +1,4 @@
-"""Running out of memory, said so that it helps."""
+"""Running out of memory, said so that it helps: which batch size to try."""
 
 from __future__ import annotations
 
@@ -6,27 +6,38 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kvgg_jax.config import RunConfig
-from kvgg_jax.errors import OutOfMemory
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether XLA, NumPy or Python could not get the memory it asked for."""
-    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+from kvgg_jax.errors import OutOfMemory, is_out_of_memory
 
 
 @contextmanager
-def memory_advice(config: RunConfig) -> Iterator[None]:
-    """Turn what happens for want of memory into an OutOfMemory that says what to try."""
+def training_advice(config: RunConfig) -> Iterator[None]:
+    """Turn what happens for want of memory into an OutOfMemory that says how to train with less."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:  # XLA's errors are RuntimeErrors
+    except Exception as error:
         if not is_out_of_memory(error):
             raise
-        batch, size = config.train.batch_size, config.data.image_size
-        parts = 2 * config.train.accumulate
+        batch, parts = config.train.batch_size, 2 * config.train.accumulate
         same = f"--accumulate {parts} (the same steps), " if batch % parts == 0 else ""
         smaller = f"{same}--batch-size {batch // 2} or " if batch > 1 else ""
         raise OutOfMemory(
-            f"Out of memory with batches of {batch} pictures of {size} px. "
-            f"Start a new run with {smaller}a smaller --image-size; what this one saved is whole."
+            f"{_head(batch, config.data.image_size)} Start a new run with {smaller}a smaller "
+            "--image-size; what this one saved is whole."
         ) from error
+
+
+@contextmanager
+def judging_advice(batch: int, size: int) -> Iterator[None]:
+    """The same for a trained network, which is given `batch` pictures of `size` pixels at once."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        smaller = f"--batch-size {batch // 2}, or a" if batch > 1 else "a"
+        advice = f"Try {smaller} machine with more memory."
+        raise OutOfMemory(f"{_head(batch, size)} {advice}") from error
+
+
+def _head(batch: int, size: int | None) -> str:
+    return f"Out of memory with batches of {batch} pictures of {size} px."

@@ -39,6 +39,7 @@ def predict(
     model: str | Path,
     *,
     unsure_below: float | None = None,
+    batch_size: int | None = None,
     emit: Emit = ignore,
 ) -> list[Prediction]:
     """Classify files, and the pictures in folders, with a file that `export` made.
@@ -47,7 +48,7 @@ def predict(
     """
     files = find_files(paths)
     opened = open_onnx(Path(model))
-    batch, size = min(len(files), MAX_BATCH), opened.image_size
+    batch, size = min(len(files), batch_size or MAX_BATCH), opened.image_size
     found = classify(files, opened.judge, opened.classes, size=size, batch=batch, emit=emit)
     return thresholded(found, unsure_below=unsure_below)
 

@@ -9,7 +9,7 @@ import io
 import json
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -75,16 +75,7 @@ def files_of(
 
 def check_settings(run: Run, config: RunConfig) -> None:
     """Raises RunError with each setting that somebody changed since the run began."""
-    then = run.info().get("settings")
-    if then is None:
-        return  # format 1 did not keep them
-    now, default = settings(config), settings(RunConfig())
-    differing = [
-        f"  {key}: {json.dumps(before)} then, {json.dumps(now[key])} now"
-        for key in now
-        if key not in MAY_CHANGE and (before := then.get(key, default[key])) != now[key]
-    ]
-    if differing:
+    if differing := changed_settings(run, config, MAY_CHANGE):
         file = run.path / "config.toml"
         raise RunError(
             "\n".join(
@@ -95,6 +86,20 @@ def check_settings(run: Run, config: RunConfig) -> None:
                 ]
             )
         )
+
+
+def changed_settings(run: Run, config: RunConfig, may_change: Collection[str]) -> list[str]:
+    """A line for each setting of `config` that is not what the run began with; what a run of an
+    older version did not know had its default. None for format 1, which kept no settings."""
+    then = run.info().get("settings")
+    if then is None:
+        return []
+    now, default = settings(config), settings(RunConfig())
+    return [
+        f"  {key}: {json.dumps(before)} then, {json.dumps(now[key])} now"
+        for key in now
+        if key not in may_change and (before := then.get(key, default[key])) != now[key]
+    ]
 
 
 def check_files(run: Run, split: Split, emit: Emit) -> None:

@@ -94,6 +94,12 @@ def classify(
     return found
 
 
+def ranked(path: Path, probabilities: NDArray[np.floating], classes: tuple[str, ...]) -> Prediction:
+    """The classes by falling probability; of two alike, the first comes first."""
+    order = np.argsort(-probabilities, kind="stable")
+    return Prediction(path, tuple((classes[k], float(probabilities[k])) for k in order))
+
+
 def thresholded(
     found: Iterable[Prediction], *, calibrated: bool = False, unsure_below: float | None
 ) -> list[Prediction]:
@@ -119,5 +125,4 @@ def _prediction(
 ) -> Prediction:
     if isinstance(picture, ImageError):
         return Prediction(path, error=str(picture))
-    order = np.argsort(-probabilities, kind="stable")
-    return Prediction(path, tuple((classes[k], float(probabilities[k])) for k in order))
+    return ranked(path, probabilities, classes)

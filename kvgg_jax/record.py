@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -22,6 +23,7 @@ from kvgg_jax.evaluation_charts import (
     draw_ranking,
     draw_reliability,
 )
+from kvgg_jax.events import Emit, Warned
 from kvgg_jax.inference import Evaluation
 from kvgg_jax.runs import Run
 from kvgg_jax.scores import LEVEL, RESAMPLES, SEED
@@ -39,7 +41,7 @@ def keep(result: Evaluation) -> list[Path]:
     picture that there is no reason for (no mistakes, too many classes for curves) is removed if
     an earlier evaluation left one. Raises RunError when one cannot be written.
     """
-    run, figures, table = Run(result.run), *_names(result.split)
+    run, figures, table = Run(result.run), *file_names(result.split)
     _remove(run.path / figures)
     kept = []
     for what, draw in _pictures(result).items():
@@ -55,12 +57,24 @@ def keep(result: Evaluation) -> list[Path]:
     return kept
 
 
+def try_to_keep(result: Evaluation, emit: Emit) -> list[Path]:
+    """`keep`; where the run folder cannot be written, a Warned event and no files.
+
+    The figures stand all the same.
+    """
+    try:
+        return keep(result)
+    except RunError as error:
+        emit(Warned(f"{error} The evaluation is shown and not kept."))
+        return []
+
+
 def recall(run: Run, *, state: str) -> dict[str, tuple[str, str]] | None:
     """Photo -> (class, predicted), as `keep` wrote them for the run's own validation photos.
 
     None where that was never done, or not for this `state` of the run.
     """
-    figures, table = _names("val")
+    figures, table = file_names("val")
     try:
         known = json.loads(run.read(figures))
         rows = list(csv.reader(io.StringIO(run.read(table), newline="")))
@@ -74,7 +88,8 @@ def recall(run: Run, *, state: str) -> dict[str, tuple[str, str]] | None:
     return {path: (name, predicted) for path, name, predicted, *_ in rows[1:]}
 
 
-def _names(split: str) -> tuple[str, str]:
+def file_names(split: str) -> tuple[str, str]:
+    """Of the figures, and of the row a photo, in the run folder."""
     return f"evaluation-{split}.json", f"predictions-{split}.csv"
 
 
@@ -111,6 +126,8 @@ def _worst(result: Evaluation) -> list[Mistake]:
 
 
 def _remove(file: Path) -> None:
+    if not os.path.lexists(file):  # a read-only disk refuses to remove even what is not there
+        return
     try:
         file.unlink(missing_ok=True)
     except OSError as error:

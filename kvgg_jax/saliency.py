@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from kvgg_jax import runs
 from kvgg_jax.attribution import make_grad_cam_step, make_gradient_step
@@ -17,6 +16,7 @@ from kvgg_jax.compiled import compile_step
 from kvgg_jax.data.image import load
 from kvgg_jax.errors import ImageError, RunError, shown
 from kvgg_jax.events import Emit, Progress, ignore
+from kvgg_jax.heat import enlarge
 from kvgg_jax.inference import Classifier, load_classifier, predict
 from kvgg_jax.prediction import Prediction
 from kvgg_jax.state import empty_batch
@@ -123,8 +123,7 @@ def _grad_cam(classifier: Classifier, emit: Emit) -> _Attribute:
 
     def attribute(picture: NDArray[np.uint8], target: int) -> _Heat:
         (small,) = np.asarray(step(*classifier.weights, picture[None], np.array(target, np.int32)))
-        whole = Image.fromarray(small).resize((size, size), Image.Resampling.BILINEAR)
-        return _Heat(np.array(whole))
+        return _Heat(enlarge(small, size))
 
     return attribute
 

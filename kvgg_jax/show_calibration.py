@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 def calibration_json(result: Calibrated) -> dict[str, Any]:
     """`{"run", "temperature", ...}`: what `calibration.json` holds, and of which run."""
-    return {"run": str(result.run), **result.calibration.model_dump()}
+    stored = {"is_stored": result.is_stored}
+    return {"run": str(result.run), **stored, **result.calibration.model_dump()}
 
 
 def calibration_text(result: Calibrated) -> None:
@@ -47,6 +48,8 @@ def calibration_text(result: Calibrated) -> None:
         f"helped to fit ({min(folds):.3f} to {max(folds):.3f}).",
     )
     say(console, _verdict(of))
+    if not result.is_stored:
+        return
     say(
         console,
         f"Wrote {run / FILE}: predict and evaluate use it; predict says 'unsure' below "

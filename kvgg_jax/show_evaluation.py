@@ -18,6 +18,7 @@ from kvgg_jax.scores import BINS, LEVEL
 if TYPE_CHECKING:
     from kvgg_jax.baseline import ColourBaseline
     from kvgg_jax.inference import Evaluation
+    from kvgg_jax.temperature import Calibration
 
 
 def evaluation_text(result: Evaluation, files: Sequence[Path]) -> None:
@@ -30,31 +31,33 @@ def evaluation_text(result: Evaluation, files: Sequence[Path]) -> None:
         f"accuracy {result.accuracy:.4f} ({right} right), loss {result.loss:.4f}",
         "bold",
     )
-    say(console, _probabilities(result))
+    root = shown(result.samples.root.absolute())
+    say(console, probabilities_text(result.calibration, data=root, split=result.split))
     say(console, colour_text(result.colour))
     console.print(_figures(result))
     if right == result.count:
-        say(console, _all_right(result.count))
+        say(console, all_right_text(result.count))
     console.print(_scores(result))
     console.print(_confusion(result))
-    say(console, f"Wrote to {result.run}: {', '.join(file.name for file in files)}")
+    if files:
+        say(console, f"Wrote to {result.run}: {', '.join(file.name for file in files)}")
 
 
-def _probabilities(result: Evaluation) -> str:
-    of = result.calibration
+def probabilities_text(of: Calibration | None, *, data: str, split: str) -> str:
+    """What the probabilities of an evaluation are, of photos in `data`."""
     if of is None:
         return "Probabilities: the network's own"
     text = (
         f"Probabilities: calibrated, temperature {of.temperature:.3f}, fitted on {of.count} images"
     )
-    if of.data != shown(result.samples.root.absolute()):
+    if of.data != data:
         return f"{text} of {of.data}"
-    if of.split != result.split:
+    if of.split != split:
         return f"{text} ({of.split})"
     return f"{text}, these very ones: loss and calibration error are flattered"
 
 
-def _all_right(count: int) -> str:
+def all_right_text(count: int) -> str:
     """The bootstrap cannot tell here: it never draws a mistake that was not made."""
     most = 1 - (1 - LEVEL) ** (1 / count)  # Clopper & Pearson 1934, one-sided, for none of `count`
     return (

@@ -23,7 +23,11 @@ class Stop:
     waited for: until then a signal raises KeyboardInterrupt. The second ends the process.
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, say: Callable[[str], None], *, asked: str = AFTER_STEP, at_once: str = AT_ONCE
+    ) -> None:
+        """`asked` is said to the first signal where it is asked for, `at_once` to the second."""
+        self._asked, self._at_once = asked, at_once
         self.signal: int | None = None
         """The signal that came first."""
         self._say = say
@@ -67,10 +71,10 @@ class Stop:
             if come[0] not in self._old:
                 continue
             if self._is_answered:
-                self._tell(AT_ONCE)
+                self._tell(self._at_once)
                 os._exit(128 + come[0])
             self.signal, self._is_answered = self.signal or come[0], True
-            self._tell(AFTER_STEP if self._is_asked else SOON)
+            self._tell(self._asked if self._is_asked else SOON)
         os.close(self._pipe[0])
 
     def _tell(self, text: str) -> None:

@@ -31,7 +31,7 @@ from kvgg_jax.history import History
 from kvgg_jax.keeper import Keeper
 from kvgg_jax.lock import locked
 from kvgg_jax.loop import Task, fit, never, spent
-from kvgg_jax.memory import memory_advice
+from kvgg_jax.memory import training_advice
 from kvgg_jax.origin import (
     check_files,
     check_pictures,
@@ -85,7 +85,7 @@ def train(
     path = runs.choose(config, out=out, name=name, overwrite=overwrite)
     samples, split = _deal(config, emit)
     given = begin(config, samples.classes, emit)
-    with locked(path):
+    with locked(path), training_advice(config):
         pictures = _read(samples, config, emit)
         dealt = _readable(split, pictures)
         _warn_of_copies(dealt, pictures, config, emit)
@@ -122,13 +122,14 @@ def resume(
         given = _given(found, config, emit)
         split = found.split(Path(str(config.data.dir)))
         check_files(found, split, emit)
-        pictures = _read(split.all, config, emit)
-        check_pictures(found, pictures)
-        if found.format() < runs.FORMAT:
-            upgrade(found, pictures, emit)
-        found.write("config.toml", config.to_toml())
-        found.update_info(status="unfinished", settings=settings(config))
-        return _run(found, config, pictures, given, stop=stop, emit=emit)
+        with training_advice(config):
+            pictures = _read(split.all, config, emit)
+            check_pictures(found, pictures)
+            if found.format() < runs.FORMAT:
+                upgrade(found, pictures, emit)
+            found.write("config.toml", config.to_toml())
+            found.update_info(status="unfinished", settings=settings(config))
+            return _run(found, config, pictures, given, stop=stop, emit=emit)
 
 
 def _given(run: Run, config: RunConfig, emit: Emit) -> Given | None:
@@ -299,7 +300,7 @@ def _run(
     """Train in `run` from its last checkpoint, or from the start when it has none."""
     emit(Started(run.path))
     split = run.split(pictures.samples.root)
-    with memory_advice(config), Checkpoints(run.checkpoints, emit=emit) as checkpoints:
+    with Checkpoints(run.checkpoints, emit=emit) as checkpoints:
         network = build_network(config, pictures, split, given, emit=emit)
         _draw_samples(run, config, network.batches, split)
         keeper = Keeper(run, checkpoints, steps=network.batches.steps, emit=emit)

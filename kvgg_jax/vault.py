@@ -25,6 +25,12 @@ def name(step: Path) -> str:
         return f"{step.name}-gone"
 
 
+def newest(folder: Path) -> str | None:
+    """The `name` of the newest step in `folder`; None when there is none."""
+    found = steps(folder)
+    return name(folder / str(next(iter(found)))) if found else None
+
+
 def prepare(final: Path) -> Path:
     """Where to write what `publish` is to call `final`."""
     if not final.parent.is_dir():

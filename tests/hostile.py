@@ -40,6 +40,7 @@ Colour = tuple[int, int, int]
 Make = Callable[[Path], object]
 DROP = "Replace or remove it."
 TOO_MANY = "the limit is 200000000 in all. Scale it down."
+TOO_LONG_SIDE = "the limit is 100000 a side. Cut it into pieces."
 BOMB = f"as a decompression bomb has and no photo. {DROP}"
 STREAM = "broken data stream when reading image file"
 HEADER = "its header is broken or of a rare kind"
@@ -61,6 +62,8 @@ class Kind:
     error: str = ""
     off: int = 0
     """Levels by which a lossy format may miss the colours."""
+    mib: int = 300
+    """Memory that it may take to read."""
 
     def write(self, path: Path) -> None:
         """Make the file at `path`."""
@@ -70,8 +73,14 @@ class Kind:
             self.make(path)
 
 
-def right(make: bytes | Make, *colours: Colour, size: tuple[int, int] = (16, 16), off: int = 0):
-    return Kind(make, colours or (MINE,), size, off=off)
+def right(
+    make: bytes | Make,
+    *colours: Colour,
+    size: tuple[int, int] = (16, 16),
+    off: int = 0,
+    mib: int = 300,
+):
+    return Kind(make, colours or (MINE,), size, off=off, mib=mib)
 
 
 def wrong(make: bytes | Make, error: str):
@@ -174,6 +183,24 @@ def animated(kind: str) -> bytes:
     return encode(flat("RGB", RED), kind, save_all=True, append_images=[flat("RGB", BLUE)])
 
 
+def scan() -> bytes:
+    """A fax of 150 million pixels, its upper half black, that lies on its side."""
+    picture, exif = Image.new("1", (12_500, 12_000), 1), Image.Exif()
+    picture.paste(0, (0, 0, 12_500, 6000))
+    exif[0x0112] = 6  # its upper edge is to the right
+    return encode(picture, "TIFF", compression="group4", exif=exif)
+
+
+def large_webp() -> bytes:
+    return encode(flat("RGB", BLACK, (5000, 5000)), "WEBP", quality=1, method=0)
+
+
+def many_frames() -> bytes:
+    """Two thousand and one, the first of which is red."""
+    more = [flat("P", number % 2) for number in range(2000)]
+    return encode(flat("RGB", RED), "GIF", save_all=True, append_images=more)
+
+
 def srgb() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -194,6 +221,11 @@ def folder(path: Path) -> None:
 def locked(path: Path) -> None:
     path.write_bytes(ordinary())
     path.chmod(0)
+
+
+def later(content: Callable[[], bytes]) -> Make:
+    """For what takes long to make, or much memory to keep."""
+    return lambda path: path.write_bytes(content())
 
 
 def link(target: str) -> Make:
@@ -312,8 +344,22 @@ KINDS: dict[str, Kind] = {
     "scan bomb.jpg": wrong(scan_bomb(), f"has 2010 progressive scans; the limit is 100. {DROP}"),
     "text bomb.png": damaged(text_bomb(), "PNG", TOO_LONG),
     "profile bomb.png": damaged(icc_bomb(), "PNG", TOO_LONG),
-    "within the limit.png": right(png((5000, 5000), 8, 2, bytes(MINE) * 5000), size=(5000, 5000)),
+    "within the limit.png": right(
+        later(lambda: png((5000, 5000), 8, 2, bytes(MINE) * 5000)), size=(5000, 5000)
+    ),
+    "within the limit.webp": right(later(large_webp), BLACK, size=(5000, 5000), mib=550),
+    "clear within the limit.png": right(
+        later(lambda: png((5000, 5000), 8, 6, bytes(4) * 5000)), WHITE, size=(5000, 5000), mib=550
+    ),
+    "frames bomb.gif": right(later(many_frames), RED),
     # Sizes
+    "scan.tif": right(later(scan), WHITE, BLACK, WHITE, BLACK, size=(4167, 4000)),
+    "scan.png": right(
+        later(lambda: png((12_500, 12_000), 1, 0, b"\xff" * 1563)), WHITE, size=(4000, 4167)
+    ),
+    "1 x 24000000.png": wrong(
+        png((1, 24_000_000), 8, 2, b""), f"has 1 x 24000000 pixels; {TOO_LONG_SIDE}"
+    ),
     "1 x 1.png": right(encode(flat("RGB", MINE, (1, 1)), "PNG"), size=(1, 1)),
     "30000 x 1.png": right(encode(flat("RGB", MINE, (30_000, 1)), "PNG"), size=(1, 30_000)),
     "1 x 30000.jpg": right(

@@ -21,13 +21,16 @@ GATES = {"keras": "keras_gate.py", "tensorflow": "data/tf_gate.py"}
 BROAD_TESTS = {
     "architecture",
     "bad_input",
+    "browser",
     "docs",
     "faults",
     "fuzz",
     "hostile",
     "learns",
     "no_code",
+    "read_only",
     "resume",
+    "stdout",
 }  # of the whole program
 
 

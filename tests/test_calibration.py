@@ -176,7 +176,11 @@ def test_the_commands_say_what_is_calibrated(
     monkeypatch.chdir(tmp_path)
     printed = kvgg("calibrate", "--run", "run", "--data", others, "--json")
     assert printed.exit_code == 0, printed.output
-    assert json.loads(printed.stdout) == {"run": "run", **json.loads((run / FILE).read_text())}
+    assert json.loads(printed.stdout) == {
+        "run": "run",
+        "is_stored": True,
+        **json.loads((run / FILE).read_text()),
+    }
     lines = kvgg("calibrate", "--run", "run", "--data", others).stdout.splitlines()
     assert lines[0] == (
         f"run: temperature {of.temperature:.3f}, fitted on 18 images (all), "

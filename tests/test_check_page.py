@@ -5,42 +5,19 @@ from __future__ import annotations
 import base64
 import io
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from commands import kvgg, message
+from pages import Page
 from pictures import scene
 from PIL import Image
 
 from kvgg_jax import check_page
+from kvgg_jax.errors import shown
 
 HOSTILE = "<b onload=alert(1)>&\"'x"
-
-
-class Page(HTMLParser):
-    """The tags of a page with their attributes, and its text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "img", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
+FORGED = "\x1b]0;title\x07\n\u202e--><script>"
 
 
 @pytest.fixture
@@ -77,6 +54,18 @@ def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing(place: Path) -> 
     assert HOSTILE in made.text
     policies = [meta["content"] for meta in made.all("meta") if "http-equiv" in meta]
     assert policies == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+
+
+def test_no_control_character_of_a_name_reaches_the_page(place: Path) -> None:
+    """Of a class or a file: they are shown as their escapes, and what looks like a tag as text."""
+    shutil.copytree("photos/a", f"photos/{FORGED}")
+    Path("photos", FORGED, "00.png").rename(Path("photos", FORGED, f"{FORGED}.png"))
+    made = page()
+    assert made.all("script") == []
+    text = Path("check.html").read_text()
+    assert text.replace("\n", "").isprintable()
+    assert f"{shown(FORGED)}: " in made.text
+    assert f"{shown(FORGED)}.png" in made.text
 
 
 def test_every_picture_has_a_text_and_its_own_shape(place: Path) -> None:

@@ -35,6 +35,7 @@ from kvgg_jax.training import TrainResult
 COMMANDS = (
     *(("train",), ("crossval",), ("evaluate",), ("calibrate",), ("predict",), ("runs",)),
     *(("lr-find",), ("tune",), ("summary",), ("bench",), ("explain",), ("export",)),
+    *(("report",), ("serve",)),
     *(("data", "demo"), ("data", "check"), ("data", "preview")),
 )
 HEAVY = ("jax", "keras", "matplotlib", "numpy", "pydantic", "tensorflow")

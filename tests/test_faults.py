@@ -32,6 +32,7 @@ from faults import (
 )
 
 from kvgg_jax import integrity, vault
+from kvgg_jax.average import with_average
 from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.events import Event
 from kvgg_jax.model import vgg
@@ -112,7 +113,7 @@ def test_no_damage_to_a_saved_state_goes_unseen(whole, tmp_path, capsys):
     run, chance, tries = tmp_path / "run", random.Random(SEED), defaultdict[str, int](int)
     shutil.copytree(whole.run, run)
     model = vgg(Run(run).config().model, classes=3, image_size=32)
-    like = init_state(model, build_optimizer(Run(run).config().optim, model))
+    like = with_average(init_state(model, build_optimizer(Run(run).config().optim, model)))
     for _ in range(300):
         kind = chance.choice(["last", "best"])
         newest, older = vault.steps(run / "checkpoints" / kind)
@@ -172,6 +173,55 @@ def test_a_disk_that_fills_at_any_moment_costs_no_more_than_the_save(whole, tmp_
         assert_same_run(folder / "runs" / "run", whole.run)
     with capsys.disabled():
         print(f"\n{tries.row('the disk fills up')}")
+
+
+# Before the first step the process is given a limit: less than the step asks for.
+STARVED = """
+import resource
+from pathlib import Path
+from kvgg_jax.console import Screen
+from kvgg_jax.events import Compiled
+before = Screen.__call__
+
+def starve(self, event):
+    before(self, event)
+    if isinstance(event, Compiled) and event.what == "evaluation":
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + 2**28
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+
+Screen.__call__ = starve
+"""
+
+
+@pytest.mark.faults
+def test_a_step_that_the_system_has_no_memory_for_ends_the_run(whole, tmp_path):
+    """A real limit on a real process: a message, exit code 1; without it the run goes on."""
+    copy_of(whole, tmp_path)
+
+    def train(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "cli.py").write_text(program)
+        return subprocess.run(
+            [sys.executable, "cli.py", "train", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    size = ("--image-size", "512", "--batch-size", "24", "--epochs", "1", "--name", "run")
+    plain = ("--data", "photos", "--arch", "vgg11", "--head", "gap", *size)
+    failed = train(STARVED + PROGRAM, *plain)
+    assert (failed.returncode, failed.stderr.splitlines()[-1]) == (
+        1,
+        "Error: Out of memory with batches of 24 pictures of 512 px. Start a new run with "
+        "--accumulate 2 (the same steps), --batch-size 12 or a smaller --image-size; what this one "
+        "saved is whole.",
+    )
+    assert "Traceback" not in failed.stderr
+    gone_on = train(PROGRAM, "--resume", "runs/run")
+    assert gone_on.returncode == 0, gone_on.stderr
 
 
 @pytest.mark.faults

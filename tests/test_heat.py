@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kvgg_jax.heat import coloured, draw_explanation, overlay
+from kvgg_jax.heat import COVER, coloured, draw_explanation, enlarge, layer, overlay
 
 GREY = np.full((8, 8, 3), 100, np.uint8)
 
@@ -46,3 +46,24 @@ def test_an_explanation_is_drawn_whatever_the_class_is_called(
     with Image.open(tmp_path / "x.png") as picture:
         assert (picture.format, picture.size) == ("PNG", (1080, 420))
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_layer_over_a_picture_is_the_overlay() -> None:
+    """A browser lays it over the photo, whatever that is: opacity stands in the fourth channel."""
+    map_ = heat(3.0, 1.0, 2.0)
+    made = layer(map_)
+    assert (made.shape, made.dtype) == ((8, 8, 4), np.uint8)
+    assert made[..., 3].max() == round(255 * COVER)
+    share = made[..., 3:] / 255
+    laid = GREY * (1 - share) + made[..., :3] * share
+    assert np.abs(laid - overlay(GREY, map_)).max() <= 1.5
+
+
+def test_a_map_is_enlarged_smoothly() -> None:
+    """Its corners stay, and nothing exceeds them."""
+    small = np.array([[0.0, 1.0], [2.0, 3.0]], np.float32)
+    large = enlarge(small, 8)
+    assert (large.shape, large.dtype) == ((8, 8), np.float32)
+    assert [large[0, 0], large[0, -1], large[-1, 0], large[-1, -1]] == [0, 1, 2, 3]
+    assert (np.diff(large, axis=0) >= 0).all()
+    assert (np.diff(large, axis=1) >= 0).all()

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pytest
+from hostile import KINDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import (
@@ -37,7 +38,7 @@ from pictures import (
 from PIL import Image, ImageCms
 
 from kvgg_jax.data import image
-from kvgg_jax.data.image import SUFFIXES, decode, load, looks_like_image
+from kvgg_jax.data.image import SUFFIXES, decode, load, load_bytes, looks_like_image
 from kvgg_jax.data.kinds import FORMATS
 from kvgg_jax.errors import ImageError
 
@@ -421,6 +422,32 @@ def test_a_large_picture_within_the_limit_brings_no_warning(file: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("by", [1, 2, 3])
+def test_a_large_scan_is_averaged_to_grey(
+    by: int, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A half or a third of each side, also where that leaves a rest, and across bands."""
+    monkeypatch.setattr(image, "LARGE", 1800 * 5 // by**2)
+    bits = np.random.default_rng(0).random((1800, 5)) < 0.5
+    write(file, encode(Image.fromarray(bits), "PNG"))
+    parts = [
+        [255 * bits[y : y + by, x : x + by].mean() for x in range(0, 5, by)]
+        for y in range(0, 1800, by)
+    ]
+    assert np.abs(decode(file)[..., 0] - np.array(parts)).max() <= 0.5
+
+
+@pytest.mark.parametrize(("clear", "seen"), [(b"\0\0", 255), (b"\0\1", 0)], ids=["black", "white"])
+@pytest.mark.parametrize("large", [True, False])
+def test_a_large_scan_may_be_clear_in_part(
+    clear: bytes, seen: int, large: bool, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A black picture, over white: as a small one is seen."""
+    monkeypatch.setattr(image, "LARGE", 100 if large else 256)
+    write(file, png((16, 16), 1, 0, b"\0\0", clear=clear))
+    assert set(decode(file).ravel()) == {seen}
+
+
 def test_pillow_s_own_limit_is_an_image_error_too(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -544,7 +571,7 @@ def test_a_truncated_file_is_never_half_a_picture(
     assert message(lambda: load(file, 8)).endswith(f"). {DROP}")
 
 
-@pytest.mark.parametrize("error", [MemoryError(), EOFError(), struct.error("short\n  read")])
+@pytest.mark.parametrize("error", [EOFError(), struct.error("short\n  read")])
 def test_whatever_pillow_raises_is_an_image_error(
     error: Exception, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -558,6 +585,21 @@ def test_whatever_pillow_raises_is_an_image_error(
     reason = "short read" if str(error) else type(error).__name__
     assert message(lambda: decode(file)) == (
         f"{file}: is a PNG file, truncated or damaged ({reason}). {DROP}"
+    )
+
+
+def test_want_of_memory_is_not_blamed_on_the_file(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be sound; it is named all the same, and the others go on."""
+    write(file, encode(noise(16), "PNG"))
+
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise MemoryError
+
+    monkeypatch.setattr(Image, "open", fail)
+    assert message(lambda: decode(file)) == (
+        f"{file}: takes more memory to decode than there is. Free some, or scale it down."
     )
 
 
@@ -649,3 +691,35 @@ def test_a_mutated_picture_is_pixels_or_an_image_error(
     for place, value in changes:
         content[int(place * len(content))] = value
     decode_bytes(bytes(content))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, kind in KINDS.items()
+        if isinstance(kind.make, bytes) and name != "within the limit.png"  # which takes seconds
+    ],
+)
+def test_content_in_memory_is_read_as_a_file_is(name: str, file: Path) -> None:
+    """The same pixels, or the same words under the name it was sent by."""
+    content = KINDS[name].make
+    assert isinstance(content, bytes)
+    file.write_bytes(content)
+    if KINDS[name].error:
+        with pytest.raises(ImageError) as in_file:
+            load(file, 16)
+        with pytest.raises(ImageError) as in_memory:
+            load_bytes(content, 16, name="sent.jpg")
+        assert str(in_memory.value) == str(in_file.value).replace(str(file), "sent.jpg")
+    else:
+        expected = load(file, 16)
+        np.testing.assert_array_equal(load_bytes(content, 16, name="sent.jpg"), expected)
+
+
+def test_a_server_can_have_a_lower_limit_of_pixels() -> None:
+    """It is told."""
+    content = encode(flat("RGB", RED, (20, 10)), "PNG")
+    assert load_bytes(content, 8, name="a.png", max_pixels=200).shape == (8, 8, 3)
+    with pytest.raises(ImageError, match=r"^a\.png: has 20 x 10 pixels; the limit is 199 in all"):
+        load_bytes(content, 8, name="a.png", max_pixels=199)

@@ -6,18 +6,20 @@ is imported before a command needs it, so that `--help` answers at once.
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated, Any, ParamSpec, get_args
 
 import typer
 from rich.console import Console
 
 from kvgg_jax.commands import complete
 from kvgg_jax.console import say
-from kvgg_jax.errors import KvggError
+from kvgg_jax.errors import KvggError, is_out_of_memory
 
 app = typer.Typer(
     name="kvgg",
@@ -42,7 +44,14 @@ RunOption = Annotated[
 SkipBad = Annotated[
     bool | None, typer.Option("--skip-bad/--no-skip-bad", help="Go on without unreadable images.")
 ]
+BatchSize = Annotated[
+    int | None, typer.Option(min=1, help="Photos judged at once. Default: as in training.")
+]
 RUNS = Path("runs")
+OUT_OF_MEMORY = (
+    "Out of memory. Ask for less at once: a smaller --batch-size, a smaller --image-size, or fewer "
+    "pictures."
+)
 
 
 def answers(command: Callable[P, None]) -> Callable[P, None]:
@@ -52,22 +61,29 @@ def answers(command: Callable[P, None]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
+            if sys.stdout is not None:  # as where it was closed
+                sys.stdout.flush()  # a disk that is full says so now, not as the process ends
         except KvggError as error:
             say(talk(), f"Error: {error}", "red")
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             say(talk(), "Stopped.")
             raise typer.Exit(130) from None
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            say(talk(), f"Error: {OUT_OF_MEMORY}", "red")
+            raise typer.Exit(1) from None
 
     return run
 
 
 def with_options_of(
-    other: Callable[..., None], *, taking: Callable[[str], bool]
+    other: Callable[..., None], *, taking: Callable[[str], bool], panel: str | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """For a command with `**given`: it takes options of `other` too, which are declared there.
 
-    `taking` says which, by the name of the parameter.
+    `taking` says which, by the name of the parameter; `panel` is what `--help` shows them under.
     """
 
     def add(command: Callable[..., None]) -> Callable[..., None]:
@@ -75,12 +91,23 @@ def with_options_of(
         theirs = inspect.signature(other, eval_str=True).parameters.values()
         both = [
             *(option for option in own if option.kind is not option.VAR_KEYWORD),
-            *(option for option in theirs if taking(option.name)),
+            *(_in_panel(option, panel) for option in theirs if taking(option.name)),
         ]
-        command.__signature__ = inspect.Signature(both)  # type: ignore[attr-defined]  # Typer's view
+        keywords = [option.replace(kind=option.KEYWORD_ONLY) for option in both]
+        command.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]  # Typer's
         return command
 
     return add
+
+
+def _in_panel(parameter: inspect.Parameter, panel: str | None) -> inspect.Parameter:
+    if panel is None:
+        return parameter
+    kind, option = get_args(parameter.annotation)
+    option = copy.copy(option)
+    option.rich_help_panel = panel
+    annotation: Any = Annotated[kind, option]
+    return parameter.replace(annotation=annotation)
 
 
 def talk() -> Console:

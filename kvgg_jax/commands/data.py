@@ -67,14 +67,14 @@ def check(
     from kvgg_jax.flags import all_typed
 
     settings = resolve(given["config"], all_typed(given))
-    from kvgg_jax.check_page import write_page
+    from kvgg_jax.check_page import write_check
     from kvgg_jax.data.check import check_data
     from kvgg_jax.show_check import check_json, check_text
 
     with Screen(talk()) as screen:
         result = check_data(folder, against=against, config=settings, emit=screen)
         if html:
-            write_page(result, html, emit=screen)
+            write_check(result, html, emit=screen)
             say(talk(), f"Wrote {html}")
     print_json(check_json(result)) if given["json"] else check_text(result)
 

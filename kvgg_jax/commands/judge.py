@@ -10,6 +10,7 @@ import typer
 from kvgg_jax.commands import complete
 from kvgg_jax.commands.app import (
     RUNS,
+    BatchSize,
     Json,
     Out,
     RunOption,
@@ -44,6 +45,7 @@ def evaluate(
     split: Part = None,
     skip_bad: SkipBad = None,
     raw: Raw = False,
+    batch_size: BatchSize = None,
     out: Out = RUNS,
     json: Json = False,
 ) -> None:
@@ -53,21 +55,29 @@ def evaluate(
 
     Example: `kvgg evaluate --run runs/coffee --split val`
     """
-    _check_part(split)
+    check_part(split)
     from kvgg_jax import inference, record, show_evaluation
 
     with Screen(talk()) as screen:
         result = inference.evaluate(
-            run, data=data, split=split, skip_bad=skip_bad, raw=raw, out=out, emit=screen
+            run,
+            data=data,
+            split=split,
+            skip_bad=skip_bad,
+            raw=raw,
+            batch_size=batch_size,
+            out=out,
+            emit=screen,
         )
-        files = record.keep(result)
+        files = record.try_to_keep(result, screen)
     if json:
         print_json(record.evaluation_json(result, files))
     else:
         show_evaluation.evaluation_text(result, files)
 
 
-def _check_part(split: str | None) -> None:
+def check_part(split: str | None) -> None:
+    """Raises UsageError for what `--split` cannot be."""
     if split not in (None, "val", "all"):
         raise UsageError(f"--split {split}: use val or all.")
 
@@ -80,6 +90,7 @@ def calibrate(
     split: Part = None,
     skip_bad: SkipBad = None,
     remove: Annotated[bool, typer.Option("--remove", help="Take a calibration back.")] = False,
+    batch_size: BatchSize = None,
     out: Out = RUNS,
     json: Json = False,
 ) -> None:
@@ -87,9 +98,12 @@ def calibrate(
 
     Example: `kvgg calibrate --run runs/coffee`
     """
-    _check_part(split)
+    check_part(split)
     if remove:
-        given = {"--data": data, "--split": split, "--skip-bad": skip_bad, "--json": json or None}
+        given: dict[str, object] = {
+            **{"--data": data, "--split": split, "--skip-bad": skip_bad},
+            **{"--batch-size": batch_size, "--json": json or None},
+        }
         if extra := [flag for flag, value in given.items() if value is not None]:
             raise UsageError(f"--remove fits nothing; {extra[0]} has no meaning beside it.")
     from kvgg_jax import calibration, show_calibration
@@ -99,7 +113,13 @@ def calibrate(
         return
     with Screen(talk()) as screen:
         result = calibration.calibrate(
-            run, data=data, split=split, skip_bad=skip_bad, out=out, emit=screen
+            run,
+            data=data,
+            split=split,
+            skip_bad=skip_bad,
+            batch_size=batch_size,
+            out=out,
+            emit=screen,
         )
     if json:
         print_json(show_calibration.calibration_json(result))
@@ -127,6 +147,9 @@ def predict(
         ),
     ] = None,
     raw: Raw = False,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Pictures judged at once. Default: 32 or fewer.")
+    ] = None,
     out: Out = RUNS,
     csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV on stdout.")] = False,
     json: Json = False,
@@ -141,12 +164,20 @@ def predict(
 
     with Screen(talk()) as screen:
         if onnx_session.is_onnx(run):  # without JAX, which takes a second
-            found = onnx_session.predict(images, run, unsure_below=unsure_below, emit=screen)
+            found = onnx_session.predict(
+                images, run, unsure_below=unsure_below, batch_size=batch_size, emit=screen
+            )
         else:
             from kvgg_jax import inference
 
             found = inference.predict(
-                images, run, raw=raw, unsure_below=unsure_below, out=out, emit=screen
+                images,
+                run,
+                raw=raw,
+                unsure_below=unsure_below,
+                batch_size=batch_size,
+                out=out,
+                emit=screen,
             )
     if json:
         print_json(show.predictions_json(found, top=top))

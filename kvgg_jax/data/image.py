@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import io
+import math
 import os
 import stat
 from functools import lru_cache
@@ -28,6 +29,9 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp", ".tif", ".tiff")
 MAX_PIXELS = 200_000_000  # 800 MB while decoded; the largest phone sensors have as many
 LARGE = 25_000_000  # pixels, from which on a file must have the bytes of a photo,
 PIXELS_PER_BYTE = 100  # ten times what the least JPEG quality takes; a decompression bomb has more
+MAX_SIDE = 100_000  # pixels; each row takes memory of its own, however short it is
+SCAN = 150_000_000  # pixels of one bit that need no bytes: A4 at 1200 dpi, faxed, has 700 a byte.
+# All of one bit that are larger than LARGE are shrunk to it, before three bytes are made of each.
 MAX_SCANS = 100  # of a progressive JPEG, each a pass over all pixels; cameras and editors write 10
 
 # Pillow warns about large pictures, and warnings cannot be silenced safely in a thread pool:
@@ -72,12 +76,30 @@ def load(path: Path, size: int) -> NDArray[np.uint8]:
     return np.array(_read(path, at_least=size).resize(square, Image.Resampling.BILINEAR))
 
 
+def load_bytes(
+    content: bytes, size: int, *, name: str, max_pixels: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
+    """As `load`, for the content of a file that its sender calls `name`; it touches no disk.
+
+    Raises ImageError as `decode` does, for more than `max_pixels` too.
+    """
+    kind = kind_of(content[:HEAD])
+    if not content:
+        raise _empty(name)
+    if kind is None:
+        raise foreign(name, content[:HEAD])
+    file = io.BytesIO(content)
+    picture = _read_content(name, file, kind=kind, at_least=size, max_pixels=max_pixels)
+    return np.array(picture.resize((size, size), Image.Resampling.BILINEAR))
+
+
 def decode(path: Path, *, at_least: int | None = None) -> NDArray[np.uint8]:
     """The picture in `path` as a person sees it: upright, over white, uint8 (H, W, 3), sRGB.
 
     With `at_least` (pixels, positive) a JPEG comes 2, 4 or 8 times smaller, much faster, where
-    both sides keep one and a half times that. Of several frames the first. Raises ImageError,
-    which names `path`, the reason and the next move, if there is no whole picture to be had.
+    both sides keep one and a half times that. A scan of one bit a pixel and more than `LARGE` of
+    them comes 2 or 3 times smaller. Of several frames the first. Raises ImageError, which names
+    `path`, the reason and the next move, if there is no whole picture to be had.
     """
     return np.array(_read(path, at_least=at_least))
 
@@ -93,7 +115,7 @@ def _read(path: Path, *, at_least: int | None) -> Image.Image:
         if not stat.S_ISREG(status.st_mode):
             raise ImageError(f"{shown(path)}: is a pipe or a device, not a picture file. {DROP}")
         if not status.st_size:
-            raise ImageError(f"{shown(path)}: is empty (0 bytes). {DROP}")
+            raise _empty(path)
         with path.open("rb") as file:
             head = file.read(HEAD)
             kind = kind_of(head)
@@ -104,11 +126,18 @@ def _read(path: Path, *, at_least: int | None) -> Image.Image:
         raise _unreadable(path, error) from error
 
 
-def _read_content(path: Path, file: BinaryIO, *, kind: str, at_least: int | None) -> Image.Image:
+def _read_content(
+    path: Path | str,
+    file: BinaryIO,
+    *,
+    kind: str,
+    at_least: int | None,
+    max_pixels: int = MAX_PIXELS,
+) -> Image.Image:
     """The pixels of an open `file` of format `kind`; OSError only if the disk fails."""
     try:
         with Image.open(file, formats=(kind,)) as image:
-            _refuse_bombs(path, image, file)
+            _refuse_bombs(path, image, file, max_pixels)
             # Not for CMYK: there libjpeg and the colour profile must see the same ink.
             if at_least and isinstance(image, JpegImageFile) and image.mode in ("RGB", "L"):
                 image.draft(None, (at_least * 3 // 2, at_least * 3 // 2))
@@ -123,18 +152,24 @@ def _read_content(path: Path, file: BinaryIO, *, kind: str, at_least: int | None
         raise _damaged(path, kind, error) from error
 
 
-def _refuse_bombs(path: Path, image: Image.Image, file: BinaryIO) -> None:
+def _refuse_bombs(path: Path | str, image: Image.Image, file: BinaryIO, max_pixels: int) -> None:
     """Raises ImageError for a small file that would take much memory or time."""
     tags = getattr(image, "tag_v2", {})
     tile = (tags.get(Tag.TileWidth, 0), tags.get(Tag.TileLength, 0))  # a TIFF may lie in these
     width, height = max(image.size, tile, key=lambda size: size[0] * size[1])
-    if width * height > MAX_PIXELS:
+    if width * height > max_pixels:
         raise ImageError(
-            f"{shown(path)}: has {width} x {height} pixels; the limit is {MAX_PIXELS} in all. "
+            f"{shown(path)}: has {width} x {height} pixels; the limit is {max_pixels} in all. "
             "Scale it down."
         )
-    length = os.fstat(file.fileno()).st_size
-    if width * height > max(LARGE, length * PIXELS_PER_BYTE):
+    if max(width, height) > MAX_SIDE:
+        raise ImageError(
+            f"{shown(path)}: has {width} x {height} pixels; the limit is {MAX_SIDE} a side. "
+            "Cut it into pieces."
+        )
+    length = _length(file)
+    free = SCAN if image.mode == "1" else LARGE
+    if width * height > max(free, length * PIXELS_PER_BYTE):
         raise ImageError(
             f"{shown(path)}: has {width} x {height} pixels in {length} bytes, as a decompression "
             f"bomb has and no photo. {DROP}"
@@ -143,6 +178,14 @@ def _refuse_bombs(path: Path, image: Image.Image, file: BinaryIO) -> None:
         raise ImageError(
             f"{shown(path)}: has {scans} progressive scans; the limit is {MAX_SCANS}. {DROP}"
         )
+
+
+def _length(file: BinaryIO) -> int:
+    """In bytes."""
+    place = file.tell()
+    length = file.seek(0, os.SEEK_END)
+    file.seek(place)
+    return length
 
 
 def _scans(file: BinaryIO) -> int:
@@ -166,7 +209,7 @@ def _mend_transparency(image: ImageFile) -> None:
         image.info["transparency"] = tuple(value >> 8 for value in clear)
 
 
-def _upright_rgb(path: Path, image: Image.Image) -> Image.Image:
+def _upright_rgb(path: Path | str, image: Image.Image) -> Image.Image:
     """Loaded pixels of any mode -> RGB, colour-managed, over white, turned as EXIF says."""
     turn = _turn(image)
     pixels = _eight_bit(path, image)
@@ -175,7 +218,9 @@ def _upright_rgb(path: Path, image: Image.Image) -> Image.Image:
         pixels = pixels.convert(pixels.mode.removesuffix("A"))
     pixels = _to_srgb(pixels, image.info.get("icc_profile"))
     if alpha is not None:
-        pixels = Image.composite(pixels, Image.new("RGB", pixels.size, "white"), alpha)
+        white = Image.new("RGB", pixels.size, "white")
+        white.paste(pixels, mask=alpha)
+        pixels = white
     return pixels if turn is None else pixels.transpose(turn)
 
 
@@ -187,12 +232,14 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _eight_bit(path: Path, image: Image.Image) -> Image.Image:
+def _eight_bit(path: Path | str, image: Image.Image) -> Image.Image:
     """The same pixels in one of the modes L, LA, RGB, RGBA, CMYK."""
     if image.mode == "CMYK":
         return image
     if image.mode == "F" or image.mode.startswith("I"):
         return _grey_from_wide(path, image)
+    if image.mode == "1" and image.width * image.height > LARGE:
+        return _grey_from_scan(image)
     colour = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
     return _as(image, colour + "A" if image.has_transparency_data else colour)
 
@@ -202,7 +249,23 @@ def _as(image: Image.Image, mode: str) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _grey_from_wide(path: Path, image: Image.Image) -> Image.Image:
+def _grey_from_scan(image: Image.Image) -> Image.Image:
+    """Black and white averaged to grey, at `LARGE` pixels or fewer: a half, a third of each side.
+
+    In bands, so that there is never a second picture of its size.
+    """
+    width, height = image.size
+    by = math.ceil(math.sqrt(width * height / LARGE))
+    grey = Image.new("L", (-(-width // by), -(-height // by)), 255)
+    if image.info.get("transparency") == 0:  # black is clear, over white
+        return grey
+    for top in range(0, height, 256 * by):
+        band = image.crop((0, top, width, min(top + 256 * by, height)))
+        grey.paste(band.convert("L").reduce(by), (0, top // by))
+    return grey
+
+
+def _grey_from_wide(path: Path | str, image: Image.Image) -> Image.Image:
     """12 or 16 bits of grey -> 8; ImageError for 32, where no value is known to be white."""
     values = np.asarray(image)
     if image.mode == "F" or (image.mode == "I" and not 0 <= values.min() <= values.max() < 2**16):
@@ -247,6 +310,10 @@ def _transform(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     return None if np.abs(moved).max() <= 1 else transform  # 1: rounding, not another colour
 
 
+def _empty(path: Path | str) -> ImageError:
+    return ImageError(f"{shown(path)}: is empty (0 bytes). {DROP}")
+
+
 def _unreadable(path: Path, error: OSError | ValueError) -> ImageError:
     if isinstance(error, FileNotFoundError | ValueError):
         return ImageError(f"{shown(path)}: does not exist. Check the path.")
@@ -254,7 +321,12 @@ def _unreadable(path: Path, error: OSError | ValueError) -> ImageError:
     return ImageError(f"{shown(path)}: cannot be read ({reason}). Make it readable.")
 
 
-def _damaged(path: Path, kind: str, error: Exception) -> ImageError:
+def _damaged(path: Path | str, kind: str, error: Exception) -> ImageError:
+    if isinstance(error, MemoryError):
+        return ImageError(
+            f"{shown(path)}: takes more memory to decode than there is. Free some, or scale it "
+            "down."
+        )
     reason = shown(" ".join(str(error).split())) or type(error).__name__
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return ImageError(f"{shown(path)}: is too large ({reason}). {DROP}")

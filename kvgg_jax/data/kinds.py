@@ -40,7 +40,7 @@ def kind_of(head: bytes) -> str | None:
     return next((name for magic, name in _MAGIC if head.startswith(magic)), None)
 
 
-def foreign(path: Path, head: bytes) -> ImageError:
+def foreign(path: Path | str, head: bytes) -> ImageError:
     """The error for a file whose first 16 bytes are not those of a picture in `FORMATS`."""
     if head[4:8] == b"ftyp":
         photo = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"avif": "AVIF"}

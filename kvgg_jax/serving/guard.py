@@ -1,0 +1,144 @@
+"""Around all that is answered: who may ask, what a browser may do with it, what is told of errors.
+
+A page of any other site can send requests to a server on this machine. A foreign page under a name
+that now leads here (DNS rebinding) is known by its Host header, one under its own name by Origin.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import time
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' blob: data:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "permissions-policy": "camera=(self), microphone=(), geolocation=()",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+SAFE = ("GET", "HEAD", "OPTIONS")
+FAILED = "The server failed at this request. Its log says why."
+
+Watch = Callable[[str, int, float], None]
+"""Path, status, seconds."""
+
+
+class Guard:
+    """An ASGI application around another. `is_host` judges a Host header's name, without its port.
+
+    An error of the application is answered by one sentence, and given to `report`.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        is_host: Callable[[str], bool],
+        watch: Watch,
+        report: Callable[[Exception], None],
+    ) -> None:
+        self._app, self._is_host, self._watch, self._report = app, is_host, watch, report
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request; what is no HTTP passes."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.monotonic(), 0
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        try:
+            refused = self._refused(scope)
+            if refused is not None:
+                await _say(sent, *refused)
+            else:
+                await self._app(scope, receive, sent)
+        except Exception as error:
+            self._report(error)
+            if not status:
+                await _say(sent, 500, FAILED)
+        finally:
+            self._watch(scope["path"], status, time.monotonic() - started)
+
+    def _refused(self, scope: Scope) -> tuple[int, str] | None:
+        headers = Headers(scope=scope)
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not self._is_host(name_of(hosts[0])):
+            return 400, "The Host header does not name this server."
+        if scope["method"] in SAFE:
+            return None
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
+        is_own = origin is None or urlsplit(origin).netloc == hosts[0]
+        if not is_own or site not in ("same-origin", "none"):
+            return 403, "Pages of other sites cannot send pictures here."
+        return None
+
+
+async def _say(send: Send, status: int, text: str) -> None:
+    body = json.dumps({"error": text}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def name_of(host: str) -> str:
+    """`"[::1]:8000"` -> `"::1"`; empty for what is no host."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def allowed_hosts(bound: str, more: tuple[str, ...] = ()) -> Callable[[str], bool]:
+    """Whether a name is that of a server bound to `bound`, or in `more`.
+
+    A loopback address has its usual names. Any other server may be asked for by any address: an
+    attacker's page needs a name, of its own.
+    """
+    names = {"localhost", bound.lower(), *(name.lower() for name in more)}
+
+    def is_host(name: str) -> bool:
+        if name in names:
+            return True
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return address.is_loopback or not is_loopback(bound)
+
+    return is_host
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

@@ -1,0 +1,97 @@
+"""A run's network made ready to answer: compiled for a few fixed numbers of pictures.
+
+It loads neither TensorFlow nor Keras.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvgg_jax.compiled import compile_step
+from kvgg_jax.events import Emit, ignore
+from kvgg_jax.forward import PredictStep, make_explained_step
+from kvgg_jax.inference import Classifier, certainty
+from kvgg_jax.prediction import Prediction, ranked, thresholded
+from kvgg_jax.state import empty_batch
+from kvgg_jax.temperature import soften
+
+Picture = NDArray[np.uint8]
+
+
+class Seen(NamedTuple):
+    """What the network makes of one picture."""
+
+    probabilities: NDArray[np.floating]
+    """[classes], calibrated where the run is."""
+    heat: NDArray[np.float32]
+    """Grad-CAM [h, w] of the most probable class, 0 or more, as fine as the last features."""
+
+
+class Network:
+    """Judges up to `most` pictures at once; `compile` comes before the first.
+
+    A bfloat16 run has one size, that of its evaluation: another would round otherwise than
+    `predict` does.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        *,
+        most: int,
+        raw: bool = False,
+        unsure_below: float | None = None,
+        emit: Emit = ignore,
+    ) -> None:
+        self.classifier = classifier
+        self.calibration, self.unsure_below = certainty(
+            classifier, raw=raw, unsure_below=unsure_below, emit=emit
+        )
+        train = classifier.config.train
+        self.sizes = sizes_up_to(most) if train.precision == "float32" else (train.part_size,)
+        self._steps: dict[int, PredictStep] = {}
+
+    @property
+    def most(self) -> int:
+        """Pictures that can be judged at once."""
+        return self.sizes[-1]
+
+    def compile(self, *, emit: Emit = ignore, stopped: Callable[[], bool] = lambda: False) -> None:
+        """One program a size, each run once; between two of them `stopped` can end it."""
+        config, weights = self.classifier.config, self.classifier.weights
+        function = make_explained_step(config.model, precision=config.train.precision)
+        for size in self.sizes:
+            if stopped():
+                return
+            example = empty_batch(size, self.classifier.image_size).images
+            what = f"prediction of {size}"
+            step = compile_step(what, function, *weights, example, emit=emit)
+            np.asarray(step(*weights, example)[0])
+            self._steps[size] = step
+
+    def __call__(self, pictures: Sequence[Picture]) -> list[Seen]:
+        """uint8 pictures [size, size, 3], 1 to `most`: the batch is filled up with black."""
+        count = len(pictures)
+        size = next(size for size in self.sizes if size >= count)
+        images = np.zeros((size, *pictures[0].shape), np.uint8)
+        images[:count] = pictures
+        probabilities, heat = map(np.asarray, self._steps[size](*self.classifier.weights, images))
+        if self.calibration is not None:
+            probabilities = soften(probabilities, self.calibration.temperature)
+        return [Seen(*one) for one in zip(probabilities[:count], heat[:count], strict=True)]
+
+    def prediction(self, name: str, seen: Seen) -> Prediction:
+        """As `predict` gives it for a file."""
+        one = ranked(Path(name), seen.probabilities, self.classifier.classes)
+        is_calibrated = self.calibration is not None
+        return thresholded([one], calibrated=is_calibrated, unsure_below=self.unsure_below)[0]
+
+
+def sizes_up_to(most: int) -> tuple[int, ...]:
+    """1, 2, 4 ... and `most`: no batch is filled up to more than twice its pictures."""
+    return (*(2**power for power in range((most - 1).bit_length())), most)

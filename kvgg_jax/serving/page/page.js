@@ -1,0 +1,200 @@
+"use strict";
+const at = (id) => document.getElementById(id);
+const AT_ONCE = 4; // requests under way
+const RETRIES = 20; // while the server is full
+const SIDE = 1600; // pixels of the longer side, to which a photo too large to be sent is scaled
+let model = null;
+let under = 0;
+const queue = [];
+
+async function start() {
+  try {
+    const answer = await fetch("/api/model");
+    model = await answer.json();
+    const names = model.classes;
+    const some = names.slice(0, 6).join(", ") + (names.length > 6 ? ` and ${names.length - 6} more` : "");
+    const sure = model.calibrated ? "its probabilities are calibrated" : "its probabilities are not calibrated";
+    at("about").textContent = `The model “${model.run}” tells apart: ${some}; ${sure}.`;
+  } catch {
+    at("about").textContent = "The server does not answer. Start it with: kvgg serve";
+  }
+}
+
+function add(files) {
+  const all = [...files];
+  if (!all.length) return;
+  at("answers").hidden = false;
+  const cards = all.map(card);
+  at("list").prepend(...cards.map((one) => one.element));
+  queue.push(...cards);
+  next();
+}
+
+function card(file) {
+  const element = at("card").content.cloneNode(true).firstElementChild;
+  const photo = element.querySelector(".photo");
+  const frame = document.createElement("div");
+  frame.className = "frame";
+  photo.before(frame);
+  frame.append(photo, element.querySelector(".layer"));
+  element.querySelector(".name").textContent = file.name;
+  photo.alt = `The photo ${file.name}`;
+  photo.onload = () => frame.style.setProperty("--ratio", photo.naturalWidth / photo.naturalHeight);
+  photo.onerror = () => { frame.hidden = true; element.querySelector(".blank").hidden = false; };
+  photo.src = URL.createObjectURL(file);
+  const one = { file, element };
+  element.querySelector(".again").onclick = () => {
+    element.classList.remove("bad");
+    element.querySelector(".again").hidden = true;
+    element.querySelector(".verdict").textContent = "Looking…";
+    element.focus();
+    queue.push(one);
+    next();
+  };
+  return one;
+}
+
+function next() {
+  while (under < AT_ONCE && queue.length) {
+    under += 1;
+    ask(queue.shift()).finally(() => { under -= 1; next(); });
+  }
+  const left = under + queue.length;
+  if (left) at("status").textContent = `Looking at ${left} ${left === 1 ? "photo" : "photos"}…`;
+}
+
+async function ask(one) {
+  try {
+    const body = await form(one.file);
+    for (let again = 0; ; again += 1) {
+      const answer = await fetch("/api/predict?top=5&heat=true", { method: "POST", body: body });
+      if (answer.status === 503 && again < RETRIES) {
+        await new Promise((done) => setTimeout(done, 1000 * Number(answer.headers.get("retry-after") || 1)));
+        continue;
+      }
+      const said = await answer.json();
+      const result = said.results ? said.results[0] : { error: said.error || "The server gave no answer." };
+      if (result.error) fail(one, result.error, answer.status >= 500);
+      else show(one, result);
+      return;
+    }
+  } catch {
+    fail(one, "The server did not answer. Is it still running?", true);
+  }
+}
+
+async function form(file) {
+  let content = file;
+  if (model && file.size > model.max_upload_bytes - 4096) content = await smaller(file);
+  const body = new FormData();
+  body.append("files", content, file.name);
+  return body;
+}
+
+async function smaller(file) {
+  const image = await createImageBitmap(file).catch(() => null);
+  if (!image) return file; // the server says why it does not take it
+  const share = Math.min(1, SIDE / Math.max(image.width, image.height));
+  return drawn(image, Math.round(image.width * share), Math.round(image.height * share));
+}
+
+function drawn(source, width, height) {
+  const canvas = document.createElement("canvas");
+  canvas.width = width;
+  canvas.height = height;
+  canvas.getContext("2d").drawImage(source, 0, 0, width, height);
+  return new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.92));
+}
+
+const percent = (share) => `${(100 * share).toFixed(1)} %`;
+
+function show(one, result) {
+  const part = (name) => one.element.querySelector(name);
+  const perhaps = result.unsure ? "Perhaps " : "";
+  part(".verdict").textContent = `${perhaps}${result.class} · ${percent(result.probability)}`;
+  part(".doubt").hidden = !result.unsure;
+  if (result.unsure) part(".doubt").textContent = `Unsure: below ${percent(result.unsure_below)}`;
+  part(".top").replaceChildren(...result.top.map(row));
+  if (result.heat) {
+    part(".layer").src = result.heat;
+    part(".layer").hidden = false;
+  }
+  say(`${one.file.name}: ${result.unsure ? "unsure, perhaps " : ""}${result.class}, ${percent(result.probability)}.`);
+}
+
+function row(scored) {
+  const item = document.createElement("li");
+  const [name, share, meter] = ["span", "span", "meter"].map((tag) => document.createElement(tag));
+  name.textContent = scored.class;
+  share.textContent = percent(scored.probability);
+  meter.value = scored.probability;
+  meter.setAttribute("aria-hidden", "true"); // the figure beside it says the same
+  item.append(name, share, meter);
+  return item;
+}
+
+function fail(one, reason, canRetry) {
+  const text = reason.replace(`${one.file.name}: `, "This file ");
+  one.element.classList.add("bad");
+  one.element.querySelector(".verdict").textContent = text;
+  one.element.querySelector(".again").hidden = !canRetry;
+  say(`${one.file.name}: ${text}`);
+}
+
+function say(text) {
+  const left = under + queue.length - 1;
+  at("status").textContent = left > 0 ? `${text} ${left} to go.` : text;
+}
+
+function clear() {
+  queue.length = 0;
+  for (const photo of document.querySelectorAll(".photo")) URL.revokeObjectURL(photo.src);
+  at("list").replaceChildren();
+  at("answers").hidden = true;
+  at("status").textContent = "Cleared.";
+  at("choose").focus();
+}
+
+async function openCamera() {
+  if (!navigator.mediaDevices) return at("shot").click(); // as over the network without TLS
+  try {
+    at("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+    at("viewer").showModal();
+  } catch (error) {
+    if (error.name === "NotAllowedError") at("status").textContent = "The browser does not allow the camera.";
+    else at("shot").click();
+  }
+}
+
+function closeCamera() {
+  for (const track of at("video").srcObject?.getTracks() ?? []) track.stop();
+  at("video").srcObject = null;
+}
+
+async function take() {
+  const video = at("video");
+  const blob = await drawn(video, video.videoWidth, video.videoHeight);
+  at("viewer").close();
+  const time = new Date().toTimeString().slice(0, 8).replaceAll(":", "-");
+  add([new File([blob], `camera ${time}.jpg`, { type: "image/jpeg" })]);
+}
+
+at("choose").onclick = () => at("files").click();
+at("camera").onclick = openCamera;
+at("take").onclick = take;
+at("close").onclick = () => at("viewer").close();
+at("viewer").onclose = closeCamera;
+at("clear").onclick = clear;
+at("heat").onchange = () => at("list").classList.toggle("no-heat", !at("heat").checked);
+for (const input of [at("files"), at("shot")]) {
+  input.onchange = () => { add(input.files); input.value = ""; };
+}
+document.ondragover = (event) => { event.preventDefault(); at("drop").classList.add("over"); };
+document.ondragleave = (event) => { if (!event.relatedTarget) at("drop").classList.remove("over"); };
+document.ondrop = (event) => {
+  event.preventDefault();
+  at("drop").classList.remove("over");
+  add(event.dataTransfer.files);
+};
+document.onpaste = (event) => add(event.clipboardData.files);
+start();

@@ -1,0 +1,69 @@
+"""The JSON of the server, as pydantic models: the OpenAPI document is made of them."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Scored(BaseModel):
+    """A class and its probability."""
+
+    model_config = ConfigDict(populate_by_name=True)
+    label: str = Field(alias="class")
+    probability: float = Field(ge=0, le=1)
+
+
+class Found(Scored):
+    """What a picture shows, as `kvgg predict --json` says it."""
+
+    name: str = Field(description="Of the file, as it was sent.")
+    calibrated: bool = Field(description="Whether probabilities are at a fitted temperature.")
+    unsure: bool = Field(description="Whether the probability is below unsure_below.")
+    unsure_below: float | None
+    top: list[Scored] = Field(description="The most probable classes, by falling probability.")
+    heat: str | None = Field(
+        default=None,
+        description="Where asked for: a data URI of a half-transparent PNG to be laid over the "
+        "upright picture, stretched to its shape; what speaks for the class, by Grad-CAM.",
+    )
+
+
+class Unread(BaseModel):
+    """A file that is no picture that can be read."""
+
+    name: str
+    error: str
+
+
+class Answers(BaseModel):
+    """One result a file, in the order of the files."""
+
+    run: str
+    results: list[Found | Unread]
+
+
+class Model(BaseModel):
+    """The run that is served, and what it takes."""
+
+    run: str
+    classes: list[str]
+    arch: str
+    image_size: int
+    calibrated: bool
+    temperature: float | None
+    unsure_below: float | None
+    max_files: int
+    max_upload_bytes: int
+    max_pixels: int
+
+
+class Health(BaseModel):
+    """`ready` comes with 200; `starting` and `stopping` with 503."""
+
+    status: str
+
+
+class Failure(BaseModel):
+    """Why a request was not answered."""
+
+    error: str

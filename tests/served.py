@@ -1,0 +1,68 @@
+"""What the tests of the server share: one that answers within this process."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.testclient import TestClient
+
+from kvgg_jax.inference import load_classifier
+from kvgg_jax.serving.app import PATHS, create_app
+from kvgg_jax.serving.gauges import Gauges
+from kvgg_jax.serving.guard import allowed_hosts
+from kvgg_jax.serving.limits import Limits
+from kvgg_jax.serving.network import Network
+from kvgg_jax.serving.service import Service
+
+AT = "http://127.0.0.1:8000"
+
+
+def network_of(run: Path, **options: Any) -> Network:
+    """Compiled for 1, 2 and 4 pictures. Needs `thin_network`."""
+    network = Network(load_classifier(run), most=4, **options)
+    network.compile()
+    return network
+
+
+@contextmanager
+def serving(network: Network, limits: Limits | None = None) -> Iterator[TestClient]:
+    """A client of a ready server; its `service` and its `errors` can be looked at."""
+    gauges = Gauges(paths=PATHS, sizes=network.sizes)
+    service = Service(network, limits or Limits(), gauges, wait=0.005)
+    errors: list[Exception] = []
+    app = create_app(service, is_host=allowed_hosts("127.0.0.1"), report=errors.append)
+    with TestClient(app, AT, raise_server_exceptions=False) as client:
+        service.status = "ready"
+        client.service, client.errors = service, errors
+        yield client
+
+
+def files(*named: tuple[str, bytes]) -> list[tuple[str, tuple[str, bytes]]]:
+    """The form of an upload."""
+    return [("files", one) for one in named]
+
+
+@contextmanager
+def listening(network: Network) -> Iterator[str]:
+    """The URL of a ready server in a thread, at a real socket."""
+    service = Service(network, Limits(), Gauges(paths=PATHS, sizes=network.sizes), wait=0.005)
+    service.status = "ready"
+    app = create_app(service, is_host=allowed_hosts("127.0.0.1"), report=print)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, ws="none")
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        thread = threading.Thread(target=server.run, args=([bound],))
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}/"
+        server.should_exit = True
+        thread.join()

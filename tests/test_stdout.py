@@ -1,0 +1,47 @@
+"""The result goes to stdout: what happens where nobody reads it, or there is no room for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+
+def unread() -> int:
+    """A pipe whose reader has gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+def full() -> int:
+    return os.open("/dev/full", os.O_WRONLY)
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [(unread, ""), (full, "Error: Cannot write the result: No space left on device.\n")],
+)
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["text", "json"])
+def test_a_result_that_cannot_be_written_is_no_traceback(
+    place: Callable[[], int], said: str, form: tuple[str, ...]
+) -> None:
+    """Exit code 1, and one line or none."""
+    if place is full and not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    stdout = place()
+    done = subprocess.run(
+        [sys.executable, ROOT / "cli.py", "summary", *form],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(stdout)
+    assert (done.returncode, done.stderr) == (1, said)

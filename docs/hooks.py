@@ -36,6 +36,7 @@ RESULTS = (
     "compare.Comparison",
     "saliency.Explanation",
     "exporting.Export",
+    "reporting.Report",
     "data.findings.Check",
     "lr_range.RangeTest",
     "tuning.TuneResult",

@@ -41,6 +41,7 @@ def main() -> None:
         _, said = run(
             TRAIN, folder, until=lambda line: bool(UNDER_WAY.search(CONTROL.sub("", line)))
         )
+        said = [line.replace(folder, "/home/me") for line in said]
         draw(TRAIN, said, PICTURES / "train.svg")
         shown, _ = run(EVALUATE, folder)
         draw(EVALUATE, shown, PICTURES / "evaluate.svg")

@@ -13,7 +13,6 @@ import pytest
 from commands import ENVIRONMENT
 from conftest import ROOT
 from pydantic import BaseModel
-from typer.main import get_command
 from typer.testing import CliRunner
 
 from kvgg_jax.cli import app
@@ -182,7 +181,7 @@ def test_installing_writes_the_script_and_one_line_for_bash(
     monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
     (tmp_path / ".bashrc").write_text("alias ll='ls -l'\n")
     runner = CliRunner(env={**ENVIRONMENT, "HOME": str(tmp_path)})
-    result = runner.invoke(get_command(app), ["--install-completion", "bash"], prog_name="kvgg")
+    result = runner.invoke(app, ["--install-completion", "bash"], prog_name="kvgg")
     script = tmp_path / ".bash_completions" / "kvgg.sh"
     assert result.exit_code == 0, result.output
     assert str(script) in result.stdout.replace("\n", "")

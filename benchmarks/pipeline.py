@@ -4,8 +4,8 @@ python benchmarks/pipeline.py png      # 1,024 PNG of 224 px
 python benchmarks/pipeline.py jpeg     # 100 JPEG of 12 megapixels
 python benchmarks/pipeline.py memory   # our memory, 1,000 to 100,000 PNG of 64 px
 
-The peer is map (divide by 255), cache, shuffle, batch, prefetch. The first epoch decodes, later
-ones come from the cache. Ours counts the reading of the folder in the first. Prints JSON.
+The peer is map (divide by 255), cache, shuffle, batch, prefetch. The first epoch makes the pipeline
+and decodes, later ones come from the cache. Prints JSON.
 """
 
 from __future__ import annotations
@@ -49,16 +49,10 @@ def ours(folder: Path, cache: str = "auto", size: int = SIZE) -> Epoch:
     from kvgg_jax.data.pipeline import Pipeline, hold
     from kvgg_jax.data.reader import read
 
-    pipelines: list[Pipeline] = []
-
-    def epoch() -> int:
-        if not pipelines:
-            pictures = read(scan(folder), size, cache=cache, folder=folder.parent)
-            rows = np.arange(len(pictures.samples))
-            pipelines.append(Pipeline(hold(pictures), rows, batch_size=BATCH, seed=0))
-        return sum(int(batch.weight.sum()) for batch in pipelines[0].epoch(1))
-
-    return epoch
+    pictures = read(scan(folder), size, cache=cache, folder=folder.parent)
+    rows = np.arange(len(pictures.samples))
+    pipeline = Pipeline(hold(pictures), rows, batch_size=BATCH, seed=0)
+    return lambda: sum(int(batch.weight.sum()) for batch in pipeline.epoch(1))
 
 
 def peer(folder: Path) -> Epoch:
@@ -73,24 +67,23 @@ def peer(folder: Path) -> Epoch:
     return lambda: sum(len(labels) for _, labels in data.as_numpy_iterator())
 
 
-def speed(epoch: Epoch) -> float:
-    """Images a second."""
+def speeds(make: Callable[[Path], Epoch], folder: Path) -> tuple[float, float]:
+    """Images a second, of a new pipeline's first epoch and of its second."""
     started = time.perf_counter()
-    return epoch() / (time.perf_counter() - started)
+    epoch = make(folder)
+    count = epoch()
+    amid = time.perf_counter()
+    return count / (amid - started), epoch() / (time.perf_counter() - amid)
 
 
 def compare(kind: str, count: int, pairs: int) -> dict[str, object]:
-    """First epochs of new pipelines and second epochs, ours and theirs in turn."""
+    """New pipelines, ours and theirs in turn."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / kind
         draw(folder, kind, count)
-        speed(peer(folder)), speed(ours(folder))  # imports, and the files into the page cache
-        rows = []
-        for _ in range(pairs):
-            contestants = ours(folder), peer(folder)
-            first = [speed(epoch) for epoch in contestants]
-            later = [speed(epoch) for epoch in contestants]
-            rows.append((*first, *later))
+        speeds(peer, folder), speeds(ours, folder)  # imports, and the files into the page cache
+        pair = [(speeds(ours, folder), speeds(peer, folder)) for _ in range(pairs)]
+    rows = [(a[0], b[0], a[1], b[1]) for a, b in pair]
     middle = [round(statistics.median(column), 1) for column in zip(*rows, strict=True)]
     return {
         "pictures": f"{count} {kind}",

@@ -106,7 +106,7 @@ function drawn(source, width, height) {
   return new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.92));
 }
 
-const percent = (share) => `${(100 * share).toFixed(1)} %`;
+const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
 
 function show(one, result) {
   const part = (name) => one.element.querySelector(name);

@@ -17,9 +17,11 @@ def group(name: str) -> list[str]:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the default tests; arguments go to pytest."""
+    """Run the default tests, on all cores up to four; arguments go to pytest."""
     session.install(*PINNED, "-e", ".", *group("tests"))
-    session.run("pytest", *session.posargs)
+    session.run(
+        "pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", *session.posargs
+    )
 
 
 @nox.session

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from kvgg_jax.data.findings import Check
 
 # Before anything imports keras: it writes to its home, and obeys what it finds there. All
-# tests share the programs compiled there; the folder is removed at exit.
-_HOME = tempfile.TemporaryDirectory(prefix="kvgg-tests-", ignore_cleanup_errors=True)
-os.environ["KERAS_HOME"] = str(Path(_HOME.name, "keras"))
-os.environ["XDG_CACHE_HOME"] = str(Path(_HOME.name, "cache"))
+# tests share the programs compiled there, and so do the processes that run them side by side;
+# the folder is removed at exit.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _HOME = tempfile.TemporaryDirectory(prefix="kvgg-tests-", ignore_cleanup_errors=True)
+    os.environ["KERAS_HOME"] = str(Path(_HOME.name, "keras"))
+    os.environ["XDG_CACHE_HOME"] = str(Path(_HOME.name, "cache"))
 os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
 os.environ.pop("KVGG_COMPILE_CACHE", None)
 

@@ -232,7 +232,7 @@ def link(target: str) -> Make:
     return lambda path: path.symlink_to(target)
 
 
-NAMES = {  # of sound pictures
+NAMES = (  # of sound pictures
     "with spaces.png",
     " leading and trailing .png ",
     "-rf.png",
@@ -260,7 +260,7 @@ NAMES = {  # of sound pictures
     "UPPER.JPG",
     "no suffix",
     "CON.png",
-}
+)
 
 KINDS: dict[str, Kind] = {
     # Not whole

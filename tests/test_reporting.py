@@ -27,7 +27,7 @@ HOSTILE = "red<img src=x onerror=alert(1)>&\"'"
 PARTS = ["result", "curves", "confusion", "classes", "calibration", "mistakes", "photos", "cost"]
 PARTS += ["making"]
 FIGURES = ("result", "confusion", "classes", "calibration")
-LINE = r"Wrote (\S+): (.+) \((\d\.\d) MB\)\n"
+LINE = r"Wrote (\S+): (.+) \(([\d,]+) kB\)\n"
 
 
 @pytest.fixture(scope="module")

@@ -66,4 +66,4 @@ def report(
     if json:
         print_json(reporting.report_json(made))
         return
-    say(Console(), f"Wrote {made.path}: {', '.join(made.contents)} ({made.size / 1e6:.1f} MB)")
+    say(Console(), f"Wrote {made.path}: {', '.join(made.contents)} ({made.size / 1e3:,.0f} kB)")

@@ -47,6 +47,9 @@ SkipBad = Annotated[
 BatchSize = Annotated[
     int | None, typer.Option(min=1, help="Photos judged at once. Default: as in training.")
 ]
+Raw = Annotated[
+    bool, typer.Option("--raw", help="The network's own probabilities, without a calibration.")
+]
 RUNS = Path("runs")
 OUT_OF_MEMORY = (
     "Out of memory. Ask for less at once: a smaller --batch-size, a smaller --image-size, or fewer "

@@ -13,6 +13,7 @@ from kvgg_jax.commands.app import (
     BatchSize,
     Json,
     Out,
+    Raw,
     RunOption,
     SkipBad,
     answers,
@@ -31,9 +32,6 @@ Part = Annotated[
         help="val or all. Default: val, or all with --data.",
         autocompletion=complete.words("val", "all"),
     ),
-]
-Raw = Annotated[
-    bool, typer.Option("--raw", help="The network's own probabilities, without a calibration.")
 ]
 
 
@@ -165,7 +163,12 @@ def predict(
     with Screen(talk()) as screen:
         if onnx_session.is_onnx(run):  # without JAX, which takes a second
             found = onnx_session.predict(
-                images, run, unsure_below=unsure_below, batch_size=batch_size, emit=screen
+                images,
+                run,
+                raw=raw,
+                unsure_below=unsure_below,
+                batch_size=batch_size,
+                emit=screen,
             )
         else:
             from kvgg_jax import inference

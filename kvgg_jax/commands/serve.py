@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from kvgg_jax.commands.app import RUNS, Out, RunOption, answers, app, talk
-from kvgg_jax.commands.judge import Raw
+from kvgg_jax.commands.app import RUNS, Out, Raw, RunOption, answers, app, talk
 from kvgg_jax.console import Screen, say
 from kvgg_jax.extras import require
 from kvgg_jax.signals import Stop

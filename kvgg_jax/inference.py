@@ -69,8 +69,7 @@ class Classifier:
     @property
     def image_size(self) -> int:
         """Pixels a side of the network's input."""
-        assert self.config.data.image_size is not None, "a run's config is complete"
-        return self.config.data.image_size
+        return self.config.image_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +121,7 @@ def load_classifier(
             f"{found.path} has no checkpoint yet. Let it finish an epoch: "
             f"kvgg train --resume {found.path}"
         )
-    size = config.data.image_size
-    assert size is not None, "a run's config is complete"
-    shapes = weight_shapes(config.model, classes=len(classes), image_size=size)
+    shapes = weight_shapes(config.model, classes=len(classes), image_size=config.image_size)
     sealed = found.format() > 1
     with Checkpoints(found.checkpoints, read_only=True, sealed=sealed, emit=emit) as checkpoints:
         state, weights = checkpoints.load_named_best(shapes)

@@ -16,10 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kvgg_jax.errors import RunError
 from kvgg_jax.events import Emit, Note, Warned
+from kvgg_jax.metrics import Labels, Probabilities
 from kvgg_jax.runs import Run
-
-Labels = NDArray[np.integer]
-Probabilities = NDArray[np.floating]
 
 FLOOR = float(np.finfo(np.float32).tiny)  # 1e-38: below it, the device gives 0
 LOWEST, HIGHEST = 0.05, 20.0  # temperatures; beyond them it is no matter of calibration

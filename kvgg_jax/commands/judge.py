@@ -16,8 +16,10 @@ from kvgg_jax.commands.app import (
     Raw,
     RunOption,
     SkipBad,
+    UnsureBelow,
     answers,
     app,
+    end_with,
     print_json,
     talk,
 )
@@ -138,12 +140,7 @@ def predict(
         ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Classes shown a picture.")] = 1,
-    unsure_below: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=1, help="Say 'unsure' below this probability. Default: 0.7 if calibrated."
-        ),
-    ] = None,
+    unsure_below: UnsureBelow = None,
     raw: Raw = False,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Pictures judged at once. Default: 32 or fewer.")
@@ -188,8 +185,4 @@ def predict(
         show.predictions_csv(found, top=top)
     else:
         show.predictions_text(found, top=top)
-    bad = [prediction for prediction in found if prediction.error]
-    for prediction in bad:
-        say(talk(), f"Error: {prediction.error}", "red")
-    if bad:
-        raise typer.Exit(1)
+    end_with([prediction.error for prediction in found if prediction.error])

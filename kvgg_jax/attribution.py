@@ -1,27 +1,26 @@
 """What speaks for a class, layer by layer: gradients of its logit, as pure functions of arrays.
 
-`make_*` returns a function to be jitted by its caller, as in `step`.
+`make_*` returns a function to be jitted by its caller, as in `step`. None needs Keras.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from kvgg_jax.forward import normalise
-from kvgg_jax.keras_gate import keras
+from kvgg_jax.config import ModelConfig
+from kvgg_jax.forward import PredictStep, finest, head, network
+from kvgg_jax.pool import max_pool2x2
 from kvgg_jax.state import AnyArray
-from kvgg_jax.step import variable_names
 
-Params = Mapping[str, AnyArray]
+Params = dict[str, AnyArray]
 
 
 def make_grad_cam_step(
-    model: keras.Model,
+    config: ModelConfig, *, precision: str = "float32"
 ) -> Callable[[Params, Params, AnyArray, AnyArray], Array]:
     """(params, model_state, uint8 images, target) -> Grad-CAM [batch, h, w], 0 or more.
 
@@ -30,24 +29,52 @@ def make_grad_cam_step(
     target's logit with respect to it, and what speaks against the class is cut off at 0
     (Selvaraju et al. 2017, "Grad-CAM", equations 1 and 2).
     """
-    below, above = _split(model)
 
     def grad_cam(params: Params, model_state: Params, images: AnyArray, target: AnyArray) -> Array:
-        values = {**params, **model_state}
-        features = _call(below, values, normalise(images))
-
-        def logit(features: AnyArray) -> AnyArray:
-            return jnp.sum(_call(above, values, features)[:, target])
-
-        gradients = jax.grad(logit)(features).astype(jnp.float32)
-        importance = jnp.mean(gradients, axis=(1, 2), keepdims=True)
-        return jax.nn.relu(jnp.sum(importance * features.astype(jnp.float32), axis=-1))
+        weights = {**params, **model_state}
+        return _logits_and_heat(config, weights, images, precision, lambda _: target)[1]
 
     return grad_cam
 
 
+def make_explained_step(config: ModelConfig, *, precision: str = "float32") -> PredictStep:
+    """(params, model_state, uint8 images) -> (probabilities [batch, classes], heat [batch, h, w]).
+
+    `heat` is the Grad-CAM of `make_grad_cam_step` for each picture's most probable class. One pass
+    through the convolutions gives both.
+    """
+
+    def explained_step(
+        params: Params, model_state: Params, images: AnyArray
+    ) -> tuple[Array, Array]:
+        weights = {**params, **model_state}
+        logits, heat = _logits_and_heat(
+            config, weights, images, precision, lambda logits: jnp.argmax(logits, axis=-1)
+        )
+        return jax.nn.softmax(logits), heat
+
+    return explained_step
+
+
+def _logits_and_heat(
+    config: ModelConfig,
+    weights: Params,
+    images: AnyArray,
+    precision: str,
+    target: Callable[[Array], AnyArray],
+) -> tuple[Array, Array]:
+    """`target` says of the logits [batch, classes] which class: one for all, or [batch]."""
+    features = finest(config, weights, images, precision)
+    logits, pull = jax.vjp(lambda x: head(config, weights, max_pool2x2(x)), features)
+    # a picture's logits do not depend on the others, so that one pull gives the gradients of all
+    chosen = jax.nn.one_hot(target(logits), logits.shape[-1], dtype=logits.dtype)
+    (gradients,) = pull(jnp.broadcast_to(chosen, logits.shape))
+    importance = jnp.mean(gradients.astype(jnp.float32), axis=(1, 2), keepdims=True)
+    return logits, jax.nn.relu(jnp.sum(importance * features.astype(jnp.float32), axis=-1))
+
+
 def make_gradient_step(
-    model: keras.Model,
+    config: ModelConfig, *, precision: str = "float32"
 ) -> Callable[[Params, Params, AnyArray, AnyArray], tuple[Array, Array]]:
     """(params, model_state, images, target) -> (target's logits [batch], their gradients).
 
@@ -58,26 +85,11 @@ def make_gradient_step(
     def gradient(
         params: Params, model_state: Params, images: AnyArray, target: AnyArray
     ) -> tuple[Array, Array]:
-        def logit(images: AnyArray) -> tuple[AnyArray, AnyArray]:
-            logits = _call(model, {**params, **model_state}, images)[:, target]
-            return jnp.sum(logits), logits  # a picture's logit does not depend on the others
+        def logit(images: AnyArray) -> tuple[Array, Array]:
+            logits = network(config, {**params, **model_state}, images, precision)[:, target]
+            return jnp.sum(logits), logits
 
         gradients, logits = jax.grad(logit, has_aux=True)(images)
         return logits, gradients
 
     return gradient
-
-
-def _split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """The model cut in two before its last pooling, where its features are at their finest."""
-    pools = [layer for layer in model.layers if isinstance(layer, keras.layers.MaxPooling2D)]
-    features = pools[-1].input
-    return keras.Model(model.input, features), keras.Model(features, model.output)
-
-
-def _call(part: keras.Model, values: Params, inputs: AnyArray) -> Any:
-    params, state = (
-        [values[name] for name in variable_names(variables)]
-        for variables in (part.trainable_variables, part.non_trainable_variables)
-    )
-    return part.stateless_call(params, state, inputs, training=False)[0]

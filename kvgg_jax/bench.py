@@ -16,7 +16,7 @@ import numpy as np
 
 from kvgg_jax.arch import describe, total
 from kvgg_jax.compiled import compile_step
-from kvgg_jax.config import OptimConfig, RunConfig
+from kvgg_jax.config import PHOTO_SIZE, OptimConfig, RunConfig
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import Pictures
@@ -62,7 +62,7 @@ class Bench:
 
 def bench(config: RunConfig, *, repeats: int = 5, emit: Emit = ignore) -> Bench:
     """Time steps of `config`'s network on random pictures; nothing is read or written."""
-    size, batch_size = config.data.image_size or 224, config.train.batch_size
+    size, batch_size = config.data.image_size or PHOTO_SIZE, config.train.batch_size
     precision = config.train.precision
     model = vgg(config.model, classes=CLASSES, image_size=size, precision=precision)
     optimizer = build_optimizer(OptimConfig(), model)

@@ -12,13 +12,12 @@ from kvgg_jax import runs
 from kvgg_jax.errors import DataError, RunError, UsageError, shown
 from kvgg_jax.events import Emit, Warned, ignore
 from kvgg_jax.inference import Evaluation, evaluate
+from kvgg_jax.metrics import Labels, Probabilities
 from kvgg_jax.runs import Run
 from kvgg_jax.scores import calibration_error, reliability
 from kvgg_jax.temperature import (
     FILE,
     Calibration,
-    Labels,
-    Probabilities,
     Quality,
     cross_entropy,
     cross_fit,

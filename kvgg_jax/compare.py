@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kvgg_jax import runs, vault
-from kvgg_jax.config import RunConfig, known_keys
+from kvgg_jax.config import RunConfig, settings
 from kvgg_jax.errors import KvggError, UsageError, shown
 from kvgg_jax.evaluation_charts import draw_comparison
 from kvgg_jax.events import Emit, Note, ignore
@@ -151,12 +151,6 @@ def _adjusted(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
 
 
 def _differences(configs: Sequence[RunConfig]) -> dict[str, tuple[Any, ...]]:
-    values = {key: tuple(_value(config, key) for config in configs) for key in known_keys()}
-    return {key: row for key, row in values.items() if any(value != row[0] for value in row)}
-
-
-def _value(config: RunConfig, key: str) -> Any:
-    value: Any = config
-    for part in key.split("."):
-        value = getattr(value, part)
-    return value
+    tables = [settings(config) for config in configs]
+    rows = {key: tuple(table[key] for table in tables) for key in tables[0]}
+    return {key: row for key, row in rows.items() if any(value != row[0] for value in row)}

@@ -213,6 +213,12 @@ class RunConfig(_Frozen):
             )
         return self
 
+    @property
+    def image_size(self) -> int:
+        """Pixels a side, of a config whose `data.image_size` is settled, as that of each run is."""
+        assert self.data.image_size is not None, "a run's config is complete"
+        return self.data.image_size
+
     def to_toml(self) -> str:
         """The complete configuration as TOML; `resolve` of that file gives an equal config."""
         return tomli_w.dumps(self.model_dump(exclude_none=True))

@@ -25,6 +25,7 @@ from kvgg_jax.forward import make_predict_step
 from kvgg_jax.inference import Classifier, load_classifier
 from kvgg_jax.portable import About, portable
 from kvgg_jax.prediction import MAX_BATCH, Judge, classify
+from kvgg_jax.temperature import in_force, soften
 
 TOLERANCE = 1e-4  # how far a probability may be from that of `predict`
 CHECKED = 8  # pictures of noise on which they are compared
@@ -70,6 +71,8 @@ class Export:
     format: str
     size: int
     """Bytes."""
+    temperature: float | None
+    """What its probabilities are calibrated by, inside; None for the network's own."""
     difference: float
     """The largest of a probability to that of `predict`: on pictures of noise, or where `int8`
     says what it costs on the validation photos."""
@@ -84,6 +87,7 @@ def export(
     output: str | Path | None = None,
     quantize: str | None = None,
     data: str | Path | None = None,
+    raw: bool = False,
     overwrite: bool = False,
     out: str | Path = runs.OUT,
     emit: Emit = ignore,
@@ -91,9 +95,10 @@ def export(
     """Write the best weights of a run (None: the newest finished one) in one of `FORMATS`.
 
     The network takes uint8 [batch, size, size, 3], RGB in 0..255, and gives probabilities; what it
-    computes in is float32. Class names are inside, or beside it in `<output>.json`. Without
-    `output` it goes to `exported/` in the run folder. It is read back by its own runtime and
-    compared with `predict` before it is put in place.
+    computes in is float32. They are calibrated where `calibrate` has fitted the run, unless `raw`:
+    the temperature is part of the network. Class names are inside, or beside it in
+    `<output>.json`. Without `output` it goes to `exported/` in the run folder. It is read back by
+    its own runtime and compared with `predict` before it is put in place.
 
     `quantize="int8"` (keras, onnx) needs the run's photos; `data` says where they are now.
     Raises UsageError, MissingExtra, RunError, DataError.
@@ -109,18 +114,22 @@ def export(
         emit(Note(f"Using {found.path}, the newest finished run"))
     split = _photos(found, data) if quantize else None
     classifier = run if isinstance(run, Classifier) else load_classifier(found.path, emit=emit)
+    calibration = None if raw else in_force(classifier.run, classifier.state, emit)
+    temperature = calibration.temperature if calibration else None
     module = importlib.import_module(f"kvgg_jax.formats.{known.module}")
     with delivered(path) as new:
         emit(Progress("writing", 0, 1))
-        module.write(portable(classifier.model), new, _about(classifier))
+        network = portable(classifier.model, temperature)
+        module.write(network, new, _about(classifier, temperature))
         judge: Judge = module.read(new)
-        difference, int8 = _compare(format, classifier, judge), None
+        difference, int8 = _compare(format, classifier, temperature, judge), None
         if split is not None:
             tool = importlib.import_module(f"kvgg_jax.formats.{known.int8}")
             tool.quantize(new, _pictures(split.train, classifier.image_size, emit))
             difference, int8 = _cost(split.val, classifier, (judge, module.read(new)), emit)
         size = sum(file.stat().st_size for file in (new, *new.rglob("*")) if file.is_file())
-    return Export(found.path, path, format, size, difference, time.perf_counter() - started, int8)
+    seconds = time.perf_counter() - started
+    return Export(found.path, path, format, size, temperature, difference, seconds, int8)
 
 
 def _check(format: str, quantize: str | None) -> Format:
@@ -151,7 +160,7 @@ def _path(output: str | Path | None, known: Format, folder: Path, quantize: str 
     return path
 
 
-def _about(classifier: Classifier) -> About:
+def _about(classifier: Classifier, temperature: float | None) -> About:
     size, count = classifier.image_size, len(classifier.classes)
     return {
         "classes": list(classifier.classes),
@@ -160,19 +169,21 @@ def _about(classifier: Classifier) -> About:
         "preprocessing": "division by 255 is inside",
         "resizing": "before: the whole picture to a square, bilinear with antialiasing",
         "output": f"probabilities: float32 [batch, {count}], in the order of classes",
+        "temperature": temperature,
         "model": classifier.config.model.model_dump(exclude={"weights", "freeze"}),
         "run": classifier.run.path.name,
         "kvgg_jax": kvgg_jax.__version__,
     }
 
 
-def _compare(format: str, classifier: Classifier, judge: Judge) -> float:
+def _compare(format: str, classifier: Classifier, temperature: float | None, judge: Judge) -> float:
     """The largest difference to `predict` on pictures of noise. Raises RunError if it is large."""
     size = classifier.image_size
     step = make_predict_step(classifier.config.model)  # in float32, as files compute
     pictures = np.random.default_rng(0).integers(0, 256, (CHECKED, size, size, 3), np.uint8)
-    _, expected = jax.jit(step)(*classifier.weights, pictures)
-    difference = float(np.abs(np.asarray(judge(pictures)) - np.asarray(expected)).max())
+    own = np.asarray(jax.jit(step)(*classifier.weights, pictures)[1])
+    expected = own if temperature is None else soften(own, temperature)
+    difference = float(np.abs(np.asarray(judge(pictures)) - expected).max())
     if not difference <= TOLERANCE:
         raise RunError(
             f"The {format} file answers otherwise than the run: a probability is {difference:.1e} "

@@ -117,10 +117,10 @@ def _write(
     batch, images = config.train.part_size, pictures.images
     count, *picture = images.shape
     example = np.zeros((batch, *picture), np.uint8)
-    dtype = jnp.bfloat16 if config.train.precision == "bfloat16" else jnp.float32
 
     def step(weights: dict[str, AnyArray], images: AnyArray) -> Array:
-        return backbone(config.model, weights, images, dtype).astype(jnp.float32)
+        found = backbone(config.model, weights, images, config.train.precision)
+        return found.astype(jnp.float32)
 
     one = jax.eval_shape(step, arrays, example).shape[1:]
     compiled = compile_step("features", step, arrays, example, emit=emit)

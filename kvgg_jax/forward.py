@@ -1,4 +1,4 @@
-"""The forward pass of a trained network as a plain function of its weights, without Keras.
+"""The forward pass of a trained network as plain functions of its weights, without Keras.
 
 `model.vgg` builds the same network for training; importing Keras and building it would take longer
 than an answer. `tests/test_forward.py` holds the two together.
@@ -44,63 +44,51 @@ def caffe(images: AnyArray) -> Array:
 
 def make_predict_step(config: ModelConfig, *, precision: str = "float32") -> PredictStep:
     """(params, model_state, uint8 images) -> (logits, probabilities), each [batch, classes]."""
-    dtype = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
 
     def predict_step(
         params: dict[str, AnyArray], model_state: dict[str, AnyArray], images: AnyArray
     ) -> tuple[Array, Array]:
-        weights = {**params, **model_state}
-        x = backbone(config, weights, images, dtype)
-        logits = _head(x, weights, parse_head(config.head))
+        logits = network(config, {**params, **model_state}, images, precision)
         return logits, jax.nn.softmax(logits)
 
     return predict_step
 
 
-def make_explained_step(config: ModelConfig, *, precision: str = "float32") -> PredictStep:
-    """(params, model_state, uint8 images) -> (probabilities [batch, classes], heat [batch, h, w]).
-
-    `heat` is the Grad-CAM of `attribution.make_grad_cam_step` for each picture's most probable
-    class. One pass through the convolutions gives both.
-    """
-    dtype = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
-
-    def explained_step(
-        params: dict[str, AnyArray], model_state: dict[str, AnyArray], images: AnyArray
-    ) -> tuple[Array, Array]:
-        weights = {**params, **model_state}
-
-        def above(features: Array) -> Array:
-            return _head(max_pool2x2(features), weights, parse_head(config.head))
-
-        features = _finest(config, weights, images, dtype)
-        logits, pull = jax.vjp(above, features)
-        (gradients,) = pull(jax.nn.one_hot(jnp.argmax(logits, axis=-1), logits.shape[-1]))
-        importance = jnp.mean(gradients.astype(jnp.float32), axis=(1, 2), keepdims=True)
-        heat = jax.nn.relu(jnp.sum(importance * features.astype(jnp.float32), axis=-1))
-        return jax.nn.softmax(logits), heat
-
-    return explained_step
+def network(
+    config: ModelConfig, weights: dict[str, AnyArray], images: AnyArray, precision: str
+) -> Array:
+    """Images [batch, size, size, 3], uint8 or floats in [0, 1] -> logits [batch, classes]."""
+    return head(config, weights, backbone(config, weights, images, precision))
 
 
 def backbone(
-    config: ModelConfig, weights: dict[str, AnyArray], images: AnyArray, dtype: Any
+    config: ModelConfig, weights: dict[str, AnyArray], images: AnyArray, precision: str
 ) -> Array:
-    """uint8 images -> the features of the last block, [batch, size // 32, size // 32, channels]."""
-    return max_pool2x2(_finest(config, weights, images, dtype))
+    """Images -> the features of the last block, [batch, size // 32, size // 32, channels]."""
+    return max_pool2x2(finest(config, weights, images, precision))
 
 
-def _finest(
-    config: ModelConfig, weights: dict[str, AnyArray], images: AnyArray, dtype: Any
+def finest(
+    config: ModelConfig, weights: dict[str, AnyArray], images: AnyArray, precision: str
 ) -> Array:
     """The features of the last block before its pooling: twice as fine."""
     x = normalise(images)
-    x = (caffe(x) if config.preprocessing == "caffe" else x).astype(dtype)
+    x = caffe(x) if config.preprocessing == "caffe" else x
+    x = x.astype(jnp.bfloat16 if precision == "bfloat16" else jnp.float32)
     for b, block in enumerate(BLOCKS[config.arch], 1):
         x = max_pool2x2(x) if b > 1 else x
         for c in range(1, len(block) + 1):
             x = _convolution(x, weights, f"block{b}_conv{c}", batch_norm=config.batch_norm)
     return x
+
+
+def head(config: ModelConfig, weights: dict[str, AnyArray], features: Array) -> Array:
+    """The features of the last block -> float32 logits [batch, classes]."""
+    sizes = parse_head(config.head)
+    x = jnp.mean(features, axis=(1, 2)) if sizes is None else features.reshape(len(features), -1)
+    for i in range(1, len(sizes or ()) + 1):
+        x = jax.nn.relu(_dense(x, weights, f"fc{i}"))
+    return _dense(x.astype(jnp.float32), weights, "predictions")
 
 
 def _convolution(x: Array, weights: dict[str, Any], name: str, *, batch_norm: bool) -> Array:
@@ -113,13 +101,6 @@ def _convolution(x: Array, weights: dict[str, Any], name: str, *, batch_norm: bo
     scale = lax.rsqrt(variance + EPSILON) * gamma
     normed = x.astype(jnp.float32) * scale + (beta - mean * scale)
     return jax.nn.relu(normed.astype(x.dtype))
-
-
-def _head(x: Array, weights: dict[str, Any], sizes: tuple[int, ...] | None) -> Array:
-    x = jnp.mean(x, axis=(1, 2)) if sizes is None else x.reshape(len(x), -1)
-    for i in range(1, len(sizes or ()) + 1):
-        x = jax.nn.relu(_dense(x, weights, f"fc{i}"))
-    return _dense(x.astype(jnp.float32), weights, "predictions")
 
 
 def _dense(x: Array, weights: dict[str, Any], name: str) -> Array:

@@ -27,7 +27,7 @@ from kvgg_jax.prediction import MAX_BATCH, Prediction, classify, find_files, thr
 from kvgg_jax.runs import Run
 from kvgg_jax.scores import Scores, judge
 from kvgg_jax.state import Weights, empty_batch
-from kvgg_jax.temperature import UNSURE_BELOW, Calibration, cross_entropy, in_force, soften
+from kvgg_jax.temperature import Calibration, cross_entropy, in_force, soften, threshold
 
 if TYPE_CHECKING:
     from kvgg_jax.keras_gate import keras
@@ -69,8 +69,7 @@ class Classifier:
     @property
     def image_size(self) -> int:
         """Pixels a side of the network's input."""
-        assert self.config.data.image_size is not None, "a run's config is complete"
-        return self.config.data.image_size
+        return self.config.image_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +121,7 @@ def load_classifier(
             f"{found.path} has no checkpoint yet. Let it finish an epoch: "
             f"kvgg train --resume {found.path}"
         )
-    size = config.data.image_size
-    assert size is not None, "a run's config is complete"
-    shapes = weight_shapes(config.model, classes=len(classes), image_size=size)
+    shapes = weight_shapes(config.model, classes=len(classes), image_size=config.image_size)
     sealed = found.format() > 1
     with Checkpoints(found.checkpoints, read_only=True, sealed=sealed, emit=emit) as checkpoints:
         state, weights = checkpoints.load_named_best(shapes)
@@ -144,10 +141,11 @@ def predict(
     """Classify files, and the pictures in folders, with the best weights of a run.
 
     Probabilities are calibrated where `calibrate` has fitted the run, unless `raw`. `unsure_below`
-    is in [0, 1]; None means `UNSURE_BELOW` for a calibrated run, and no threshold otherwise.
+    is in [0, 1]; None means 0.7 (`temperature.UNSURE_BELOW`) where they are, else no threshold.
     `batch_size` pictures are judged at once: None means up to 32, or for a run in bfloat16, which
     rounds as the batch is cut, as many as in its training.
-    `run` may be an ONNX file that `export` made, too.
+    `run` may be an ONNX file that `export` made, too, which has its calibration inside: then `raw`
+    is a UsageError.
     A file that cannot be read gives a Prediction with `error`; the others are still answered.
     Raises RunError for the run, DataError when there is nothing to classify, ValueError for a
     threshold that is no probability.
@@ -156,7 +154,7 @@ def predict(
         raise ValueError(f"unsure_below {unsure_below}: a probability is in [0, 1]")
     if onnx_session.is_onnx(run):
         return onnx_session.predict(
-            paths, run, unsure_below=unsure_below, batch_size=batch_size, emit=emit
+            paths, run, raw=raw, unsure_below=unsure_below, batch_size=batch_size, emit=emit
         )
     files = find_files(paths)
     classifier = run if isinstance(run, Classifier) else load_classifier(run, out=out, emit=emit)
@@ -185,12 +183,8 @@ def certainty(
 ) -> tuple[Calibration | None, float | None]:
     """What its probabilities are calibrated by, and below which one an answer is unsure."""
     calibration = None if raw else in_force(classifier.run, classifier.state, emit)
-    if calibration is None:
-        return None, unsure_below
-    threshold = UNSURE_BELOW if unsure_below is None else unsure_below
-    text = f"Probabilities are calibrated (temperature {calibration.temperature:.3f})"
-    emit(Note(f"{text}; below {threshold:.0%} it is unsure"))
-    return calibration, threshold
+    temperature = calibration.temperature if calibration else None
+    return calibration, threshold(temperature, unsure_below, emit)
 
 
 def evaluate(

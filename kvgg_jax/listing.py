@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kvgg_jax import runs
-from kvgg_jax.arch import describe, total
+from kvgg_jax.arch import Cost, describe, total
 from kvgg_jax.config import RunConfig
 from kvgg_jax.errors import KvggError
 from kvgg_jax.history import History
@@ -32,12 +32,16 @@ class RunSummary:
         return str(self.info.get("status"))
 
     @property
+    def cost(self) -> Cost:
+        """What its network takes for one photo."""
+        size = self.config.image_size
+        layers = describe(self.config.model, classes=len(self.classes), image_size=size)
+        return total(layers, image_size=size, batch_size=1)
+
+    @property
     def params(self) -> int:
         """Trainable parameters of its network."""
-        size = self.config.data.image_size
-        assert size is not None, "a run's config is complete"
-        layers = describe(self.config.model, classes=len(self.classes), image_size=size)
-        return total(layers, image_size=size, batch_size=1).params
+        return self.cost.params
 
     @property
     def device(self) -> str:

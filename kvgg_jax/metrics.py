@@ -7,6 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+Labels = NDArray[np.integer]
+"""[count], each an index into the classes."""
+Probabilities = NDArray[np.floating]
+"""[count, classes], rows adding up to 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
 
-from kvgg_jax.errors import RunError, shown
+import numpy as np
+from numpy.typing import NDArray
+
+from kvgg_jax.errors import RunError, UsageError, shown
 from kvgg_jax.events import Emit, ignore
 from kvgg_jax.extras import require
 from kvgg_jax.prediction import MAX_BATCH, Judge, Prediction, classify, find_files, thresholded
+from kvgg_jax.temperature import threshold
 
 ERRORS_ONLY = 3  # of onnxruntime's levels of talk
 
@@ -24,6 +29,8 @@ class OnnxClassifier:
     path: Path
     classes: tuple[str, ...]
     image_size: int
+    temperature: float | None
+    """What its probabilities are calibrated by, inside; None for the network's own."""
     judge: Judge
 
 
@@ -38,19 +45,27 @@ def predict(
     paths: Iterable[str | Path] | str | Path,
     model: str | Path,
     *,
+    raw: bool = False,
     unsure_below: float | None = None,
     batch_size: int | None = None,
     emit: Emit = ignore,
 ) -> list[Prediction]:
     """Classify files, and the pictures in folders, with a file that `export` made.
 
-    Raises RunError for the file, DataError when there is nothing to classify, MissingExtra.
+    Probabilities are as calibrated as the file, which is never undone. Raises UsageError for `raw`
+    where it is, RunError for the file, DataError when there is nothing to classify, MissingExtra.
     """
     files = find_files(paths)
     opened = open_onnx(Path(model))
+    if raw and opened.temperature is not None:
+        raise UsageError(
+            f"--raw: the calibration is inside {shown(model)}. Export the network's own "
+            "probabilities: kvgg export --format onnx --raw"
+        )
+    below = threshold(opened.temperature, unsure_below, emit)
     batch, size = min(len(files), batch_size or MAX_BATCH), opened.image_size
     found = classify(files, opened.judge, opened.classes, size=size, batch=batch, emit=emit)
-    return thresholded(found, unsure_below=unsure_below)
+    return thresholded(found, calibrated=opened.temperature is not None, unsure_below=below)
 
 
 def open_onnx(path: Path) -> OnnxClassifier:
@@ -70,7 +85,8 @@ def open_onnx(path: Path) -> OnnxClassifier:
         reason = shown(str(error).splitlines()[0])
         raise RunError(f"{shown(path)} is no ONNX file that can be run: {reason}") from None
     try:
-        classes = json.loads(session.get_modelmeta().custom_metadata_map["classes"])
+        about = session.get_modelmeta().custom_metadata_map
+        classes, temperature = json.loads(about["classes"]), _temperature(about)
         (image,), (output,) = session.get_inputs(), session.get_outputs()
         size = image.shape[1]
         fits = (image.type, image.shape[1:], output.shape[1:]) == (
@@ -85,6 +101,16 @@ def open_onnx(path: Path) -> OnnxClassifier:
             f"{shown(path)} was not made by kvgg export: it does not say its classes and what "
             "pictures it takes."
         ) from None
-    return OnnxClassifier(
-        path, tuple(classes), size, lambda images: session.run(None, {image.name: images})[0]
-    )
+
+    def judge(images: NDArray[np.uint8]) -> NDArray[np.floating]:
+        return session.run(None, {image.name: images})[0]
+
+    return OnnxClassifier(path, tuple(classes), size, temperature, judge)
+
+
+def _temperature(about: Mapping[str, str]) -> float | None:
+    """None also for a file of the time before it was said. Raises ValueError for no temperature."""
+    found = json.loads(about.get("temperature", "null"))
+    if found is not None and not (isinstance(found, float) and 0 < found < math.inf):
+        raise ValueError
+    return found

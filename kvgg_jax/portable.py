@@ -22,10 +22,11 @@ About = dict[str, Any]
 """What a format says besides the weights, as JSON: class names, shapes, units, where it is from."""
 
 
-def portable(model: keras.Model) -> keras.Model:
+def portable(model: keras.Model, temperature: float | None = None) -> keras.Model:
     """`model` with its weights: [batch, size, size, 3] in 0..255, float or uint8 -> probabilities.
 
-    It computes in float32, holds nothing of this package, and leaves out what only trains.
+    The logits are divided by `temperature`, where there is one. It computes in float32, holds
+    nothing of this package, and leaves out what only trains.
     """
     inputs = keras.Input(model.input.shape[1:], name="image")
     x = keras.layers.Rescaling(1 / 255, name="to_unit_range")(inputs)
@@ -34,6 +35,8 @@ def portable(model: keras.Model) -> keras.Model:
             x = _caffe(layer.name)(x)
         elif not isinstance(layer, keras.layers.InputLayer | keras.layers.Dropout):
             x = _stock(layer)(x)
+    if temperature is not None:
+        x = keras.layers.Rescaling(1 / temperature, name="temperature")(x)
     probabilities = keras.layers.Softmax(name="probabilities")(x)
     new = keras.Model(inputs, probabilities, name=model.name)
     for layer in new.layers:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from shlex import quote
 from typing import Any
 
-from kvgg_jax.arch import describe, total
 from kvgg_jax.config import RunConfig, settings
 from kvgg_jax.console import duration
 from kvgg_jax.data.findings import Check
@@ -40,11 +39,7 @@ def cost(run: RunSummary, split: Split) -> Iterator[str]:
 
 
 def _cost(run: RunSummary, split: Split) -> Iterator[tuple[str, str]]:
-    config, history = run.config, run.history
-    size = config.data.image_size
-    assert size is not None, "a run's config is complete"
-    layers = describe(config.model, classes=len(run.classes), image_size=size)
-    one = total(layers, image_size=size, batch_size=1)
+    config, history, one = run.config, run.history, run.cost
     speeds = [row.images_per_second for row in history]
     yield "training time", f"{duration(history.seconds)} ({history.seconds:,.1f} s)"
     yield "speed", f"{sum(speeds) / len(speeds):,.1f} photos a second, mean of the epochs"

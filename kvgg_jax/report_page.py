@@ -74,7 +74,7 @@ def parts(of: Contents, *, now: datetime) -> Iterator[str]:
 
 
 def _body(title: str, of: Contents, now: datetime) -> Iterator[str]:
-    model, size = of.run.config.model, of.run.config.data.image_size
+    model, size = of.run.config.model, of.run.config.image_size
     labels = ", ".join(map(shown, of.run.classes))
     yield f"<header>\n<h1>{escaped(title)}</h1>"
     yield f"<p>{model.arch.upper()}, head {escaped(model.head)}, {size} x {size} pixels, "
@@ -105,9 +105,7 @@ def _figures(of: Contents) -> Judged:
 
 
 def _mistakes(of: Contents) -> Iterator[str]:
-    size = of.run.config.data.image_size
-    assert size is not None, "a run's config is complete"
-    return mistakes(of.mistakes, wrong=_figures(of).wrong, size=size)
+    return mistakes(of.mistakes, wrong=_figures(of).wrong, size=of.run.config.image_size)
 
 
 SECTIONS: tuple[Section, ...] = (

@@ -1,4 +1,4 @@
-"""`explain`: which parts of a picture speak for a class. It never loads TensorFlow."""
+"""`explain`: which parts of a picture speak for a class. It never loads TensorFlow or Keras."""
 
 from __future__ import annotations
 
@@ -117,9 +117,9 @@ def _each(
 def _grad_cam(classifier: Classifier, emit: Emit) -> _Attribute:
     size = classifier.image_size
     example = (empty_batch(1, size).images, np.array(0, np.int32))
-    step = compile_step(
-        "Grad-CAM", make_grad_cam_step(classifier.model), *classifier.weights, *example, emit=emit
-    )
+    config = classifier.config
+    function = make_grad_cam_step(config.model, precision=config.train.precision)
+    step = compile_step("Grad-CAM", function, *classifier.weights, *example, emit=emit)
 
     def attribute(picture: NDArray[np.uint8], target: int) -> _Heat:
         (small,) = np.asarray(step(*classifier.weights, picture[None], np.array(target, np.int32)))
@@ -131,9 +131,9 @@ def _grad_cam(classifier: Classifier, emit: Emit) -> _Attribute:
 def _integrated_gradients(classifier: Classifier, emit: Emit) -> _Attribute:
     size = classifier.image_size
     example = (np.zeros((CHUNK, size, size, 3), np.float32), np.array(0, np.int32))
-    step = compile_step(
-        "gradient", make_gradient_step(classifier.model), *classifier.weights, *example, emit=emit
-    )
+    config = classifier.config
+    function = make_gradient_step(config.model, precision=config.train.precision)
+    step = compile_step("gradient", function, *classifier.weights, *example, emit=emit)
     shares = ((np.arange(STEPS, dtype=np.float32) + 0.5) / STEPS).reshape(-1, CHUNK, 1, 1, 1)
 
     def attribute(picture: NDArray[np.uint8], target: int) -> _Heat:

@@ -110,12 +110,13 @@ def predictions_text(found: Sequence[Prediction], *, top: int) -> None:
 
 
 def export_json(result: Export) -> dict[str, Any]:
-    """`{"run", "path", "format", "bytes", "max_difference", "seconds", "int8": {...} or null}`."""
+    """The result; `temperature` and `int8` are null where there is none."""
     return {
         "run": str(result.run),
         "path": str(result.path),
         "format": result.format,
         "bytes": result.size,
+        "temperature": result.temperature,
         "max_difference": result.difference,
         "seconds": round(result.seconds, 3),
         "int8": asdict(result.int8) if result.int8 else None,
@@ -125,7 +126,8 @@ def export_json(result: Export) -> dict[str, Any]:
 def export_text(result: Export) -> None:
     """Where it is, how far its probabilities are from those of `predict`, and what int8 costs."""
     console = Console()
-    say(console, f"Wrote {result.path}: {result.format}, {result.size / 1e6:.1f} MB", "bold")
+    at = f", calibrated (temperature {result.temperature:.3f})" if result.temperature else ""
+    say(console, f"Wrote {result.path}: {result.format}, {result.size / 1e6:.1f} MB{at}", "bold")
     if result.int8 is None:
         say(console, f"Read back: the probabilities of predict, to {result.difference:.1e}")
         return

@@ -45,7 +45,7 @@ def _run_json(one: RunSummary) -> dict[str, Any]:
         "seconds": round(one.history.seconds, 3),
         "arch": model.arch,
         "head": model.head,
-        "image_size": one.config.data.image_size,
+        "image_size": one.config.image_size,
         "device": one.device,
     }
 
@@ -82,7 +82,7 @@ def _row(one: RunSummary | DamagedRun) -> list[str]:
         f"{best.val_accuracy:.4f}" if best else "",
         f"{one.params / 1e6:.1f} M",
         duration(one.history.seconds),
-        str(one.config.data.image_size),
+        str(one.config.image_size),
         shown(one.info.get("created"))[:10],
     ]
 

@@ -15,11 +15,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kvgg_jax.errors import RunError
-from kvgg_jax.events import Emit, Warned
+from kvgg_jax.events import Emit, Note, Warned
+from kvgg_jax.metrics import Labels, Probabilities
 from kvgg_jax.runs import Run
-
-Labels = NDArray[np.integer]
-Probabilities = NDArray[np.floating]
 
 FLOOR = float(np.finfo(np.float32).tiny)  # 1e-38: below it, the device gives 0
 LOWEST, HIGHEST = 0.05, 20.0  # temperatures; beyond them it is no matter of calibration
@@ -146,6 +144,19 @@ def in_force(run: Run, state: str, emit: Emit) -> Calibration | None:
     text = f"{run.path / FILE} was fitted to other weights than the run's best ones now; not used."
     emit(Warned(f"{text} {_again(run)}"))
     return None
+
+
+def threshold(temperature: float | None, unsure_below: float | None, emit: Emit) -> float | None:
+    """Below which probability an answer is unsure: what is said, else `UNSURE_BELOW` if calibrated.
+
+    A Note event says both of probabilities at a `temperature`.
+    """
+    if temperature is None:
+        return unsure_below
+    below = UNSURE_BELOW if unsure_below is None else unsure_below
+    text = f"Probabilities are calibrated (temperature {temperature:.3f})"
+    emit(Note(f"{text}; below {below:.0%} it is unsure"))
+    return below
 
 
 def _again(run: Run) -> str:

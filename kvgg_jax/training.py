@@ -251,11 +251,13 @@ def _check_steps(config: RunConfig, count: int) -> None:
 
 
 def _read(samples: Samples, config: RunConfig, emit: Emit) -> Pictures:
-    size = config.data.image_size
-    assert size is not None, "settled before"
-    data = config.data
     return read(
-        samples, size, skip_bad=data.skip_bad, cache=data.cache, folder=cache_folder(), emit=emit
+        samples,
+        config.image_size,
+        skip_bad=config.data.skip_bad,
+        cache=config.data.cache,
+        folder=cache_folder(),
+        emit=emit,
     )
 
 

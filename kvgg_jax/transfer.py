@@ -97,11 +97,10 @@ def begin(config: RunConfig, classes: tuple[str, ...], emit: Emit) -> Given | No
     Says what has come and what begins at random. Raises WeightsError for a source that cannot be
     read or has no layer that fits, and for a frozen layer that it does not have.
     """
-    model, size = config.model, config.data.image_size
+    model = config.model
     if model.weights is None:
         return None
-    assert size is not None, "settled before"
-    parts = weight_shapes(model, classes=len(classes), image_size=size)
+    parts = weight_shapes(model, classes=len(classes), image_size=config.image_size)
     shapes = {name: tuple(one.shape) for part in parts for name, one in part.items()}
     names = _by_layer(shapes)
     ours = {layer: [shapes[name] for name in of] for layer, of in names.items()}

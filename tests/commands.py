@@ -1,4 +1,6 @@
-"""What the tests of the commands share: how to call them, and how to read what they say."""
+"""What the tests of the commands share: how to call them, and how to read what they say; and how to
+calibrate a run without photos.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,8 @@ from typer import rich_utils
 from typer.testing import CliRunner, Result
 
 from kvgg_jax.cli import app
+from kvgg_jax.runs import Run
+from kvgg_jax.temperature import FILE, Calibration, Quality
 
 rich_utils.FORCE_TERMINAL = None  # whatever GITHUB_ACTIONS or PY_COLORS say
 ENVIRONMENT = {"COLUMNS": "80", "FORCE_COLOR": None, "NO_COLOR": None}
@@ -28,3 +32,21 @@ def message(result: Result) -> str:
         return result.stderr
     panel = re.findall(r"^│ (.*?) *│$", result.stderr, re.MULTILINE)
     return f"Error: {' '.join(panel)}\n"
+
+
+def calibrate_at(temperature: float, run: Run, state: str) -> None:
+    """Give a run this temperature, as fitted to that state of its."""
+    quality = Quality(loss=0.5, calibration_error=0.1)
+    calibration = Calibration(
+        temperature=temperature,
+        state=state,
+        split="val",
+        data="/photos",
+        count=10,
+        wrong=2,
+        before=quality,
+        after=quality,
+        gain_error=0.1,
+        fold_temperatures=(temperature,) * 2,
+    )
+    run.write(FILE, calibration.model_dump_json())

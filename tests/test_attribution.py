@@ -1,4 +1,4 @@
-"""Heat maps against answers known in advance: hand-set weights, and CAM's closed form."""
+"""Heat maps against answers known in advance: hand-set weights, CAM's closed form, and Keras."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from kvgg_jax import ModelConfig, vgg
-from kvgg_jax.attribution import make_grad_cam_step, make_gradient_step
+from kvgg_jax.attribution import make_explained_step, make_grad_cam_step, make_gradient_step
+from kvgg_jax.forward import EPSILON, make_predict_step, normalise
 from kvgg_jax.keras_gate import keras
 from kvgg_jax.step import variable_names
 
@@ -17,17 +18,16 @@ SIZE, SIDE = 64, 4  # of the picture and of the last block's features
 RED, GREEN = 0, 1
 
 
-def hand_set(head: str, *, batch_norm: bool = False) -> keras.Model:
+def hand_set(config: ModelConfig) -> keras.Model:
     """A VGG11 that finds colours: features 0 and 1 are the red and green of each 16 x 16 pixels'
     brightest one, and the logits of the classes RED and GREEN add these up.
     """
-    config = ModelConfig(arch="vgg11", head=head, batch_norm=batch_norm)
     model = vgg(config, classes=2, image_size=SIZE, seed=None)
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2D):
             layer.kernel.assign(np.asarray(layer.kernel.value) + passing(layer.kernel.shape))
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.epsilon = 0.0
+            layer.moving_variance.assign(np.full(layer.moving_variance.shape, 1 - EPSILON))
         if isinstance(layer, keras.layers.Dense):
             kernel = np.zeros(layer.kernel.shape, np.float32)
             spatial = kernel.shape[0] == 2 * 2 * 64  # the layer behind Flatten reads all places
@@ -67,9 +67,10 @@ def red_here_green_there() -> np.ndarray:
 def test_grad_cam_shows_what_alone_drives_the_class(head: str, batch_norm: bool) -> None:
     """Each colour's map is its spot's brightness there and 0 elsewhere, times the mean gradient:
     4 pooled values of 16 places count 1 each, or with average pooling a quarter."""
-    model = hand_set(head, batch_norm=batch_norm)
+    config = ModelConfig(arch="vgg11", head=head, batch_norm=batch_norm)
+    model = hand_set(config)
     importance = 4 / 16 if head != "gap" else 1 / 16
-    step = jax.jit(make_grad_cam_step(model))
+    step = jax.jit(make_grad_cam_step(config))
     for target, place, brightness in ((RED, (0, 0), 1.0), (GREEN, (-1, -1), 0.2)):
         expected = np.zeros((SIDE, SIDE), np.float32)
         expected[place] = importance * brightness
@@ -79,10 +80,11 @@ def test_grad_cam_shows_what_alone_drives_the_class(head: str, batch_norm: bool)
 
 def test_what_speaks_against_the_class_is_cut_off() -> None:
     """With the green features' weight in RED's logit at -1, green is not shown for RED."""
-    model = hand_set("gap")
+    config = ModelConfig(arch="vgg11", head="gap")
+    model = hand_set(config)
     kernel = model.get_layer("predictions").kernel
     kernel.assign(np.asarray(kernel.value) - 2 * np.eye(64, 2)[:, ::-1])
-    (heat,) = jax.jit(make_grad_cam_step(model))(
+    (heat,) = jax.jit(make_grad_cam_step(config))(
         *weights(model), red_here_green_there(), np.int32(RED)
     )
     assert np.count_nonzero(heat) == 1
@@ -93,25 +95,55 @@ def test_what_speaks_against_the_class_is_cut_off() -> None:
 def test_behind_average_pooling_grad_cam_is_cam(size: int, side: int) -> None:
     """The weighted sum of the features by the class's own weights (Zhou et al. 2016): each place
     of the h x w has a share of 1 / (h w), whether the pooling drops an odd row or not."""
-    model = vgg(ModelConfig(arch="vgg11", head="gap", dropout=0.5), classes=3, image_size=size)
+    config = ModelConfig(arch="vgg11", head="gap", dropout=0.5)
+    model = vgg(config, classes=3, image_size=size)
     images = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), np.uint8)
     last = keras.Model(model.input, model.get_layer("block5_conv1").output)
     features = np.asarray(last(images.astype(np.float32) / 255))
     kernel = np.asarray(model.get_layer("predictions").kernel.value)
-    step = jax.jit(make_grad_cam_step(model))
+    step = jax.jit(make_grad_cam_step(config))
     for target in range(3):
         cam = np.maximum(features @ kernel[:, target], 0) / side**2
         heat = step(*weights(model), images, np.int32(target))
         np.testing.assert_allclose(heat, cam, rtol=1e-4, atol=1e-6 * cam.max())
 
 
+def test_one_pass_gives_the_probabilities_and_the_heat_of_each_picture() -> None:
+    """Those of the prediction, and the Grad-CAM of the class that each picture is called, as the
+    Keras model cut in two before its last pooling gives it."""
+    config = ModelConfig(arch="vgg11", head="16", batch_norm=True, preprocessing="caffe")
+    model = vgg(config, classes=3, image_size=32, seed=1)
+    params, state = weights(model)
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    found, heat = jax.jit(make_explained_step(config))(params, state, images)
+    _, expected = jax.jit(make_predict_step(config))(params, state, images)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    grad_cam = jax.jit(make_grad_cam_step(config))
+    for picture, probabilities, own in zip(images, expected, heat, strict=True):
+        target = int(np.argmax(probabilities))
+        by_keras = grad_cam_by_keras(model, picture[None], target)
+        assert by_keras.max() > 0
+        for map_ in (own, grad_cam(params, state, picture[None], target)[0]):
+            np.testing.assert_allclose(map_, by_keras, rtol=1e-3, atol=1e-4 * by_keras.max())
+
+
+def grad_cam_by_keras(model: keras.Model, image: np.ndarray, target: int) -> np.ndarray:
+    """[h, w], of one picture."""
+    last = model.get_layer("block5_pool").input
+    below, above = keras.Model(model.input, last), keras.Model(last, model.output)
+    features = below(normalise(image))
+    slopes = np.asarray(jax.grad(lambda x: above(x)[0, target])(features))
+    return np.maximum(np.asarray(features)[0] @ slopes.mean(axis=(1, 2))[0], 0)
+
+
 def test_the_gradient_is_that_of_the_logit() -> None:
     """Without biases a network of ReLUs and max pooling is homogeneous of degree 1, so that the
     gradient times the picture is the logit itself (Euler)."""
-    model = vgg(ModelConfig(arch="vgg11", head="8"), classes=3, image_size=32)
+    config = ModelConfig(arch="vgg11", head="8")
+    model = vgg(config, classes=3, image_size=32)
     images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
     expected = np.asarray(model(images))[:, 2]
-    step = jax.jit(make_gradient_step(model))
+    step = jax.jit(make_gradient_step(config))
     logits, gradients = step(*weights(model), images, np.int32(2))
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
     product = np.sum(np.asarray(gradients) * images, axis=(1, 2, 3))

@@ -16,18 +16,19 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from commands import kvgg, message
+from commands import calibrate_at, kvgg, message
 from conftest import draw_photos
 
 from kvgg_jax import evaluate, export, load_classifier, predict, vgg
 from kvgg_jax.data.image import load
 from kvgg_jax.errors import DataError, KvggError, MissingExtra, RunError, UsageError
 from kvgg_jax.exporting import FORMATS, Int8
-from kvgg_jax.formats import keras_file
+from kvgg_jax.formats import keras_file, saved_model, stablehlo
 from kvgg_jax.inference import Classifier
 from kvgg_jax.keras_gate import keras
 from kvgg_jax.runs import Run
 from kvgg_jax.step import variable_names
+from kvgg_jax.temperature import soften
 
 pytestmark = [
     pytest.mark.usefixtures("thin_network"),
@@ -224,6 +225,64 @@ def test_an_average_pooled_network_is_read_back_as_it_is(
     assert {path.name for path in tmp_path.iterdir()} == {name} | beside
 
 
+# Calibration
+
+
+@pytest.fixture(scope="module")
+def calibrated(drawn: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Classifier:
+    """`drawn` of a run with a temperature of 2.5."""
+    run = Run(shutil.copytree(drawn.run.path, tmp_path_factory.mktemp("calibrated") / "run"))
+    calibrate_at(2.5, run, drawn.state)
+    return replace(drawn, run=run)
+
+
+@pytest.mark.parametrize("format", ["keras", "saved-model", "stablehlo"])
+def test_a_calibrated_run_is_exported_with_its_temperature(
+    calibrated: Classifier,
+    pictures: np.ndarray,
+    expected: np.ndarray,
+    tmp_path: Path,
+    format: str,
+) -> None:
+    """In the graph, where programs of others need not know of it; what is beside it says so."""
+    result = export(format, calibrated, output=tmp_path / FORMATS[format].file)
+    assert (result.temperature, result.difference <= 1e-4) == (2.5, True)
+    read = {"keras": keras_file, "saved-model": saved_model, "stablehlo": stablehlo}[format].read
+    softened = soften(expected, 2.5)
+    assert np.abs(softened - expected).max() > 0.1
+    np.testing.assert_allclose(read(result.path)(pictures), softened, rtol=0, atol=1e-4)
+    inside = result.path / saved_model.ABOUT
+    said = json.loads(inside.read_text()) if format == "saved-model" else about(result.path)
+    assert said["temperature"] == 2.5
+
+
+def test_raw_leaves_the_calibration_out(
+    calibrated: Classifier, pictures: np.ndarray, expected: np.ndarray, tmp_path: Path
+) -> None:
+    """The probabilities are the network's own, and said to be."""
+    result = export("stablehlo", calibrated, output=tmp_path / "x.stablehlo", raw=True)
+    assert (result.temperature, about(result.path)["temperature"]) == (None, None)
+    found = stablehlo.read(result.path)(pictures)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.extras
+def test_weights_alone_have_the_temperature_in_their_header(
+    calibrated: Classifier, tmp_path: Path
+) -> None:
+    """And what to do with it."""
+    needs("safetensors")
+    from safetensors import safe_open
+
+    for raw, temperature, divided in ((False, 2.5, "logits / temperature"), (True, None, "logits")):
+        file = tmp_path / f"{raw}.safetensors"
+        assert export("safetensors", calibrated, output=file, raw=raw).difference <= 1e-4
+        with safe_open(file, framework="numpy") as opened:
+            said = {key: json.loads(value) for key, value in opened.metadata().items()}
+        assert said["temperature"] == temperature
+        assert said["output"] == (f"the weights alone: softmax({divided}), in the order of classes")
+
+
 # int8
 
 
@@ -371,6 +430,7 @@ def test_export_is_what_the_documents_promise(
         "path",
         "format",
         "bytes",
+        "temperature",
         "max_difference",
         "seconds",
         "int8",

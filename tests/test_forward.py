@@ -9,9 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kvgg_jax.attribution import make_grad_cam_step
 from kvgg_jax.config import ModelConfig
-from kvgg_jax.forward import caffe, make_explained_step, make_predict_step, normalise, weight_shapes
+from kvgg_jax.forward import caffe, make_predict_step, normalise, weight_shapes
 from kvgg_jax.keras_gate import keras
 from kvgg_jax.model import vgg
 from kvgg_jax.step import variable_names
@@ -102,20 +101,3 @@ def test_caffe_is_what_keras_applications_makes_of_a_picture() -> None:
     np.testing.assert_allclose(caffe(normalise(images)), expected, atol=5e-5)
     black = caffe(np.zeros((1, 1, 1, 3), np.float32))[0, 0, 0]
     np.testing.assert_allclose(black, [-103.939, -116.779, -123.68])
-
-
-@pytest.mark.usefixtures("thin")
-def test_one_pass_gives_the_probabilities_and_the_heat_of_each_picture() -> None:
-    """Those of the prediction, and the Grad-CAM of the class that each picture is called."""
-    config = ModelConfig(arch="vgg11", head="16", batch_norm=True, preprocessing="caffe")
-    model = vgg(config, classes=3, image_size=32, seed=1)
-    params, state = values(model.trainable_variables), values(model.non_trainable_variables)
-    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
-    found, heat = jax.jit(make_explained_step(config))(params, state, images)
-    _, expected = jax.jit(make_predict_step(config))(params, state, images)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-    grad_cam = jax.jit(make_grad_cam_step(model))
-    for picture, probabilities, own in zip(images, expected, heat, strict=True):
-        (map_,) = grad_cam(params, state, picture[None], int(np.argmax(probabilities)))
-        assert float(map_.max()) > 0
-        np.testing.assert_allclose(own, map_, rtol=1e-3, atol=1e-4 * float(map_.max()))

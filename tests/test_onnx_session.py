@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import kvgg, message
+from commands import calibrate_at, kvgg, message
 from conftest import ROOT
 
-from kvgg_jax import export, predict
-from kvgg_jax.errors import RunError
+from kvgg_jax import export, load_classifier, predict
+from kvgg_jax.errors import RunError, UsageError
+from kvgg_jax.events import Note
 from kvgg_jax.onnx_session import is_onnx, open_onnx
+from kvgg_jax.runs import Run
 
 pytest.importorskip("onnxruntime", reason='needs pip install "kvgg_jax[onnx]"')
 onnx = pytest.importorskip("onnx", reason='needs pip install "kvgg_jax[onnx]"')
@@ -48,6 +50,47 @@ def test_predict_answers_as_with_the_run(finished: Path, model: Path, tmp_path: 
     printed = json.loads(result.stdout)
     assert [one["path"] for one in printed] == [str(one.path) for one in by_file]
     assert printed[-1]["class"] == by_file[-1].label
+
+
+@pytest.fixture(scope="module")
+def calibrated(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run at a temperature of 8, which few answers of its are sure at."""
+    run = shutil.copytree(finished, tmp_path_factory.mktemp("calibrated") / "run")
+    calibrate_at(8.0, Run(run), load_classifier(run).state)
+    return run
+
+
+def test_a_calibrated_run_answers_as_calibrated(
+    calibrated: Path, finished: Path, tmp_path: Path
+) -> None:
+    """As `predict` with the run: probabilities, what is said of them, and what is unsure; --raw
+    cannot be had of such a file, but of one that was exported so."""
+    photos = finished.parents[1] / "photos"
+    file = export("onnx", calibrated, output=tmp_path / "x.onnx").path
+    said: dict[Path, list[object]] = {calibrated: [], file: []}
+    by_run, by_file = (
+        predict(photos, one, emit=lambda event, one=one: said[one].append(event)) for one in said
+    )
+    for one, other in zip(by_run, by_file, strict=True):
+        assert dict(one.top) == pytest.approx(dict(other.top), abs=1e-4)
+        assert (other.calibrated, other.unsure_below, other.unsure) == (True, 0.7, one.unsure)
+    note = Note("Probabilities are calibrated (temperature 8.000); below 70% it is unsure")
+    assert [note in events for events in said.values()] == [True, True]
+    with pytest.raises(UsageError) as caught:
+        predict(photos, file, raw=True)
+    assert str(caught.value) == (
+        f"--raw: the calibration is inside {file}. Export the network's own probabilities: "
+        "kvgg export --format onnx --raw"
+    )
+    raw = kvgg(
+        *("export", "--format", "onnx", "--run", calibrated, "--output", tmp_path / "raw.onnx"),
+        "--raw",
+    )
+    assert raw.exit_code == 0, raw.output
+    own = predict(photos, tmp_path / "raw.onnx", raw=True)
+    for one, other in zip(predict(photos, finished), own, strict=True):
+        assert dict(one.top) == pytest.approx(dict(other.top), abs=1e-4)
+        assert (other.calibrated, other.unsure_below, other.unsure) == (False, None, False)
 
 
 def test_neither_jax_nor_keras_is_loaded(finished: Path, model: Path) -> None:
@@ -102,21 +145,41 @@ def test_what_is_no_onnx_is_refused(tmp_path: Path, content: bytes) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "classes",
-    [None, "no json", "3", '["blue", "green"]', '["a", "a", "b"]', "[1, 2, 3]", "[" * 10**5],
-)
-def test_a_model_that_does_not_say_its_classes_is_refused(
-    model: Path, tmp_path: Path, classes: str | None
-) -> None:
-    """None at all, or others than it has outputs: the wrong names would be given."""
+def with_metadata(model: Path, file: Path, key: str, value: str | None) -> None:
+    """Writes `file`, which differs from `model` in that."""
     changed = onnx.load(model)
-    kept = [prop for prop in changed.metadata_props if prop.key != "classes"]
+    kept = [prop for prop in changed.metadata_props if prop.key != key]
     del changed.metadata_props[:]
     changed.metadata_props.extend(kept)
-    if classes is not None:
-        changed.metadata_props.add(key="classes", value=classes)
-    onnx.save(changed, tmp_path / "x.onnx")
+    if value is not None:
+        changed.metadata_props.add(key=key, value=value)
+    onnx.save(changed, file)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(
+            ("classes", value)
+            for value in (
+                None,
+                "no json",
+                "3",
+                '["blue", "green"]',
+                '["a", "a", "b"]',
+                "[1, 2, 3]",
+                "[" * 10**5,
+            )
+        ),
+        *(("temperature", value) for value in ("no json", "true", '"2"', "-1.0", "NaN", "1e999")),
+    ],
+)
+def test_a_model_that_does_not_say_its_classes_is_refused(
+    model: Path, tmp_path: Path, key: str, value: str | None
+) -> None:
+    """None at all, or others than it has outputs: the wrong names would be given. Nor is one used
+    whose temperature is none."""
+    with_metadata(model, tmp_path / "x.onnx", key, value)
     with pytest.raises(RunError) as caught:
         predict(__file__, tmp_path / "x.onnx")
     assert str(caught.value) == (
@@ -125,14 +188,16 @@ def test_a_model_that_does_not_say_its_classes_is_refused(
     )
 
 
+def test_a_model_of_the_time_before_temperatures_is_read(model: Path, tmp_path: Path) -> None:
+    """Its probabilities were the network's own."""
+    with_metadata(model, tmp_path / "x.onnx", "temperature", None)
+    assert open_onnx(tmp_path / "x.onnx").temperature is None
+
+
 def test_class_names_may_be_anything(model: Path, tmp_path: Path) -> None:
     """They are shown escaped; half characters come back as they were."""
     names = ["a\n[red]", "r\udce9d", "中"]
-    changed = onnx.load(model)
-    for prop in changed.metadata_props:
-        if prop.key == "classes":
-            prop.value = json.dumps(names)
-    onnx.save(changed, tmp_path / "x.onnx")
+    with_metadata(model, tmp_path / "x.onnx", "classes", json.dumps(names))
     opened = open_onnx(tmp_path / "x.onnx")
     assert opened.classes == tuple(names)
     assert np.asarray(opened.judge(np.zeros((2, 32, 32, 3), np.uint8))).shape == (2, 3)

@@ -10,7 +10,8 @@ import copy
 import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, get_args
 
@@ -18,8 +19,9 @@ import typer
 from rich.console import Console
 
 from kvgg_jax.commands import complete
-from kvgg_jax.console import say
-from kvgg_jax.errors import KvggError, is_out_of_memory
+from kvgg_jax.console import Screen, say
+from kvgg_jax.errors import KvggError, Stopped, is_out_of_memory
+from kvgg_jax.signals import Stop
 
 app = typer.Typer(
     name="kvgg",
@@ -46,6 +48,15 @@ SkipBad = Annotated[
 ]
 BatchSize = Annotated[
     int | None, typer.Option(min=1, help="Photos judged at once. Default: as in training.")
+]
+Raw = Annotated[
+    bool, typer.Option("--raw", help="The network's own probabilities, without a calibration.")
+]
+UnsureBelow = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=1, help="Say 'unsure' below this probability. Default: 0.7 if calibrated."
+    ),
 ]
 RUNS = Path("runs")
 OUT_OF_MEMORY = (
@@ -76,6 +87,27 @@ def answers(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(1) from None
 
     return run
+
+
+@contextmanager
+def stoppable(screen: Screen, tell: Callable[[Screen, str | None], None]) -> Iterator[Stop]:
+    """A `Stop` for the work in the block; where it ended the work, its exit code is that of the
+    process, once `tell` was given what is saved: None before there was anything to save.
+    """
+    with Stop(screen.interject) as stop:
+        try:
+            yield stop
+        except (Stopped, KeyboardInterrupt) as ended:
+            tell(screen, f"{ended} All of it is saved." if isinstance(ended, Stopped) else None)
+            raise typer.Exit(stop.exit_code) from None
+
+
+def end_with(errors: Collection[str]) -> None:
+    """Say what was wrong with some of the pictures, and end with exit code 1 where there is any."""
+    for error in errors:
+        say(talk(), f"Error: {error}", "red")
+    if errors:
+        raise typer.Exit(1)
 
 
 def with_options_of(

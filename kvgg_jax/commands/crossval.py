@@ -6,11 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from kvgg_jax.commands.app import answers, app, print_json, talk, with_options_of
+from kvgg_jax.commands.app import answers, app, print_json, stoppable, talk, with_options_of
 from kvgg_jax.commands.train import train
 from kvgg_jax.console import Screen, say
-from kvgg_jax.errors import Stopped, UsageError
-from kvgg_jax.signals import Stop
+from kvgg_jax.errors import UsageError
 
 WITHOUT = {"name", "overwrite", "resume", "val_split"}
 
@@ -38,17 +37,16 @@ def crossval(
     if flags.get("data.split") == ("--split keras", "keras"):
         raise UsageError("--split keras: Keras deals no folds; use stratified or grouped.")
     settings = resolve(given["config"], flags)
-    with Screen(talk()) as screen, Stop(screen.interject) as stop:
-        try:
-            from kvgg_jax import folds as api
+    with Screen(talk()) as screen, stoppable(screen, _how_to_go_on) as stop:
+        from kvgg_jax import folds as api
 
-            result = api.crossval(
-                settings, folds=folds, out=given["out"], name=name, stop=stop, emit=screen
-            )
-        except (Stopped, KeyboardInterrupt) as stopped:
-            saved = f"{stopped} All of it is saved." if isinstance(stopped, Stopped) else "Stopped."
-            say(screen.console, f"{saved} The same command goes on.")
-            raise typer.Exit(stop.exit_code) from None
+        result = api.crossval(
+            settings, folds=folds, out=given["out"], name=name, stop=stop, emit=screen
+        )
     from kvgg_jax import show
 
     print_json(result.to_json()) if given["json"] else show.crossval_text(result)
+
+
+def _how_to_go_on(screen: Screen, saved: str | None) -> None:
+    say(screen.console, f"{saved or 'Stopped.'} The same command goes on.")

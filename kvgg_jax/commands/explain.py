@@ -9,7 +9,17 @@ import typer
 from rich.console import Console
 
 from kvgg_jax.commands import complete
-from kvgg_jax.commands.app import RUNS, Json, Out, RunOption, answers, app, print_json, talk
+from kvgg_jax.commands.app import (
+    RUNS,
+    Json,
+    Out,
+    RunOption,
+    answers,
+    app,
+    end_with,
+    print_json,
+    talk,
+)
 from kvgg_jax.console import Screen, say
 from kvgg_jax.errors import UsageError
 
@@ -52,7 +62,7 @@ def explain(
         for one, file in show_explain.save_explanations(found, folder):
             answer.append(show_explain.explanation_json(one, file))
             if file is None:
-                errors.append(one.prediction.error)
+                errors.append(str(one.prediction.error))
             else:
                 lines.append(show_explain.explanation_line(one, file))
     if json:
@@ -60,7 +70,4 @@ def explain(
     else:
         for line in lines:
             say(Console(), line)
-    for error in errors:
-        say(talk(), f"Error: {error}", "red")
-    if errors:
-        raise typer.Exit(1)
+    end_with(errors)

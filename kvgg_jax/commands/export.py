@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from kvgg_jax.commands import complete
-from kvgg_jax.commands.app import RUNS, Json, Out, RunOption, answers, app, print_json, talk
+from kvgg_jax.commands.app import RUNS, Json, Out, Raw, RunOption, answers, app, print_json, talk
 from kvgg_jax.console import Screen
 
 
@@ -38,6 +38,7 @@ def export(
     data: Annotated[
         Path | None, typer.Option(help="For int8: where the run's photos are now.")
     ] = None,
+    raw: Raw = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an export.")] = False,
     out: Out = RUNS,
     json: Json = False,
@@ -56,6 +57,7 @@ def export(
             output=output,
             quantize=quantize,
             data=data,
+            raw=raw,
             overwrite=overwrite,
             out=out,
             emit=screen,

@@ -13,10 +13,13 @@ from kvgg_jax.commands.app import (
     BatchSize,
     Json,
     Out,
+    Raw,
     RunOption,
     SkipBad,
+    UnsureBelow,
     answers,
     app,
+    end_with,
     print_json,
     talk,
 )
@@ -31,9 +34,6 @@ Part = Annotated[
         help="val or all. Default: val, or all with --data.",
         autocompletion=complete.words("val", "all"),
     ),
-]
-Raw = Annotated[
-    bool, typer.Option("--raw", help="The network's own probabilities, without a calibration.")
 ]
 
 
@@ -140,12 +140,7 @@ def predict(
         ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Classes shown a picture.")] = 1,
-    unsure_below: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=1, help="Say 'unsure' below this probability. Default: 0.7 if calibrated."
-        ),
-    ] = None,
+    unsure_below: UnsureBelow = None,
     raw: Raw = False,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Pictures judged at once. Default: 32 or fewer.")
@@ -165,7 +160,12 @@ def predict(
     with Screen(talk()) as screen:
         if onnx_session.is_onnx(run):  # without JAX, which takes a second
             found = onnx_session.predict(
-                images, run, unsure_below=unsure_below, batch_size=batch_size, emit=screen
+                images,
+                run,
+                raw=raw,
+                unsure_below=unsure_below,
+                batch_size=batch_size,
+                emit=screen,
             )
         else:
             from kvgg_jax import inference
@@ -185,8 +185,4 @@ def predict(
         show.predictions_csv(found, top=top)
     else:
         show.predictions_text(found, top=top)
-    bad = [prediction for prediction in found if prediction.error]
-    for prediction in bad:
-        say(talk(), f"Error: {prediction.error}", "red")
-    if bad:
-        raise typer.Exit(1)
+    end_with([prediction.error for prediction in found if prediction.error])

@@ -10,14 +10,15 @@ from kvgg_jax.commands import complete
 from kvgg_jax.commands.app import Json, answers, app, print_json, talk
 from kvgg_jax.console import Screen
 
+Head = Annotated[str, complete.choice("model.head", "full, slim, gap, or sizes such as 256,128.")]
+Arch = Annotated[str, complete.choice("model.arch", "vgg11, vgg13, vgg16 or vgg19.")]
+
 
 @app.command()
 @answers
 def summary(
-    head: Annotated[
-        str, complete.choice("model.head", "full, slim, gap, or sizes such as 256,128.")
-    ] = "slim",
-    arch: Annotated[str, complete.choice("model.arch", "vgg11, vgg13, vgg16 or vgg19.")] = "vgg16",
+    head: Head = "slim",
+    arch: Arch = "vgg16",
     batch_norm: Annotated[
         bool, typer.Option("--batch-norm", help="After each convolution.")
     ] = False,
@@ -49,10 +50,8 @@ def summary(
 @app.command()
 @answers
 def bench(
-    head: Annotated[
-        str, complete.choice("model.head", "full, slim, gap, or sizes such as 256,128.")
-    ] = "slim",
-    arch: Annotated[str, complete.choice("model.arch", "vgg11, vgg13, vgg16 or vgg19.")] = "vgg16",
+    head: Head = "slim",
+    arch: Arch = "vgg16",
     image_size: Annotated[int, typer.Option(help="Pixels a side.")] = 224,
     batch_size: Annotated[int, typer.Option(help="Photos a step.")] = 8,
     accumulate: Annotated[int, typer.Option(help="Parts in which a batch is computed.")] = 1,

@@ -10,11 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from kvgg_jax.commands import complete
-from kvgg_jax.commands.app import RUNS, Json, Out, answers, app, print_json, talk
+from kvgg_jax.commands.app import RUNS, Json, Out, answers, app, print_json, stoppable, talk
 from kvgg_jax.commands.settings import takes_settings
 from kvgg_jax.console import Screen, program, say
-from kvgg_jax.errors import Stopped
-from kvgg_jax.signals import Stop
 
 
 @app.command("lr-find")
@@ -86,18 +84,17 @@ def tune(
     settings = resolve(given["config"], flags)
     searched = without(read_space(space) if space else DEFAULT_SPACE, flags)
     check_space(searched, settings, where=str(space or "space"))
-    with Screen(talk()) as screen, Stop(screen.interject) as stop:
-        try:
-            from kvgg_jax import tuning
+    with Screen(talk()) as screen, stoppable(screen, _how_to_go_on) as stop:
+        from kvgg_jax import tuning
 
-            result = tuning.tune(
-                settings, searched, trials=trials, out=out, name=name, stop=stop, emit=screen
-            )
-        except (Stopped, KeyboardInterrupt) as stopped:
-            said = f"{stopped} All of it is saved." if str(stopped) else "Stopped."
-            say(screen.console, f"{said} To go on, the same command:")
-            say(screen.console, f"  {program()} {join(sys.argv[1:])}")
-            raise typer.Exit(stop.exit_code) from None
+        result = tuning.tune(
+            settings, searched, trials=trials, out=out, name=name, stop=stop, emit=screen
+        )
     from kvgg_jax import show_search
 
     print_json(show_search.tune_json(result)) if json else show_search.tune_text(result)
+
+
+def _how_to_go_on(screen: Screen, saved: str | None) -> None:
+    say(screen.console, f"{saved or 'Stopped.'} To go on, the same command:")
+    say(screen.console, f"  {program()} {join(sys.argv[1:])}")

@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from kvgg_jax.commands.app import RUNS, Out, RunOption, answers, app, talk
-from kvgg_jax.commands.judge import Raw
+from kvgg_jax.commands.app import RUNS, Out, Raw, RunOption, UnsureBelow, answers, app, talk
 from kvgg_jax.console import Screen, say
 from kvgg_jax.extras import require
 from kvgg_jax.signals import Stop
@@ -29,12 +28,7 @@ def serve(
         list[str] | None, typer.Option(help="A further name of this server, as behind a proxy.")
     ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
-    unsure_below: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=1, help="Say 'unsure' below this probability. Default: 0.7 if calibrated."
-        ),
-    ] = None,
+    unsure_below: UnsureBelow = None,
     raw: Raw = False,
     max_batch: Annotated[int, typer.Option(min=1, max=256, help="Pictures judged at once.")] = 8,
     wait_ms: Annotated[

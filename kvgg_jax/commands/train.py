@@ -9,11 +9,19 @@ from typing import Annotated
 import typer
 
 from kvgg_jax.commands import complete
-from kvgg_jax.commands.app import RUNS, Json, Out, SkipBad, answers, app, print_json, talk
+from kvgg_jax.commands.app import (
+    RUNS,
+    Json,
+    Out,
+    SkipBad,
+    answers,
+    app,
+    print_json,
+    stoppable,
+    talk,
+)
 from kvgg_jax.commands.defaults import ShowsDefaults
 from kvgg_jax.console import Screen, program, say
-from kvgg_jax.errors import Stopped
-from kvgg_jax.signals import Stop
 
 
 @app.command(cls=ShowsDefaults)
@@ -156,41 +164,28 @@ def train(
     if resume is not None:
         check_resume(flags, config=config, name=name, overwrite=overwrite)
     settings = resolve(config, flags)
-    with Screen(talk()) as screen, Stop(screen.interject) as stop:
-        try:
-            from kvgg_jax import training
+    with Screen(talk()) as screen, stoppable(screen, _how_to_go_on) as stop:
+        from kvgg_jax import training
 
-            if resume is None:
-                result = training.train(
-                    settings, out=out, name=name, overwrite=overwrite, stop=stop, emit=screen
-                )
-            else:
-                asked = {
-                    key: getattr(settings.train, key)
-                    for key in ("epochs", "track")
-                    if f"train.{key}" in flags
-                }
-                result = training.resume(resume, **asked, out=out, stop=stop, emit=screen)
-        except Stopped as stopped:
-            say(screen.console, f"{stopped} All of it is saved. To go on:")
-            _say_resume(screen)
-            raise typer.Exit(stop.exit_code) from None
-        except KeyboardInterrupt:
-            _say_interrupted(screen)
-            raise typer.Exit(stop.exit_code) from None
+        if resume is None:
+            result = training.train(
+                settings, out=out, name=name, overwrite=overwrite, stop=stop, emit=screen
+            )
+        else:
+            asked = {
+                key: getattr(settings.train, key)
+                for key in ("epochs", "track")
+                if f"train.{key}" in flags
+            }
+            result = training.resume(resume, **asked, out=out, stop=stop, emit=screen)
     from kvgg_jax import show
 
     print_json(show.train_json(result)) if json else show.train_text(result)
 
 
-def _say_interrupted(screen: Screen) -> None:
-    """Before the first step of this start."""
+def _how_to_go_on(screen: Screen, saved: str | None) -> None:
     if screen.run is None:
         say(screen.console, "Stopped before the run began; nothing was written.")
         return
-    say(screen.console, "Stopped before the first step. To go on:")
-    _say_resume(screen)
-
-
-def _say_resume(screen: Screen) -> None:
+    say(screen.console, f"{saved or 'Stopped before the first step.'} To go on:")
     say(screen.console, f"  {program()} train --resume {quote(str(screen.run))}")

@@ -20,7 +20,11 @@ from kvgg_jax.prediction import Judge
 def write(model: keras.Model, file: Path, about: About) -> None:
     """Weights as `block1_conv1/kernel` (height, width, in, out) ..., and `about` in the header."""
     arrays = {variable.path: np.asarray(variable.value) for variable in model.variables}
-    about = about | {"preprocessing": "the weights alone: divide by 255 before"}
+    logits = "logits" if about["temperature"] is None else "logits / temperature"
+    about = about | {
+        "preprocessing": "the weights alone: divide by 255 before",
+        "output": f"the weights alone: softmax({logits}), in the order of classes",
+    }
     # not save_file, which lets nobody else read the file
     file.write_bytes(save(arrays, {key: json.dumps(value) for key, value in about.items()}))
 
@@ -35,7 +39,7 @@ def read(file: Path) -> Judge:
             image_size=about["image_size"],
             seed=None,
         )
-        model = portable(bare)
+        model = portable(bare, about["temperature"])
         assert sorted(opened.keys()) == sorted(variable.path for variable in model.variables)
         for variable in model.variables:
             variable.assign(opened.get_tensor(variable.path))

@@ -14,9 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kvgg_jax.attribution import make_explained_step
 from kvgg_jax.compiled import compile_step
 from kvgg_jax.events import Emit, ignore
-from kvgg_jax.forward import PredictStep, make_explained_step
+from kvgg_jax.forward import PredictStep
 from kvgg_jax.inference import Classifier, certainty
 from kvgg_jax.prediction import Prediction, ranked, thresholded
 from kvgg_jax.state import empty_batch

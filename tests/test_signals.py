@@ -41,7 +41,11 @@ def busy(*, asked: bool) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize(
     ("first", "second", "code"),
-    [(signal.SIGINT, signal.SIGINT, 130), (signal.SIGINT, signal.SIGTERM, 143)],
+    [
+        (signal.SIGINT, signal.SIGINT, 130),
+        (signal.SIGINT, signal.SIGTERM, 143),
+        (signal.SIGHUP, signal.SIGHUP, 129),
+    ],
 )
 def test_the_first_signal_is_answered_at_once_and_the_second_ends_the_process(first, second, code):
     """While the main thread is in the middle of something long."""

@@ -44,6 +44,11 @@ class Stop:
         return self.signal is not None
 
     @property
+    def has_interrupted(self) -> bool:
+        """Whether a signal has raised KeyboardInterrupt, since nobody had asked yet."""
+        return self.signal is not None and not self._is_asked
+
+    @property
     def exit_code(self) -> int:
         """As a shell would give it: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
         return 128 + (self.signal or signal.SIGINT)

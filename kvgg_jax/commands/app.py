@@ -116,7 +116,12 @@ def stoppable(screen: Screen, tell: Callable[[Screen, str | None], None]) -> Ite
     with Stop(screen.interject) as stop:
         try:
             yield stop
-        except (Stopped, KeyboardInterrupt) as ended:
+        except (Exception, KeyboardInterrupt) as ended:
+            # a library that is being imported makes an ImportError of a KeyboardInterrupt
+            if isinstance(ended, Exception) and not (
+                isinstance(ended, Stopped) or stop.has_interrupted
+            ):
+                raise
             tell(screen, f"{ended} All of it is saved." if isinstance(ended, Stopped) else None)
             raise typer.Exit(stop.exit_code) from None
 

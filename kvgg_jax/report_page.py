@@ -82,6 +82,9 @@ def _body(title: str, of: Contents, now: datetime) -> Iterator[str]:
     best = of.run.history.best
     assert best is not None, NO_EPOCH
     yield f"<p>Best epoch {best.epoch}: validation accuracy {best.val_accuracy:.4f}</p>"
+    if of.run.status != "finished":
+        done, asked = len(of.run.history), of.run.config.train.epochs
+        yield f'<p class="out">Unfinished: {done} of {asked} epochs are done.</p>'
     yield '</header>\n<nav aria-label="Contents">\n<ul>'
     for part, heading, _ in SECTIONS:
         yield f'<li><a href="#{part}">{heading}</a></li>'

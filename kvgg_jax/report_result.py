@@ -87,7 +87,8 @@ def curves(history: History) -> Iterator[str]:
     """Accuracy and loss by epoch."""
     best = history.best
     assert best is not None, NO_EPOCH
-    yield f"<p>{len(history)} epochs; the best is epoch {best.epoch}, by validation accuracy.</p>"
+    epochs = "1 epoch" if len(history) == 1 else f"{len(history)} epochs"
+    yield f"<p>{epochs}; the best is epoch {best.epoch}, by validation accuracy.</p>"
     yield '<div class="charts">'
     for name in ("accuracy", "loss"):
         lines = [

@@ -25,6 +25,7 @@ from kvgg_jax.history import History
 from kvgg_jax.lock import lock_file
 
 OUT = Path("runs")
+NAMED = 5  # runs in one message
 FORMAT = 2
 """Of the run folder, in `run.json`. 1 had no number, no digests and no saves amid an epoch."""
 
@@ -276,4 +277,5 @@ def _runs_there(out: Path) -> str:
     names = [shown(run.path.name) for run in _all(out)]
     if not names:
         return "Train one first: kvgg train --data DIR."
-    return f"Runs there: {', '.join(names[-5:])}. Choose one with --run."
+    more = ", ..." if len(names) > NAMED else ""
+    return f"Runs there: {', '.join(names[-NAMED:])}{more}. Name one of them; kvgg runs lists all."

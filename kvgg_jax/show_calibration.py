@@ -65,4 +65,10 @@ def _verdict(of: Calibration) -> str:
             f"That gains {gain:.4f} of cross-entropy with a standard error of {error:.4f}: "
             "it may be chance. More images, with more mistakes among them, would tell."
         )
-    return f"The network was {'too sure' if of.temperature > 1 else 'not sure enough'} of itself."
+    text = f"The network was {'too sure' if of.temperature > 1 else 'not sure enough'} of itself."
+    if of.after.calibration_error > of.before.calibration_error:
+        text += (
+            " The calibration error rose all the same: a temperature lowers the cross-entropy, "
+            f"and {of.count} images in {BINS} bins tell little. More of them would tell."
+        )
+    return text

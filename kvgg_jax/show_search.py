@@ -50,6 +50,10 @@ def rates_json(result: RangeTest, picture: Path) -> dict[str, Any]:
 def rates_text(result: RangeTest, picture: Path) -> None:
     """The suggestion, where it comes from, and what speaks against it."""
     console, lowest, last = Console(), result.lowest, len(result.rates) - 1
+    if lowest == 0:
+        say(console, "No learning rate to suggest: the loss never fell.", "bold")
+        say(console, f"Try more --steps, or a higher --high. Losses by rate: {picture}")
+        return
     say(console, f"Suggested learning rate: {result.suggested:.1e}", "bold")
     say(
         console,
@@ -58,8 +62,6 @@ def rates_text(result: RangeTest, picture: Path) -> None:
     )
     if lowest == last:
         say(console, "The loss was still falling there: try a higher --high.", "yellow")
-    if lowest == 0:
-        say(console, "The loss never fell: try a lower --low, or more --steps.", "yellow")
     say(console, f"Losses by rate: {picture}")
     say(console, f"To train with it: the same settings, and --lr {result.suggested:.1e}")
 

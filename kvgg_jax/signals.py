@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a question that a run asks after each step: shall I stop?"""
+"""Ctrl-C, SIGTERM, a closed terminal: as a question that a run asks after each step."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from typing import Any
 AFTER_STEP = "Stopping after this step, saving. Ctrl-C again to stop at once."
 SOON = "Stopping. Ctrl-C again to stop at once."
 AT_ONCE = "Stopped at once. What was saved before is whole."
+NUMBERS = [  # SIGHUP is that of a terminal that is closed; not every system has it
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
 
 
 class Stop:
@@ -41,15 +44,20 @@ class Stop:
         return self.signal is not None
 
     @property
+    def has_interrupted(self) -> bool:
+        """Whether a signal has raised KeyboardInterrupt, since nobody had asked yet."""
+        return self.signal is not None and not self._is_asked
+
+    @property
     def exit_code(self) -> int:
-        """As a shell would give it: 130 for Ctrl-C, 143 for SIGTERM."""
+        """As a shell would give it: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
         return 128 + (self.signal or signal.SIGINT)
 
     def __enter__(self) -> Stop:
         self._pipe = os.pipe()
         os.set_blocking(self._pipe[1], False)
         self._old_fd = signal.set_wakeup_fd(self._pipe[1])
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in NUMBERS:
             if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
                 self._old[number] = signal.signal(number, self._in_main_thread)
         threading.Thread(target=self._listen, daemon=True, name="signals").start()

@@ -338,7 +338,8 @@ def test_a_run_that_is_not_there_is_an_error(run: Path, command: tuple[str, ...]
     result = kvgg(*command, "--run", "nope")
     assert (result.exit_code, message(result)) == (
         1,
-        "Error: No run at nope or runs/nope. Runs there: x. Choose one with --run.\n",
+        "Error: No run at nope or runs/nope. Runs there: x. "
+        "Name one of them; kvgg runs lists all.\n",
     )
     shutil.rmtree("runs")
     result = kvgg(*command)

@@ -173,6 +173,7 @@ def test_uneven_classes_and_long_lists_are_told_shortly(photos: Path) -> None:
         (0.9, 20, True, "colour tells classes apart, so augmentation must leave hue and"),
         (0.4, 240, True, "colour tells classes apart, so augmentation must leave hue and"),
         (0.27, 240, False, "colour tells nothing, so --augment-color is safe."),
+        (1.0, 1, None, "too close to tell with so few photos, so augmentation should leave hue"),
         (0.27, 20, None, "too close to tell with so few photos, so augmentation should leave hue"),
         (0.33, 240, None, "too close to tell with so few photos, so augmentation should leave hue"),
     ],

@@ -23,6 +23,7 @@ from commands import ENVIRONMENT, TINY, kvgg, message
 from conftest import ROOT, THIN, draw_photos
 from typer.main import get_command
 
+import kvgg_jax
 from kvgg_jax import origin, runs, training
 from kvgg_jax.cli import app
 from kvgg_jax.config import RunConfig, settings
@@ -320,6 +321,12 @@ def test_flags_win_over_the_file_and_the_file_over_defaults(quick: Path) -> None
         optim={"lr": 0.25, "decay_rate": 0.5, "decay_steps": 50},
         train={"batch_size": 8},
     )
+
+
+def test_the_program_says_its_version() -> None:
+    """As the package has it."""
+    result = kvgg("--version")
+    assert (result.exit_code, result.stdout) == (0, f"kvgg_jax {kvgg_jax.__version__}\n")
 
 
 def test_every_flag_of_train_reaches_its_setting(

@@ -202,7 +202,8 @@ def test_a_run_that_is_not_there_is_looked_for_by_folder_and_by_name(
     with pytest.raises(RunError) as caught:
         load_classifier("nope", out=tmp_path)
     assert str(caught.value) == (
-        f"No run at nope or {tmp_path}/nope. Runs there: first. Choose one with --run."
+        f"No run at nope or {tmp_path}/nope. Runs there: first. "
+        "Name one of them; kvgg runs lists all."
     )
     with pytest.raises(RunError) as caught:
         load_classifier("nope", out=tmp_path / "none")

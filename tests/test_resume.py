@@ -213,7 +213,7 @@ def test_resume_takes_the_newest_run_that_is_not_finished(lab, tmp_path):
     with pytest.raises(RunError) as caught:
         resume(out=tmp_path)
     assert str(caught.value) == (
-        f"No unfinished run in {tmp_path}. Runs there: two. Choose one with --run."
+        f"No unfinished run in {tmp_path}. Runs there: two. Name one of them; kvgg runs lists all."
     )
 
 

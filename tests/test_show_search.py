@@ -22,12 +22,6 @@ RATES = (3e-5, 3e-4, 3e-3)
             "3.0e-03, where the smoothed loss was lowest (0.250)",
             "The loss was still falling there: try a higher --high.",
         ),
-        (
-            (1.5, 2.0, 3.0),
-            "1.0e-05",
-            "3.0e-05, where the smoothed loss was lowest (1.500)",
-            "The loss never fell: try a lower --low, or more --steps.",
-        ),
     ],
 )
 def test_the_suggestion_comes_with_its_reason_and_what_speaks_against_it(
@@ -41,6 +35,15 @@ def test_the_suggestion_comes_with_its_reason_and_what_speaks_against_it(
         *([warned] if warned else []),
         "Losses by rate: x.png",
         f"To train with it: the same settings, and --lr {suggested}",
+    ]
+
+
+def test_a_loss_that_never_fell_suggests_nothing(capsys):
+    """Its lowest is the first, of a rate too small to tell."""
+    rates_text(RangeTest(RATES, (1.5, 2.0, 3.0), (1.5, 2.0, 3.0), "it exploded"), Path("x.png"))
+    assert capsys.readouterr().out.splitlines() == [
+        "No learning rate to suggest: the loss never fell.",
+        "Try more --steps, or a higher --high. Losses by rate: x.png",
     ]
 
 

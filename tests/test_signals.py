@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
+import typer
 from conftest import ROOT
+from rich.console import Console
 
+from kvgg_jax.commands.app import stoppable
+from kvgg_jax.console import Screen
 from kvgg_jax.signals import Stop
 
 # A main thread that never comes back to Python, as in a long step: it waits for a C mutex that it
@@ -41,7 +47,11 @@ def busy(*, asked: bool) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize(
     ("first", "second", "code"),
-    [(signal.SIGINT, signal.SIGINT, 130), (signal.SIGINT, signal.SIGTERM, 143)],
+    [
+        (signal.SIGINT, signal.SIGINT, 130),
+        (signal.SIGINT, signal.SIGTERM, 143),
+        (signal.SIGHUP, signal.SIGHUP, 129),
+    ],
 )
 def test_the_first_signal_is_answered_at_once_and_the_second_ends_the_process(first, second, code):
     """While the main thread is in the middle of something long."""
@@ -54,6 +64,24 @@ def test_the_first_signal_is_answered_at_once_and_the_second_ends_the_process(fi
         process.send_signal(second)
         assert process.stdout.readline() == "Stopped at once. What was saved before is whole.\n"
         assert process.wait(10) == code
+
+
+def test_a_signal_that_an_import_swallowed_is_a_stop_all_the_same():
+    """An extension module makes an ImportError of a KeyboardInterrupt."""
+    told = []
+
+    def work():
+        console = Console(file=io.StringIO())
+        with Screen(console) as screen, stoppable(screen, lambda _, said: told.append(said)):
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(10)
+            except KeyboardInterrupt:
+                raise ImportError("Encountered an error") from None
+
+    with pytest.raises(typer.Exit) as ended:
+        work()
+    assert (ended.value.exit_code, told) == (143, [None])
 
 
 def test_a_signal_sets_the_answer_and_its_exit_code():

@@ -18,6 +18,7 @@ from typing import Annotated, Any, ParamSpec, get_args
 import typer
 from rich.console import Console
 
+import kvgg_jax
 from kvgg_jax.commands import complete
 from kvgg_jax.console import Screen, say
 from kvgg_jax.errors import KvggError, Stopped, is_out_of_memory
@@ -33,6 +34,24 @@ app = typer.Typer(
 )
 
 P = ParamSpec("P")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"kvgg_jax {kvgg_jax.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_version, help="Show it, and end."),
+    ] = False,
+) -> None:
+    """Train, judge and use VGG image classifiers from a folder of photos."""
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder that holds the runs.")]
 RunOption = Annotated[
@@ -97,7 +116,12 @@ def stoppable(screen: Screen, tell: Callable[[Screen, str | None], None]) -> Ite
     with Stop(screen.interject) as stop:
         try:
             yield stop
-        except (Stopped, KeyboardInterrupt) as ended:
+        except (Exception, KeyboardInterrupt) as ended:
+            # a library that is being imported makes an ImportError of a KeyboardInterrupt
+            if isinstance(ended, Exception) and not (
+                isinstance(ended, Stopped) or stop.has_interrupted
+            ):
+                raise
             tell(screen, f"{ended} All of it is saved." if isinstance(ended, Stopped) else None)
             raise typer.Exit(stop.exit_code) from None
 

@@ -102,7 +102,9 @@ class Check:
         if self.colour.left_out:
             return None
         best = max(self.colour.class_mean or 0.0, self.colour.nearest or 0.0)
-        error = 2 * math.sqrt(best * (1 - best) / max(self.parts[VAL], 1))  # of 95 % of samples
+        count = self.parts[VAL] + 4  # two right and two wrong more (Agresti & Coull 1998): without
+        best = (best * self.parts[VAL] + 2) / count  # them one photo of one would be certain
+        error = 2 * math.sqrt(best * (1 - best) / count)  # of 95 % of samples
         if best - error > self.chance + NEAR / 2:
             return True
         return False if best + error < self.chance + NEAR else None

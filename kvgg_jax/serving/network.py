@@ -83,7 +83,7 @@ class Network:
             if stopped():
                 return
             example = empty_batch(size, self.classifier.image_size).images
-            what = f"prediction of {size}"
+            what = f"{size}-picture prediction"
             step = compile_step(what, function, *weights, example, emit=emit)
             for _ in range(2):  # the first time is not that of the others
                 started = clock()

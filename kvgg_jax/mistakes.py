@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from kvgg_jax.data.image import load
 from kvgg_jax.events import Emit
-from kvgg_jax.heat import overlay
+from kvgg_jax.heat import enlarge, overlay
 from kvgg_jax.inference import load_classifier
 from kvgg_jax.judged import Mistake
 from kvgg_jax.runs import Run
-
-if TYPE_CHECKING:
-    from kvgg_jax.saliency import Explanation
+from kvgg_jax.saliency import Explanation, explain
 
 SIDE = 192  # pixels of a picture, which a page shows at half that on a sharp screen
 
@@ -43,8 +39,6 @@ def look_at(mistakes: Sequence[Mistake], root: Path, run: Run, emit: Emit) -> tu
 
     Raises RunError for the run; a photo that cannot be read has its error.
     """
-    from kvgg_jax.saliency import explain  # loads Keras, which a report without pictures need not
-
     classifier = load_classifier(run.path, emit=emit)
     files = [root / one.path for one in mistakes]
     found = {one.path: one for one in explain(files, classifier, emit=emit)}
@@ -57,9 +51,9 @@ def _seen(one: Explanation | None, mistake: Mistake) -> Seen:
     if one is None or one.heat is None:
         reason = one.prediction.error if one else None
         return Seen(mistake, error=reason or "is no picture any more")
-    heat = Image.fromarray(one.heat).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     photo = load(one.path, SIDE)
-    return Seen(mistake, photo, overlay(photo, np.array(heat)), one.label, _place(one.heat))
+    drawn = overlay(photo, enlarge(one.heat, SIDE))
+    return Seen(mistake, photo, drawn, one.label, _place(one.heat))
 
 
 def _place(heat: NDArray[np.float32]) -> str:

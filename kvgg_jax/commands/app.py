@@ -109,11 +109,14 @@ def answers(command: Callable[P, None]) -> Callable[P, None]:
 
 
 @contextmanager
-def stoppable(screen: Screen, tell: Callable[[Screen, str | None], None]) -> Iterator[Stop]:
+def stoppable(
+    screen: Screen, tell: Callable[[Screen, str | None], None], **said: str
+) -> Iterator[Stop]:
     """A `Stop` for the work in the block; where it ended the work, its exit code is that of the
-    process, once `tell` was given what is saved: None before there was anything to save.
+    process, once `tell` was given what is saved: None before there was anything to save. `said`
+    are the words of `Stop` for the signals.
     """
-    with Stop(screen.interject) as stop:
+    with Stop(screen.interject, **said) as stop:
         try:
             yield stop
         except (Exception, KeyboardInterrupt) as ended:

@@ -7,10 +7,19 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from kvgg_jax.commands.app import RUNS, Out, Raw, RunOption, UnsureBelow, answers, app, talk
+from kvgg_jax.commands.app import (
+    RUNS,
+    Out,
+    Raw,
+    RunOption,
+    UnsureBelow,
+    answers,
+    app,
+    stoppable,
+    talk,
+)
 from kvgg_jax.console import Screen, say
 from kvgg_jax.extras import require
-from kvgg_jax.signals import Stop
 
 ASKED = "Stopping: what is under way is answered. Ctrl-C again to stop at once."
 AT_ONCE = "Stopped at once."
@@ -65,24 +74,21 @@ def serve(
 
     with (
         Screen(talk()) as screen,
-        Stop(screen.interject, asked=ASKED, at_once=AT_ONCE) as stop,
+        stoppable(screen, lambda *_: say(talk(), "Stopped."), asked=ASKED, at_once=AT_ONCE) as stop,
     ):
-        try:
-            listen(
-                run,
-                host=host,
-                port=port,
-                hosts=tuple(allow_host or ()),
-                limits=limits,
-                most=max_batch,
-                wait=wait_ms / 1000,
-                raw=raw,
-                unsure_below=unsure_below,
-                out=out,
-                stop=stop,
-                ready=ready,
-                emit=screen,
-            )
-        except KeyboardInterrupt:  # before it listened
-            say(talk(), "Stopped.")
+        listen(
+            run,
+            host=host,
+            port=port,
+            hosts=tuple(allow_host or ()),
+            limits=limits,
+            most=max_batch,
+            wait=wait_ms / 1000,
+            raw=raw,
+            unsure_below=unsure_below,
+            out=out,
+            stop=stop,
+            ready=ready,
+            emit=screen,
+        )
     raise typer.Exit(stop.exit_code)

@@ -72,8 +72,7 @@ def load(path: Path, size: int) -> NDArray[np.uint8]:
     Bilinear with antialiasing; the aspect ratio is not kept, as in Keras'
     `image_dataset_from_directory`. Raises ImageError as `decode` does.
     """
-    square = (size, size)  # no resampling at all where the picture has that size already
-    return np.array(_read(path, at_least=size).resize(square, Image.Resampling.BILINEAR))
+    return _squashed(_read(path, at_least=size), size)
 
 
 def load_bytes(
@@ -90,7 +89,12 @@ def load_bytes(
         raise foreign(name, content[:HEAD])
     file = io.BytesIO(content)
     picture = _read_content(name, file, kind=kind, at_least=size, max_pixels=max_pixels)
-    return np.array(picture.resize((size, size), Image.Resampling.BILINEAR))
+    return _squashed(picture, size)
+
+
+def _squashed(picture: Image.Image, size: int) -> NDArray[np.uint8]:
+    square = (size, size)  # no resampling at all where the picture has that size already
+    return np.array(picture.resize(square, Image.Resampling.BILINEAR))
 
 
 def decode(path: Path, *, at_least: int | None = None) -> NDArray[np.uint8]:

@@ -34,10 +34,10 @@ def message(result: Result) -> str:
     return f"Error: {' '.join(panel)}\n"
 
 
-def calibrate_at(temperature: float, run: Run, state: str) -> None:
-    """Give a run this temperature, as fitted to that state of its."""
+def calibration_at(temperature: float, state: str) -> Calibration:
+    """This temperature, as fitted to that state of a run."""
     quality = Quality(loss=0.5, calibration_error=0.1)
-    calibration = Calibration(
+    return Calibration(
         temperature=temperature,
         state=state,
         split="val",
@@ -49,4 +49,8 @@ def calibrate_at(temperature: float, run: Run, state: str) -> None:
         gain_error=0.1,
         fold_temperatures=(temperature,) * 2,
     )
-    run.write(FILE, calibration.model_dump_json())
+
+
+def calibrate_at(temperature: float, run: Run, state: str) -> None:
+    """Give a run this temperature, as fitted to that state of its."""
+    run.write(FILE, calibration_at(temperature, state).model_dump_json())

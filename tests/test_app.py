@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import kvgg
+from commands import calibration_at, kvgg
 from conftest import Trained
 from PIL import Image
 from served import files, network_of, serving
@@ -23,7 +23,6 @@ from kvgg_jax.data.kinds import DROP
 from kvgg_jax.heat import layer
 from kvgg_jax.serving.limits import MIB, Limits
 from kvgg_jax.serving.network import Network
-from kvgg_jax.temperature import Calibration, Quality
 
 pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]
 BUSY = {"error": "Too many pictures are waiting. Try again in a moment."}
@@ -100,19 +99,7 @@ def test_the_heat_map_is_that_of_explain(client: TestClient, trained: Trained, p
 def test_a_calibrated_run_is_unsure_as_in_predict(trained: Trained, photo: Path) -> None:
     """At the run's temperature, below the threshold that was asked for."""
     network = network_of(trained.run, unsure_below=0.9)
-    quality = Quality(loss=1.0, calibration_error=0.1)
-    network.calibration = Calibration(
-        temperature=3.0,
-        state=network.classifier.state,
-        split="val",
-        data="photos",
-        count=7,
-        wrong=2,
-        before=quality,
-        after=quality,
-        gain_error=0.1,
-        fold_temperatures=(3.0,),
-    )
+    network.calibration = calibration_at(3.0, network.classifier.state)
     with serving(network) as client:
         said = client.post("/api/predict", files=files((photo.name, photo.read_bytes())))
         model = client.get("/api/model").json()

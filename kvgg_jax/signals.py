@@ -6,10 +6,12 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+ECHO = 0.3  # seconds; `timeout` signals the process and then its group, which is one request
 AFTER_STEP = "Stopping after this step, saving. Ctrl-C again to stop at once."
 SOON = "Stopping. Ctrl-C again to stop at once."
 AT_ONCE = "Stopped at once. What was saved before is whole."
@@ -23,7 +25,8 @@ class Stop:
 
     The first signal is answered at once by `say`, even while a step or the compiler holds the main
     thread: the system writes it to a pipe that a thread reads. Nobody who has not asked yet can be
-    waited for: until then a signal raises KeyboardInterrupt. The second ends the process.
+    waited for: until then a signal raises KeyboardInterrupt. The second ends the process, unless it
+    comes within `ECHO` of the first.
     """
 
     def __init__(
@@ -34,7 +37,7 @@ class Stop:
         self.signal: int | None = None
         """The signal that came first."""
         self._say = say
-        self._is_asked = self._is_answered = False
+        self._is_asked = False
         self._old: dict[int, Any] = {}
         self._pipe = (-1, -1)
 
@@ -70,18 +73,19 @@ class Stop:
         os.close(self._pipe[1])  # which ends the thread
 
     def _in_main_thread(self, number: int, frame: FrameType | None) -> None:
-        self.signal = self.signal or number
-        if not self._is_asked:
-            raise KeyboardInterrupt
+        is_first, self.signal = self.signal is None, self.signal or number
+        if is_first and not self._is_asked:
+            raise KeyboardInterrupt  # a second one is the thread's to answer
 
     def _listen(self) -> None:
+        answered = 0.0
         while come := os.read(self._pipe[0], 1):
-            if come[0] not in self._old:
+            if come[0] not in self._old or time.monotonic() < answered + ECHO:
                 continue
-            if self._is_answered:
+            if answered:
                 self._tell(self._at_once)
                 os._exit(128 + come[0])
-            self.signal, self._is_answered = self.signal or come[0], True
+            self.signal, answered = self.signal or come[0], time.monotonic()
             self._tell(self._asked if self._is_asked else SOON)
         os.close(self._pipe[0])
 

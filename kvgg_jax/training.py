@@ -18,6 +18,7 @@ from kvgg_jax.charts import draw_curves, draw_samples
 from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.compiled import cache_folder
 from kvgg_jax.config import PHOTO_SIZE, RunConfig, Tracked, settings
+from kvgg_jax.data.balance import unjudged
 from kvgg_jax.data.check import copies_warning
 from kvgg_jax.data.dealing import deal_as
 from kvgg_jax.data.demo import cached_demo
@@ -88,7 +89,7 @@ def train(
     with locked(path), training_advice(config):
         pictures = _read(samples, config, emit)
         dealt = _readable(split, pictures)
-        _warn_of_copies(dealt, pictures, config, emit)
+        _warn_of_split(dealt, pictures, config, emit)
         number, weights = runs.next_number(out), given.digest if given else None
         files = files_of(config, samples, dealt, pictures, number=number, weights=weights)
         run = runs.create(path, config, files, overwrite=overwrite)
@@ -282,12 +283,13 @@ def _readable(split: Split, pictures: Pictures) -> Split:
     return Split(train, val)
 
 
-def _warn_of_copies(split: Split, pictures: Pictures, config: RunConfig, emit: Emit) -> None:
+def _warn_of_split(split: Split, pictures: Pictures, config: RunConfig, emit: Emit) -> None:
     """The part of `data check` that costs nothing, since the photos were read anyway."""
     digests = dict(zip(pictures.samples.paths, pictures.digests(), strict=True))
-    warning = copies_warning(split, digests, grouped=config.data.split == "grouped")
-    if warning:
-        emit(Warned(warning))
+    copies = copies_warning(split, digests, grouped=config.data.split == "grouped")
+    for warning in (copies, unjudged(split.val)):
+        if warning:
+            emit(Warned(warning))
 
 
 def _run(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvgg_jax.data.balance import class_weights, describe, draw_evenly
+from kvgg_jax.data.balance import class_weights, describe, draw_evenly, unjudged
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import Pictures
@@ -77,3 +77,12 @@ def test_uneven_classes_are_pointed_out_in_one_line_with_what_is_done():
     assert line(4, 3, 8, drawn_evenly=True) == head + "each class is drawn equally often"
     assert line(4, 3, 8, weighted=True) == head + "a photo counts 0.625 to 1.67 times, by its class"
     assert line(4, 5, 7) is None
+
+
+def test_classes_without_a_validation_photo_are_named_in_one_line():
+    """What is measured says nothing of them; with a photo of each there is no word."""
+    tail = ". --split stratified gives each class its share"
+    head = "No validation photo of "
+    assert unjudged(samples(4, 0, 3)) == f"{head}b: the accuracy says nothing of it{tail}"
+    assert unjudged(samples(0, 2, 0)) == f"{head}a, c: the accuracy says nothing of them{tail}"
+    assert unjudged(samples(1, 1)) is None

@@ -225,6 +225,25 @@ def test_train_warns_of_copies_in_one_line(
     ]
 
 
+def test_train_warns_of_a_class_without_validation_photos(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of red are for training by the dealing of `keras`, which looks at no class."""
+    monkeypatch.setattr(training, "_run", lambda *_, **__: None)
+    monkeypatch.setattr("kvgg_jax.show.train_text", lambda *_: None)
+    monkeypatch.chdir(tmp_path)
+    for photo in sorted((photos / "red").iterdir())[1:]:
+        photo.unlink()
+    samples = scan(photos)
+    seed = next(
+        seed
+        for seed in range(99)
+        if "red" not in str(deal(samples, val_split=0.2, seed=seed).val.paths)
+    )
+    talk = kvgg("train", "--data", "photos", *TINY, "--seed", str(seed)).stderr
+    assert "No validation photo of red: the accuracy says nothing of it" in talk
+
+
 def test_copies_that_were_grouped_are_no_news(photos: Path) -> None:
     """Unless their labels contradict each other."""
     split = deal(scan(photos), val_split=0.2, seed=42)

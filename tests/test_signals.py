@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
@@ -16,7 +17,7 @@ from rich.console import Console
 
 from kvgg_jax.commands.app import stoppable
 from kvgg_jax.console import Screen
-from kvgg_jax.signals import Stop
+from kvgg_jax.signals import AFTER_STEP, ECHO, SOON, Stop
 
 # A main thread that never comes back to Python, as in a long step: it waits for a C mutex that it
 # holds itself. The alarm ends it should the test fail.
@@ -61,9 +62,24 @@ def test_the_first_signal_is_answered_at_once_and_the_second_ends_the_process(fi
         assert process.stdout.readline() == (
             "Stopping after this step, saving. Ctrl-C again to stop at once.\n"
         )
+        time.sleep(ECHO)
         process.send_signal(second)
         assert process.stdout.readline() == "Stopped at once. What was saved before is whole.\n"
         assert process.wait(10) == code
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_two_signals_within_milliseconds_are_one_request(asked):
+    """`timeout -s INT` signals the process and then its group; nothing ends at once for it."""
+    heard: list[str] = []
+    with Stop(heard.append) as stop:
+        asked and stop()
+        with contextlib.nullcontext() if asked else pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(ECHO)
+        assert stop()
+    assert heard == [AFTER_STEP if asked else SOON]
 
 
 def test_a_signal_that_an_import_swallowed_is_a_stop_all_the_same():

@@ -60,5 +60,16 @@ def describe(samples: Samples, *, drawn_evenly: bool, weighted: bool) -> str | N
     )
 
 
+def unjudged(val: Samples) -> str | None:
+    """One line that names the classes without a validation photo; None where each has one."""
+    names = [shown(val.classes[label]) for label in np.flatnonzero(_counts(val) == 0)]
+    if not names:
+        return None
+    return (
+        f"No validation photo of {', '.join(names)}: the accuracy says nothing of "
+        f"{'it' if len(names) == 1 else 'them'}. --split stratified gives each class its share"
+    )
+
+
 def _counts(samples: Samples) -> NDArray[np.int64]:
     return np.bincount(samples.labels, minlength=len(samples.classes))

@@ -15,7 +15,7 @@ from jax import Array, lax
 
 from kvgg_jax.arch import describe
 from kvgg_jax.config import ModelConfig
-from kvgg_jax.conv import conv3x3
+from kvgg_jax.kernels.conv import conv3x3
 
 
 def stock(x: Array, w: Array) -> Array:

@@ -11,21 +11,21 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kvgg_jax.calibration import calibrate
-    from kvgg_jax.compare import compare_runs
     from kvgg_jax.config import ModelConfig, RunConfig
     from kvgg_jax.data.check import check_data
     from kvgg_jax.errors import KvggError
     from kvgg_jax.exporting import export
     from kvgg_jax.folds import crossval
     from kvgg_jax.inference import evaluate, load_classifier, predict
-    from kvgg_jax.listing import list_runs
-    from kvgg_jax.lr_range import lr_find
+    from kvgg_jax.judging.calibration import calibrate
+    from kvgg_jax.judging.compare import compare_runs
+    from kvgg_jax.judging.listing import list_runs
     from kvgg_jax.model import vgg
     from kvgg_jax.reporting import report
     from kvgg_jax.saliency import explain
+    from kvgg_jax.search.lr_range import lr_find
+    from kvgg_jax.search.tuning import tune
     from kvgg_jax.training import resume, train
-    from kvgg_jax.tuning import tune
 
 __version__ = "0.1.0"
 __all__ = [
@@ -54,21 +54,21 @@ _HOME = {
     "KvggError": "errors",
     "ModelConfig": "config",
     "RunConfig": "config",
-    "calibrate": "calibration",
-    "compare_runs": "compare",
+    "calibrate": "judging.calibration",
+    "compare_runs": "judging.compare",
     "check_data": "data.check",
     "crossval": "folds",
     "evaluate": "inference",
     "explain": "saliency",
     "export": "exporting",
-    "list_runs": "listing",
+    "list_runs": "judging.listing",
     "load_classifier": "inference",
-    "lr_find": "lr_range",
+    "lr_find": "search.lr_range",
     "predict": "inference",
     "report": "reporting",
     "resume": "training",
     "train": "training",
-    "tune": "tuning",
+    "tune": "search.tuning",
     "vgg": "model",
 }
 

@@ -13,7 +13,7 @@ from jax import Array
 
 from kvgg_jax.config import ModelConfig
 from kvgg_jax.forward import PredictStep, finest, head, network
-from kvgg_jax.pool import max_pool2x2
+from kvgg_jax.kernels.pool import max_pool2x2
 from kvgg_jax.state import AnyArray
 
 Params = dict[str, AnyArray]

@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from kvgg_jax.disk.files import new_file
 from kvgg_jax.errors import RunError, shown
-from kvgg_jax.files import new_file
 from kvgg_jax.history import History
 
 TRAIN, VAL, BEST = "#8c5a2b", "#1f6f78", "#c23b22"

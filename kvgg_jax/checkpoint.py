@@ -20,7 +20,7 @@ import jax
 import orbax.checkpoint.experimental.v1 as ocp
 from jax.sharding import SingleDeviceSharding
 
-from kvgg_jax import integrity, vault
+from kvgg_jax.disk import integrity, vault
 from kvgg_jax.errors import RunError, is_out_of_memory
 from kvgg_jax.events import Emit, Warned, ignore
 from kvgg_jax.state import AnyArray, TrainState, Weights

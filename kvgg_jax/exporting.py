@@ -17,15 +17,15 @@ import kvgg_jax
 from kvgg_jax import runs
 from kvgg_jax.data.folder import Samples, Split
 from kvgg_jax.data.image import load
-from kvgg_jax.delivery import check_free, delivered
+from kvgg_jax.disk.delivery import check_free, delivered
 from kvgg_jax.errors import DataError, RunError, UsageError, shown
 from kvgg_jax.events import Emit, Note, Progress, ignore
 from kvgg_jax.extras import require
 from kvgg_jax.forward import make_predict_step
 from kvgg_jax.inference import Classifier, load_classifier
+from kvgg_jax.judging.temperature import in_force, soften
 from kvgg_jax.portable import About, portable
 from kvgg_jax.prediction import MAX_BATCH, Judge, classify
-from kvgg_jax.temperature import in_force, soften
 
 TOLERANCE = 1e-4  # how far a probability may be from that of `predict`
 CHECKED = 8  # pictures of noise on which they are compared

@@ -16,11 +16,11 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from kvgg_jax import integrity
 from kvgg_jax.compiled import cache_folder, compile_step
 from kvgg_jax.config import RunConfig
 from kvgg_jax.data.pipeline import Store, hold
 from kvgg_jax.data.reader import Pictures
+from kvgg_jax.disk import integrity
 from kvgg_jax.errors import DataError
 from kvgg_jax.events import Emit, Note, Progress, ignore
 from kvgg_jax.forward import backbone

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kvgg_jax.config import parse_set
 from kvgg_jax.errors import UsageError
+from kvgg_jax.resolve import parse_set
 
 KEYS = {
     "data": "data.dir",

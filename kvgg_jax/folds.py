@@ -16,14 +16,15 @@ from typing import Any
 
 from kvgg_jax import runs
 from kvgg_jax.config import RunConfig
+from kvgg_jax.disk.files import write_text
+from kvgg_jax.disk.lock import locked
 from kvgg_jax.errors import RunError
 from kvgg_jax.events import Emit, Note, ignore
-from kvgg_jax.files import write_text
-from kvgg_jax.lock import locked
+from kvgg_jax.intake import settle
 from kvgg_jax.loop import never
 from kvgg_jax.origin import changed_settings
 from kvgg_jax.runs import Run
-from kvgg_jax.training import resume, settle, train
+from kvgg_jax.training import resume, train
 
 FOLDS = 5
 MAY_CHANGE = {"data.cache", "train.save_every_steps"}  # between two calls; none changes a step

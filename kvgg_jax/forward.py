@@ -16,8 +16,8 @@ from jax import Array, lax
 
 from kvgg_jax.arch import BLOCKS, describe
 from kvgg_jax.config import ModelConfig, parse_head
-from kvgg_jax.conv import convolve
-from kvgg_jax.pool import max_pool2x2
+from kvgg_jax.kernels.conv import convolve
+from kvgg_jax.kernels.pool import max_pool2x2
 from kvgg_jax.state import AnyArray
 
 CAFFE_MEANS = (103.939, 116.779, 123.68)  # blue, green, red, of ImageNet in 0..255

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax import onnx_session, runs
-from kvgg_jax.baseline import ColourBaseline, colour_baseline
 from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.compiled import cache_folder, compile_step
 from kvgg_jax.config import RunConfig
@@ -21,13 +20,14 @@ from kvgg_jax.data.reader import read
 from kvgg_jax.errors import DataError, RunError, shown
 from kvgg_jax.events import Emit, Note, ignore
 from kvgg_jax.forward import make_predict_step, weight_shapes
+from kvgg_jax.judging.baseline import ColourBaseline, colour_baseline
+from kvgg_jax.judging.scores import Scores, judge
+from kvgg_jax.judging.temperature import Calibration, cross_entropy, in_force, soften, threshold
 from kvgg_jax.memory import judging_advice
 from kvgg_jax.metrics import ClassScore, class_scores, confusion_matrix
 from kvgg_jax.prediction import MAX_BATCH, Prediction, classify, find_files, thresholded
 from kvgg_jax.runs import Run
-from kvgg_jax.scores import Scores, judge
 from kvgg_jax.state import Weights, empty_batch
-from kvgg_jax.temperature import Calibration, cross_entropy, in_force, soften, threshold
 
 if TYPE_CHECKING:
     from kvgg_jax.keras_gate import keras

@@ -7,11 +7,11 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from kvgg_jax.conv import convolve
 from kvgg_jax.forward import caffe
 from kvgg_jax.keras_gate import keras
-from kvgg_jax.pool import max_pool2x2
-from kvgg_jax.relu import relu
+from kvgg_jax.kernels.conv import convolve
+from kvgg_jax.kernels.pool import max_pool2x2
+from kvgg_jax.kernels.relu import relu
 
 
 @keras.saving.register_keras_serializable(package="kvgg_jax")

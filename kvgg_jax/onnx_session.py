@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from kvgg_jax.errors import RunError, UsageError, shown
 from kvgg_jax.events import Emit, ignore
 from kvgg_jax.extras import require
+from kvgg_jax.judging.temperature import threshold
 from kvgg_jax.prediction import MAX_BATCH, Judge, Prediction, classify, find_files, thresholded
-from kvgg_jax.temperature import threshold
 
 ERRORS_ONLY = 3  # of onnxruntime's levels of talk
 

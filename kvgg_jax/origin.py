@@ -16,10 +16,11 @@ from typing import Any
 
 import jax
 
-from kvgg_jax import __version__, runs, vault
+from kvgg_jax import __version__, runs
 from kvgg_jax.config import RunConfig, settings
 from kvgg_jax.data.folder import Samples, Split, find_pictures, split_to_csv
 from kvgg_jax.data.reader import Pictures, fingerprint
+from kvgg_jax.disk import vault
 from kvgg_jax.errors import RunError, shown
 from kvgg_jax.events import Emit, Warned
 from kvgg_jax.runs import Run

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 
 from kvgg_jax.data import tf_gate  # noqa: F401 - Keras imports TensorFlow to describe a layer
+from kvgg_jax.disk.files import write_text
 from kvgg_jax.errors import RunError
-from kvgg_jax.files import write_text
 from kvgg_jax.forward import CAFFE_MEANS
 from kvgg_jax.keras_gate import keras
 from kvgg_jax.layers import Caffe

@@ -9,21 +9,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kvgg_jax import runs, vault
+from kvgg_jax import runs
 from kvgg_jax.config import RunConfig
 from kvgg_jax.data.check import check_data
 from kvgg_jax.data.findings import Check
+from kvgg_jax.disk import vault
 from kvgg_jax.errors import DataError, RunError, shown
 from kvgg_jax.events import Emit, Note, Warned, ignore
 from kvgg_jax.inference import evaluate
-from kvgg_jax.judged import Judged, as_judged, kept
-from kvgg_jax.listing import summarise
-from kvgg_jax.mistakes import Seen, look_at
-from kvgg_jax.page import write_page
-from kvgg_jax.record import WORST, keep
-from kvgg_jax.report_page import NEED_FIGURES, Contents, names, parts
+from kvgg_jax.judging.judged import Judged, as_judged, kept
+from kvgg_jax.judging.listing import summarise
+from kvgg_jax.judging.mistakes import Seen, look_at
+from kvgg_jax.judging.record import WORST, keep
+from kvgg_jax.judging.temperature import in_force
+from kvgg_jax.pages.page import write_page
+from kvgg_jax.pages.report_page import NEED_FIGURES, Contents, names, parts
 from kvgg_jax.runs import Run
-from kvgg_jax.temperature import in_force
 
 T = TypeVar("T")
 FILE = "report.html"  # in the run folder, where nothing else is said

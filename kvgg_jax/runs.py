@@ -17,12 +17,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from kvgg_jax.config import RunConfig, resolve
+from kvgg_jax.config import RunConfig
 from kvgg_jax.data.folder import Split, split_from_csv
+from kvgg_jax.disk.files import flush, read_text, write_text
+from kvgg_jax.disk.lock import lock_file
 from kvgg_jax.errors import RunError, UsageError, shown
-from kvgg_jax.files import flush, read_text, write_text
 from kvgg_jax.history import History
-from kvgg_jax.lock import lock_file
+from kvgg_jax.resolve import resolve
 
 OUT = Path("runs")
 NAMED = 5  # runs in one message

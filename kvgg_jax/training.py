@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from kvgg_jax import runs, vault
+from kvgg_jax import runs
 from kvgg_jax.assembly import assemble, build_network
 from kvgg_jax.charts import draw_curves, draw_samples
 from kvgg_jax.checkpoint import Checkpoints
-from kvgg_jax.compiled import cache_folder
-from kvgg_jax.config import PHOTO_SIZE, RunConfig, Tracked, settings
-from kvgg_jax.data.balance import unjudged
-from kvgg_jax.data.check import copies_warning
-from kvgg_jax.data.dealing import deal_as
-from kvgg_jax.data.demo import cached_demo
-from kvgg_jax.data.folder import Samples, Split, scan
+from kvgg_jax.config import RunConfig, Tracked, settings
+from kvgg_jax.data.folder import Split
 from kvgg_jax.data.pipeline import Pipeline
-from kvgg_jax.data.reader import Pictures, read
-from kvgg_jax.errors import ConfigError, DataError, RunError, UsageError, shown
-from kvgg_jax.events import Emit, Finished, Note, Progress, Started, Warned, ignore
+from kvgg_jax.data.reader import Pictures
+from kvgg_jax.disk import vault
+from kvgg_jax.disk.lock import locked
+from kvgg_jax.errors import RunError, UsageError, shown
+from kvgg_jax.events import Emit, Finished, Started, ignore
 from kvgg_jax.forward import normalise
 from kvgg_jax.history import History
+from kvgg_jax.intake import deal_photos, only_readable, read_photos, settle, warn_of_split
 from kvgg_jax.keeper import Keeper
-from kvgg_jax.lock import locked
 from kvgg_jax.loop import Task, fit, never, spent
 from kvgg_jax.memory import training_advice
 from kvgg_jax.origin import (
@@ -45,9 +40,7 @@ from kvgg_jax.runs import Run
 from kvgg_jax.state import Batch, TrainState
 from kvgg_jax.tracking import check_trackers, tracked
 from kvgg_jax.transfer import Given, begin
-from kvgg_jax.transfer import settle as settle_weights
 
-DEMO_SIZE = 48  # small enough for minutes on two cores
 SAMPLES = 24  # pictures in samples.png
 
 
@@ -84,12 +77,12 @@ def train(
     check_trackers(config or RunConfig())
     config, out = settle(config or RunConfig(), emit, out=out), Path(out)
     path = runs.choose(config, out=out, name=name, overwrite=overwrite)
-    samples, split = _deal(config, emit)
+    samples, split = deal_photos(config, emit)
     given = begin(config, samples.classes, emit)
     with locked(path), training_advice(config):
-        pictures = _read(samples, config, emit)
-        dealt = _readable(split, pictures)
-        _warn_of_split(dealt, pictures, config, emit)
+        pictures = read_photos(samples, config, emit)
+        dealt = only_readable(split, pictures)
+        warn_of_split(dealt, pictures, config, emit)
         number, weights = runs.next_number(out), given.digest if given else None
         files = files_of(config, samples, dealt, pictures, number=number, weights=weights)
         run = runs.create(path, config, files, overwrite=overwrite)
@@ -124,13 +117,24 @@ def resume(
         split = found.split(Path(str(config.data.dir)))
         check_files(found, split, emit)
         with training_advice(config):
-            pictures = _read(split.all, config, emit)
+            pictures = read_photos(split.all, config, emit)
             check_pictures(found, pictures)
             if found.format() < runs.FORMAT:
                 upgrade(found, pictures, emit)
             found.write("config.toml", config.to_toml())
             found.update_info(status="unfinished", settings=settings(config))
             return _run(found, config, pictures, given, stop=stop, emit=emit)
+
+
+def prepare(config: RunConfig, emit: Emit = ignore) -> tuple[Task, TrainState]:
+    """All that `train` would begin with, without a run folder. Raises KvggError as it does."""
+    config = settle(config, emit)
+    samples, split = deal_photos(config, emit)
+    given = begin(config, samples.classes, emit)
+    pictures = read_photos(samples, config, emit)
+    split = only_readable(split, pictures)
+    network = build_network(config, pictures, split, given, emit=emit)
+    return assemble(config, network, pictures, split, network.state, emit=emit), network.state
 
 
 def _given(run: Run, config: RunConfig, emit: Emit) -> Given | None:
@@ -188,108 +192,6 @@ def _check_unfinished(run: Run, config: RunConfig) -> None:
             f"{run.path} has finished: {spent(train)}. "
             "To train longer, start a new run with a higher --patience."
         )
-
-
-def prepare(config: RunConfig, emit: Emit = ignore) -> tuple[Task, TrainState]:
-    """All that `train` would begin with, without a run folder. Raises KvggError as it does."""
-    config = settle(config, emit)
-    samples, split = _deal(config, emit)
-    given = begin(config, samples.classes, emit)
-    pictures = _read(samples, config, emit)
-    split = _readable(split, pictures)
-    network = build_network(config, pictures, split, given, emit=emit)
-    return assemble(config, network, pictures, split, network.state, emit=emit), network.state
-
-
-def settle(config: RunConfig, emit: Emit, *, out: str | Path = runs.OUT) -> RunConfig:
-    """Fill in what depends on the data and the given weights: where they are, and what suits them.
-
-    `out` holds the runs among which weights are looked for.
-    """
-    config = settle_weights(config, Path(out))
-    folder, size = config.data.dir, PHOTO_SIZE
-    if folder is None and Path("data").is_dir():
-        folder = "data"
-    if folder is None:
-        emit(Note("No --data and no ./data here: using the built-in demo set of drawn beans."))
-        folder, size = str(cached_demo(cache_folder(), on_progress=_drawing(emit))), DEMO_SIZE
-    return config.with_data(
-        dir=str(Path(folder).absolute()), image_size=config.data.image_size or size
-    )
-
-
-def _drawing(emit: Emit) -> Any:
-    return lambda done, total: emit(Progress("drawing", done, total))
-
-
-def _deal(config: RunConfig, emit: Emit) -> tuple[Samples, Split]:
-    """All photos there are, and how they are dealt."""
-    samples = scan(Path(str(config.data.dir)))
-    split = deal_as(config, samples, emit=emit)
-    _check_steps(config, len(split.train))
-    emit(
-        Note(
-            f"{len(samples):,} photos of {len(samples.classes)} classes in {samples.root}: "
-            f"{len(split.train):,} for training, {len(split.val):,} for validation"
-        )
-    )
-    return samples, split
-
-
-def _check_steps(config: RunConfig, count: int) -> None:
-    """Raises DataError or ConfigError where `count` pictures are few for the batch or warm-up."""
-    if config.train.batch_size > count:
-        raise DataError(
-            f"batch_size {config.train.batch_size} is larger than the training set "
-            f"({count} images in {config.data.dir}). Choose --batch-size {count} or less."
-        )
-    steps = config.train.epochs * math.ceil(count / config.train.batch_size)
-    if config.optim.warmup_steps >= steps:
-        raise ConfigError(
-            f"optim.warmup_steps = {config.optim.warmup_steps}: the whole run has {steps} steps. "
-            "Choose fewer, or more --epochs."
-        )
-
-
-def _read(samples: Samples, config: RunConfig, emit: Emit) -> Pictures:
-    return read(
-        samples,
-        config.image_size,
-        skip_bad=config.data.skip_bad,
-        cache=config.data.cache,
-        folder=cache_folder(),
-        emit=emit,
-    )
-
-
-def _readable(split: Split, pictures: Pictures) -> Split:
-    """The split without the pictures that were left out as unreadable."""
-    train, val = (
-        pictures.samples.take(pictures.rows(part).tolist()) for part in (split.train, split.val)
-    )
-    if not train or not val:
-        raise DataError(
-            f"{train.root}: without its {len(pictures.bad)} unreadable images, {len(train)} are "
-            f"left for training and {len(val)} for validation; each needs at least 1. "
-            "Replace them or add photos."
-        )
-    left = set(pictures.samples.labels)
-    for label, name in enumerate(train.classes):
-        if label not in left:
-            raise DataError(
-                f"{shown(train.root / name)} has no readable images. "
-                f"Add photos of class {name!r}, or remove the folder."
-            )
-    return Split(train, val)
-
-
-def _warn_of_split(split: Split, pictures: Pictures, config: RunConfig, emit: Emit) -> None:
-    """The part of `data check` that costs nothing, since the photos were read anyway."""
-    digests = dict(zip(pictures.samples.paths, pictures.digests(), strict=True))
-    copies = copies_warning(split, digests, grouped=config.data.split == "grouped")
-    for warning in (copies, unjudged(split.val)):
-        if warning:
-            emit(Warned(warning))
 
 
 def _run(

@@ -11,8 +11,8 @@ from typer import rich_utils
 from typer.testing import CliRunner, Result
 
 from kvgg_jax.cli import app
+from kvgg_jax.judging.temperature import FILE, Calibration, Quality
 from kvgg_jax.runs import Run
-from kvgg_jax.temperature import FILE, Calibration, Quality
 
 rich_utils.FORCE_TERMINAL = None  # whatever GITHUB_ACTIONS or PY_COLORS say
 ENVIRONMENT = {"COLUMNS": "80", "FORCE_COLOR": None, "NO_COLOR": None}

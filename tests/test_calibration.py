@@ -13,11 +13,11 @@ from commands import kvgg, message
 from conftest import draw_photos
 
 from kvgg_jax import calibrate, evaluate, predict
-from kvgg_jax.calibration import Calibrated, remove_calibration
 from kvgg_jax.errors import DataError, RunError, UsageError
 from kvgg_jax.events import Note, Warned
+from kvgg_jax.judging.calibration import Calibrated, remove_calibration
+from kvgg_jax.judging.temperature import FILE, cross_entropy, soften, stored
 from kvgg_jax.runs import Run
-from kvgg_jax.temperature import FILE, cross_entropy, soften, stored
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 
@@ -191,7 +191,7 @@ def test_the_commands_say_what_is_calibrated(
         "Wrote run/calibration.json: predict and evaluate use it; predict says 'unsure' below 70%.",
         "To take it back: kvgg calibrate --run run --remove",
     ]
-    monkeypatch.setattr("kvgg_jax.record._pictures", lambda _: {})  # each takes a moment
+    monkeypatch.setattr("kvgg_jax.judging.record._pictures", lambda _: {})  # each takes a moment
     judged = kvgg("evaluate", "--run", "run", "--data", others)
     assert judged.stdout.splitlines()[1] == (
         f"Probabilities: calibrated, temperature {of.temperature:.3f}, fitted on 18 images, "

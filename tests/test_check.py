@@ -15,12 +15,12 @@ from pictures import scene
 from PIL import Image
 
 from kvgg_jax import check_data, training
-from kvgg_jax.baseline import ColourBaseline
 from kvgg_jax.data.check import copies_warning
 from kvgg_jax.data.findings import Check
 from kvgg_jax.data.folder import deal, scan
 from kvgg_jax.errors import DataError
-from kvgg_jax.show_check import colour_advice
+from kvgg_jax.judging.baseline import ColourBaseline
+from kvgg_jax.show.check import colour_advice
 
 BROKEN = "is not a picture but text. Replace or remove it."
 
@@ -211,7 +211,7 @@ def test_train_warns_of_copies_in_one_line(
 ) -> None:
     """Exact ones only, by the digests it makes anyway, and where to see them."""
     monkeypatch.setattr(training, "_run", lambda *_, **__: None)
-    monkeypatch.setattr("kvgg_jax.show.train_text", lambda *_: None)
+    monkeypatch.setattr("kvgg_jax.show.results.train_text", lambda *_: None)
     monkeypatch.chdir(tmp_path)
     words = ("train", "--data", "photos", *TINY, "--name")
     assert "Exact copies" not in kvgg(*words, "a").stderr
@@ -230,7 +230,7 @@ def test_train_warns_of_a_class_without_validation_photos(
 ) -> None:
     """All of red are for training by the dealing of `keras`, which looks at no class."""
     monkeypatch.setattr(training, "_run", lambda *_, **__: None)
-    monkeypatch.setattr("kvgg_jax.show.train_text", lambda *_: None)
+    monkeypatch.setattr("kvgg_jax.show.results.train_text", lambda *_: None)
     monkeypatch.chdir(tmp_path)
     for photo in sorted((photos / "red").iterdir())[1:]:
         photo.unlink()

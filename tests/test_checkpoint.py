@@ -18,8 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kvgg_jax import checkpoint, integrity, vault
+from kvgg_jax import checkpoint
 from kvgg_jax.checkpoint import Checkpoints
+from kvgg_jax.disk import integrity, vault
 from kvgg_jax.errors import RunError
 from kvgg_jax.events import Event, Warned
 from kvgg_jax.state import TrainState, Weights

@@ -24,7 +24,7 @@ from conftest import ROOT, THIN, draw_photos
 from typer.main import get_command
 
 import kvgg_jax
-from kvgg_jax import origin, runs, training
+from kvgg_jax import intake, origin, runs, training
 from kvgg_jax.cli import app
 from kvgg_jax.config import RunConfig, settings
 from kvgg_jax.data import demo
@@ -188,6 +188,7 @@ def test_progress_goes_to_stderr_as_plain_lines(workplace: Path) -> None:
     lines = (workplace / "train.err").read_text().splitlines()
     openings = (
         r"18 photos of 3 classes in \S+/photos: 15 for training, 3 for validation",
+        r"No validation photo of \w+: the accuracy says nothing of it\. --split .*",
         r"Writing to runs/first",
         r"VGG11, head gap, 32 px: [\d,]+ parameters",
         r"Compiled the training step in [\d.]+ s",
@@ -506,7 +507,7 @@ def test_ctrl_c_before_the_run_began_writes_nothing(
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "read", interrupt)
+    monkeypatch.setattr(intake, "read", interrupt)
     result = kvgg("train", "--data", "photos", *TINY)
     assert result.exit_code == 130
     assert result.stderr.splitlines()[1:] == ["Stopped before the run began; nothing was written."]

@@ -11,13 +11,14 @@ import pytest
 from commands import kvgg
 from conftest import draw_photos, small_config
 
-from kvgg_jax import compare_runs, evaluate, vault
-from kvgg_jax.compare import Pair
+from kvgg_jax import compare_runs, evaluate
+from kvgg_jax.disk import vault
 from kvgg_jax.errors import RunError, UsageError
 from kvgg_jax.events import Event, Note
-from kvgg_jax.record import COLUMNS
+from kvgg_jax.judging.compare import Pair
+from kvgg_jax.judging.record import COLUMNS
 from kvgg_jax.runs import Run
-from kvgg_jax.show_runs import pair_text
+from kvgg_jax.show.runs import pair_text
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kvgg_jax import winograd
-from kvgg_jax.conv import Plan, conv3x3, plan
 from kvgg_jax.keras_gate import keras
+from kvgg_jax.kernels import winograd
+from kvgg_jax.kernels.conv import Plan, conv3x3, plan
 from kvgg_jax.layers import Conv2D
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kvgg_jax.delivery import check_free, delivered
+from kvgg_jax.disk.delivery import check_free, delivered
 from kvgg_jax.errors import RunError
 
 

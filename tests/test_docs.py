@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, draw_photos
 
-from kvgg_jax.config import RunConfig, known_keys, resolve
+from kvgg_jax.config import RunConfig, known_keys
+from kvgg_jax.resolve import resolve
 
 
 def documented_defaults() -> dict[str, str]:

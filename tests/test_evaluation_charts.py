@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kvgg_jax.evaluation_charts import (
+from kvgg_jax.history import Epoch, History
+from kvgg_jax.judging.evaluation_charts import (
     COLUMNS,
     Mistake,
     draw_comparison,
@@ -16,9 +17,8 @@ from kvgg_jax.evaluation_charts import (
     draw_ranking,
     draw_reliability,
 )
-from kvgg_jax.history import Epoch, History
-from kvgg_jax.ranking import one_vs_rest
-from kvgg_jax.scores import reliability
+from kvgg_jax.judging.ranking import one_vs_rest
+from kvgg_jax.judging.scores import reliability
 
 ODD = ["r\udce9d", "$x_", "中", "two\nlines"]  # bytes that are no text, math markup, no glyph
 

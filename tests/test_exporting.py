@@ -25,10 +25,10 @@ from kvgg_jax.errors import DataError, KvggError, MissingExtra, RunError, UsageE
 from kvgg_jax.exporting import FORMATS, Int8
 from kvgg_jax.formats import keras_file, saved_model, stablehlo
 from kvgg_jax.inference import Classifier
+from kvgg_jax.judging.temperature import soften
 from kvgg_jax.keras_gate import keras
 from kvgg_jax.runs import Run
 from kvgg_jax.step import variable_names
-from kvgg_jax.temperature import soften
 
 pytestmark = [
     pytest.mark.usefixtures("thin_network"),

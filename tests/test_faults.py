@@ -31,9 +31,9 @@ from faults import (
     states,
 )
 
-from kvgg_jax import integrity, vault
 from kvgg_jax.average import with_average
 from kvgg_jax.checkpoint import Checkpoints
+from kvgg_jax.disk import integrity, vault
 from kvgg_jax.events import Event
 from kvgg_jax.model import vgg
 from kvgg_jax.optimizer import build_optimizer

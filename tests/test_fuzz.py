@@ -11,9 +11,10 @@ import pytest
 from conftest import small_config
 from hostile import KINDS
 
-from kvgg_jax.config import known_keys, resolve
+from kvgg_jax.config import known_keys
 from kvgg_jax.data.image import load
 from kvgg_jax.errors import ConfigError, ImageError
+from kvgg_jax.resolve import resolve
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow remarks on odd files
 SEED, SECONDS = 5, 1.0

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvgg_jax.integrity import SUMS, fault, identity, is_sealed, seal
+from kvgg_jax.disk.integrity import SUMS, fault, identity, is_sealed, seal
 
 
 def fill(folder: Path) -> Path:

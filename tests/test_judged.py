@@ -11,8 +11,8 @@ import pytest
 from evaluations import six_photos
 
 from kvgg_jax.inference import Evaluation
-from kvgg_jax.judged import as_judged, kept
-from kvgg_jax.record import keep
+from kvgg_jax.judging.judged import as_judged, kept
+from kvgg_jax.judging.record import keep
 from kvgg_jax.runs import Run
 
 

@@ -10,7 +10,7 @@ import pytest
 from commands import kvgg, message
 
 from kvgg_jax import list_runs, load_classifier
-from kvgg_jax.listing import DamagedRun, RunSummary
+from kvgg_jax.judging.listing import DamagedRun, RunSummary
 from kvgg_jax.runs import Run
 
 pytestmark = pytest.mark.usefixtures("thin_network")

@@ -11,7 +11,7 @@ from conftest import draw_photos, small_config
 from kvgg_jax.config import OptimConfig, RunConfig
 from kvgg_jax.errors import UsageError
 from kvgg_jax.events import Event, Progress
-from kvgg_jax.lr_range import RangeTest, lr_find
+from kvgg_jax.search.lr_range import RangeTest, lr_find
 from kvgg_jax.training import train
 
 pytestmark = pytest.mark.usefixtures("thin_network")

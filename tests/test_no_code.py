@@ -19,8 +19,8 @@ from conftest import ROOT, THIN
 from kvgg_jax import predict
 from kvgg_jax.console import printable
 from kvgg_jax.errors import ConfigError, RunError
+from kvgg_jax.judging.temperature import stored
 from kvgg_jax.runs import Run
-from kvgg_jax.temperature import stored
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 
@@ -46,7 +46,8 @@ def watch(event, arguments):
 import kvgg_jax.data.pipeline, kvgg_jax.inference, kvgg_jax.loop
 armed = True
 sys.addaudithook(watch)
-from kvgg_jax import evaluate, integrity, load_classifier, predict
+from kvgg_jax import evaluate, load_classifier, predict
+from kvgg_jax.disk import integrity
 from kvgg_jax.errors import RunError
 evaluate(run)
 predict([photos], run)

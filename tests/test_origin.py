@@ -11,9 +11,9 @@ import pytest
 from conftest import Trained
 from PIL import Image
 
+from kvgg_jax.disk.lock import locked
 from kvgg_jax.errors import RunError
 from kvgg_jax.events import Event, Warned
-from kvgg_jax.lock import locked
 from kvgg_jax.origin import check_files, check_settings
 from kvgg_jax.runs import Run, find
 from kvgg_jax.training import resume, train

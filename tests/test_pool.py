@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvgg_jax.keras_gate import keras
+from kvgg_jax.kernels.pool import max_pool2x2
 from kvgg_jax.layers import MaxPooling2D
-from kvgg_jax.pool import max_pool2x2
 
 
 def stock(x):

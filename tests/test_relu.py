@@ -10,9 +10,9 @@ import pytest
 from kvgg_jax.arch import BLOCKS, describe, total
 from kvgg_jax.compiled import OPTIONS
 from kvgg_jax.config import ModelConfig, OptimConfig
+from kvgg_jax.kernels.relu import relu
 from kvgg_jax.model import vgg
 from kvgg_jax.optimizer import build_optimizer
-from kvgg_jax.relu import relu
 from kvgg_jax.state import empty_batch
 from kvgg_jax.step import init_state, make_train_step, zero_tally
 

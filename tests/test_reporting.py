@@ -18,7 +18,7 @@ from conftest import THIN, Trained
 from pages import Page
 
 from kvgg_jax import reporting
-from kvgg_jax.judged import kept
+from kvgg_jax.judging.judged import kept
 from kvgg_jax.runs import Run
 
 pytestmark = pytest.mark.usefixtures("thin_network")

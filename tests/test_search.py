@@ -11,11 +11,12 @@ import pytest
 from commands import TINY, kvgg
 from conftest import draw_photos
 
-from kvgg_jax import extras, tuning
+from kvgg_jax import extras
 from kvgg_jax.config import RunConfig
 from kvgg_jax.errors import Stopped
-from kvgg_jax.space import DEFAULT_SPACE, Range
-from kvgg_jax.tuning import Trial, TuneResult
+from kvgg_jax.search import tuning
+from kvgg_jax.search.space import DEFAULT_SPACE, Range
+from kvgg_jax.search.tuning import Trial, TuneResult
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 

@@ -11,9 +11,9 @@ import pytest
 from evaluations import made, six_photos
 
 from kvgg_jax.inference import Evaluation
+from kvgg_jax.judging.temperature import Calibration, Quality
 from kvgg_jax.metrics import ClassScore
-from kvgg_jax.show_evaluation import evaluation_text
-from kvgg_jax.temperature import Calibration, Quality
+from kvgg_jax.show.evaluation import evaluation_text
 
 
 @pytest.fixture

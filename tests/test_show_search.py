@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kvgg_jax.lr_range import RangeTest
-from kvgg_jax.show_search import rates_text, save_rates
+from kvgg_jax.search.lr_range import RangeTest
+from kvgg_jax.show.search import rates_text, save_rates
 
 RATES = (3e-5, 3e-4, 3e-3)
 

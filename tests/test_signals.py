@@ -25,7 +25,8 @@ BUSY = """
 import ctypes, signal
 from kvgg_jax.signals import Stop
 signal.alarm(60)
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run under nohup ignores it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run under nohup ignores them
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 with Stop(lambda text: print(text, flush=True)) as stop:
     {before}
     print("ready", flush=True)
@@ -75,8 +76,8 @@ def test_two_signals_within_milliseconds_are_one_request(asked):
     with Stop(heard.append) as stop:
         asked and stop()
         with contextlib.nullcontext() if asked else pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(ECHO)
         assert stop()
     assert heard == [AFTER_STEP if asked else SOON]

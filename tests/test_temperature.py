@@ -14,8 +14,7 @@ from scipy.optimize import minimize_scalar
 
 from kvgg_jax.errors import RunError
 from kvgg_jax.events import Warned
-from kvgg_jax.runs import Run
-from kvgg_jax.temperature import (
+from kvgg_jax.judging.temperature import (
     FILE,
     LOWEST,
     Calibration,
@@ -27,6 +26,7 @@ from kvgg_jax.temperature import (
     soften,
     stored,
 )
+from kvgg_jax.runs import Run
 
 SOUND = {
     "temperature": 1.5,

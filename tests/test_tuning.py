@@ -10,14 +10,16 @@ from typing import Any, NamedTuple
 import pytest
 from conftest import draw_photos, small_config
 
-from kvgg_jax import extras, tuning
-from kvgg_jax.config import RunConfig, resolve
+from kvgg_jax import extras
+from kvgg_jax.config import RunConfig
 from kvgg_jax.errors import KvggError, MissingExtra, NonFiniteLoss, OutOfMemory, RunError, Stopped
 from kvgg_jax.events import EpochEnded, Event, Progress, ignore
 from kvgg_jax.history import Epoch
+from kvgg_jax.resolve import resolve, with_values
 from kvgg_jax.runs import Run
-from kvgg_jax.space import Range, Space
-from kvgg_jax.tuning import TuneResult, tune
+from kvgg_jax.search import study
+from kvgg_jax.search.space import Range, Space
+from kvgg_jax.search.tuning import TuneResult, tune
 
 optuna = pytest.importorskip("optuna", reason="needs the extra tune")
 pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]
@@ -63,7 +65,7 @@ def test_each_trial_is_an_ordinary_run_with_the_settings_it_tried(lab):
         run, best = Run(trial.run), Run(trial.run).history().best
         assert trial.values.keys() == SPACE.keys()
         assert 1e-4 <= trial.values["train.min_delta"] <= 1e-2
-        assert run.config() == lab.config.with_values(trial.values, where="test")
+        assert run.config() == with_values(lab.config, trial.values, where="test")
         assert (trial.epoch, trial.val_accuracy, trial.val_loss) == (
             best.epoch,
             best.val_accuracy,
@@ -166,15 +168,15 @@ def test_a_trial_that_fails_for_its_settings_is_noted_and_the_search_goes_on(
     def fail(epoch: int) -> None:
         raise error
 
-    monkeypatch.setattr(tuning, "train", trainer(fail))
+    monkeypatch.setattr(study, "train", trainer(fail))
     with pytest.raises(RunError) as caught:
         tune(lab.config, SPACE, trials=2, out=tmp_path)
     assert str(caught.value) == (
         f"None of the 2 trials in {tmp_path / 'tune'} came to its end. "
         "Search a space with lower learning rates, or give more --trials."
     )
-    study = tuning._Search(tmp_path / "tune", lab.config, SPACE, lambda: False, ignore)
-    assert [trial.state for trial in study.told()] == [state, state]
+    search = study.Search(tmp_path / "tune", lab.config, SPACE, lambda: False, ignore)
+    assert [trial.state for trial in search.told()] == [state, state]
     assert not (tmp_path / "tune" / "best.toml").exists()
 
 
@@ -190,13 +192,13 @@ def test_a_trial_below_the_median_is_pruned(lab, tmp_path, monkeypatch):
         raise KvggError("not pruned")
 
     monkeypatch.setattr(optuna.Trial, "should_prune", should_prune)
-    monkeypatch.setattr(tuning, "train", trainer(unreachable))
+    monkeypatch.setattr(study, "train", trainer(unreachable))
     with pytest.raises(RunError, match="None of the 1 trials"):
         tune(lab.config, SPACE, trials=1, out=tmp_path)
     assert reports == [0, 0]
-    study = tuning._Search(tmp_path / "tune", lab.config, SPACE, lambda: False, ignore)
-    assert [trial.state for trial in study.told()] == ["pruned"]
-    assert study._study.trials[0].intermediate_values == {1: 0.5, 2: 0.5}
+    search = study.Search(tmp_path / "tune", lab.config, SPACE, lambda: False, ignore)
+    assert [trial.state for trial in search.told()] == ["pruned"]
+    assert search._study.trials[0].intermediate_values == {1: 0.5, 2: 0.5}
 
 
 def test_without_optuna_the_command_that_adds_it_is_said(tmp_path, monkeypatch):

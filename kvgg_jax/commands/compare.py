@@ -37,7 +37,8 @@ def list_or_compare(
     if len(names or ()) > 1:
         _compare(names or [], data, out, json)
         return
-    from kvgg_jax import listing, show_runs
+    from kvgg_jax.judging import listing
+    from kvgg_jax.show import runs as show_runs
 
     found = listing.summarise(names, out=out) if names else listing.list_runs(out)
     if json:
@@ -52,7 +53,8 @@ def list_or_compare(
 
 
 def _compare(names: list[str], data: Path | None, out: Path, json: bool) -> None:
-    from kvgg_jax import compare, show_runs
+    from kvgg_jax.judging import compare
+    from kvgg_jax.show import runs as show_runs
 
     with Screen(talk()) as screen:
         result = compare.compare_runs(names, data=data, out=out, emit=screen)

@@ -30,8 +30,8 @@ def crossval(
 
     Example: `kvgg crossval --data photos --folds 5 --head slim --image-size 96`
     """
-    from kvgg_jax.config import resolve
     from kvgg_jax.flags import all_typed
+    from kvgg_jax.resolve import resolve
 
     flags = all_typed(given)
     if flags.get("data.split") == ("--split keras", "keras"):
@@ -43,7 +43,7 @@ def crossval(
         result = api.crossval(
             settings, folds=folds, out=given["out"], name=name, stop=stop, emit=screen
         )
-    from kvgg_jax import show
+    from kvgg_jax.show import results as show
 
     print_json(result.to_json()) if given["json"] else show.crossval_text(result)
 

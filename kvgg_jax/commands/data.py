@@ -63,13 +63,13 @@ def check(
 
     Example: `kvgg data check photos --against test_photos --html check.html`
     """
-    from kvgg_jax.config import resolve
     from kvgg_jax.flags import all_typed
+    from kvgg_jax.resolve import resolve
 
     settings = resolve(given["config"], all_typed(given))
-    from kvgg_jax.check_page import write_check
     from kvgg_jax.data.check import check_data
-    from kvgg_jax.show_check import check_json, check_text
+    from kvgg_jax.pages.check_page import write_check
+    from kvgg_jax.show.check import check_json, check_text
 
     with Screen(talk()) as screen:
         result = check_data(folder, against=against, config=settings, emit=screen)
@@ -94,8 +94,8 @@ def preview(
 
     Example: `kvgg data preview photos --augment strong --output preview.png`
     """
-    from kvgg_jax.config import resolve
     from kvgg_jax.flags import all_typed
+    from kvgg_jax.resolve import resolve
 
     settings = resolve(given["config"], all_typed(given))
     from kvgg_jax.preview import preview as draw

@@ -50,9 +50,9 @@ def explain(
     """
     if method not in METHODS:
         raise UsageError(f"--method {method}: use {GRAD_CAM} or {GRADIENTS}.")
-    from kvgg_jax import show_explain
     from kvgg_jax.inference import load_classifier
     from kvgg_jax.saliency import explain as attribute
+    from kvgg_jax.show import explain as show_explain
 
     answer, lines, errors = [], [], []
     with Screen(talk()) as screen:

@@ -47,8 +47,8 @@ def export(
 
     Example: `kvgg export --format onnx --run runs/coffee`
     """
-    from kvgg_jax import show
     from kvgg_jax.exporting import export as write
+    from kvgg_jax.show import results as show
 
     with Screen(talk()) as screen:
         result = write(

@@ -56,7 +56,9 @@ def evaluate(
     Example: `kvgg evaluate --run runs/coffee --split val`
     """
     check_part(split)
-    from kvgg_jax import inference, record, show_evaluation
+    from kvgg_jax import inference
+    from kvgg_jax.judging import record
+    from kvgg_jax.show import evaluation as show_evaluation
 
     with Screen(talk()) as screen:
         result = inference.evaluate(
@@ -106,7 +108,8 @@ def calibrate(
         }
         if extra := [flag for flag, value in given.items() if value is not None]:
             raise UsageError(f"--remove fits nothing; {extra[0]} has no meaning beside it.")
-    from kvgg_jax import calibration, show_calibration
+    from kvgg_jax.judging import calibration
+    from kvgg_jax.show import calibration as show_calibration
 
     if remove:
         say(talk(), f"Removed {calibration.remove_calibration(run, out=out)}")
@@ -155,7 +158,8 @@ def predict(
     """
     if csv and json:
         raise UsageError("--csv and --json exclude each other; choose one.")
-    from kvgg_jax import onnx_session, show
+    from kvgg_jax import onnx_session
+    from kvgg_jax.show import results as show
 
     with Screen(talk()) as screen:
         if onnx_session.is_onnx(run):  # without JAX, which takes a second

@@ -32,8 +32,8 @@ def summary(
 
     Example: `kvgg summary --compare`
     """
-    from kvgg_jax.config import resolve
     from kvgg_jax.flags import typed
+    from kvgg_jax.resolve import resolve
     from kvgg_jax.summary import Size, compare_text, cost_json, layers_text
 
     keys = {"head": head, "arch": arch, "batch_norm": batch_norm}
@@ -66,12 +66,12 @@ def bench(
     Example: `kvgg bench --image-size 96 --batch-size 32`
     """
     given = dict(locals())
-    from kvgg_jax.config import resolve
     from kvgg_jax.flags import typed
+    from kvgg_jax.resolve import resolve
 
     settings = resolve(None, typed(given))
-    from kvgg_jax import show
     from kvgg_jax.bench import bench as measure
+    from kvgg_jax.show import results as show
 
     with Screen(talk()) as screen:
         result = measure(settings, repeats=repeats, emit=screen)

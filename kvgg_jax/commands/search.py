@@ -33,11 +33,13 @@ def lr_find(
 
     Example: `kvgg lr-find --data photos --image-size 96`
     """
-    from kvgg_jax.config import resolve
     from kvgg_jax.flags import all_typed
+    from kvgg_jax.resolve import resolve
 
     settings = resolve(given["config"], all_typed(given))
-    from kvgg_jax import lr_range, runs, show_search
+    from kvgg_jax import runs
+    from kvgg_jax.search import lr_range
+    from kvgg_jax.show import search as show_search
 
     runs.check_writable(out)
     with Screen(talk()) as screen:
@@ -74,10 +76,10 @@ def tune(
 
     Example: `kvgg tune --data photos --image-size 48 --epochs 8 --trials 20`
     """
-    from kvgg_jax.config import resolve
     from kvgg_jax.extras import require
     from kvgg_jax.flags import all_typed
-    from kvgg_jax.space import DEFAULT_SPACE, check_space, read_space, without
+    from kvgg_jax.resolve import resolve
+    from kvgg_jax.search.space import DEFAULT_SPACE, check_space, read_space, without
 
     require("tune", by="kvgg tune")
     flags = all_typed(given)
@@ -85,12 +87,12 @@ def tune(
     searched = without(read_space(space) if space else DEFAULT_SPACE, flags)
     check_space(searched, settings, where=str(space or "space"))
     with Screen(talk()) as screen, stoppable(screen, _how_to_go_on) as stop:
-        from kvgg_jax import tuning
+        from kvgg_jax.search import tuning
 
         result = tuning.tune(
             settings, searched, trials=trials, out=out, name=name, stop=stop, emit=screen
         )
-    from kvgg_jax import show_search
+    from kvgg_jax.show import search as show_search
 
     print_json(show_search.tune_json(result)) if json else show_search.tune_text(result)
 

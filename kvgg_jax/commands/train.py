@@ -157,8 +157,8 @@ def train(
     Example: `kvgg train --data photos --head slim --image-size 96 --epochs 20`
     """
     given = dict(locals())
-    from kvgg_jax.config import resolve
     from kvgg_jax.flags import all_typed, check_resume
+    from kvgg_jax.resolve import resolve
 
     flags = all_typed(given)
     if resume is not None:
@@ -178,7 +178,7 @@ def train(
                 if f"train.{key}" in flags
             }
             result = training.resume(resume, **asked, out=out, stop=stop, emit=screen)
-    from kvgg_jax import show
+    from kvgg_jax.show import results as show
 
     print_json(show.train_json(result)) if json else show.train_text(result)
 

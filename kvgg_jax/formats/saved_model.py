@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kvgg_jax.data.tf_gate import tf
-from kvgg_jax.files import write_text
+from kvgg_jax.disk.files import write_text
 from kvgg_jax.keras_gate import keras
 from kvgg_jax.portable import About, not_known
 from kvgg_jax.prediction import Judge

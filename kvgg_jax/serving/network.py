@@ -19,9 +19,9 @@ from kvgg_jax.compiled import compile_step
 from kvgg_jax.events import Emit, ignore
 from kvgg_jax.forward import PredictStep
 from kvgg_jax.inference import Classifier, certainty
+from kvgg_jax.judging.temperature import soften
 from kvgg_jax.prediction import Prediction, ranked, thresholded
 from kvgg_jax.state import empty_batch
-from kvgg_jax.temperature import soften
 
 Picture = NDArray[np.uint8]
 

@@ -20,7 +20,7 @@ from kvgg_jax.serving.limits import Limits
 from kvgg_jax.serving.network import Network, Picture, Seen
 from kvgg_jax.serving.replies import Found, Unread
 from kvgg_jax.serving.uploads import Upload
-from kvgg_jax.show import predictions_json
+from kvgg_jax.show.results import predictions_json
 
 DECODERS = 4  # at most: each may hold a picture of `Limits.pixels`
 

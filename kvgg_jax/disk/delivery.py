@@ -1,0 +1,58 @@
+"""A new file, or folder, that is put in place whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kvgg_jax.disk.files import flush
+from kvgg_jax.errors import RunError, shown
+
+
+def check_free(path: Path, *, overwrite: bool, mark: str | None = None) -> None:
+    """Raises RunError where something stands that may not be replaced.
+
+    `mark` is a file inside that tells a folder of the kind to be written from any other.
+    """
+    empty = path.is_dir() and not any(path.iterdir())
+    if empty or not (path.exists() or path.is_symlink()):
+        return
+    if not overwrite:
+        raise RunError(
+            f"{shown(path)} already exists. Choose another --output, or replace it with "
+            "--overwrite."
+        )
+    ours = (path / mark).is_file() if mark else path.is_file()
+    if not ours:
+        raise RunError(
+            f"{shown(path)} is not what is to be written there, so --overwrite leaves it alone."
+        )
+
+
+@contextmanager
+def delivered(path: Path) -> Iterator[Path]:
+    """Gives where to write what is to become `path`, and files beside it; moves them at the end.
+
+    After an error, and after a loss of power, there is what was there before. Raises RunError when
+    it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+            new = Path(folder, path.name)
+            yield new
+            for written in Path(folder).rglob("*"):
+                flush(written)
+            if path.is_dir():
+                shutil.rmtree(path)
+            others = [one for one in Path(folder).iterdir() if one != new]
+            for one in (*others, new):  # whoever sees the file finds what explains it
+                one.replace(path.with_name(one.name))
+            flush(path.parent)
+    except OSError as error:
+        raise RunError(
+            f"Cannot write {shown(path)}: {error.strerror or error}. Choose another --output."
+        ) from None

@@ -1,0 +1,114 @@
+"""The photos of a run: found, dealt, read, and what is to be said of them before training."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from kvgg_jax import runs
+from kvgg_jax.compiled import cache_folder
+from kvgg_jax.config import PHOTO_SIZE, RunConfig
+from kvgg_jax.data.balance import unjudged
+from kvgg_jax.data.check import copies_warning
+from kvgg_jax.data.dealing import deal_as
+from kvgg_jax.data.demo import cached_demo
+from kvgg_jax.data.folder import Samples, Split, scan
+from kvgg_jax.data.reader import Pictures, read
+from kvgg_jax.errors import ConfigError, DataError, shown
+from kvgg_jax.events import Emit, Note, Progress, Warned
+from kvgg_jax.transfer import settle as settle_weights
+
+DEMO_SIZE = 48  # small enough for minutes on two cores
+
+
+def settle(config: RunConfig, emit: Emit, *, out: str | Path = runs.OUT) -> RunConfig:
+    """Fill in what depends on the data and the given weights: where they are, and what suits them.
+
+    `out` holds the runs among which weights are looked for.
+    """
+    config = settle_weights(config, Path(out))
+    folder, size = config.data.dir, PHOTO_SIZE
+    if folder is None and Path("data").is_dir():
+        folder = "data"
+    if folder is None:
+        emit(Note("No --data and no ./data here: using the built-in demo set of drawn beans."))
+        folder, size = str(cached_demo(cache_folder(), on_progress=_drawing(emit))), DEMO_SIZE
+    return config.with_data(
+        dir=str(Path(folder).absolute()), image_size=config.data.image_size or size
+    )
+
+
+def _drawing(emit: Emit) -> Any:
+    return lambda done, total: emit(Progress("drawing", done, total))
+
+
+def deal_photos(config: RunConfig, emit: Emit) -> tuple[Samples, Split]:
+    """All photos there are, and how they are dealt."""
+    samples = scan(Path(str(config.data.dir)))
+    split = deal_as(config, samples, emit=emit)
+    _check_steps(config, len(split.train))
+    emit(
+        Note(
+            f"{len(samples):,} photos of {len(samples.classes)} classes in {samples.root}: "
+            f"{len(split.train):,} for training, {len(split.val):,} for validation"
+        )
+    )
+    return samples, split
+
+
+def _check_steps(config: RunConfig, count: int) -> None:
+    """Raises DataError or ConfigError where `count` pictures are few for the batch or warm-up."""
+    if config.train.batch_size > count:
+        raise DataError(
+            f"batch_size {config.train.batch_size} is larger than the training set "
+            f"({count} images in {config.data.dir}). Choose --batch-size {count} or less."
+        )
+    steps = config.train.epochs * math.ceil(count / config.train.batch_size)
+    if config.optim.warmup_steps >= steps:
+        raise ConfigError(
+            f"optim.warmup_steps = {config.optim.warmup_steps}: the whole run has {steps} steps. "
+            "Choose fewer, or more --epochs."
+        )
+
+
+def read_photos(samples: Samples, config: RunConfig, emit: Emit) -> Pictures:
+    """Decoded to the size of `config` and kept as it says; DataError names the unreadable ones."""
+    return read(
+        samples,
+        config.image_size,
+        skip_bad=config.data.skip_bad,
+        cache=config.data.cache,
+        folder=cache_folder(),
+        emit=emit,
+    )
+
+
+def only_readable(split: Split, pictures: Pictures) -> Split:
+    """The split without the pictures that were left out as unreadable."""
+    train, val = (
+        pictures.samples.take(pictures.rows(part).tolist()) for part in (split.train, split.val)
+    )
+    if not train or not val:
+        raise DataError(
+            f"{train.root}: without its {len(pictures.bad)} unreadable images, {len(train)} are "
+            f"left for training and {len(val)} for validation; each needs at least 1. "
+            "Replace them or add photos."
+        )
+    left = set(pictures.samples.labels)
+    for label, name in enumerate(train.classes):
+        if label not in left:
+            raise DataError(
+                f"{shown(train.root / name)} has no readable images. "
+                f"Add photos of class {name!r}, or remove the folder."
+            )
+    return Split(train, val)
+
+
+def warn_of_split(split: Split, pictures: Pictures, config: RunConfig, emit: Emit) -> None:
+    """The part of `data check` that costs nothing, since the photos were read anyway."""
+    digests = dict(zip(pictures.samples.paths, pictures.digests(), strict=True))
+    copies = copies_warning(split, digests, grouped=config.data.split == "grouped")
+    for warning in (copies, unjudged(split.val)):
+        if warning:
+            emit(Warned(warning))

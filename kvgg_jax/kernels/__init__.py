@@ -1,0 +1,1 @@
+"""Fast layers for CPUs, as functions of JAX."""

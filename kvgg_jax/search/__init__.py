@@ -1,0 +1,1 @@
+"""The search for settings: a learning rate, a whole space."""

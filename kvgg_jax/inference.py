@@ -15,12 +15,12 @@ from kvgg_jax import onnx_session, runs
 from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.compiled import cache_folder, compile_step
 from kvgg_jax.config import RunConfig
+from kvgg_jax.data.baseline import ColourBaseline, colour_baseline
 from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.reader import read
 from kvgg_jax.errors import DataError, RunError, shown
 from kvgg_jax.events import Emit, Note, ignore
 from kvgg_jax.forward import make_predict_step, weight_shapes
-from kvgg_jax.judging.baseline import ColourBaseline, colour_baseline
 from kvgg_jax.judging.scores import Scores, judge
 from kvgg_jax.judging.temperature import Calibration, cross_entropy, in_force, soften, threshold
 from kvgg_jax.memory import judging_advice

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from conftest import COLOURS, draw_photos
 
+from kvgg_jax.data.baseline import ColourBaseline
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.inference import Evaluation
-from kvgg_jax.judging.baseline import ColourBaseline
 from kvgg_jax.judging.scores import judge
 from kvgg_jax.metrics import class_scores, confusion_matrix
 

@@ -12,12 +12,12 @@ from commands import kvgg
 from conftest import COLOURS, Trained, draw_photos
 
 from kvgg_jax import evaluate
+from kvgg_jax.data import baseline
+from kvgg_jax.data.baseline import ColourBaseline, colour_baseline, compare_colours
 from kvgg_jax.data.duplicates import Look
 from kvgg_jax.data.findings import Check
 from kvgg_jax.data.folder import scan
 from kvgg_jax.data.survey import Seen, survey
-from kvgg_jax.judging import baseline
-from kvgg_jax.judging.baseline import ColourBaseline, colour_baseline, compare_colours
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 

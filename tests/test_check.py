@@ -15,11 +15,11 @@ from pictures import scene
 from PIL import Image
 
 from kvgg_jax import check_data, training
+from kvgg_jax.data.baseline import ColourBaseline
 from kvgg_jax.data.check import copies_warning
 from kvgg_jax.data.findings import Check
 from kvgg_jax.data.folder import deal, scan
 from kvgg_jax.errors import DataError
-from kvgg_jax.judging.baseline import ColourBaseline
 from kvgg_jax.show.check import colour_advice
 
 BROKEN = "is not a picture but text. Replace or remove it."

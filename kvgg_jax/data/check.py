@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.config import RunConfig
+from kvgg_jax.data.baseline import ColourBaseline, compare_colours
 from kvgg_jax.data.dealing import deal_as
 from kvgg_jax.data.duplicates import same_digest, same_photo
 from kvgg_jax.data.findings import AGAINST, TRAIN, VAL, Check, Duplicates, Photo
@@ -18,7 +19,6 @@ from kvgg_jax.data.folder import Samples, Split, find_pictures, scan
 from kvgg_jax.data.survey import Seen, survey
 from kvgg_jax.errors import DataError, shown
 from kvgg_jax.events import Emit, ignore
-from kvgg_jax.judging.baseline import ColourBaseline, compare_colours
 
 FLAT = 1 / 255  # spread of every channel below which a picture is of one colour
 

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvgg_jax.judging.baseline import ColourBaseline
+from kvgg_jax.data.baseline import ColourBaseline
 
 NEAR = 0.1  # above chance; a better accuracy would mean that colour matters
 TRAIN, VAL, AGAINST = "train", "val", "against"

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from kvgg_jax.data.baseline import ColourBaseline
 from kvgg_jax.errors import RunError
 from kvgg_jax.inference import Evaluation
-from kvgg_jax.judging.baseline import ColourBaseline
 from kvgg_jax.judging.record import evaluation_json, file_names
 from kvgg_jax.judging.scores import Bin
 from kvgg_jax.judging.temperature import Calibration

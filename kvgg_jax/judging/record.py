@@ -27,7 +27,6 @@ from kvgg_jax.judging.evaluation_charts import (
 )
 from kvgg_jax.judging.scores import LEVEL, RESAMPLES, SEED
 from kvgg_jax.runs import Run
-from kvgg_jax.show.evaluation import colour_json
 
 WORST = 24  # mistakes in the gallery and in `--json`
 THUMB = 160  # pixels a side in the gallery
@@ -159,7 +158,7 @@ def evaluation_json(result: Evaluation, files: Sequence[Path]) -> dict[str, Any]
         },
         "classes": _classes_json(result),
         "confusion": result.confusion.tolist(),
-        "colour": colour_json(result.colour),
+        "colour": result.colour.to_json(),
         "reliability": [asdict(one) for one in scores.reliability],
         "mistakes": _mistakes_json(result),
         "files": [str(file) for file in files],

@@ -14,7 +14,7 @@ from kvgg_jax.console import say
 from kvgg_jax.data.balance import UNEVEN
 from kvgg_jax.data.findings import Check, Duplicates
 from kvgg_jax.errors import shown
-from kvgg_jax.show.evaluation import cell, colour_json, colour_text
+from kvgg_jax.show.evaluation import cell, colour_text
 
 COMMON = 5  # sizes named
 ROWS = 20  # rows of one table; JSON and the page have all
@@ -46,7 +46,7 @@ def check_json(result: Check) -> dict[str, Any]:
             "leaks": result.split_leaks,
         },
         "against": against if result.against else None,
-        "colour": {**colour_json(result.colour), "chance": result.chance},
+        "colour": {**result.colour.to_json(), "chance": result.chance},
     }
 
 

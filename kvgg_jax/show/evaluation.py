@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -16,8 +16,8 @@ from kvgg_jax.errors import shown
 from kvgg_jax.judging.scores import BINS, LEVEL
 
 if TYPE_CHECKING:
+    from kvgg_jax.data.baseline import ColourBaseline
     from kvgg_jax.inference import Evaluation
-    from kvgg_jax.judging.baseline import ColourBaseline
     from kvgg_jax.judging.temperature import Calibration
 
 
@@ -83,13 +83,6 @@ def _figures(result: Evaluation) -> Table:
         between = f"{ends[0]:.4f} to {ends[1]:.4f}" if ends else ""
         table.add_row(label, f"{value:.4f}", between)
     return table
-
-
-def colour_json(colour: ColourBaseline) -> dict[str, Any]:
-    """`{"class_mean", "nearest", "reference"}`, or `{"left_out"}` with the reason."""
-    if colour.left_out:
-        return {"left_out": colour.left_out}
-    return {name: getattr(colour, name) for name in ("class_mean", "nearest", "reference")}
 
 
 def colour_text(colour: ColourBaseline) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,12 @@ class ColourBaseline:
     """Training photos that both were made from."""
     left_out: str | None = None
     """Why they could not be made."""
+
+    def to_json(self) -> dict[str, Any]:
+        """`{"class_mean", "nearest", "reference"}`, or `{"left_out"}` with the reason."""
+        if self.left_out:
+            return {"left_out": self.left_out}
+        return {name: getattr(self, name) for name in ("class_mean", "nearest", "reference")}
 
 
 def colour_baseline(train: Samples, judged: Samples, *, emit: Emit = ignore) -> ColourBaseline:

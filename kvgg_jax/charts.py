@@ -58,7 +58,7 @@ def draw_rates(
     axes.plot(rates, smoothed, color=VAL, label="smoothed")
     axes.axvline(lowest, color=VAL, ls=":", label=f"lowest: {lowest:.1e}")
     axes.axvline(suggested, color=BEST, label=f"suggested: {suggested:.1e}")
-    top = 1.5 * max(smoothed[0], min(smoothed))  # what explodes would flatten all the rest
+    top = 1.5 * smoothed[0]  # what explodes would flatten all the rest
     axes.set(xscale="log", xlabel="learning rate", title="Loss by learning rate", ylim=(0, top))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)

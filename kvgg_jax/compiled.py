@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 import jax
 import jaxlib
 
+from kvgg_jax.disk.places import cache_folder
 from kvgg_jax.events import Compiled, Emit, Progress, ignore
 
 P = ParamSpec("P")
@@ -26,11 +27,6 @@ R = TypeVar("R")
 OPTIONS: dict[str, dict[str, str | bool]] = {
     "cpu": {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 }
-
-
-def cache_folder() -> Path:
-    """Where the program keeps what it can make again: `$XDG_CACHE_HOME/kvgg_jax`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kvgg_jax"
 
 
 def compile_step(

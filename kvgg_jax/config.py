@@ -1,6 +1,6 @@
-"""What a run is: one frozen `RunConfig`, read from defaults, a TOML file and flags, in that order.
+"""What a run is: one frozen `RunConfig`; `resolve.py` reads it.
 
-Every default of the program stands here and nowhere else. Nothing heavy is imported, so a wrong
+The default of every setting stands here and nowhere else. Nothing heavy is imported, so a wrong
 value is answered before JAX, Keras or TensorFlow start.
 """
 

@@ -72,7 +72,7 @@ class Screen:
         self._task: TaskID | None = None
         self._stage: tuple[str, int] | None = None
         self._since = self._spoken = clock()
-        self._images = 0
+        self._first = self._images = 0
         self._has_header = False
 
     def __enter__(self) -> Screen:
@@ -119,16 +119,17 @@ class Screen:
         now = self._clock()
         if self._stage != (event.stage, event.epoch):
             self._take_down()
-            self._stage, self._since, self._images = (event.stage, event.epoch), now, 0
-            self._spoken = now
-        self._images = event.done * event.images if event.images else event.done
+            self._stage, self._since, self._spoken = (event.stage, event.epoch), now, now
+            self._first = event.done  # what was done before this start tells no speed
+        done = event.done - self._first
+        self._images = done * event.images if event.images else done
         speed = self._images / max(now - self._since, 1e-9)
         if self.console.is_terminal:
             self._show_bar(event, speed)
-        elif now - self._spoken > PLAIN_EVERY and event.done:
-            left = (event.total - event.done) * (now - self._since) / event.done
-            done = f"{self._name(event)}: {event.done} of {event.total}"
-            say(self.console, f"{done}, {speed:.1f} images/s, {duration(left)} left")
+        elif now - self._spoken > PLAIN_EVERY and done:
+            left = (event.total - event.done) * (now - self._since) / done
+            text = f"{self._name(event)}: {event.done} of {event.total}"
+            say(self.console, f"{text}, {speed:.1f} images/s, {duration(left)} left")
             self._spoken = now
 
     def _show_bar(self, event: Progress, speed: float) -> None:
@@ -143,7 +144,9 @@ class Screen:
                 transient=True,
             )
             self._bars.start()
-            self._task = self._bars.add_task(self._name(event), total=event.total, speed="")
+            self._task = self._bars.add_task(
+                self._name(event), total=event.total, completed=event.done, speed=""
+            )
         assert self._task is not None
         self._bars.update(self._task, completed=event.done, speed=f"{speed:.1f} images/s")
 

@@ -205,7 +205,8 @@ def _photos(run: runs.Run, data: str | Path | None) -> Split:
 
 def _pictures(samples: Samples, size: int, emit: Emit) -> Iterator[NDArray[np.uint8]]:
     """Batches of some training photos: not of those on which the result is judged."""
-    files = samples.files()[:: max(1, len(samples) // CALIBRATION)][:CALIBRATION]
+    places = np.linspace(0, len(samples) - 1, min(CALIBRATION, len(samples))).astype(int)
+    files = samples.take(places.tolist()).files()  # evenly: they may lie class by class
     for start in range(0, len(files), MAX_BATCH):
         emit(Progress("calibrating", start, len(files)))
         yield np.stack([load(file, size) for file in files[start : start + MAX_BATCH]])
@@ -216,19 +217,24 @@ def _cost(
 ) -> tuple[float, Int8]:
     """(largest difference of a probability, accuracies) of (float, int8) on `samples`."""
     true = np.array(samples.labels)
-    before, after = (
-        np.array([[dict(one.top)[name] for name in classifier.classes] for one in found])
-        for found in (
-            classify(
-                samples.files(),
-                judge,
-                classifier.classes,
-                size=classifier.image_size,
-                batch=min(len(samples), MAX_BATCH),
-                emit=emit,
-            )
-            for judge in judges
-        )
-    )
+    before, after = (_shares(samples, classifier, judge, emit) for judge in judges)
     new, old = (float((shares.argmax(axis=1) == true).mean()) for shares in (after, before))
     return float(np.abs(after - before).max()), Int8(new, old, len(samples))
+
+
+def _shares(
+    samples: Samples, classifier: Classifier, judge: Judge, emit: Emit
+) -> NDArray[np.float64]:
+    """Probabilities [photos, classes]. Raises DataError for a photo that cannot be read."""
+    found = classify(
+        samples.files(),
+        judge,
+        classifier.classes,
+        size=classifier.image_size,
+        batch=min(len(samples), MAX_BATCH),
+        emit=emit,
+    )
+    for one in found:
+        if one.error:
+            raise DataError(f"int8 is judged on all validation photos. {one.error}")
+    return np.array([[dict(one.top)[name] for name in classifier.classes] for one in found])

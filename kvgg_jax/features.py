@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 import tempfile
@@ -16,11 +17,12 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from kvgg_jax.compiled import cache_folder, compile_step
+from kvgg_jax.compiled import compile_step
 from kvgg_jax.config import RunConfig
 from kvgg_jax.data.pipeline import Store, hold
 from kvgg_jax.data.reader import Pictures
 from kvgg_jax.disk import integrity
+from kvgg_jax.disk.places import cache_folder
 from kvgg_jax.errors import DataError
 from kvgg_jax.events import Emit, Note, Progress, ignore
 from kvgg_jax.forward import backbone
@@ -66,9 +68,10 @@ def features(
     arrays = {name: array for part in weights for name, array in part.items()}
     arrays = {name: array for name, array in arrays.items() if name.startswith("block")}
     where = folder / "features" / _key(config, pictures, arrays)
-    if integrity.is_sealed(where) and not integrity.fault(where):
+    if _is_whole(where):
         emit(Note(f"The features of the frozen blocks are in {where}"))
-        where.touch()  # the newest are kept
+        with contextlib.suppress(OSError):  # a cache of others
+            where.touch()  # the newest are kept
     else:
         try:
             _fill(where, config, pictures, arrays, emit)
@@ -78,6 +81,10 @@ def features(
                 "Make room there, or compute them anew each epoch: --cache none."
             ) from None
     return np.asarray(np.load(where / FILE, mmap_mode="r", allow_pickle=False))
+
+
+def _is_whole(where: Path) -> bool:
+    return integrity.is_sealed(where) and not integrity.fault(where)
 
 
 def _key(config: RunConfig, pictures: Pictures, arrays: dict[str, AnyArray]) -> str:
@@ -99,14 +106,15 @@ def _fill(
 ) -> None:
     """Make the folder `where`: it is there whole or not at all."""
     where.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=where.parent) as scratch:
+    with tempfile.TemporaryDirectory(prefix=".", dir=where.parent) as scratch:
         made = Path(scratch) / "made"
         made.mkdir()
         _write(made / FILE, config, pictures, arrays, emit)
         integrity.seal(made)
-        shutil.rmtree(where, ignore_errors=True)  # damaged, or just made by another run
-        made.rename(where)
-    sets = sorted(where.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        if not _is_whole(where):  # else another run has made it meanwhile, and may be reading
+            shutil.rmtree(where, ignore_errors=True)
+            made.rename(where)
+    sets = sorted(where.parent.glob("[!.]*"), key=lambda path: path.stat().st_mtime, reverse=True)
     for old in sets[KEPT:]:
         shutil.rmtree(old, ignore_errors=True)  # whoever reads it keeps what it has opened
 

@@ -27,7 +27,8 @@ from kvgg_jax.runs import Run
 from kvgg_jax.training import resume, train
 
 FOLDS = 5
-MAY_CHANGE = {"data.cache", "train.save_every_steps"}  # between two calls; none changes a step
+# Between two calls; none changes a step.
+MAY_CHANGE = {"data.cache", "train.save_every_steps", "train.track"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,8 @@ def crossval(
     `train` raises, and RunError where the folder holds a cross-validation of other settings.
     """
     config = _settings_of_all(settle(config or RunConfig(), emit, out=out), folds)
-    path = Path(out) / (name or _name(config))
+    runs.check_name(name)
+    path = Path(out) / (name or f"crossval-{runs.network_name(config)}")  # no date, to go on by
     runs.check_writable(path)
     with locked(path):
         _check_begun(path, config)
@@ -113,12 +115,6 @@ def _settings_of_all(config: RunConfig, folds: int) -> RunConfig:
     """What the folds have in common; `fold` is 1 until each sets its own."""
     how = "stratified" if config.data.split == "stratified" else "grouped"
     return config.with_data(split=how, folds=folds, fold=1)
-
-
-def _name(config: RunConfig) -> str:
-    """Without a date, so that the same command goes on the day after."""
-    head = config.model.head.replace(",", "-").replace(" ", "")
-    return f"crossval-{config.model.arch}-{head}"
 
 
 def _check_begun(path: Path, config: RunConfig) -> None:

@@ -104,6 +104,12 @@ class History:
         """Wall time of all epochs, seconds."""
         return sum(row.seconds for row in self.epochs)
 
+    @property
+    def images_per_second(self) -> float | None:
+        """Training pictures a second over all epochs, without validation; None before the first."""
+        speeds = [row.images_per_second for row in self.epochs]
+        return len(speeds) / sum(1 / speed for speed in speeds) if speeds and all(speeds) else None
+
     def stale(self, min_delta: float) -> int:
         """Epochs since validation accuracy last rose by more than `min_delta` (as Keras counts)."""
         reference, count = -math.inf, 0

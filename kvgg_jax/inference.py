@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from kvgg_jax import onnx_session, runs
 from kvgg_jax.checkpoint import Checkpoints
-from kvgg_jax.compiled import cache_folder, compile_step
+from kvgg_jax.compiled import compile_step
 from kvgg_jax.config import RunConfig
 from kvgg_jax.data.baseline import ColourBaseline, colour_baseline
 from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.reader import read
+from kvgg_jax.disk.places import cache_folder
 from kvgg_jax.errors import DataError, RunError, shown
 from kvgg_jax.events import Emit, Note, ignore
 from kvgg_jax.forward import make_predict_step, weight_shapes

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from kvgg_jax import runs
-from kvgg_jax.compiled import cache_folder
 from kvgg_jax.config import PHOTO_SIZE, RunConfig
 from kvgg_jax.data.balance import unjudged
 from kvgg_jax.data.check import copies_warning
@@ -15,6 +14,7 @@ from kvgg_jax.data.dealing import deal_as
 from kvgg_jax.data.demo import cached_demo
 from kvgg_jax.data.folder import Samples, Split, scan
 from kvgg_jax.data.reader import Pictures, read
+from kvgg_jax.disk.places import cache_folder
 from kvgg_jax.errors import ConfigError, DataError, shown
 from kvgg_jax.events import Emit, Note, Progress, Warned
 from kvgg_jax.transfer import settle as settle_weights
@@ -58,9 +58,9 @@ def deal_photos(config: RunConfig, emit: Emit) -> tuple[Samples, Split]:
 
 
 def _check_steps(config: RunConfig, count: int) -> None:
-    """Raises DataError or ConfigError where `count` pictures are few for the batch or warm-up."""
+    """Raises ConfigError where `count` pictures are few for the batch or warm-up."""
     if config.train.batch_size > count:
-        raise DataError(
+        raise ConfigError(
             f"batch_size {config.train.batch_size} is larger than the training set "
             f"({count} images in {config.data.dir}). Choose --batch-size {count} or less."
         )

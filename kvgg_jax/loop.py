@@ -192,7 +192,7 @@ def evaluate(
     tally, parts = zero_tally(), []
     for done, batch in enumerate(batches.epoch(0), 1):
         now, probabilities = step(*weights, batch)
-        tally = Tally(*(a + b for a, b in zip(tally, now, strict=True)))
+        tally = tally.merge(now)
         parts.append(np.asarray(probabilities)[np.asarray(batch.weight) > 0])
         emit(Progress("validating", done, batches.steps, len(batch.labels), epoch))
         if stop():

@@ -15,9 +15,8 @@ from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.reader import read
 from kvgg_jax.events import Emit, ignore
 from kvgg_jax.forward import normalise
-from kvgg_jax.recipe import build_changes
-from kvgg_jax.state import AnyArray, Batch
-from kvgg_jax.step import Augment, Mix
+from kvgg_jax.recipe import build_changes, changed
+from kvgg_jax.state import Batch
 
 COLUMNS = 8
 
@@ -46,18 +45,11 @@ def preview(
     augment, mix = build_changes(config, size, len(samples.classes))
     if augment or mix:
         batch, steps = Batch(images, labels, np.ones(len(labels), np.float32)), range(1, COLUMNS)
-        change = jax.jit(partial(_changed, augment, mix))
-        changed = [np.asarray(change(batch, jnp.int32(step - 1))) for step in steps]
-        images = np.stack([images, *changed], axis=1).reshape(-1, size, size, 3)
+        change = jax.jit(partial(changed, augment=augment, mix=mix))
+        later = [np.asarray(change(batch, jnp.int32(step - 1)).images) for step in steps]
+        images = np.stack([images, *later], axis=1).reshape(-1, size, size, 3)
         names = [title for name in names for title in (name, *(f"step {step}" for step in steps))]
     draw_samples(images, names, Path(file), columns=COLUMNS)
-
-
-def _changed(augment: Augment | None, mix: Mix | None, batch: Batch, step: AnyArray) -> AnyArray:
-    """The pictures of a batch as training has them at `step`."""
-    if augment is not None:
-        batch = batch._replace(images=augment(batch.images, step))
-    return mix(batch, step).images if mix else batch.images
 
 
 def _even_choice(samples: Samples, count: int, seed: int) -> list[int]:

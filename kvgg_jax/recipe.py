@@ -12,7 +12,7 @@ from kvgg_jax.keras_gate import keras
 from kvgg_jax.loss import make_loss
 from kvgg_jax.mix import make_mix
 from kvgg_jax.optimizer import build_optimizer
-from kvgg_jax.state import TrainState
+from kvgg_jax.state import AnyArray, Batch, TrainState
 from kvgg_jax.step import Augment, Mix, TrainStep, init_state, make_train_step
 
 
@@ -56,3 +56,10 @@ def build_changes(config: RunConfig, size: int, classes: int) -> tuple[Augment |
     data, seed = config.data, config.seed
     augment = make_augment(data.augment, seed=seed, image_size=size, colour=data.augment_color)
     return augment, make_mix(data.mix, data.mix_alpha, seed=seed, classes=classes)
+
+
+def changed(batch: Batch, step: AnyArray, augment: Augment | None, mix: Mix | None) -> Batch:
+    """A batch of float images as training has it at `step`; once mixed, labels are shares."""
+    if augment is not None:
+        batch = batch._replace(images=augment(batch.images, step))
+    return batch if mix is None else mix(batch, step)

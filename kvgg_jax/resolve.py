@@ -6,12 +6,13 @@ An unknown key is answered with the nearest legal one, a wrong value with where 
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from kvgg_jax.config import RunConfig, known_keys
 from kvgg_jax.errors import ConfigError, KvggError, UsageError
@@ -27,11 +28,11 @@ def resolve(
     Raises ConfigError for a fault in the file, UsageError for one in a flag.
     """
     values = read_toml(file) if file else {}
-    _check_keys(values, RunConfig, str(file), ConfigError)
+    _check_keys(values, str(file), ConfigError)
     origin: dict[str, str] = {}
     for dotted, (flag, value) in (flags or {}).items():
         origin[dotted] = flag
-        _check_keys(nest(dotted, value), RunConfig, flag, UsageError)
+        _check_keys(nest(dotted, value), flag, UsageError)
         values = merge(values, nest(dotted, value))
     try:
         return RunConfig.model_validate(values)
@@ -43,7 +44,7 @@ def with_values(config: RunConfig, values: Mapping[str, object], *, where: str) 
     """A copy with dotted keys replaced. Raises ConfigError that says `where` they are from."""
     merged = config.model_dump()
     for key, value in values.items():
-        _check_keys(nest(key, value), RunConfig, where, ConfigError)
+        _check_keys(nest(key, value), where, ConfigError)
         merged = merge(merged, nest(key, value))
     try:
         return RunConfig.model_validate(merged)
@@ -97,9 +98,7 @@ def merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _check_keys(
-    values: Mapping[str, Any], model: type[BaseModel], where: str, kind: type[KvggError]
-) -> None:
+def _check_keys(values: Mapping[str, Any], where: str, kind: type[KvggError]) -> None:
     legal = known_keys()
     tables = {key.split(".")[0] for key in legal if "." in key}
     for key, value in values.items():
@@ -126,15 +125,23 @@ def _explain(
     dotted = ".".join(str(part) for part in first["loc"])
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[0].lower() + reason[1:]
-    if not dotted:  # keys that do not go together, which the reason names
-        named = [flag for key, flag in origin.items() if key in reason]
-        text = f"{', '.join(named) or file}: {reason}."
-        return UsageError(text) if named else ConfigError(text)
+    if dotted not in known_keys():  # a table, or all: keys that do not go together
+        named = [flag for key, flag in origin.items() if _is_named(key, dotted, reason)]
+        if named or not dotted:
+            text = f"{', '.join(named) or file}: {reason}."
+            return UsageError(text) if named else ConfigError(text)
     for key, flag in origin.items():  # optim.lr.x=1 fails at optim.lr, optim={lr=0} there too
-        if f"{key}.".startswith(f"{dotted}.") or f"{dotted}.".startswith(f"{key}."):
+        below = f"{key}.".startswith(f"{dotted}.") and dotted in known_keys()
+        if below or f"{dotted}.".startswith(f"{key}."):
             return UsageError(f"{flag}: {reason}.")
     value = "" if isinstance(first["input"], dict) else f" = {_brief(first['input'])}"
     return ConfigError(f"{file}: {dotted}{value}: {reason}.")
+
+
+def _is_named(key: str, table: str, reason: str) -> bool:
+    """Whether `reason`, why the keys of `table` do not go together, is about `key`."""
+    word = key.removeprefix(f"{table}.") if table else key
+    return key.startswith(table) and re.search(rf"\b{re.escape(word)}\b", reason) is not None
 
 
 def _brief(value: object) -> str:

@@ -78,7 +78,12 @@ class Run:
         """The complete configuration the run was started with."""
         self.read("config.toml")
         self.format()
-        return resolve(self.path / "config.toml")
+        config = resolve(self.path / "config.toml")
+        if config.data.image_size is None or config.data.dir is None:
+            raise RunError(
+                f"{self.path / 'config.toml'} is damaged: a run's has data.dir and data.image_size."
+            )
+        return config
 
     def classes(self) -> tuple[str, ...]:
         """Class names, in the order of the network's outputs."""
@@ -144,10 +149,7 @@ def choose(
     Nothing of an old run is removed yet. Raises RunError when it exists or cannot be written,
     UsageError for a name that is none of a folder in `out`: nobody would find the run by it.
     """
-    if name and (Path(name).name != name or name == ".."):
-        raise UsageError(
-            f"--name {name}: a run is named as one folder is. Choose where it lies with --out."
-        )
+    check_name(name)
     check_writable(out)
     path = out / (name or _free_name(out, config, now or datetime.now()))
     if not _is_taken(path):
@@ -160,6 +162,14 @@ def choose(
     if not (path / "config.toml").is_file():
         raise RunError(f"{path} is not a run folder, so --overwrite leaves it alone.")
     return path
+
+
+def check_name(name: str | None) -> None:
+    """Raises UsageError for a name that is none of a folder in `--out`."""
+    if name and (Path(name).name != name or name == ".."):
+        raise UsageError(
+            f"--name {name}: a run is named as one folder is. Choose where it lies with --out."
+        )
 
 
 def _is_taken(path: Path) -> bool:
@@ -209,10 +219,14 @@ def _not_writable(path: Path, error: OSError) -> str:
     return f"Cannot write to {path}: {error.strerror}. Choose another folder with --out."
 
 
+def network_name(config: RunConfig) -> str:
+    """For a folder: `"vgg16-slim"`, `"vgg11-256-128"`."""
+    return f"{config.model.arch}-{config.model.head.replace(',', '-').replace(' ', '')}"
+
+
 def _free_name(out: Path, config: RunConfig, now: datetime) -> str:
     """Date, architecture, head; `-2`, `-3` ... when a run of today has that name."""
-    head = config.model.head.replace(",", "-").replace(" ", "")
-    base = f"{now:%Y-%m-%d}-{config.model.arch}-{head}"
+    base = f"{now:%Y-%m-%d}-{network_name(config)}"
     name, number = base, 1
     while (out / name).exists() or lock_file(out / name).exists():
         number += 1
@@ -220,7 +234,7 @@ def _free_name(out: Path, config: RunConfig, now: datetime) -> str:
     return name
 
 
-def find(run: str | Path | None = None, *, out: Path = OUT, status: str | None = "finished") -> Run:
+def find(run: str | Path | None = None, *, out: Path = OUT, status: str = "finished") -> Run:
     """A run by folder, by name inside `out`, or (None) the newest one of that status.
 
     Raises RunError saying what was looked for and where.
@@ -230,11 +244,11 @@ def find(run: str | Path | None = None, *, out: Path = OUT, status: str | None =
             if os.path.exists(path / "config.toml"):  # never raises, as for a name too long
                 return Run(path)
         raise RunError(f"No run at {run} or {out / run}. {_runs_there(out)}")
-    found = [r for r in _all(out) if status is None or _status(r) == status]
+    found = [run for run in _all(out) if _status(run) == status]
     if not found:
         for damaged in _all(out):
             damaged.info()  # names the file, where a damaged run is the reason
-        raise RunError(f"No {status or 'started'} run in {out}. {_runs_there(out)}")
+        raise RunError(f"No {status} run in {out}. {_runs_there(out)}")
     return max(found, key=_age)
 
 
@@ -271,7 +285,7 @@ def _status(run: Run) -> object:
 
 
 def _all(out: Path) -> list[Run]:
-    return [Run(path.parent) for path in sorted(out.glob("*/run.json"))]
+    return [Run(path.parent) for path in sorted(out.glob("[!.]*/run.json"))]
 
 
 def _runs_there(out: Path) -> str:

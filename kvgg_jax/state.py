@@ -1,4 +1,4 @@
-"""The values that cross `jax.jit` and the checkpoint: named tuples of arrays, no behaviour."""
+"""The values that cross `jax.jit` and the checkpoint: named tuples of arrays."""
 
 from __future__ import annotations
 
@@ -39,6 +39,10 @@ class Tally(NamedTuple):
     loss: AnyArray
     correct: AnyArray
     count: AnyArray  # type: ignore[assignment]  # shadows tuple.count, which nobody needs here
+
+    def merge(self, other: Tally) -> Tally:
+        """The sums over the pictures of both."""
+        return Tally(*(a + b for a, b in zip(self, other, strict=True)))
 
 
 Weights = tuple[dict[str, AnyArray], dict[str, AnyArray]]

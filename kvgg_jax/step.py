@@ -81,7 +81,7 @@ def make_train_step(
             model_state={**state.model_state, **_keyed(model.non_trainable_variables, model_state)},
             opt_state=_keyed(optimizer.variables, slots),
         )
-        return new, _add(tally, now)
+        return new, tally.merge(now)
 
     return train_step
 
@@ -107,17 +107,13 @@ def _make_gradients(model: keras.Model, loss: Loss, parts: int) -> Callable[...,
         def add_part(carry: Any, part: Batch) -> tuple[Any, None]:
             model_state, tally, total = carry
             (_, (model_state, now)), grads = differentiate(params, model_state, part, count)
-            return (model_state, _add(tally, now), jax.tree.map(jnp.add, total, grads)), None
+            return (model_state, tally.merge(now), jax.tree.map(jnp.add, total, grads)), None
 
         cut = jax.tree.map(lambda rows: rows.reshape(parts, -1, *rows.shape[1:]), batch)
         zeros = jax.tree.map(jnp.zeros_like, params)
         return jax.lax.scan(add_part, (model_state, zero_tally(), zeros), cut)[0]
 
     return gradients
-
-
-def _add(a: Tally, b: Tally) -> Tally:
-    return Tally(*(left + right for left, right in zip(a, b, strict=True)))
 
 
 def make_eval_step(model: keras.Model) -> EvalStep:

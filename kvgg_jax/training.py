@@ -35,7 +35,7 @@ from kvgg_jax.origin import (
     files_of,
     upgrade,
 )
-from kvgg_jax.recipe import build_changes
+from kvgg_jax.recipe import build_changes, changed
 from kvgg_jax.runs import Run
 from kvgg_jax.state import Batch, TrainState
 from kvgg_jax.tracking import check_trackers, tracked
@@ -56,7 +56,7 @@ class TrainResult:
     @property
     def images_per_second(self) -> float:
         """Training pictures a second over the whole run, validation left out."""
-        return len(self.history) / sum(1 / row.images_per_second for row in self.history)
+        return self.history.images_per_second or 0.0
 
 
 def train(
@@ -127,8 +127,10 @@ def resume(
 
 
 def prepare(config: RunConfig, emit: Emit = ignore) -> tuple[Task, TrainState]:
-    """All that `train` would begin with, without a run folder. Raises KvggError as it does."""
-    config = settle(config, emit)
+    """All that `train` would begin with, of a config that is settled, without a run folder.
+
+    Raises KvggError as `train` does.
+    """
     samples, split = deal_photos(config, emit)
     given = begin(config, samples.classes, emit)
     pictures = read_photos(samples, config, emit)
@@ -235,11 +237,8 @@ def _draw_samples(run: Run, config: RunConfig, batches: Pipeline, split: Split) 
     first, step = next(iter(batches.epoch(1))), jnp.zeros((), jnp.int32)
     batch = Batch(*(part[:SAMPLES] for part in first))
     batch = batch._replace(images=normalise(batch.images))
-    augment, mix = build_changes(config, batch.images.shape[1], len(split.train.classes))
-    if augment is not None:
-        batch = batch._replace(images=augment(batch.images, step))
-    if mix is not None:
-        batch = mix(batch, step)
-        batch = batch._replace(labels=np.argmax(batch.labels, axis=-1))
-    names = [split.train.classes[label] for label in batch.labels]
+    changes = build_changes(config, batch.images.shape[1], len(split.train.classes))
+    batch = changed(batch, step, *changes)
+    labels = np.argmax(batch.labels, axis=-1) if np.ndim(batch.labels) == 2 else batch.labels
+    names = [split.train.classes[label] for label in labels]
     draw_samples(np.asarray(batch.images), names, run.path / "samples.png")

@@ -210,6 +210,7 @@ def test_another_host_or_another_site_is_refused(client: TestClient, photo: Path
     for foreign in (
         {"origin": "http://evil.example"},
         {"origin": "null"},
+        {"origin": "http://["},
         {"origin": "http://127.0.0.1:9000"},
         {"sec-fetch-site": "cross-site"},
     ):

@@ -71,6 +71,9 @@ def test_many_training_photos_are_thinned_evenly(
     assert colour_baseline(samples, samples) == whole
     monkeypatch.setattr(baseline, "LIMIT", 9)
     assert colour_baseline(samples, samples) == ColourBaseline(1.0, 1.0, 9)
+    few = samples.take([*np.flatnonzero(np.array(samples.labels) != 1).tolist(), 17])
+    assert few.labels.count(1) == 1
+    assert colour_baseline(few, few).left_out is None  # each class has one at least
 
 
 def test_a_class_without_a_readable_training_photo_leaves_it_out(photos: Path) -> None:

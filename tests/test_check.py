@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from commands import TINY, kvgg, message
 from conftest import small_config
+from numpy.typing import NDArray
 from pictures import scene
 from PIL import Image
 
 from kvgg_jax import check_data, training
+from kvgg_jax.data import check
 from kvgg_jax.data.baseline import ColourBaseline
 from kvgg_jax.data.check import copies_warning
+from kvgg_jax.data.duplicates import Look, same_photo
 from kvgg_jax.data.findings import Check
 from kvgg_jax.data.folder import deal, scan
 from kvgg_jax.errors import DataError
@@ -110,6 +115,23 @@ def test_leaks_are_those_of_the_split_that_train_would_deal(beans: Path) -> None
         if check_data(beans, config=small_config(beans, data={"split_seed": seed})).split_leaks:
             return
     pytest.fail("no seed of 20 leaks")
+
+
+def test_another_folder_does_not_change_how_photos_are_dealt(
+    beans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A photo there may be near two photos here that are not near each other."""
+
+    def all_are_near(looks: Sequence[Look | None]) -> NDArray[np.int64]:
+        return same_photo(looks) if len(looks) == 25 else np.zeros(len(looks), np.int64)
+
+    (tmp_path / "flat").mkdir()
+    scene(40, 64).save(tmp_path / "flat" / "fresh.png")
+    monkeypatch.setattr(check, "same_photo", all_are_near)
+    result = check_data(
+        beans, against=tmp_path / "flat", config=small_config(beans, data={"split": "grouped"})
+    )
+    assert (result.parts["val"], len(result.duplicates)) == (5, 1)
 
 
 def test_two_folders_are_compared_with_or_without_classes(beans: Path, tmp_path: Path) -> None:

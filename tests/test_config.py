@@ -90,21 +90,24 @@ def test_a_head_is_a_name_or_a_list_of_layer_sizes(head, sizes):
 
 
 @pytest.mark.parametrize(
-    ("given", "reason"),
+    ("given", "named", "reason"),
     [
-        ({"folds": 5}, "folds 5, fold None: set both, and fold 1 to folds"),
-        ({"fold": 1}, "folds None, fold 1: set both, and fold 1 to folds"),
-        ({"folds": 3, "fold": 4}, "folds 3, fold 4: set both, and fold 1 to folds"),
-        ({"folds": 3, "fold": 3}, "folds are dealt with split stratified or grouped"),
+        ({"folds": 5}, ["folds"], "folds 5, fold None: set both, and fold 1 to folds"),
+        ({"fold": 1}, ["fold"], "folds None, fold 1: set both, and fold 1 to folds"),
+        (
+            {"folds": 3, "fold": 4},
+            ["folds", "fold"],
+            "folds 3, fold 4: set both, and fold 1 to folds",
+        ),
+        ({"folds": 3, "fold": 3}, ["folds"], "folds are dealt with split stratified or grouped"),
     ],
 )
-def test_a_fold_is_one_of_the_folds(given, reason):
+def test_a_fold_is_one_of_the_folds(given, named, reason):
     """Half a cross-validation in a file or in flags is answered before any photo is read."""
-    words = [parse_set(f"data.{key}={value}") for key, value in given.items()]
     with pytest.raises(UsageError) as caught:
-        resolve(None, dict(words))
-    flag, _ = words[0][1]
-    assert str(caught.value) == f"{flag}: {reason}."
+        resolve(None, dict(parse_set(f"data.{key}={value}") for key, value in given.items()))
+    flags = ", ".join(f"--set data.{key}={given[key]}" for key in named)
+    assert str(caught.value) == f"{flags}: {reason}."
 
 
 positive = st.floats(0, 1, exclude_min=True)
@@ -323,7 +326,7 @@ def test_a_batch_is_cut_into_equal_parts_or_not_at_all(tmp_path):
     flags = {"train.batch_size": ("--batch-size 8", 8), "train.accumulate": ("--accumulate 3", 3)}
     with pytest.raises(UsageError) as caught:
         resolve(None, flags)
-    assert str(caught.value) == f"--batch-size 8: {why}"
+    assert str(caught.value) == f"--batch-size 8, --accumulate 3: {why}"
     file = tmp_path / "own.toml"
     file.write_text("[train]\nbatch_size = 8\naccumulate = 3\n")
     with pytest.raises(ConfigError) as caught:
@@ -359,3 +362,18 @@ def test_keys_that_do_not_go_together_are_named_with_the_file_or_the_flags(tmp_p
 def test_frozen_blocks_are_counted_from_the_first(freeze, blocks):
     """A number may come as one, from a file or from --set."""
     assert ModelConfig(weights="x", freeze=freeze).frozen_blocks == blocks
+
+
+def test_flags_that_do_not_go_together_are_named_and_no_others(tmp_path):
+    """The first one given may have nothing to do with it; what a file holds is the file's."""
+    flags = {"model.head": ("--head gap", "gap"), "model.freeze": ("--freeze blocks", "blocks")}
+    with pytest.raises(UsageError) as caught:
+        resolve(None, flags)
+    assert str(caught.value) == (
+        "--freeze blocks: freeze blocks would keep random weights: say with --weights what to keep."
+    )
+    file = tmp_path / "own.toml"
+    file.write_text("[model]\nfreeze = 'blocks'\n")
+    with pytest.raises(ConfigError) as caught:
+        resolve(file, {"model.head": ("--head gap", "gap")})
+    assert str(caught.value).startswith(f"{file}: model: freeze blocks would keep random weights")

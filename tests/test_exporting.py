@@ -19,9 +19,11 @@ import pytest
 from commands import calibrate_at, kvgg, message
 from conftest import draw_photos
 
-from kvgg_jax import evaluate, export, load_classifier, predict, vgg
+from kvgg_jax import evaluate, export, exporting, load_classifier, predict, vgg
+from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.image import load
 from kvgg_jax.errors import DataError, KvggError, MissingExtra, RunError, UsageError
+from kvgg_jax.events import ignore
 from kvgg_jax.exporting import FORMATS, Int8
 from kvgg_jax.formats import keras_file, saved_model, stablehlo
 from kvgg_jax.inference import Classifier
@@ -302,6 +304,31 @@ def test_int8_says_what_it_costs_on_the_validation_photos(
     assert small.int8 == Int8(float(np.mean(right)), pytest.approx(judged.accuracy), judged.count)
     assert small.size < 0.4 * whole.size
     assert 0 < small.difference < 0.2
+
+
+def test_int8_names_a_validation_photo_that_cannot_be_read(
+    run: Classifier, finished: Path, tmp_path: Path
+) -> None:
+    """It is judged on all of them or on none."""
+    photos = shutil.copytree(finished.parents[1] / "photos", tmp_path / "photos")
+    lost = Run(finished).split(photos).val.files()[0]
+    lost.unlink()
+    output = tmp_path / "x.keras"
+    with pytest.raises(DataError) as caught:
+        export("keras", run, output=output, quantize="int8", data=photos)
+    assert str(caught.value) == (
+        f"int8 is judged on all validation photos. {lost}: does not exist. Check the path."
+    )
+    assert not output.exists()
+
+
+def test_int8_sees_training_photos_from_first_to_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may lie class by class: each has its share."""
+    labels = tuple(label for label in range(4) for _ in range(48))
+    samples = Samples(Path(), tuple(map(str, range(192))), labels, tuple("abcd"))
+    monkeypatch.setattr(exporting, "load", lambda file, size: np.array(int(file.name)))
+    shown = np.concatenate(list(exporting._pictures(samples, 32, ignore)))
+    assert np.bincount(shown // 48).tolist() == [32, 32, 32, 32]
 
 
 def test_int8_without_the_photos_says_where_it_looked(

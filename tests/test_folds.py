@@ -22,7 +22,7 @@ from kvgg_jax.cli import app
 from kvgg_jax.config import RunConfig
 from kvgg_jax.data.dealing import deal_as
 from kvgg_jax.data.folder import scan
-from kvgg_jax.errors import DataError, RunError, Stopped
+from kvgg_jax.errors import DataError, RunError, Stopped, UsageError
 from kvgg_jax.events import Event, Note
 from kvgg_jax.history import Epoch, History
 from kvgg_jax.origin import settings
@@ -268,4 +268,13 @@ def test_keras_split_has_no_folds() -> None:
     """As a flag it is refused; as the default of train it gives way."""
     assert message(kvgg("crossval", "--split", "keras")) == (
         "Error: --split keras: Keras deals no folds; use stratified or grouped.\n"
+    )
+
+
+def test_a_name_is_that_of_one_folder(photos: Path, tmp_path: Path) -> None:
+    """As for a run: nobody would find it otherwise."""
+    with pytest.raises(UsageError) as caught:
+        crossval(small_config(photos), folds=3, out=tmp_path, name="a/b")
+    assert str(caught.value) == (
+        "--name a/b: a run is named as one folder is. Choose where it lies with --out."
     )

@@ -59,3 +59,11 @@ def test_a_header_tells_format_mode_size_and_what_is_odd(
     Image.new(mode, size).save(tmp_path / name, **options)
     assert header(tmp_path / name) == expected
     assert expected.size == f"{size[0]} x {size[1]}"
+
+
+def test_a_photo_of_a_phone_that_brings_a_second_picture_is_a_jpeg(tmp_path: Path) -> None:
+    """Pillow calls it MPO; nothing is odd about it."""
+    small = Image.new("RGB", (32, 32), "red")
+    first = Image.new("RGB", (64, 48))
+    first.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[small])
+    assert header(tmp_path / "a.jpg") == Header("JPEG", "RGB", 64, 48)

@@ -141,3 +141,11 @@ def test_append_leaves_the_old_history_as_it_was():
     old, row = rows((0.5, 1.0)), rows((0.5, 1.0), (0.6, 1.0)).epochs[1]
     assert old.append(row) == rows((0.5, 1.0), (0.6, 1.0))
     assert (len(old), old.seconds, old.append(row).seconds) == (1, 2.0, 4.0)
+
+
+def test_the_speed_of_a_run_is_that_of_all_its_pictures():
+    """As many pictures at 10 and at 30 a second take as long as all of them at 15."""
+    first, second = rows((0.5, 1.0), (0.6, 1.0))
+    both = replace(first, images_per_second=10.0), replace(second, images_per_second=30.0)
+    assert History(both).images_per_second == pytest.approx(15)
+    assert History().images_per_second is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kvgg_jax.disk import integrity
 from kvgg_jax.disk.integrity import SUMS, fault, identity, is_sealed, seal
 
 
@@ -84,3 +87,23 @@ def test_no_flipped_bit_anywhere_goes_unseen(sealed, name, data):
     finally:
         file.write_bytes(content)
     assert fault(sealed) is None
+
+
+def test_a_disk_that_fails_is_named_by_the_file_it_was_to_read(tmp_path, monkeypatch):
+    """The error of a read, unlike that of an open, does not know its file."""
+
+    def fail(file: Path) -> str:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    fill(tmp_path)
+    monkeypatch.setattr(integrity, "_digest", fail)
+    assert fault(tmp_path) == "a cannot be read: Input/output error"
+
+
+def test_a_list_with_a_flipped_bit_still_has_an_identity(tmp_path):
+    """That is not the old one, even where the list is no UTF-8 any more."""
+    folder = fill(tmp_path)
+    old, sums = identity(folder), folder / SUMS
+    sums.write_bytes(b"\xff" + sums.read_bytes()[1:])
+    assert identity(folder) != old
+    assert fault(folder) == "a has changed since it was written"

@@ -89,3 +89,20 @@ def test_other_photos_are_for_comparing() -> None:
         2,
         "Error: --data is for comparing: give two runs or more.\n",
     )
+
+
+def test_a_config_without_what_a_run_has_is_damaged(out: Path) -> None:
+    """As after an edit by hand; the other runs are listed."""
+    config = out / "ant" / "config.toml"
+    lines = config.read_text().splitlines(keepends=True)
+    config.write_text("".join(line for line in lines if not line.startswith("image_size")))
+    assert [type(one) for one in list_runs(out)] == [RunSummary, DamagedRun, DamagedRun]
+    assert message(kvgg("predict", "x.png", "--run", out / "ant")) == (
+        f"Error: {config} is damaged: a run's has data.dir and data.image_size.\n"
+    )
+
+
+def test_what_a_cut_start_has_left_is_no_run(out: Path) -> None:
+    """A run is made under a hidden name, then renamed."""
+    shutil.copytree(out / "ant", out / ".new-one.new")
+    assert [one.path.name for one in list_runs(out)] == ["zebra", "ant", "mole"]

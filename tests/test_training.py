@@ -21,9 +21,9 @@ from kvgg_jax.training import resume, train
 pytestmark = pytest.mark.usefixtures("thin_network")
 
 
-def test_a_batch_larger_than_the_training_set_is_a_data_error(photos, tmp_path):
+def test_a_batch_larger_than_the_training_set_is_a_config_error(photos, tmp_path):
     """36 photos, 7 of them for validation: at most 29 fit in a batch."""
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(ConfigError) as caught:
         train(small_config(photos, train={"batch_size": 30}), out=tmp_path / "runs", name="new")
     assert str(caught.value) == (
         f"batch_size 30 is larger than the training set (29 images in {photos}). "

@@ -12,7 +12,15 @@ from conftest import draw_photos, small_config
 
 from kvgg_jax import extras
 from kvgg_jax.config import RunConfig
-from kvgg_jax.errors import KvggError, MissingExtra, NonFiniteLoss, OutOfMemory, RunError, Stopped
+from kvgg_jax.errors import (
+    ConfigError,
+    KvggError,
+    MissingExtra,
+    NonFiniteLoss,
+    OutOfMemory,
+    RunError,
+    Stopped,
+)
 from kvgg_jax.events import EpochEnded, Event, Progress, ignore
 from kvgg_jax.history import Epoch
 from kvgg_jax.resolve import resolve, with_values
@@ -158,7 +166,12 @@ def trainer(after: Callable[[int], Any]) -> Callable[..., None]:
 
 
 @pytest.mark.parametrize(
-    ("error", "state"), [(NonFiniteLoss("x"), "diverged"), (OutOfMemory("x"), "out of memory")]
+    ("error", "state"),
+    [
+        (NonFiniteLoss("x"), "diverged"),
+        (OutOfMemory("x"), "out of memory"),
+        (ConfigError("x"), "refused"),
+    ],
 )
 def test_a_trial_that_fails_for_its_settings_is_noted_and_the_search_goes_on(
     lab, tmp_path, monkeypatch, error, state

@@ -28,8 +28,8 @@ def lr_find(
 ) -> None:
     """Find a learning rate: raise it step by step, and see where the loss is lowest.
 
-    Trains for a moment with the settings given, from random weights, in no run; draws
-    `lr_find.png` into --out. Suggests a third of the rate at which the smoothed loss is lowest.
+    Trains for a moment with the settings given, in no run; draws `lr_find.png` into --out. Suggests
+    a third of the rate at which the smoothed loss is lowest.
 
     Example: `kvgg lr-find --data photos --image-size 96`
     """
@@ -43,7 +43,7 @@ def lr_find(
 
     runs.check_writable(out)
     with Screen(talk()) as screen:
-        result = lr_range.lr_find(settings, low=low, high=high, steps=steps, emit=screen)
+        result = lr_range.lr_find(settings, low=low, high=high, steps=steps, out=out, emit=screen)
     picture = show_search.save_rates(result, out / "lr_find.png")
     if json:
         print_json(show_search.rates_json(result, picture))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import Annotated
@@ -164,7 +165,8 @@ def train(
     if resume is not None:
         check_resume(flags, config=config, name=name, overwrite=overwrite)
     settings = resolve(config, flags)
-    with Screen(talk()) as screen, stoppable(screen, _how_to_go_on) as stop:
+    go_on = partial(_how_to_go_on, resume=resume)
+    with Screen(talk()) as screen, stoppable(screen, go_on) as stop:
         from kvgg_jax import training
 
         if resume is None:
@@ -183,9 +185,10 @@ def train(
     print_json(show.train_json(result)) if json else show.train_text(result)
 
 
-def _how_to_go_on(screen: Screen, saved: str | None) -> None:
-    if screen.run is None:
+def _how_to_go_on(screen: Screen, saved: str | None, *, resume: str | None) -> None:
+    run = screen.run or resume
+    if run is None:
         say(screen.console, "Stopped before the run began; nothing was written.")
         return
     say(screen.console, f"{saved or 'Stopped before the first step.'} To go on:")
-    say(screen.console, f"  {program()} train --resume {quote(str(screen.run))}")
+    say(screen.console, f"  {program()} train --resume {quote(str(run))}")

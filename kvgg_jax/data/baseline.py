@@ -45,11 +45,13 @@ class ColourBaseline:
 def colour_baseline(train: Samples, judged: Samples, *, emit: Emit = ignore) -> ColourBaseline:
     """What colour alone, learnt from `train`, says of `judged`; labels are of one list of classes.
 
-    At most `LIMIT` training photos are read, evenly taken. Photos that cannot be read are left
-    out; where a class has none left in `train`, so is the baseline.
+    Some `LIMIT` training photos are read at most, evenly taken of each class. Photos that cannot be
+    read are left out; where a class has none left in `train`, so is the baseline.
     """
     step = -(-len(train) // LIMIT) or 1
-    few = train.take(list(range(0, len(train), step)))
+    labels = np.array(train.labels)
+    places = [np.flatnonzero(labels == label)[::step] for label in np.unique(labels)]
+    few = train.take(np.sort(np.concatenate(places)).tolist())
     learnt = survey(few.files(), emit=emit, stage="reading colours")
     lost = set(judged.labels) - {
         label for label, seen in zip(few.labels, learnt, strict=True) if seen.look

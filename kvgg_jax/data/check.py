@@ -40,9 +40,9 @@ def check_data(
     others = _others(Path(against), samples.root) if against else None
     files = samples.files() + (others.files() if others else [])
     seen = survey(files, emit=emit, stage="looking")
-    groups, count = same_photo([one.look for one in seen]), len(samples)
-    split = deal_as(config, samples, groups=groups[:count])
-    own = seen[:count]
+    groups, own = same_photo([one.look for one in seen]), seen[: len(samples)]
+    # Dealt as by `train`, which does not know the others: they might join two groups of its own.
+    split = deal_as(config, samples, groups=same_photo([one.look for one in own]))
     photos = _photos(samples, split, others)
     headers = [one.header for one in own if one.header]
     counts, val = Counter(samples.labels), Counter(split.val.labels)

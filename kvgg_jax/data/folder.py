@@ -202,6 +202,13 @@ def split_to_csv(split: Split) -> str:
     return out.getvalue()
 
 
+def check_below(path: str) -> str:
+    """`path`, as a file of a run gives it. Raises ValueError where it leaves the photos' folder."""
+    if path.startswith("/") or ".." in PurePosixPath(path).parts:
+        raise ValueError(f"{path!r} is not below the folder of photos")
+    return path
+
+
 def split_from_csv(text: str, *, root: Path, classes: tuple[str, ...]) -> Split:
     """The inverse of `split_to_csv`. Raises ValueError when the text is not such a table."""
     rows = list(csv.reader(io.StringIO(text, newline="")))
@@ -212,9 +219,7 @@ def split_from_csv(text: str, *, root: Path, classes: tuple[str, ...]) -> Split:
         if len(row) != 3 or row[1] not in classes or row[2] not in parts:
             raise ValueError(f"{row} is not a path, one of the run's classes, and train or val")
         path, name, part = row
-        if path.startswith("/") or ".." in PurePosixPath(path).parts:
-            raise ValueError(f"{path!r} is not below the folder of photos")
-        parts[part][0].append(path)
+        parts[part][0].append(check_below(path))
         parts[part][1].append(classes.index(name))
     made = {k: Samples(root, tuple(p), tuple(n), classes) for k, (p, n) in parts.items()}
     return Split(made["train"], made["val"])

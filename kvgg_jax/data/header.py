@@ -42,7 +42,10 @@ def header(path: Path) -> Header:
     """The header of a file that `image.decode` can read."""
     with Image.open(path, formats=FORMATS) as image:
         kind, (width, height) = image.format or "", image.size
-        frames = getattr(image, "is_animated", False)
+        if kind == "MPO":  # a JPEG that brings a second picture, as those of many phones do
+            kind, frames = "JPEG", False
+        else:
+            frames = getattr(image, "is_animated", False)
         odd = [
             (
                 path.suffix.lower() not in _SUFFIXES.get(kind, ()),

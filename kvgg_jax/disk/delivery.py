@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,8 +35,8 @@ def check_free(path: Path, *, overwrite: bool, mark: str | None = None) -> None:
 def delivered(path: Path) -> Iterator[Path]:
     """Gives where to write what is to become `path`, and files beside it; moves them at the end.
 
-    After an error, and after a loss of power, there is what was there before. Raises RunError when
-    it cannot be written.
+    After an error, and after a loss of power, there is what was there before; but a folder that is
+    replaced is put aside for the moment of the move. Raises RunError when it cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,9 +45,9 @@ def delivered(path: Path) -> Iterator[Path]:
             yield new
             for written in Path(folder).rglob("*"):
                 flush(written)
-            if path.is_dir():
-                shutil.rmtree(path)
             others = [one for one in Path(folder).iterdir() if one != new]
+            if path.is_dir():  # which no single move replaces
+                path.replace(Path(folder, f"{path.name}.old"))
             for one in (*others, new):  # whoever sees the file finds what explains it
                 one.replace(path.with_name(one.name))
             flush(path.parent)

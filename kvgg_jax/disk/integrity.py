@@ -34,7 +34,7 @@ def identity(folder: Path) -> str:
     """
     folder.stat()
     text = read_text(folder / SUMS) if is_sealed(folder) else _list(folder)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
 def _list(folder: Path) -> str:
@@ -58,6 +58,7 @@ def fault(folder: Path, *, sealed: bool = True) -> str | None:
 
 
 def _change(folder: Path) -> str | None:
+    name = SUMS
     try:
         text = read_text(folder / SUMS)
         listed = {name: digest for digest, _, name in map(_entry, text.split("\n")[:-1])}
@@ -70,7 +71,6 @@ def _change(folder: Path) -> str | None:
             if _digest(found[name]) != listed[name]:
                 return f"{name} has changed since it was written"
     except OSError as error:
-        name = Path(str(error.filename)).relative_to(folder).as_posix()
         return f"{name} cannot be read: {error.strerror}"
     return None
 

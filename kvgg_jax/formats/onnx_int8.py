@@ -17,7 +17,7 @@ def quantize(file: Path, pictures: Iterable[NDArray[np.uint8]]) -> None:
     Weights have a scale an output channel and 7 bits of the 8: processors without VNNI would
     overflow (onnxruntime's guide to quantization).
     """
-    folded = file.with_name("folded.onnx")
+    folded = file.with_name(f"{file.stem}.folded.onnx")
     quantization.quant_pre_process(file, folded, skip_symbolic_shape=True)
     quantization.quantize_static(
         folded,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kvgg_jax.data.baseline import ColourBaseline
+from kvgg_jax.data.folder import check_below
 from kvgg_jax.errors import RunError
 from kvgg_jax.inference import Evaluation
 from kvgg_jax.judging.record import evaluation_json, file_names
@@ -19,12 +19,6 @@ from kvgg_jax.runs import Run
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True)
-
-
-def _inside(path: str) -> str:
-    if path.startswith("/") or ".." in PurePosixPath(path).parts:
-        raise ValueError(f"{path!r} is not below the folder of photos")
-    return path
 
 
 class ClassFigures(_Part):
@@ -40,7 +34,7 @@ class ClassFigures(_Part):
 class Mistake(_Part):
     """A photo called wrongly."""
 
-    path: Annotated[str, AfterValidator(_inside)]
+    path: Annotated[str, AfterValidator(check_below)]
     """Below the folder of photos."""
     true: str = Field(alias="class")
     predicted: str

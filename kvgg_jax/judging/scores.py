@@ -83,9 +83,7 @@ FIGURES: dict[str, Callable[[Margins], float]] = {
 }
 
 
-def bootstrap(
-    true: Labels, predicted: Labels, classes: int, *, resamples: int = RESAMPLES
-) -> dict[str, tuple[float, float]]:
+def bootstrap(true: Labels, predicted: Labels, classes: int) -> dict[str, tuple[float, float]]:
     """Figure -> its 95 % interval: what drawing as many pictures again would let expect.
 
     Percentile bootstrap (Efron & Tibshirani 1993, chapter 13) with a fixed seed. To draw pictures
@@ -96,7 +94,7 @@ def bootstrap(
     rng, count = np.random.default_rng(SEED), len(true)
     drawn = [
         margins(rows, columns, classes, rng.multinomial(count, counts / count))
-        for _ in range(resamples)
+        for _ in range(RESAMPLES)
     ]
     ends = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
     return {

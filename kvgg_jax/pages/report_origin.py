@@ -40,9 +40,9 @@ def cost(run: RunSummary, split: Split) -> Iterator[str]:
 
 def _cost(run: RunSummary, split: Split) -> Iterator[tuple[str, str]]:
     config, history, one = run.config, run.history, run.cost
-    speeds = [row.images_per_second for row in history]
     yield "training time", f"{duration(history.seconds)} ({history.seconds:,.1f} s)"
-    yield "speed", f"{sum(speeds) / len(speeds):,.1f} photos a second, mean of the epochs"
+    if speed := history.images_per_second:
+        yield "speed", f"{speed:,.1f} photos a second, validation left out"
     yield "machine", run.device
     yield "parameters", f"{one.params:,}, of which {one.head_params:,} in the head"
     yield "weights", f"{one.weight_bytes / 2**20:,.1f} MiB in float32"

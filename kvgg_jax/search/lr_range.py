@@ -6,9 +6,11 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import jax
 
+from kvgg_jax import runs
 from kvgg_jax.config import RunConfig
 from kvgg_jax.errors import NonFiniteLoss, UsageError
 from kvgg_jax.events import Emit, Progress, ignore
@@ -53,17 +55,19 @@ def lr_find(
     low: float = 1e-7,
     high: float = 1.0,
     steps: int = 100,
+    out: str | Path = runs.OUT,
     emit: Emit = ignore,
 ) -> RangeTest:
     """Train for `steps` steps while the rate rises from `low` to `high` by an equal factor each.
 
     It ends before, once the smoothed loss is 4 times the lowest so far, or a loss is not finite.
-    Step, photos, augmentation and first weights are those `train` would begin with; no file is
-    written. Raises KvggError as `train` does, NonFiniteLoss when the very first loss is not finite.
+    Step, photos, augmentation and first weights are those `train` would begin with; runs whose
+    weights are asked for are looked for in `out`, and none is written. Raises KvggError as `train`
+    does, NonFiniteLoss when the very first loss is not finite.
     """
     if not 0 < low < high < math.inf or steps < 2:
         raise UsageError(f"From {low:g} to {high:g} in {steps} steps: the rate cannot rise so.")
-    config = settle(config or RunConfig(), emit)
+    config = settle(config or RunConfig(), emit, out=out)
     # The exponential schedule, upwards; as a setting it must fall, so this is not validated.
     rising = {"lr": low, "decay_steps": steps - 1, "decay_rate": high / low, "staircase": False}
     alone = {"schedule": "exponential", "warmup_steps": 0}

@@ -125,3 +125,8 @@ def _parse(value: Any, where: str) -> tuple[Value, ...] | Range:
     if found.log and found.low <= 0:
         raise ConfigError(f"{where}: by factors (log = true) low must be above 0.")
     return found
+
+
+def short(value: object) -> str:
+    """For people: 0.000123456 -> "0.000123"."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

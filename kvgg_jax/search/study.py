@@ -12,12 +12,12 @@ import numpy as np
 
 from kvgg_jax.config import RunConfig
 from kvgg_jax.disk.files import write_text
-from kvgg_jax.errors import NonFiniteLoss, OutOfMemory, Stopped, shown
-from kvgg_jax.events import Emit, EpochEnded, Event, Note
+from kvgg_jax.errors import ConfigError, NonFiniteLoss, OutOfMemory, Stopped, shown
+from kvgg_jax.events import Emit, EpochEnded, Event, Note, Warned
 from kvgg_jax.history import History
 from kvgg_jax.resolve import with_values
 from kvgg_jax.runs import Run
-from kvgg_jax.search.space import Range, Space, Value
+from kvgg_jax.search.space import Range, Space, Value, short
 from kvgg_jax.training import resume, train
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ class Trial:
     values: dict[str, Value]
     """What it tried: dotted key -> value."""
     state: str
-    """`complete`, `pruned` (worse than the median of the others), `diverged`, `out of memory`."""
+    """`complete`, `pruned` (worse than the median of the others), `diverged`, `out of memory`,
+    `refused` (settings that do not go together)."""
     epochs: int
     """How many ended."""
     epoch: int | None
@@ -86,10 +87,13 @@ class Search:
         """Go on with the trial that was cut, or begin one, and take it to its end."""
         trial = self._ask()
         values = {key: _suggest(trial, key, choices) for key, choices in self._space.items()}
-        tried = ", ".join(f"{key} {_short(value)}" for key, value in values.items())
+        tried = ", ".join(f"{key} {short(value)}" for key, value in values.items())
         self._emit(Note(f"Trial {trial.number + 1} of {trials}: {tried}"))
-        config = with_values(self._config, values, where="space")
-        state = self._train(trial, config)
+        try:
+            state = self._train(trial, with_values(self._config, values, where="space"))
+        except ConfigError as error:  # each is legal alone, but not all of them together
+            self._emit(Warned(str(error)))
+            state = "refused"
         self._tell(trial, state)
 
     def _ask(self) -> optuna.Trial:
@@ -207,7 +211,3 @@ def _suggest(trial: optuna.Trial, key: str, choices: tuple[Value, ...] | Range) 
     if choices.is_whole:
         return trial.suggest_int(key, int(choices.low), int(choices.high), log=choices.log)
     return trial.suggest_float(key, choices.low, choices.high, log=choices.log)
-
-
-def _short(value: Value) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

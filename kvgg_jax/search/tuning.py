@@ -60,6 +60,7 @@ def tune(
     RunError when the folder holds another search or no trial came to its end.
     """
     require("tune", by="kvgg tune")
+    runs.check_name(name)
     config, folder = settle(config or RunConfig(), emit, out=out), Path(out) / name
     check_trackers(config)
     check_space(space, config, where="space")

@@ -95,7 +95,7 @@ class Guard:
         if scope["method"] in SAFE:
             return None
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
-        is_own = origin is None or urlsplit(origin).netloc == hosts[0]
+        is_own = origin is None or _place_of(origin) == hosts[0]
         if not is_own or site not in ("same-origin", "none"):
             return 403, "Pages of other sites cannot send pictures here."
         return None
@@ -106,6 +106,14 @@ async def _say(send: Send, status: int, text: str) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _place_of(origin: str) -> str:
+    """`"http://localhost:8000"` -> `"localhost:8000"`; empty for what is no origin."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def name_of(host: str) -> str:

@@ -121,7 +121,7 @@ LABELS = (
 
 
 def _column(one: RunSummary) -> list[str]:
-    best, speeds = one.history.best, [row.images_per_second for row in one.history]
+    best, speed = one.history.best, one.history.images_per_second
     return [
         shown(one.status),
         f"{best.val_accuracy:.4f}" if best else "",
@@ -129,7 +129,7 @@ def _column(one: RunSummary) -> list[str]:
         f"{best.epoch} of {len(one.history)}" if best else "",
         f"{one.params:,}",
         duration(one.history.seconds),
-        f"{len(speeds) / sum(1 / speed for speed in speeds):.1f}" if all(speeds) and best else "",
+        f"{speed:.1f}" if speed else "",
         shown(one.device),
     ]
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from kvgg_jax.console import duration, program, say
+from kvgg_jax.search.space import short
 
 if TYPE_CHECKING:
     from kvgg_jax.search.lr_range import RangeTest
     from kvgg_jax.search.study import Trial
-from kvgg_jax.search.tuning import TuneResult
+    from kvgg_jax.search.tuning import TuneResult
 
 
 def save_rates(result: RangeTest, file: Path) -> Path:
@@ -100,7 +101,7 @@ def tune_text(result: TuneResult) -> None:
 
 
 def _trial_line(trial: Trial) -> str:
-    tried = ", ".join(f"{key} {_value(value)}" for key, value in trial.values.items())
+    tried = ", ".join(f"{key} {short(value)}" for key, value in trial.values.items())
     return (
         f"{trial.number:>5}  {trial.state:>13}  {_figure(trial.val_accuracy):>8}  "
         f"{_figure(trial.val_loss):>8}  {trial.epochs:>6}  {duration(trial.seconds):>7}  {tried}"
@@ -109,7 +110,3 @@ def _trial_line(trial: Trial) -> str:
 
 def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
-
-
-def _value(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

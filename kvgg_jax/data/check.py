@@ -41,8 +41,9 @@ def check_data(
     files = samples.files() + (others.files() if others else [])
     seen = survey(files, emit=emit, stage="looking")
     groups, own = same_photo([one.look for one in seen]), seen[: len(samples)]
-    # Dealt as by `train`, which does not know the others: they might join two groups of its own.
-    split = deal_as(config, samples, groups=same_photo([one.look for one in own]))
+    # `train` does not know the others, which might join two groups of its own.
+    alone = same_photo([one.look for one in own]) if others else groups
+    split = deal_as(config, samples, groups=alone)
     photos = _photos(samples, split, others)
     headers = [one.header for one in own if one.header]
     counts, val = Counter(samples.labels), Counter(split.val.labels)

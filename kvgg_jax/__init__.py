@@ -2,12 +2,15 @@
 
 >>> from kvgg_jax import RunConfig, evaluate, predict, train, vgg
 
-Names are loaded when first used, so that `import kvgg_jax` costs nothing.
+Names are loaded when first used, so that `import kvgg_jax` costs nothing. Where Keras is imported
+after it, that runs on JAX.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,6 +52,9 @@ __all__ = [
     "tune",
     "vgg",
 ]
+
+if "keras" not in sys.modules:
+    os.environ["KERAS_BACKEND"] = "jax"
 
 _HOME = {
     "KvggError": "errors",

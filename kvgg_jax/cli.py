@@ -14,6 +14,7 @@ from kvgg_jax.commands import serve, compare, search, export, measure, data  # n
 from kvgg_jax.commands.app import app
 from kvgg_jax.huge_pages import restart_with_huge_pages
 
+CLOSED = "Event loop is closed"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -25,6 +26,7 @@ def main() -> None:
     gc.set_threshold(100_000)  # imports make half a million objects, and all of them stay
     # Pillow remarks on odd files; whether a file can be used is said by its ImageError alone.
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    sys.unraisablehook = _ignore_late
     try:
         app()
     except OSError as error:
@@ -36,3 +38,10 @@ def main() -> None:
         sys.exit(1)
     finally:
         gc.freeze()  # as the process ends, going through them would take 0.4 s
+
+
+def _ignore_late(found: sys.UnraisableHookArgs) -> None:
+    """Say nothing of writes that come back after orbax has closed their loop, since another one
+    of the same save has failed: that failure is told by itself."""
+    if not (isinstance(found.exc_value, RuntimeError) and str(found.exc_value) == CLOSED):
+        sys.__unraisablehook__(found)

@@ -1,16 +1,13 @@
-"""The only `import keras`: JAX backend, channels last, float32, whatever keras.json says."""
+"""The only `import keras`: JAX backend, channels last, float32, whatever keras.json says.
+
+The package's own `__init__` has chosen the backend, since it comes before everything else.
+"""
 
 from __future__ import annotations
 
-import os
-import sys
+import keras
 
 from kvgg_jax.errors import KvggError
-
-if "keras" not in sys.modules:
-    os.environ["KERAS_BACKEND"] = "jax"
-
-import keras
 
 if keras.backend.backend() != "jax":
     raise KvggError(

@@ -17,6 +17,9 @@ from pydantic import ValidationError
 from kvgg_jax.config import RunConfig, known_keys
 from kvgg_jax.errors import ConfigError, KvggError, UsageError
 
+DEPTH = 32  # parts of a key, where two are legal; tomllib takes 30 s over one of 30,000
+_STRINGS = re.compile(r"\"[^\"\n]*+\"|'[^'\n]*+'")
+_DEEP = re.compile(rf"(?<![\w-])[\w-]++(?:\s*+\.\s*+[\w-]*+){{{DEPTH}}}")
 MAX_BYTES = 2**16  # of a config file; one with every key and a comment each has 3,000
 
 
@@ -75,7 +78,10 @@ def read_toml(file: Path) -> dict[str, Any]:
     if len(text) > MAX_BYTES:
         raise ConfigError(f"{file} has more than {MAX_BYTES} bytes, so it is no config file.")
     try:
-        return tomllib.loads(text.decode().replace("\r\n", "\n"))
+        decoded = text.decode().replace("\r\n", "\n")
+        if _DEEP.search(_STRINGS.sub("q", decoded)):
+            raise ConfigError(f"{file} is not valid TOML here: a key has more than {DEPTH} parts.")
+        return tomllib.loads(decoded)
     # ValueError: besides its own and that of UTF-8, tomllib lets out that of a number too long
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file} is not valid TOML: {error}.") from None

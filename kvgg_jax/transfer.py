@@ -201,13 +201,27 @@ def _check(match: Match, model: ModelConfig) -> None:
     if len(missing) == len(match.backbone):
         raise WeightsError(
             f"{source} has none of the {len(missing)} layers of {model.arch.upper()}'s blocks: "
-            f"{match.listed()}."
+            f"{match.listed()}.{_advice(model)}"
         )
     frozen = tuple(f"block{b}_" for b in range(1, model.frozen_blocks + 1))
     if any(layer.startswith(frozen) for layer in missing):
         raise WeightsError(
             f"{source} has not all that --freeze {model.freeze} would keep: {match.listed()}."
+            f"{_advice(model)}"
         )
+
+
+def _advice(model: ModelConfig) -> str:
+    """What to add, where the weights are of a run whose network is another; else nothing."""
+    where = Path(str(model.weights))
+    if not where.is_dir():
+        return ""
+    theirs, flags = Run(where).config().model, []
+    if theirs.arch != model.arch:
+        flags.append(f"--arch {theirs.arch}")
+    if theirs.batch_norm != model.batch_norm:
+        flags.append("--batch-norm" if theirs.batch_norm else "--no-batch-norm")
+    return f" For that run's network add {' '.join(flags)}." if flags else ""
 
 
 def _tell(match: Match, anew: str | None, model: ModelConfig, emit: Emit) -> None:

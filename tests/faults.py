@@ -55,28 +55,35 @@ main()
 
 @dataclass
 class Start:
-    """One start of the program in `folder`, which holds `photos`; its talk goes to a file."""
+    """One start of the program in `folder`, which holds `photos`; its talk goes to a file, by way
+    of a process whose files a limit does not meet."""
 
     folder: Path
     arguments: tuple[str, ...]
     process: subprocess.Popen[bytes] = field(init=False)
+    writer: subprocess.Popen[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
         (self.folder / "cli.py").write_text(PROGRAM)
         self.talk = self.folder / "talk"
         old = signal.signal(signal.SIGINT, signal.default_int_handler)  # or a child ignores it too
         with self.talk.open("wb") as talk:
-            self.process = subprocess.Popen(
-                [sys.executable, "cli.py", "train", *self.arguments],
-                cwd=self.folder,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                stdout=talk,
-                stderr=subprocess.STDOUT,
-            )
+            self.writer = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=talk)
+        assert self.writer.stdin is not None
+        self.process = subprocess.Popen(
+            [sys.executable, "cli.py", "train", *self.arguments],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=self.writer.stdin,
+            stderr=subprocess.STDOUT,
+        )
+        self.writer.stdin.close()
         signal.signal(signal.SIGINT, old)
 
     @property
     def text(self) -> str:
+        if self.process.poll() is not None:
+            self.writer.wait(60)
         return self.talk.read_text()
 
     def until(self, when: Callable[[], object]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.metadata
 import io
 import json
 import os
@@ -15,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -24,7 +26,7 @@ from conftest import ROOT, THIN, draw_photos
 from typer.main import get_command
 
 import kvgg_jax
-from kvgg_jax import intake, origin, runs, training
+from kvgg_jax import cli, intake, origin, runs, training
 from kvgg_jax.cli import app
 from kvgg_jax.config import RunConfig, settings
 from kvgg_jax.data import demo
@@ -328,6 +330,7 @@ def test_the_program_says_its_version() -> None:
     """As the package has it."""
     result = kvgg("--version")
     assert (result.exit_code, result.stdout) == (0, f"kvgg_jax {kvgg_jax.__version__}\n")
+    assert importlib.metadata.version("kvgg_jax") == kvgg_jax.__version__
 
 
 def test_every_flag_of_train_reaches_its_setting(
@@ -364,9 +367,14 @@ def test_every_flag_of_train_reaches_its_setting(
         "--val-split": "0.5",
         "--split": "stratified",
         "--seed": "1",
+        "--accumulate": "2",
+        "--cache": "disk",
     }
     words = [word for flag in flags.items() for word in flag]
     switches = ("--batch-norm", "--skip-bad", "--augment-color")
+    elsewhere = {"--data", "--track", "--balance"}  # the last goes without --class-weight alone
+    asked = {*flags, *switches, *elsewhere}
+    assert asked == {f"--{parameter.replace('_', '-')}" for parameter in KEYS}
     result = kvgg("train", "--data", "photos", *words, *switches, "--name", "x")
     assert result.exit_code == 0, result.output
     assert Run(Path("runs/x")).config() == RunConfig(
@@ -381,6 +389,7 @@ def test_every_flag_of_train_reaches_its_setting(
             "mix": "cutmix",
             "mix_alpha": 0.5,
             "skip_bad": True,
+            "cache": "disk",
         },
         model={
             "arch": "vgg13",
@@ -402,6 +411,7 @@ def test_every_flag_of_train_reaches_its_setting(
         train={
             "epochs": 3,
             "batch_size": 2,
+            "accumulate": 2,
             "patience": 5,
             "min_delta": 0.25,
             "save_every_steps": 4,
@@ -743,3 +753,18 @@ def test_data_demo_writes_a_folder_to_train_on(
         for name in ("Dark", "Green", "Light", "Medium")
         for i in range(2)
     ]
+
+
+# How the process ends
+
+
+def test_late_writes_of_a_failed_save_are_no_tracebacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The save tells its failure by itself; what nobody knows of is still shown."""
+    shown: list[Any] = []
+    monkeypatch.setattr(sys, "__unraisablehook__", shown.append)
+    late, another = (
+        SimpleNamespace(exc_value=RuntimeError(text)) for text in ("Event loop is closed", "x")
+    )
+    cli._ignore_late(late)
+    cli._ignore_late(another)
+    assert shown == [another]

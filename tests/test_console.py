@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from kvgg_jax.console import PLAIN_EVERY, Screen
-from kvgg_jax.events import Event, Note, Progress
+from kvgg_jax.events import EpochEnded, Event, Note, Progress
+from kvgg_jax.history import Epoch
 
 
 @pytest.fixture
@@ -51,3 +52,20 @@ def test_a_note_amid_an_epoch_does_not_change_its_speed(screen: Callable[..., st
         (501.0 + later, Progress("training", 501 + int(later), 1000, 32, 1)),
     )
     assert ", 32.0 images/s, " in line
+
+
+def test_a_terminal_has_a_bar_that_is_taken_down_and_the_best_epoch_in_green() -> None:
+    """Above the bar, line by line; nothing of it stays."""
+    text = io.StringIO()
+    terminal = Console(file=text, force_terminal=True, color_system="standard", width=120)
+    with Screen(terminal) as screen:
+        screen(Progress("training", 0, 4, 32, 1))
+        screen(Progress("training", 2, 4, 32, 1))
+        screen._bars.refresh()
+        assert "epoch 1 training" in text.getvalue()
+        assert "2/4" in text.getvalue()
+        screen(EpochEnded(Epoch(1, 0.5, 0.8, 0.4, 0.9, 1e-4, 2.0, 64.0), 3, is_best=True))
+        assert screen._bars is None
+    row = next(line for line in text.getvalue().splitlines() if "1/3" in line)
+    assert "\x1b[32m" in row
+    assert "best" in row

@@ -2,11 +2,16 @@
 
 import json
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT, draw_photos
+from typer.main import get_command
 
+from kvgg_jax.cli import app
 from kvgg_jax.config import RunConfig, known_keys
 from kvgg_jax.resolve import resolve
 
@@ -53,6 +58,30 @@ def test_links_in_the_documents_lead_somewhere() -> None:
     for file in files:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", file.read_text()):
             assert (file.parent / target).exists(), f"{file}: {target}"
+
+
+def commands_in(file: Path) -> Iterator[list[str]]:
+    """The words after `kvgg` or `python cli.py` in the shell blocks of a page."""
+    for block in re.findall(r"```sh\n(.*?)```", file.read_text(), re.S):
+        for line in block.replace("\\\n", " ").splitlines():
+            for part in re.split(r"&&|\|", line.partition("#")[0]):
+                if found := re.match(r"\s*(?:kvgg|python cli\.py) (.*)", part):
+                    yield shlex.split(found[1])
+
+
+def test_every_command_in_the_documents_parses() -> None:
+    """With the options it really has; what it would do is not tried."""
+    files, count = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")], 0
+    for file in files:
+        for words in commands_in(file):
+            parser: Any = get_command(app)
+            if words[0].startswith("-"):
+                continue
+            while hasattr(parser, "commands"):
+                parser = parser.commands[words.pop(0)]
+            parser.make_context("kvgg", list(words))  # raises a usage error if it does not parse
+            count += 1
+    assert count > 50
 
 
 @pytest.mark.usefixtures("thin")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 
 import pytest
@@ -35,7 +36,12 @@ def test_a_missing_library_is_answered_with_the_command_that_adds_it(monkeypatch
     )
 
 
-def test_a_library_that_is_installed_is_not_imported(monkeypatch) -> None:
+def test_a_library_that_is_installed_is_not_imported(monkeypatch, tmp_path) -> None:
     """It would cost seconds before it is needed."""
-    monkeypatch.setitem(extras.EXTRAS, "wandb", ("pytest",))
+    monkeypatch.setitem(extras.EXTRAS, "wandb", ("nox-of-no-kind",))
+    (tmp_path / "nox_of_no_kind.py").write_text("raise AssertionError")
+    (tmp_path / "nox_of_no_kind-1.dist-info").mkdir()
+    (tmp_path / "nox_of_no_kind-1.dist-info" / "METADATA").write_text("Name: nox-of-no-kind")
+    monkeypatch.syspath_prepend(tmp_path)
     require("wandb", by="--track wandb")
+    assert "nox_of_no_kind" not in sys.modules

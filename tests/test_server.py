@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -80,8 +81,9 @@ def test_a_signal_ends_it_once_what_is_under_way_is_answered(
             assert half.recv(100).startswith(b"HTTP/1.1 100")  # it reads
             half.sendall(form[:200])
             process.send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + 30
             while _listens(port):
-                pass
+                assert time.monotonic() < deadline
             half.sendall(form[200:])
             answer = b"".join(iter(lambda: half.recv(65536), b""))
         assert answer.startswith(b"HTTP/1.1 200"), answer

@@ -167,6 +167,13 @@ def test_a_file_without_a_single_layer_that_fits_is_an_error(finished, file):
     )
 
 
+def test_a_run_of_another_network_is_told_with_what_to_add(finished):
+    """`--freeze` of a run needs its network, which its name does not say."""
+    with pytest.raises(WeightsError) as caught:
+        taken(finished, finished, batch_norm=True)
+    assert str(caught.value).endswith("; and 7 more. For that run's network add --no-batch-norm.")
+
+
 def test_a_file_of_keras_applications_is_known_by_its_content(finished, file, monkeypatch):
     """Under whatever name it was put there: its pictures are prepared as Keras does."""
     digest = hashlib.md5(file.read_bytes()).hexdigest()

@@ -52,6 +52,8 @@ JUDGED_BY = {
     "data.split",
     "data.split_seed",
     "data.skip_bad",
+    "data.folds",
+    "data.fold",
 }
 """What decides on which photos a trial is judged, so that it must be the same for all."""
 

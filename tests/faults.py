@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Thread
 
 import jax
 import numpy as np
@@ -55,35 +56,40 @@ main()
 
 @dataclass
 class Start:
-    """One start of the program in `folder`, which holds `photos`; its talk goes to a file, by way
-    of a process whose files a limit does not meet."""
+    """One start of the program in `folder`, which holds `photos`; its talk goes to a file, by a
+    thread here, which no limit on the program's files meets."""
 
     folder: Path
     arguments: tuple[str, ...]
     process: subprocess.Popen[bytes] = field(init=False)
-    writer: subprocess.Popen[bytes] = field(init=False)
+    listener: Thread = field(init=False)
 
     def __post_init__(self) -> None:
         (self.folder / "cli.py").write_text(PROGRAM)
         self.talk = self.folder / "talk"
+        self.talk.touch()
         old = signal.signal(signal.SIGINT, signal.default_int_handler)  # or a child ignores it too
-        with self.talk.open("wb") as talk:
-            self.writer = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=talk)
-        assert self.writer.stdin is not None
         self.process = subprocess.Popen(
             [sys.executable, "cli.py", "train", *self.arguments],
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=self.writer.stdin,
+            stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        self.writer.stdin.close()
         signal.signal(signal.SIGINT, old)
+        self.listener = Thread(target=self._listen, daemon=True)
+        self.listener.start()
+
+    def _listen(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as said, self.talk.open("wb", buffering=0) as talk:
+            while part := said.read1():
+                talk.write(part)
 
     @property
     def text(self) -> str:
         if self.process.poll() is not None:
-            self.writer.wait(60)
+            self.listener.join(60)
         return self.talk.read_text()
 
     def until(self, when: Callable[[], object]) -> bool:

@@ -111,7 +111,12 @@ CONFIGS = {
         "value has 5000 digits; use sys.set_int_max_str_digits() to increase the limit."
     ),
     "seed = 0x" + "f" * 6000: "{file}: seed = (too large to show): ",
-    "seed = [{" + "a." * 3000 + "a = 1}]": "{file}: seed = (too large to show): ",
+    "seed = [" + ("{" + "a." * 30 + "a = ") * 100 + "1" + "}" * 100 + "]": (
+        "{file}: seed = (too large to show): "
+    ),
+    "seed = [{" + "a." * 3000 + "a = 1}]": (
+        "{file} is not valid TOML here: a key has more than 32 parts."
+    ),
     "#" * 2**16 + "\n": "{file} has more than 65536 bytes, so it is no config file.",
 }
 

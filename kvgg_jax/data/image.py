@@ -72,8 +72,9 @@ def load_bytes(
 
 
 def _squashed(picture: Image.Image, size: int) -> NDArray[np.uint8]:
-    square = (size, size)  # no resampling at all where the picture has that size already
-    return np.array(picture.resize(square, Image.Resampling.BILINEAR))
+    if picture.size != (size, size):
+        picture = picture.resize((size, size), Image.Resampling.BILINEAR)
+    return np.array(picture)
 
 
 def decode(path: Path, *, at_least: int | None = None) -> NDArray[np.uint8]:

@@ -70,7 +70,8 @@ def read(
         else:
             images[index], digests[index] = picture, sha256(picture)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    # One more than cores: now and then one waits for Python's lock.
+    with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool:
         try:
             for done, _ in enumerate(pool.map(read_one, enumerate(samples.files())), 1):
                 emit(Progress("reading", done, len(samples)))

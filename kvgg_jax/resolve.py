@@ -37,10 +37,7 @@ def resolve(
         origin[dotted] = flag
         _check_keys(nest(dotted, value), flag, UsageError)
         values = merge(values, nest(dotted, value))
-    try:
-        return RunConfig.model_validate(values)
-    except ValidationError as error:
-        raise _explain(error, file, origin) from None
+    return _validated(values, file, origin)
 
 
 def with_values(config: RunConfig, values: Mapping[str, object], *, where: str) -> RunConfig:
@@ -49,10 +46,16 @@ def with_values(config: RunConfig, values: Mapping[str, object], *, where: str) 
     for key, value in values.items():
         _check_keys(nest(key, value), where, ConfigError)
         merged = merge(merged, nest(key, value))
+    return _validated(merged, where, {})
+
+
+def _validated(
+    values: dict[str, Any], where: Path | str | None, origin: Mapping[str, str]
+) -> RunConfig:
     try:
-        return RunConfig.model_validate(merged)
+        return RunConfig.model_validate(values)
     except ValidationError as error:
-        raise _explain(error, where, {}) from None
+        raise _explain(error, where, origin) from None
 
 
 def parse_set(text: str) -> tuple[str, tuple[str, object]]:
@@ -131,13 +134,14 @@ def _explain(
     dotted = ".".join(str(part) for part in first["loc"])
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[0].lower() + reason[1:]
-    if dotted not in known_keys():  # a table, or all: keys that do not go together
+    is_setting = dotted in known_keys()
+    if not is_setting:  # a table, or all: keys that do not go together
         named = [flag for key, flag in origin.items() if _is_named(key, dotted, reason)]
         if named or not dotted:
             text = f"{', '.join(named) or file}: {reason}."
             return UsageError(text) if named else ConfigError(text)
     for key, flag in origin.items():  # optim.lr.x=1 fails at optim.lr, optim={lr=0} there too
-        below = f"{key}.".startswith(f"{dotted}.") and dotted in known_keys()
+        below = is_setting and f"{key}.".startswith(f"{dotted}.")
         if below or f"{dotted}.".startswith(f"{key}."):
             return UsageError(f"{flag}: {reason}.")
     value = "" if isinstance(first["input"], dict) else f" = {_brief(first['input'])}"

@@ -228,13 +228,17 @@ def test_what_cannot_be_checked_is_a_data_error(beans: Path) -> None:
 # What train says of copies
 
 
-def test_train_warns_of_copies_in_one_line(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Exact ones only, by the digests it makes anyway, and where to see them."""
+@pytest.fixture
+def only_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the folder of `photos`, where `train` ends once they are read."""
     monkeypatch.setattr(training, "_run", lambda *_, **__: None)
     monkeypatch.setattr("kvgg_jax.show.results.train_text", lambda *_: None)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("only_read")
+def test_train_warns_of_copies_in_one_line(photos: Path) -> None:
+    """Exact ones only, by the digests it makes anyway, and where to see them."""
     words = ("train", "--data", "photos", *TINY, "--name")
     assert "Exact copies" not in kvgg(*words, "a").stderr
     shutil.copy(photos / "red" / "red_00.png", photos / "green" / "red.png")
@@ -247,13 +251,9 @@ def test_train_warns_of_copies_in_one_line(
     ]
 
 
-def test_train_warns_of_a_class_without_validation_photos(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("only_read")
+def test_train_warns_of_a_class_without_validation_photos(photos: Path) -> None:
     """All of red are for training by the dealing of `keras`, which looks at no class."""
-    monkeypatch.setattr(training, "_run", lambda *_, **__: None)
-    monkeypatch.setattr("kvgg_jax.show.results.train_text", lambda *_: None)
-    monkeypatch.chdir(tmp_path)
     for photo in sorted((photos / "red").iterdir())[1:]:
         photo.unlink()
     samples = scan(photos)

@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from kvgg_jax.data.parallel import THREADS
 from kvgg_jax.errors import DataError, ImageError
 
 Kind = Literal["memory", "disk", "none"]
@@ -85,7 +86,7 @@ class Undecoded:
     ) -> None:
         self.shape = shape
         self._files, self._load, self._digests = files, load, digests
-        self._pool = ThreadPoolExecutor(os.cpu_count())
+        self._pool = ThreadPoolExecutor(THREADS)
 
     def __setitem__(self, row: int, picture: Pixels) -> None:
         """Nothing is kept of it but its entry in `digests`, which the reader makes."""

@@ -41,11 +41,10 @@ class Header:
 def header(path: Path) -> Header:
     """The header of a file that `image.decode` can read."""
     with Image.open(path, formats=FORMATS) as image:
-        kind, (width, height) = image.format or "", image.size
-        if kind == "MPO":  # a JPEG that brings a second picture, as those of many phones do
-            kind, frames = "JPEG", False
-        else:
-            frames = getattr(image, "is_animated", False)
+        # Of many phones: a JPEG that brings a second picture.
+        is_pair, (width, height) = image.format == "MPO", image.size
+        kind = "JPEG" if is_pair else image.format or ""
+        frames = not is_pair and getattr(image, "is_animated", False)
         odd = [
             (
                 path.suffix.lower() not in _SUFFIXES.get(kind, ()),

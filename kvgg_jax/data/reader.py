@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +13,9 @@ from numpy.typing import NDArray
 from kvgg_jax.data.cache import Chosen, Images, OnDisk, Undecoded, choose, sha256
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.image import load
+from kvgg_jax.data.parallel import each
 from kvgg_jax.errors import DataError, ImageError
-from kvgg_jax.events import Emit, Note, Progress, Warned, ignore
+from kvgg_jax.events import Emit, Note, Warned, ignore
 
 SHOWN = 10  # bad files named in one message
 
@@ -70,14 +69,7 @@ def read(
         else:
             images[index], digests[index] = picture, sha256(picture)
 
-    # One more than cores: now and then one waits for Python's lock.
-    with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool:
-        try:
-            for done, _ in enumerate(pool.map(read_one, enumerate(samples.files())), 1):
-                emit(Progress("reading", done, len(samples)))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)  # Ctrl-C need not wait for the whole folder
-            raise
+    each(read_one, list(enumerate(samples.files())), stage="reading", emit=emit)
     if not bad:
         return Pictures(samples, images, (), tuple(digests))
     errors = tuple(bad[index] for index in sorted(bad))

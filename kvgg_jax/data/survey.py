@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from kvgg_jax.data.duplicates import SIDE, Look, look
 from kvgg_jax.data.header import Header, header
 from kvgg_jax.data.image import decode
+from kvgg_jax.data.parallel import each
 from kvgg_jax.errors import ImageError
-from kvgg_jax.events import Emit, Progress, ignore
+from kvgg_jax.events import Emit, ignore
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +26,7 @@ class Seen:
 
 def survey(files: Sequence[Path], *, emit: Emit = ignore, stage: str = "comparing") -> list[Seen]:
     """A look at each file, in order, on all cores. A JPEG is decoded small, which is quicker."""
-    seen: list[Seen] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        try:
-            for one in pool.map(_see, files):
-                seen.append(one)
-                emit(Progress(stage, len(seen), len(files)))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)  # Ctrl-C need not wait for the whole folder
-            raise
-    return seen
+    return each(_see, files, stage=stage, emit=emit)
 
 
 def _see(path: Path) -> Seen:

@@ -9,7 +9,7 @@ import io
 import json
 import os
 import platform
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -95,12 +95,24 @@ def changed_settings(run: Run, config: RunConfig, may_change: Collection[str]) -
     then = run.info().get("settings")
     if then is None:
         return []
-    now, default = settings(config), settings(RunConfig())
+    now, known = settings(config), {**settings(RunConfig()), **then}
+    return differences({key: known[key] for key in now}, now, may_change)
+
+
+def differences(
+    then: Mapping[str, Any], now: Mapping[str, Any], may_change: Collection[str] = ()
+) -> list[str]:
+    """A line for each key that has another value now, or is on one side alone."""
+    same = {key for key in then.keys() & now.keys() if then[key] == now[key]}
     return [
-        f"  {key}: {json.dumps(before)} then, {json.dumps(now[key])} now"
-        for key in now
-        if key not in may_change and (before := then.get(key, default[key])) != now[key]
+        f"  {key}: {_value(then, key)} then, {_value(now, key)} now"
+        for key in dict.fromkeys([*now, *then])
+        if key not in same and key not in may_change
     ]
+
+
+def _value(table: Mapping[str, Any], key: str) -> str:
+    return json.dumps(table[key]) if key in table else "nothing"
 
 
 def check_files(run: Run, split: Split, emit: Emit) -> None:

@@ -132,10 +132,10 @@ def test_a_folder_with_another_search_is_left_alone(lab, copy):
         [
             f"{copy} holds a search of something else:",
             "  config.train.epochs: 2 then, 9 now",
-            "  space.model.init: ['he_uniform', 'glorot_uniform'] then, ['he_uniform'] now",
-            "  space.train.min_delta.high: 0.01 then, nothing now",
-            "  space.train.min_delta.log: True then, nothing now",
+            '  space.model.init: ["he_uniform", "glorot_uniform"] then, ["he_uniform"] now',
             "  space.train.min_delta.low: 0.0001 then, nothing now",
+            "  space.train.min_delta.high: 0.01 then, nothing now",
+            "  space.train.min_delta.log: true then, nothing now",
             "Search with its settings, or choose another --name.",
         ]
     )

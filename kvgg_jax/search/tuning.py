@@ -22,6 +22,7 @@ from kvgg_jax.events import Emit, ignore
 from kvgg_jax.extras import require
 from kvgg_jax.intake import settle
 from kvgg_jax.loop import never
+from kvgg_jax.origin import differences
 from kvgg_jax.resolve import read_toml
 from kvgg_jax.search.space import DEFAULT_SPACE, Space, check_space, to_table
 from kvgg_jax.search.study import Search, Trial
@@ -86,22 +87,11 @@ def _begin(folder: Path, config: RunConfig, space: Space) -> None:
     file = folder / "tune.toml"
     now = {"config": config.model_dump(mode="json", exclude_none=True), "space": to_table(space)}
     if file.is_file():
-        then, now = _flat(read_toml(file)), _flat(now)
-        differing = [
-            f"  {key}: {then.get(key, 'nothing')} then, {now.get(key, 'nothing')} now"
-            for key in sorted(then.keys() | now.keys())
-            if then.get(key) != now.get(key)
-        ]
+        differing = differences(_flat(read_toml(file)), _flat(now))
         if differing:
-            raise RunError(
-                "\n".join(
-                    [
-                        f"{folder} holds a search of something else:",
-                        *differing,
-                        "Search with its settings, or choose another --name.",
-                    ]
-                )
-            )
+            head = f"{folder} holds a search of something else:"
+            tail = "Search with its settings, or choose another --name."
+            raise RunError("\n".join([head, *differing, tail]))
         return
     if folder.exists() and any(folder.iterdir()):
         raise RunError(f"{folder} exists and holds no search. Choose another --name.")

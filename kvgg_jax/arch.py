@@ -27,7 +27,8 @@ class Layer:
     name: str
     output: tuple[int, ...]
     params: int = 0
-    """Trainable parameters."""
+    statistics: int = 0
+    """Of the parameters, batch norm's moving means and variances, which are not trained."""
     flops: int = 0
     """Of the forward pass."""
     kept: int = 0
@@ -59,7 +60,8 @@ def _conv(name: str, side: int, channels: tuple[int, int], batch_norm: bool) -> 
     return Layer(
         name,
         (side, side, after),
-        params=weights + after * (2 if batch_norm else 1),  # gamma and beta, or a bias
+        params=weights + after * (4 if batch_norm else 1),  # gamma, beta, statistics; or a bias
+        statistics=2 * after if batch_norm else 0,
         flops=2 * side * side * weights,
         kept=values * (2 if batch_norm else 1),  # batch norm's input is kept as well
     )
@@ -78,7 +80,8 @@ def _head(config: ModelConfig, side: int, channels: int, classes: int) -> list[L
 
 
 def _dense(name: str, before: int, after: int) -> Layer:
-    return Layer(name, (after,), before * after + after, 2 * before * after, after)
+    weights = before * after
+    return Layer(name, (after,), params=weights + after, flops=2 * weights, kept=after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class Cost:
     """Totals of a network for a batch; bytes at 4 a value."""
 
     params: int
+    """All that Keras counts: batch norm's statistics too."""
     head_params: int
     forward_flops: int
     training_flops: int
@@ -99,6 +103,7 @@ def total(layers: tuple[Layer, ...], *, image_size: int, batch_size: int) -> Cos
     """Add up `layers`. Training costs three forward passes but for the first layer's input
     gradient, which nobody needs; Adam's own arithmetic is left out."""
     params = sum(layer.params for layer in layers)
+    trained = params - sum(layer.statistics for layer in layers)
     forward = sum(layer.flops for layer in layers)
     kept = image_size * image_size * 3 + sum(layer.kept for layer in layers)
     activations = 4 * kept * batch_size
@@ -108,6 +113,6 @@ def total(layers: tuple[Layer, ...], *, image_size: int, batch_size: int) -> Cos
         forward_flops=forward * batch_size,
         training_flops=(3 * forward - layers[0].flops) * batch_size,
         weight_bytes=4 * params,
-        training_bytes=16 * params + activations,
+        training_bytes=4 * params + 12 * trained + activations,
         activation_bytes=activations,
     )

@@ -16,15 +16,15 @@ import numpy as np
 
 from kvgg_jax.arch import describe, total
 from kvgg_jax.compiled import compile_step
-from kvgg_jax.config import PHOTO_SIZE, OptimConfig, RunConfig
+from kvgg_jax.config import PHOTO_SIZE, RunConfig
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import Pictures
 from kvgg_jax.events import Emit, Progress, ignore
 from kvgg_jax.model import vgg
-from kvgg_jax.optimizer import build_optimizer
+from kvgg_jax.recipe import build_start, build_step
 from kvgg_jax.state import empty_batch
-from kvgg_jax.step import init_state, make_eval_step, make_train_step, zero_tally
+from kvgg_jax.step import make_eval_step, zero_tally
 
 MATMUL = 2048  # side of the square matrices that stand for the machine's peak
 CLASSES = 4
@@ -61,16 +61,19 @@ class Bench:
 
 
 def bench(config: RunConfig, *, repeats: int = 5, emit: Emit = ignore) -> Bench:
-    """Time steps of `config`'s network on random pictures; nothing is read or written."""
+    """Time the steps that a run of `config` takes, on blank pictures; nothing is read or written.
+
+    Its augmentation, mixing and moving average are part of the training step; weights are random,
+    and none are frozen.
+    """
     size, batch_size = config.data.image_size or PHOTO_SIZE, config.train.batch_size
     precision = config.train.precision
-    model = vgg(config.model, classes=CLASSES, image_size=size, precision=precision)
-    optimizer = build_optimizer(OptimConfig(), model)
-    state, batch = init_state(model, optimizer), empty_batch(batch_size, size)
-    batch = batch._replace(weight=np.ones(batch_size, np.float32))
+    whole = config.model.model_copy(update={"freeze": "none"})
+    model = vgg(whole, classes=CLASSES, image_size=size, precision=precision)
+    optimizer, state = build_start(config, model, steps=config.optim.warmup_steps + 1)
+    batch = empty_batch(batch_size, size)._replace(weight=np.ones(batch_size, np.float32))
     started = time.perf_counter()
-    parts = config.train.accumulate
-    step = make_train_step(model, optimizer, accumulate=parts)
+    step = build_step(config, model, optimizer, _photos(CLASSES), emit=emit)
     train = compile_step("training", step, state, zero_tally(), batch, donate=(0,), emit=emit)
     weights = state.params, state.model_state
     forward = compile_step("evaluation", make_eval_step(model), *weights, batch, emit=emit)
@@ -125,12 +128,17 @@ def _matmul_peak(precision: str, repeats: int, emit: Emit) -> float:
     return float(2 * MATMUL**3 / min(seconds))
 
 
+def _photos(count: int) -> Samples:
+    """Names alone, of every class alike."""
+    numbers = range(count)
+    classes = tuple(str(number) for number in range(CLASSES))
+    return Samples(Path(), tuple(map(str, numbers)), tuple(n % CLASSES for n in numbers), classes)
+
+
 def _pipeline_speed(size: int, batch_size: int) -> float:
     """Pictures a second that one epoch of the pipeline delivers, decoded ones."""
     count = max(2 * batch_size, 256)
-    names = tuple(str(number) for number in range(count))
-    samples = Samples(Path(), names, (0,) * count, ("a", "b"))
-    store = hold(Pictures(samples, np.zeros((count, size, size, 3), np.uint8)))
+    store = hold(Pictures(_photos(count), np.zeros((count, size, size, 3), np.uint8)))
     pipeline = Pipeline(store, np.arange(count), batch_size=batch_size, seed=0)
     started = time.perf_counter()
     for _ in pipeline.epoch(1):

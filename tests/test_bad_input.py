@@ -317,7 +317,7 @@ def test_a_config_file_that_cannot_be_read_is_named(here: Path, file: str, reaso
         ("summary --head big", f"--head big: 'big' {HEAD}"),
         (
             "summary --image-size 16",
-            "Invalid value for '--image-size': Input should be greater than or equal to 32",
+            "--image-size 16: too small: five poolings need at least 32 pixels a side.",
         ),
         ("fly", "No such command 'fly'."),
     ],

@@ -86,7 +86,9 @@ def test_describe_agrees_with_keras_about_every_network(arch):
         for layer in model.layers:
             if layer.name in told:
                 assert told[layer.name].output == tuple(layer.output.shape[1:])
-        assert sum(layer.params for layer in told.values()) == parameters(model)
+        layers = told.values()
+        assert sum(layer.params - layer.statistics for layer in layers) == parameters(model)
+        assert sum(layer.params for layer in layers) == model.count_params()
         helpers = {name for name in names(model) if name.endswith(("_bn", "_relu"))}
         assert set(names(model)) - set(told) == {"image"} | helpers | (
             {"flatten"} if head != "gap" else set()

@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kvgg_jax.commands import complete
 from kvgg_jax.commands.app import Json, answers, app, print_json, talk
+from kvgg_jax.commands.defaults import ShowsDefaults
+from kvgg_jax.commands.settings import OF_A_NETWORK, OF_A_STEP, takes_costs
 from kvgg_jax.console import Screen
 
-Head = Annotated[str, complete.choice("model.head", "full, slim, gap, or sizes such as 256,128.")]
-Arch = Annotated[str, complete.choice("model.arch", "vgg11, vgg13, vgg16 or vgg19.")]
+if TYPE_CHECKING:
+    from kvgg_jax.config import RunConfig
+
+BENCH_BATCH = 8  # where neither a flag nor a config says: seconds a step, on a CPU
 
 
-@app.command()
+@app.command(cls=ShowsDefaults)
 @answers
+@takes_costs(*OF_A_NETWORK)
 def summary(
-    head: Head = "slim",
-    arch: Arch = "vgg16",
-    batch_norm: Annotated[
-        bool, typer.Option("--batch-norm", help="After each convolution.")
-    ] = False,
     classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 4,
-    image_size: Annotated[int, typer.Option(min=32, help="Pixels a side.")] = 224,
-    batch_size: Annotated[int, typer.Option(min=1, help="Photos a step.")] = 32,
     compare: Annotated[bool, typer.Option("--compare", help="Set the heads side by side.")] = False,
     json: Json = False,
+    **given: Any,
 ) -> None:
     """Show layers, parameters, FLOPs and memory of a network, without running it.
 
+    Pictures have 224 px a side where neither a flag nor --config says otherwise.
+
     Example: `kvgg summary --compare`
     """
-    from kvgg_jax.flags import typed
-    from kvgg_jax.resolve import resolve
+    config = _resolved(given)
+    from kvgg_jax.config import PHOTO_SIZE
     from kvgg_jax.summary import Size, compare_text, cost_json, layers_text
 
-    keys = {"head": head, "arch": arch, "batch_norm": batch_norm}
-    model = resolve(None, typed(keys)).model
-    size = Size(classes=classes, image_size=image_size, batch_size=batch_size)
+    model, side = config.model, config.data.image_size or PHOTO_SIZE
+    size = Size(classes=classes, image_size=side, batch_size=config.train.batch_size)
     if json:
         print_json(cost_json(model, size, compare=compare))
     elif compare:
@@ -49,30 +48,32 @@ def summary(
 
 @app.command()
 @answers
+@takes_costs(*OF_A_NETWORK, *OF_A_STEP)
 def bench(
-    head: Head = "slim",
-    arch: Arch = "vgg16",
-    image_size: Annotated[int, typer.Option(help="Pixels a side.")] = 224,
-    batch_size: Annotated[int, typer.Option(help="Photos a step.")] = 8,
-    accumulate: Annotated[int, typer.Option(help="Parts in which a batch is computed.")] = 1,
-    precision: Annotated[
-        str, complete.choice("train.precision", "float32 or bfloat16.")
-    ] = "float32",
     repeats: Annotated[int, typer.Option(min=1, help="Timed repetitions.")] = 5,
     json: Json = False,
+    **given: Any,
 ) -> None:
     """Time a training step, a forward pass and the pipeline on this machine.
 
-    Example: `kvgg bench --image-size 96 --batch-size 32`
-    """
-    given = dict(locals())
-    from kvgg_jax.flags import typed
-    from kvgg_jax.resolve import resolve
+    The steps are those that training with the same settings takes, augmentation and all. Where
+    neither a flag nor --config says: VGG16, slim head, 224 px, 8 photos a step.
 
-    settings = resolve(None, typed(given))
+    Example: `kvgg bench --config configs/fast.toml`
+    """
+    if given["config"] is None and given["batch_size"] is None:
+        given["batch_size"] = BENCH_BATCH
+    settings = _resolved(given)
     from kvgg_jax.bench import bench as measure
     from kvgg_jax.show import results as show
 
     with Screen(talk()) as screen:
         result = measure(settings, repeats=repeats, emit=screen)
     print_json(show.bench_json(result)) if json else show.bench_text(result)
+
+
+def _resolved(given: dict[str, Any]) -> RunConfig:
+    from kvgg_jax.flags import typed
+    from kvgg_jax.resolve import resolve
+
+    return resolve(given["config"], typed(given))

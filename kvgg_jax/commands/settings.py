@@ -9,6 +9,8 @@ from kvgg_jax.commands.train import train
 
 OF_A_RUN = ("out", "name", "overwrite", "resume", "json")
 """Options of `train` that are no settings."""
+OF_A_NETWORK = ("head", "arch", "batch_norm", "image_size", "batch_size", "config")
+OF_A_STEP = ("dropout", "accumulate", "precision", "augment", "mix", "ema")
 
 
 def takes_settings(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -17,3 +19,8 @@ def takes_settings(*without: str) -> Callable[[Callable[..., None]], Callable[..
     return with_options_of(
         train, taking=lambda name: name not in left_out, panel="Settings, as of train"
     )
+
+
+def takes_costs(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command with `**given` those settings of `train` that its figures depend on."""
+    return with_options_of(train, taking=lambda name: name in names)

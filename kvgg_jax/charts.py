@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from kvgg_jax.disk.files import new_file
 from kvgg_jax.errors import RunError, shown
 from kvgg_jax.history import History
+from kvgg_jax.metrics import MATRIX
 
 TRAIN, VAL, BEST = "#8c5a2b", "#1f6f78", "#c23b22"
 
@@ -49,7 +51,7 @@ def draw_rates(
     file: Path,
     *,
     lowest: float,
-    suggested: float,
+    suggested: float | None,
 ) -> None:
     """Losses of a learning-rate range test by rate, which is on a logarithmic axis."""
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
@@ -57,7 +59,8 @@ def draw_rates(
     axes.plot(rates, losses, ".", color=TRAIN, alpha=0.4, label="loss of a step")
     axes.plot(rates, smoothed, color=VAL, label="smoothed")
     axes.axvline(lowest, color=VAL, ls=":", label=f"lowest: {lowest:.1e}")
-    axes.axvline(suggested, color=BEST, label=f"suggested: {suggested:.1e}")
+    if suggested is not None:
+        axes.axvline(suggested, color=BEST, label=f"suggested: {suggested:.1e}")
     top = 1.5 * smoothed[0]  # what explodes would flatten all the rest
     axes.set(xscale="log", xlabel="learning rate", title="Loss by learning rate", ylim=(0, top))
     axes.grid(alpha=0.25)
@@ -82,20 +85,29 @@ def draw_samples(
 def draw_confusion(
     confusion: NDArray[np.int64], classes: Sequence[str], file: Path, *, title: str
 ) -> None:
-    """Counts [true, predicted], shaded by the share of the true class."""
-    side = max(3.6, 0.55 * len(classes) + 2)
+    """Counts [true, predicted], shaded by the share of the true class.
+
+    Above `MATRIX` classes there is no room for numbers and names: the shades alone.
+    """
+    side = max(3.6, 0.55 * min(len(classes), MATRIX) + 2)
     figure = Figure(figsize=(side + 0.6, side), layout="constrained")
     axes = figure.subplots()
     share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     axes.imshow(share, cmap="YlGnBu", vmin=0, vmax=1)
-    ticks, names = range(len(classes)), [plain(name) for name in classes]
-    axes.set_xticks(ticks, names, rotation=45, ha="right")
-    axes.set_yticks(ticks, names)
     axes.set(xlabel="predicted", ylabel="true", title=title)
+    if len(classes) <= MATRIX:
+        _write_counts(axes, confusion, share, [plain(name) for name in classes])
+    save(figure, file)
+
+
+def _write_counts(
+    axes: Axes, confusion: NDArray[np.int64], share: NDArray[np.float64], names: Sequence[str]
+) -> None:
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
     for (row, column), count in np.ndenumerate(confusion):
         dark = share[row, column] > 0.5
         axes.text(column, row, str(count), ha="center", va="center", color="w" if dark else "k")
-    save(figure, file)
 
 
 def plain(text: str) -> str:

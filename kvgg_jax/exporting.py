@@ -24,7 +24,7 @@ from kvgg_jax.extras import require
 from kvgg_jax.forward import make_predict_step
 from kvgg_jax.inference import Classifier, load_classifier
 from kvgg_jax.judging.temperature import in_force, soften
-from kvgg_jax.portable import About, portable
+from kvgg_jax.portable import About, beside, portable
 from kvgg_jax.prediction import MAX_BATCH, Judge, classify
 
 TOLERANCE = 1e-4  # how far a probability may be from that of `predict`
@@ -41,13 +41,15 @@ class Format(NamedTuple):
     int8: str | None = None
     mark: str | None = None
     """A file that tells a folder of this format."""
+    has_beside: bool = False
+    """Whether class names are in a file beside it."""
 
 
 FORMATS = {
-    "keras": Format("model.keras", "keras_file", int8="keras_file"),
+    "keras": Format("model.keras", "keras_file", int8="keras_file", has_beside=True),
     "saved-model": Format("saved_model", "saved_model", mark="saved_model.pb"),
     "onnx": Format("model.onnx", "onnx_file", extra="onnx", int8="onnx_int8"),
-    "stablehlo": Format("model.stablehlo", "stablehlo"),
+    "stablehlo": Format("model.stablehlo", "stablehlo", has_beside=True),
     "safetensors": Format("model.safetensors", "safetensors_file", extra="safetensors"),
 }
 
@@ -110,6 +112,8 @@ def export(
     found = run.run if isinstance(run, Classifier) else runs.find(run, out=Path(out))
     path = _path(output, known, found.path / "exported", quantize)
     check_free(path, overwrite=overwrite, mark=known.mark)
+    if known.has_beside:
+        check_free(beside(path), overwrite=overwrite)
     if run is None:
         emit(Note(f"Using {found.path}, the newest finished run"))
     split = _photos(found, data) if quantize else None

@@ -18,7 +18,7 @@ from kvgg_jax import runs
 from kvgg_jax.config import RunConfig
 from kvgg_jax.disk.files import write_text
 from kvgg_jax.disk.lock import locked
-from kvgg_jax.errors import RunError
+from kvgg_jax.errors import RunError, UsageError
 from kvgg_jax.events import Emit, Note, ignore
 from kvgg_jax.intake import settle
 from kvgg_jax.loop import never
@@ -93,8 +93,11 @@ def crossval(
 
     The folds keep class shares, and duplicates together unless `data.split` is "stratified". They
     are dealt from `data.split_seed` or `seed`, so the runs differ in the split alone. Raises what
-    `train` raises, and RunError where the folder holds a cross-validation of other settings.
+    `train` raises, UsageError for fewer than two `folds`, and RunError where the folder holds a
+    cross-validation of other settings.
     """
+    if folds < 2:
+        raise UsageError(f"--folds {folds}: at least 2.")
     config = _settings_of_all(settle(config or RunConfig(), emit, out=out), folds)
     runs.check_name(name)
     path = Path(out) / (name or f"crossval-{runs.network_name(config)}")  # no date, to go on by

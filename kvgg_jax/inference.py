@@ -233,6 +233,11 @@ def evaluate(
         step = compile_step("evaluation", evaluation, *classifier.weights, example, emit=emit)
         batches = Pipeline(hold(pictures), pictures.rows(samples), batch_size=batch)
         metrics, own = measure(step, classifier.weights, batches, emit=emit)
+    if not np.isfinite(own).all():
+        raise RunError(
+            f"The best weights of {classifier.run.path} give probabilities that are no numbers. "
+            "Train it anew, with a lower --lr."
+        )
     true = np.array(pictures.samples.labels)
     probabilities = own if calibration is None else soften(own, calibration.temperature)
     loss = metrics.loss if calibration is None else cross_entropy(true, probabilities)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+MATRIX = 30  # classes, up to which each cell of a confusion matrix is drawn and written
 Labels = NDArray[np.integer]
 """[count], each an index into the classes."""
 Probabilities = NDArray[np.floating]
@@ -34,6 +35,14 @@ def confusion_matrix(
     matrix = np.zeros((classes, classes), np.int64)
     np.add.at(matrix, (true, predicted), 1)
     return matrix
+
+
+def confused(confusion: NDArray[np.int64], most: int) -> list[tuple[int, int, int]]:
+    """The pairs that are mixed up most often, up to `most`: (true, predicted, count)."""
+    wrong = confusion * ~np.eye(len(confusion), dtype=bool)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
+    return [(int(t), int(p), int(wrong[t, p])) for t, p in pairs if wrong[t, p]]
 
 
 def class_scores(confusion: NDArray[np.int64]) -> list[ClassScore]:

@@ -81,9 +81,14 @@ def judge_of(model: keras.Model) -> Judge:
     return lambda images: call(params, state, images)[0]
 
 
+def beside(file: Path) -> Path:
+    """Where a format that has no room for `about` has it: `<file>.json`."""
+    return file.with_name(f"{file.name}.json")
+
+
 def write_beside(file: Path, about: About) -> None:
-    """`about` as `<file>.json`, for a format that has no room for it."""
-    write_text(file.with_name(f"{file.name}.json"), json.dumps(about, indent=2) + "\n")
+    """`about` in a file of its own."""
+    write_text(beside(file), json.dumps(about, indent=2) + "\n")
 
 
 def not_known(layer: keras.Layer, format: str) -> RunError:

@@ -20,7 +20,7 @@ from kvgg_jax.inference import evaluate
 from kvgg_jax.judging.judged import Judged, as_judged, kept
 from kvgg_jax.judging.listing import summarise
 from kvgg_jax.judging.mistakes import Seen, look_at
-from kvgg_jax.judging.record import WORST, keep
+from kvgg_jax.judging.record import WORST, try_to_keep
 from kvgg_jax.judging.temperature import in_force
 from kvgg_jax.pages.page import write_page
 from kvgg_jax.pages.report_page import NEED_FIGURES, Contents, names, parts
@@ -153,7 +153,7 @@ def _judge(wanted: _Wanted, emit: Emit) -> Judged:
     result = evaluate(
         run.path, data=wanted.data, split=wanted.part, skip_bad=wanted.skip_bad, emit=emit
     )
-    keep(result)
+    try_to_keep(result, emit)
     return as_judged(result)
 
 
@@ -173,7 +173,8 @@ def _check(wanted: _Wanted, asked: bool, emit: Emit) -> Check:
     folder = wanted.photos(wanted.root if moved else wanted.own)
     other = wanted.photos(wanted.root) if wanted.part == "all" else folder
     against = None if other.samefile(folder) else other
-    return check_data(folder, against=against, config=wanted.config, emit=emit)
+    dealt = wanted.run.split(folder)
+    return check_data(folder, against=against, config=wanted.config, split=dealt, emit=emit)
 
 
 def report_json(made: Report) -> dict[str, Any]:

@@ -81,7 +81,8 @@ def read_toml(file: Path) -> dict[str, Any]:
     if len(text) > MAX_BYTES:
         raise ConfigError(f"{file} has more than {MAX_BYTES} bytes, so it is no config file.")
     try:
-        decoded = text.decode().replace("\r\n", "\n")
+        # bytes that are no UTF-8 may stand in the names of folders, as on the disk
+        decoded = text.decode(errors="surrogateescape").replace("\r\n", "\n")
         if _DEEP.search(_STRINGS.sub("q", decoded)):
             raise ConfigError(f"{file} is not valid TOML here: a key has more than {DEPTH} parts.")
         return tomllib.loads(decoded)

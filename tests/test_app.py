@@ -337,6 +337,7 @@ def test_what_is_not_there_is_answered_in_json(client: TestClient) -> None:
         ),
     ):
         assert (said.status_code, said.json()) == (status, {"error": text})
+    assert client.get("/api/predict").headers["allow"] == "POST"
 
 
 def test_the_model_is_told_without_a_path(client: TestClient, trained: Trained) -> None:

@@ -14,9 +14,9 @@ from conftest import draw_photos
 
 from kvgg_jax import calibrate, evaluate, predict
 from kvgg_jax.errors import DataError, RunError, UsageError
-from kvgg_jax.events import Note, Warned
+from kvgg_jax.events import Event, Note, Warned
 from kvgg_jax.judging.calibration import Calibrated, remove_calibration
-from kvgg_jax.judging.temperature import FILE, cross_entropy, soften, stored
+from kvgg_jax.judging.temperature import FILE, HIGHEST, cross_entropy, soften, stored
 from kvgg_jax.runs import Run
 
 pytestmark = pytest.mark.usefixtures("thin_network")
@@ -211,3 +211,17 @@ def test_remove_goes_with_nothing_that_fits() -> None:
         2,
         "Error: --remove fits nothing; --split has no meaning beside it.\n",
     )
+
+
+def test_a_temperature_at_its_highest_is_warned_of(
+    done: Calibrated, others: Path, tmp_path: Path
+) -> None:
+    """This network guesses."""
+    assert done.calibration.temperature == pytest.approx(HIGHEST)
+    heard: list[Event] = []
+    run = copy(done, tmp_path)
+    calibrate(run, data=others, emit=heard.append)
+    assert [event.text for event in heard if isinstance(event, Warned)] == [
+        f"The temperature stopped at the highest, 8: {run} guesses, or is surest where it is "
+        "wrong. More training photos help, and --label-smoothing 0.1."
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 from kvgg_jax.charts import draw_confusion, draw_curves, draw_samples
 from kvgg_jax.errors import RunError
 from kvgg_jax.history import Epoch, History
+from kvgg_jax.metrics import MATRIX
 
 ODD = ["r\udce9d", "$x_", "中", "two\nlines"]  # bytes that are no text, math markup, no glyph
 
@@ -47,3 +49,15 @@ def test_a_picture_that_cannot_be_put_in_place_leaves_nothing(tmp_path: Path) ->
         draw_curves(History((Epoch(1, 1, 1, 1, 1, 1, 1, 1),)), tmp_path / "curves.png")
     assert str(caught.value) == f"Cannot write {tmp_path / 'curves.png'}: Is a directory."
     assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
+
+
+def test_many_classes_are_shades_in_a_picture_that_does_not_grow(tmp_path: Path) -> None:
+    """A number a cell would take minutes and gigabytes for hundreds of them."""
+    sizes = []
+    for count in (MATRIX, MATRIX + 1, 500):
+        names = [f"class {number}" for number in range(count)]
+        started = time.process_time()
+        draw_confusion(np.eye(count, dtype=np.int64), names, tmp_path / "many.png", title="x")
+        sizes.append(size_of(tmp_path / "many.png"))
+    assert sizes[0] == sizes[1] == sizes[2]
+    assert time.process_time() - started < 5

@@ -21,6 +21,7 @@ from kvgg_jax import check_data, training
 from kvgg_jax.data import check
 from kvgg_jax.data.baseline import ColourBaseline
 from kvgg_jax.data.check import copies_warning
+from kvgg_jax.data.dealing import deal_as
 from kvgg_jax.data.duplicates import Look, same_photo
 from kvgg_jax.data.findings import Check
 from kvgg_jax.data.folder import deal, scan
@@ -285,3 +286,18 @@ def test_the_coffee_photos_are_checked(checked: Check) -> None:
     assert (len(checked.duplicates), checked.contradictory, checked.split_leaks) == (7, 0, 2)
     assert (checked.sizes, checked.bad, checked.odd) == ({"224 x 224": 1200}, (), ())
     assert checked.colour_tells
+
+
+def test_a_split_that_was_dealt_before_is_taken_as_it_is(beans: Path) -> None:
+    """Photos that came since are no part of it, and do not deal it anew."""
+    config = small_config(beans, data={"split_seed": 3})
+    split = deal_as(config, scan(beans))
+    before = check_data(beans, config=config)
+    scene(41, 64).save(beans / "a" / "new.png")
+    after = check_data(beans, config=config, split=split)
+    assert (after.count, after.parts, after.split_leaks) == (
+        before.count,
+        before.parts,
+        before.split_leaks,
+    )
+    assert check_data(beans, config=config).count == before.count + 1

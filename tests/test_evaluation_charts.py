@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from kvgg_jax.history import Epoch, History
@@ -65,3 +66,22 @@ def test_the_gallery_has_a_place_for_each_mistake(tmp_path: Path, count: int) ->
         round(max(columns * 1.9, 4) * 120),
         round((rows * 2.5 + 0.5) * 120),
     )
+
+
+def test_a_name_that_begins_with_an_underscore_is_in_the_legend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Matplotlib leaves out labels that do."""
+    told: list[list[str]] = []
+
+    def listen(figure: Figure, _: Path) -> None:
+        legends = [axes.get_legend() for axes in figure.axes]
+        told.append([text.get_text() for one in legends if one for text in one.get_texts()])
+
+    monkeypatch.setattr("kvgg_jax.judging.evaluation_charts.save", listen)
+    names = ["_other", "red", "green"]
+    curves = one_vs_rest(np.arange(9) % 3, np.random.default_rng(0).random((9, 3)))
+    draw_ranking(curves, names, tmp_path / "roc-pr.png", title="x")
+    history = History((Epoch(1, 1.0, 0.5, 1.0, 0.5, 1e-4, 1.0, 1.0),))
+    draw_comparison(dict.fromkeys(names, history), tmp_path / "comparison.png")
+    assert [[text.split()[1] for text in one] for one in told] == [names * 2] * 2

@@ -467,3 +467,19 @@ def test_export_is_what_the_documents_promise(
     assert list(printed["int8"]) == ["accuracy", "float_accuracy", "count"]
     assert printed["int8"]["float_accuracy"] == pytest.approx(judged.accuracy)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.keras", "x.keras.json"]
+
+
+@pytest.mark.parametrize("format", ["keras", "stablehlo"])
+def test_a_file_where_the_class_names_would_go_is_left_alone(
+    finished: Path, tmp_path: Path, format: str
+) -> None:
+    """It is not ours, and `--overwrite` was not said."""
+    output = tmp_path / f"beans.{format}"
+    theirs = tmp_path / f"{output.name}.json"
+    theirs.write_text("mine")
+    with pytest.raises(RunError) as caught:
+        export(format, finished, output=output)
+    assert str(caught.value) == (
+        f"{theirs} already exists. Choose another --output, or replace it with --overwrite."
+    )
+    assert (theirs.read_text(), list(tmp_path.iterdir())) == ("mine", [theirs])

@@ -278,3 +278,12 @@ def test_a_name_is_that_of_one_folder(photos: Path, tmp_path: Path) -> None:
     assert str(caught.value) == (
         "--name a/b: a run is named as one folder is. Choose where it lies with --out."
     )
+
+
+@pytest.mark.parametrize("folds", [0, 1])
+def test_fewer_than_two_folds_are_a_usage_error(photos: Path, tmp_path: Path, folds: int) -> None:
+    """Nothing is written."""
+    with pytest.raises(UsageError) as caught:
+        crossval(small_config(photos), folds=folds, out=tmp_path / "runs")
+    assert str(caught.value) == f"--folds {folds}: at least 2."
+    assert not (tmp_path / "runs").exists()

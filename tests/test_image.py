@@ -525,6 +525,10 @@ FOREIGN = {
     "JPEG or PNG.",
     b"\0\0\0\x20ftypavif\0\0\0\0": "is a picture in AVIF, which is not read here. Convert it to "
     "JPEG or PNG.",
+    b"\0\0\0\x18ftypcrx \0\0\0\0": "is a picture in Canon's raw format, which is not read here. "
+    "Convert it to JPEG or PNG.",
+    b"\0\0\0\x18ftyphevc\0\0\0\0": "is a picture in HEIC, which is not read here. Convert it to "
+    "JPEG or PNG.",
     b"\0\0\0\x18ftypmp42\0\0\0\0": f"is not a picture but a video. {DROP}",
     b"\x00\x01\x02\x03": f"is not a picture in any of JPEG, PNG, BMP, GIF, WEBP, TIFF. {DROP}",
     b"\xff\xd8\xff": "is a JPEG file, truncated or damaged (its header is broken or of a rare "

@@ -290,3 +290,24 @@ def test_a_loaded_model_can_be_saved_and_loaded_by_keras(trained: Trained, tmp_p
     again = keras.saving.load_model(tmp_path / "x.keras")
     for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_probabilities_that_are_no_numbers_are_refused(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All figures would be made of them."""
+    from kvgg_jax import loop
+
+    measure = loop.evaluate
+
+    def spoilt(*given: Any, **named: Any) -> Any:
+        metrics, probabilities = measure(*given, **named)
+        return metrics, np.where(probabilities == probabilities.max(), np.nan, probabilities)
+
+    monkeypatch.setattr(loop, "evaluate", spoilt)
+    with pytest.raises(RunError) as caught:
+        evaluate(trained.run)
+    assert str(caught.value) == (
+        f"The best weights of {trained.run} give probabilities that are no numbers. "
+        "Train it anew, with a lower --lr."
+    )

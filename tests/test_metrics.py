@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kvgg_jax.metrics import ClassScore, class_scores, confusion_matrix
+from kvgg_jax.metrics import ClassScore, class_scores, confused, confusion_matrix
 
 
 def test_confusion_counts_true_by_predicted() -> None:
@@ -45,3 +45,11 @@ def test_a_perfect_matrix_scores_one() -> None:
         ClassScore(1.0, 1.0, 1.0, 4),
         ClassScore(1.0, 1.0, 1.0, 1),
     ]
+
+
+def test_the_pairs_mixed_up_most_often_come_first() -> None:
+    """What is right is not among them, nor what never happened."""
+    confusion = np.array([[9, 1, 0], [0, 9, 3], [1, 0, 9]])
+    assert confused(confusion, 9) == [(1, 2, 3), (0, 1, 1), (2, 0, 1)]
+    assert confused(confusion, 1) == [(1, 2, 3)]
+    assert confused(np.eye(3, dtype=np.int64), 9) == []

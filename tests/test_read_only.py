@@ -100,3 +100,24 @@ def test_training_there_is_refused(
     new = () if "--resume" in arguments else (*TINY, "--data", sealed.photos)
     result = kvgg("train", *new, *arguments)
     assert (result.exit_code, message(result)) == (1, said.format(here=tmp_path))
+
+
+def test_runs_are_compared_without_a_picture(sealed: Trained, trained: Trained) -> None:
+    """That they are told apart is not lost for it."""
+    result = kvgg("runs", sealed.run, trained.run, "--data", sealed.photos, "--json")
+    assert result.exit_code == 0, result.output
+    assert warnings(result.stderr) == [
+        f"Cannot write runs/comparison.png: {WHY}. The comparison is shown without it."
+    ]
+    found = json.loads(result.stdout)
+    assert (found["picture"], len(found["pairs"])) == (None, 1)
+    assert "Curves" not in kvgg("runs", sealed.run, trained.run, "--data", sealed.photos).stdout
+
+
+def test_a_report_goes_elsewhere(sealed: Trained, tmp_path: Path) -> None:
+    """With the figures that could not be kept."""
+    page = tmp_path / "report.html"
+    result = kvgg("report", "--run", sealed.run, "--output", page, "--no-check")
+    assert result.exit_code == 0, result.output
+    assert len(warnings(result.stderr)) == 1
+    assert "Confusion matrix" in page.read_text()

@@ -85,3 +85,37 @@ def test_a_score_that_is_not_defined_is_a_dash(
     odd = replace(result, classes={**result.classes, "green": none})
     (row,) = (line for line in lines(odd, capsys) if re.match("│ green +│ +- ", line))
     assert re.findall(r"[^│ ]+", row) == ["green", "-", "0.0000", "-", "2"]
+
+
+@pytest.mark.parametrize(("width", "whole"), [(80, False), (400, True)])
+def test_where_the_matrix_has_no_room_the_worst_pairs_are_told(
+    width: int,
+    whole: bool,
+    result: Evaluation,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Thirty classes in eighty columns would be a table of nothing."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    names = [f"class-{number:02}" for number in range(30)]
+    confusion = 100 * np.eye(30, dtype=np.int64)
+    confusion[3, 5], confusion[5, 3] = 7, 12
+    classes = dict.fromkeys(names, next(iter(result.classes.values())))
+    found = "\n".join(lines(replace(result, classes=classes, confusion=confusion), capsys))
+    assert found.count(" 100 ") == (30 if whole else 0)
+    assert ("Confusion matrix" in found) == whole
+    pairs = re.findall(r"│ (class-\d\d) +│ (class-\d\d) +│ +(\d+) │", found)
+    assert pairs == [] if whole else [("class-05", "class-03", "12"), ("class-03", "class-05", "7")]
+
+
+def test_long_names_are_folded_and_no_count_is_cut(
+    result: Evaluation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nine classes in eighty columns."""
+    names = [f"a-rather-long-name-{number}" for number in range(9)]
+    confusion = 1000 * np.eye(9, dtype=np.int64)
+    classes = dict.fromkeys(names, next(iter(result.classes.values())))
+    found = "\n".join(lines(replace(result, classes=classes, confusion=confusion), capsys))
+    matrix = found[found.index("Confusion matrix") :]
+    assert matrix.count("1000") == 9
+    assert "…" not in matrix

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kvgg_jax.search.lr_range import RangeTest
-from kvgg_jax.show.search import rates_text, save_rates
+from kvgg_jax.show.search import rates_json, rates_text, save_rates
 
 RATES = (3e-5, 3e-4, 3e-3)
 
@@ -53,3 +53,15 @@ def test_the_picture_is_drawn_for_any_losses(tmp_path):
         result = RangeTest(RATES[: len(losses)], losses, losses, "")
         file = save_rates(result, tmp_path / "x.png")
         assert file.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("smoothed", "suggested", "falling"),
+    [((3.0, 2.0, 1.0), RATES[2] / 3, True), ((3.0, 1.0, 2.0), RATES[1] / 3, False)],
+)
+def test_the_json_says_what_the_text_does(smoothed, suggested, falling):
+    """Null where the loss never fell."""
+    told = rates_json(RangeTest(RATES, smoothed, smoothed, "x"), Path("x.png"))
+    assert (told["suggested"], told["still_falling"]) == (pytest.approx(suggested), falling)
+    never = rates_json(RangeTest(RATES, (1.0, 2.0, 3.0), (1.0, 2.0, 3.0), "x"), Path("x.png"))
+    assert (never["suggested"], never["still_falling"]) == (None, False)

@@ -359,3 +359,17 @@ def test_a_hostile_archive_is_refused(copy, change, message):
     file = copy(".keras")
     repack(file, **change)
     assert refusal(file) == message
+
+
+def test_a_type_of_numbers_that_numpy_lacks_is_named(tmp_path):
+    """A whole file, so to fetch it again would not help."""
+    pytest.importorskip("safetensors", reason="the extra safetensors is not here")
+    entry = {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}
+    header = json.dumps({"fc1/kernel": entry}).encode()
+    file = tmp_path / "x.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(WeightsError) as caught:
+        read(file)
+    assert str(caught.value) == (
+        f"{file}: fc1/kernel is BF16, which is not read here. Save it as float32."
+    )

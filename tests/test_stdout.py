@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import subprocess
 import sys
@@ -10,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+
+from kvgg_jax.commands.app import print_json
 
 
 def unread() -> int:
@@ -45,3 +49,12 @@ def test_a_result_that_cannot_be_written_is_no_traceback(
     )
     os.close(stdout)
     assert (done.returncode, done.stderr) == (1, said)
+
+
+def test_json_has_null_where_there_is_no_number(capsys: pytest.CaptureFixture[str]) -> None:
+    """NaN and infinity are no JSON, though Python writes them."""
+    print_json({"runs": [{"val_loss": math.nan, "lr": 0.5}], "ends": (-math.inf, 1)})
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {
+        "runs": [{"val_loss": None, "lr": 0.5}],
+        "ends": [None, 1],
+    }

@@ -224,3 +224,10 @@ def test_without_optuna_the_command_that_adds_it_is_said(tmp_path, monkeypatch):
         'Add it: pip install "kvgg_jax[tune]"'
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_settings_of_the_best_trial_are_written_again_where_they_are_missing(lab, copy):
+    """A kill after the last trial was told may come before its settings are."""
+    (copy / "best.toml").unlink()
+    again = tune(lab.config, SPACE, trials=2, out=copy.parent)
+    assert resolve(again.config) == Run(again.best.run).config()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
 from typing import Any, NoReturn
 
@@ -12,6 +13,7 @@ pytest.importorskip("starlette")
 from starlette.requests import Request
 
 from kvgg_jax.serving.limits import MIB, Limits
+from kvgg_jax.serving.replies import Unread
 from kvgg_jax.serving.uploads import NAME, Refused, Upload, announced, read_uploads
 
 pytestmark = pytest.mark.extras
@@ -76,7 +78,16 @@ def test_a_file_without_a_name_has_one() -> None:
 
 @pytest.mark.parametrize(
     ("length", "expected"),
-    [("5", 5), (str(MIB), MIB), (None, MIB), ("-1", MIB), ("\u0665", MIB), ("1e3", MIB)],
+    [
+        ("5", 5),
+        ("0" * 30 + "7", 7),
+        ("0", 0),
+        (str(MIB), MIB),
+        (None, MIB),
+        ("-1", MIB),
+        ("\u0665", MIB),
+        ("1e3", MIB),
+    ],
 )
 def test_a_request_without_a_length_counts_as_the_longest(
     length: str | None, expected: int
@@ -88,7 +99,7 @@ def test_a_request_without_a_length_counts_as_the_longest(
     assert announced(asked, Limits(upload_bytes=MIB)) == expected
 
 
-@pytest.mark.parametrize("length", [str(MIB + 1), "9" * 5000])
+@pytest.mark.parametrize("length", [str(MIB + 1), "9" * 5000, f"{'0' * 20}{MIB + 1}"])
 def test_a_length_beyond_the_limit_is_refused_before_it_is_read(length: str) -> None:
     """Whatever number it is."""
     asked = request(headers={"content-length": length})
@@ -103,3 +114,15 @@ def test_endless_headers_are_no_form() -> None:
     with pytest.raises(Refused) as caught:
         read(request(head, *[b"a" * 65_000] * 200))
     assert caught.value.status == 400
+
+
+@pytest.mark.parametrize("charset", ["undefined", "unicode_escape", "no-such"])
+def test_a_charset_that_cannot_be_is_no_error_of_the_server(charset: str) -> None:
+    """It is refused, or the name is read in some way."""
+    asked = request(
+        part("a\\ud800.png", b"x") + b"--b--\r\n",
+        headers={"content-type": f"multipart/form-data; boundary=b; charset={charset}"},
+    )
+    with contextlib.suppress(Refused):
+        (found,) = read(asked)
+        assert Unread(name=found.name, error="x").model_dump_json()

@@ -28,22 +28,25 @@ def check_data(
     *,
     against: str | Path | None = None,
     config: RunConfig | None = None,
+    split: Split | None = None,
     emit: Emit = ignore,
 ) -> Check:
     """Look through the photos of `folder` and deal them as `train` would with `config`.
 
+    With `split`, a deal that was made of these photos, through those and as they were dealt.
     `against` is a folder that should share no photo with it, with or without class folders.
     Nothing is written. Raises DataError for a folder that `train` would refuse as a whole;
     unreadable files are part of the answer.
     """
-    config, samples = config or RunConfig(), scan(Path(folder))
+    config, samples = config or RunConfig(), split.all if split else scan(Path(folder))
     others = _others(Path(against), samples.root) if against else None
     files = samples.files() + (others.files() if others else [])
     seen = survey(files, emit=emit, stage="looking")
     groups, own = same_photo([one.look for one in seen]), seen[: len(samples)]
-    # `train` does not know the others, which might join two groups of its own.
-    alone = same_photo([one.look for one in own]) if others else groups
-    split = deal_as(config, samples, groups=alone)
+    if split is None:
+        # `train` does not know the others, which might join two groups of its own.
+        alone = same_photo([one.look for one in own]) if others else groups
+        split = deal_as(config, samples, groups=alone)
     photos = _photos(samples, split, others)
     headers = [one.header for one in own if one.header]
     counts, val = Counter(samples.labels), Counter(split.val.labels)

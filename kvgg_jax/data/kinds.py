@@ -21,6 +21,12 @@ _MAGIC = (
     (b"MM\0+", "TIFF"),
 )
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # bytes, the length field that follows "BM"
+_BRANDS = {  # of ISO media files, which are videos otherwise
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "HEIC"),
+    **dict.fromkeys((b"mif1", b"mif2", b"msf1"), "HEIC"),
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+    b"crx ": "Canon's raw format",
+}
 _FOREIGN = (
     (b"<!doctype", "an HTML page"),
     (b"<html", "an HTML page"),
@@ -43,8 +49,7 @@ def kind_of(head: bytes) -> str | None:
 def foreign(path: Path | str, head: bytes) -> ImageError:
     """The error for a file whose first 16 bytes are not those of a picture in `FORMATS`."""
     if head[4:8] == b"ftyp":
-        photo = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"avif": "AVIF"}
-        brand = photo.get(head[8:12])
+        brand = _BRANDS.get(head[8:12])
         if brand is None:
             return ImageError(f"{shown(path)}: is not a picture but a video. {DROP}")
         return ImageError(

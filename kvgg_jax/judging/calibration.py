@@ -15,6 +15,7 @@ from kvgg_jax.inference import Evaluation, evaluate
 from kvgg_jax.judging.scores import calibration_error, reliability
 from kvgg_jax.judging.temperature import (
     FILE,
+    HIGHEST,
     Calibration,
     Quality,
     cross_entropy,
@@ -73,6 +74,13 @@ def calibrate(
     if judged.split == "all":
         _check_unseen(judged)
     calibration = _fit(judged)
+    if np.isclose(calibration.temperature, HIGHEST):
+        emit(
+            Warned(
+                f"The temperature stopped at the highest, {HIGHEST:g}: {judged.run} guesses, or is "
+                "surest where it is wrong. More training photos help, and --label-smoothing 0.1."
+            )
+        )
     text = json.dumps(calibration.model_dump(), indent=2)
     try:
         Run(judged.run).write(FILE, text + "\n")

@@ -12,8 +12,8 @@ from typing import Any
 from kvgg_jax import runs
 from kvgg_jax.config import RunConfig, settings
 from kvgg_jax.disk import vault
-from kvgg_jax.errors import KvggError, UsageError, shown
-from kvgg_jax.events import Emit, Note, ignore
+from kvgg_jax.errors import KvggError, RunError, UsageError, shown
+from kvgg_jax.events import Emit, Note, Warned, ignore
 from kvgg_jax.judging.evaluation_charts import draw_comparison
 from kvgg_jax.judging.listing import RunSummary, summarise
 from kvgg_jax.judging.record import recall, try_to_keep
@@ -50,8 +50,8 @@ class Comparison:
     differences: dict[str, tuple[Any, ...]]
     """Settings that are not the same in all runs: key -> the value of each."""
     pairs: tuple[Pair, ...]
-    picture: Path
-    """Their curves, one over the other."""
+    picture: Path | None
+    """Their curves, one over the other; None where it cannot be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,6 @@ def compare_runs(
     if len(set(called)) < len(called):
         called = [str(one.path) for one in found]
     answers = [_answers(one, data, emit) for one in found]
-    picture = found[0].path.parent / PICTURE
-    draw_comparison({name: one.history for name, one in zip(called, found, strict=True)}, picture)
     pairs = [
         _pair(called[i], called[j], answers[i], answers[j])
         for i, j in combinations(range(len(found)), 2)
@@ -96,8 +94,19 @@ def compare_runs(
         tuple(called),
         _differences([one.config for one in found]),
         _adjusted(pairs),
-        picture,
+        _draw(called, found, emit),
     )
+
+
+def _draw(called: Sequence[str], found: Sequence[RunSummary], emit: Emit) -> Path | None:
+    picture = found[0].path.parent / PICTURE
+    histories = {name: one.history for name, one in zip(called, found, strict=True)}
+    try:
+        draw_comparison(histories, picture)
+    except RunError as error:
+        emit(Warned(f"{error} The comparison is shown without it."))
+        return None
+    return picture
 
 
 def _answers(of: RunSummary, data: str | Path | None, emit: Emit) -> Answers | str:

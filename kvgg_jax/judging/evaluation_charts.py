@@ -54,9 +54,9 @@ def draw_ranking(
     figure.suptitle(title, fontsize=10)
     for one, name in zip(curves, map(plain, classes), strict=True):
         if one is not None:
-            area = f"{name} {one.roc_area:.4f}"
+            area = f"{one.roc_area:.4f} {name}"  # Matplotlib hides labels that begin with "_"
             roc.plot(one.false_positive_rate, one.recall, label=area)
-            area = f"{name} {one.average_precision:.4f}"
+            area = f"{one.average_precision:.4f} {name}"
             # precision holds from one threshold's recall back to the one before
             pr.plot(one.recall, one.precision, drawstyle="steps-pre", label=area)
     roc.plot((0, 1), (0, 1), "--", color=GREY, lw=1)  # what guessing gives
@@ -82,7 +82,7 @@ def draw_comparison(histories: Mapping[str, History], file: Path) -> None:
             mark = "o" if len(values) == 1 else None
             (line,) = axes.plot([row.epoch for row in history], values, marker=mark)
             best = getattr(history.best, f"val_{name}")
-            label = f"{_short(run)}: {best:.4f}"
+            label = f"{best:.4f} {_short(run)}"
             axes.plot(history.best.epoch, best, "*", color=line.get_color(), ms=12, label=label)
         axes.set(xlabel="epoch", title=f"Validation {name}, best epochs marked")
         axes.xaxis.get_major_locator().set_params(integer=True)

@@ -20,7 +20,8 @@ from kvgg_jax.metrics import Labels, Probabilities
 from kvgg_jax.runs import Run
 
 FLOOR = float(np.finfo(np.float32).tiny)  # 1e-38: below it, the device gives 0
-LOWEST, HIGHEST = 0.05, 20.0  # temperatures; beyond them it is no matter of calibration
+# Of temperatures. Above 8 the logits that `FLOOR` cuts off would show: 5e-5 of a probability there.
+LOWEST, HIGHEST = 0.05, 8.0
 UNSURE_BELOW = 0.7  # of the most probable class, for a calibrated run where nothing else is said
 FOLDS, SEED = 5, 0
 HALVINGS = 50

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 from PIL import Image
 
 from kvgg_jax.judging.judged import Judged, Mistake
 from kvgg_jax.judging.mistakes import Seen
 from kvgg_jax.judging.scores import BINS
+from kvgg_jax.metrics import MATRIX, confused
 from kvgg_jax.pages import svg
 from kvgg_jax.pages.page import data_url, escaped, scrolling, table
 from kvgg_jax.show.evaluation import probabilities_text
 
-MATRIX = 30  # classes, up to which the whole confusion matrix is shown
 PAIRS = 20  # most frequent confusions, where it is not
 
 
@@ -23,16 +24,8 @@ def confusion(judged: Judged) -> Iterator[str]:
     if len(names) <= MATRIX:
         yield _matrix(names, judged.confusion)
         return
-    pairs = sorted(
-        (
-            (count, names[true], names[called])
-            for true, row in enumerate(judged.confusion)
-            for called, count in enumerate(row)
-            if count and true != called
-        ),
-        key=lambda pair: (-pair[0], *pair[1:]),
-    )
-    rows = [(true, called, f"{count:,}") for count, true, called in pairs[:PAIRS]]
+    pairs = confused(np.array(judged.confusion), PAIRS)
+    rows = [(names[true], names[called], f"{count:,}") for true, called, count in pairs]
     yield f"<p>Of {len(names)} classes, the pairs that are mixed up most often:</p>"
     yield table("Most frequent confusions", ("class", "called", "photos"), rows)
 

@@ -44,9 +44,14 @@ class RangeTest:
         return min(range(len(self.smoothed)), key=self.smoothed.__getitem__)
 
     @property
-    def suggested(self) -> float:
-        """A third of the rate there."""
-        return self.rates[self.lowest] / MARGIN
+    def suggested(self) -> float | None:
+        """A third of the rate there; None where the loss never fell."""
+        return self.rates[self.lowest] / MARGIN if self.lowest else None
+
+    @property
+    def still_falling(self) -> bool:
+        """Whether the smoothed loss is lowest at the last rate: a higher one may be better."""
+        return self.lowest == len(self.rates) - 1
 
 
 def lr_find(

@@ -12,7 +12,7 @@ import numpy as np
 
 from kvgg_jax.config import RunConfig
 from kvgg_jax.disk.files import write_text
-from kvgg_jax.errors import ConfigError, NonFiniteLoss, OutOfMemory, Stopped, shown
+from kvgg_jax.errors import ConfigError, NonFiniteLoss, OutOfMemory, RunError, Stopped, shown
 from kvgg_jax.events import Emit, EpochEnded, Event, Note, Warned
 from kvgg_jax.history import History
 from kvgg_jax.resolve import with_values
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import optuna
 
 JOURNAL = "journal.jsonl"
+BEST = "best.toml"
 STUDY = "kvgg"
 
 
@@ -68,7 +69,7 @@ class Search:
     ) -> None:
         self.folder, self._config, self._space = folder, config, space
         self._stop, self._emit = stop, emit
-        self._study = _open_study(folder / JOURNAL, warmup=config.train.epochs // 3)
+        self._study = _open_study(folder / JOURNAL, warmup=config.train.epochs // 3 + 1)
 
     def told(self) -> list[Trial]:
         """Trials that have an end, in order."""
@@ -171,24 +172,34 @@ class Search:
         self._say(self.told())
 
     def _say(self, told: list[Trial]) -> None:
-        last, best = told[-1], max(told, key=lambda trial: trial.rank)
+        last, best = told[-1], self.write_best(told)
         figure = "" if last.val_accuracy is None else f", accuracy {last.val_accuracy:.4f}"
         text = f"Trial {last.number}: {last.state}{figure}"
         if best.state == "complete":
             assert best.val_accuracy is not None
             text += f"; best so far: trial {best.number}, {best.val_accuracy:.4f}"
-            head = f"# Trial {best.number} of {shown(self.folder)}: validation accuracy"
-            found = f"{head} {best.val_accuracy:.4f} in epoch {best.epoch}\n"
-            toml = with_values(self._config, best.values, where="space").to_toml()
-            write_text(self.folder / "best.toml", found + toml)
         self._emit(Note(text))
+
+    def write_best(self, told: list[Trial]) -> Trial:
+        """The best trial, its settings in `best.toml` if it is complete. Raises RunError."""
+        best = max(told, key=lambda trial: trial.rank)
+        if best.state != "complete":
+            return best
+        head = f"# Trial {best.number} of {shown(self.folder)}: validation accuracy"
+        found = f"{head} {best.val_accuracy:.4f} in epoch {best.epoch}\n"
+        toml = with_values(self._config, best.values, where="space").to_toml()
+        try:
+            write_text(self.folder / BEST, found + toml)
+        except OSError as error:
+            raise RunError(f"Cannot write to {self.folder}: {error.strerror}.") from None
+        return best
 
     def _run(self, number: int) -> Run:
         return Run(self.folder / f"trial-{number + 1:03}")
 
 
 def _open_study(file: Path, *, warmup: int) -> optuna.Study:
-    """The study kept in `file`. A trial is pruned below the median, past `warmup` epochs."""
+    """The study kept in `file`. A trial is pruned below the median, from epoch `warmup` on."""
     import optuna
     from optuna.storages.journal import JournalFileBackend, JournalStorage
 

@@ -25,7 +25,7 @@ from kvgg_jax.loop import never
 from kvgg_jax.origin import differences
 from kvgg_jax.resolve import read_toml
 from kvgg_jax.search.space import DEFAULT_SPACE, Space, check_space, to_table
-from kvgg_jax.search.study import Search, Trial
+from kvgg_jax.search.study import BEST, Search, Trial
 from kvgg_jax.tracking import check_trackers
 
 
@@ -73,7 +73,8 @@ def tune(
         search = Search(folder, config, space, stop, emit)
         while len(told := search.told()) < trials:
             search.run_next(trials)
-    found = TuneResult(folder, tuple(told), folder / "best.toml")
+        search.write_best(told)  # a kill after the last trial may have come before it
+    found = TuneResult(folder, tuple(told), folder / BEST)
     if found.best.state != "complete":
         raise RunError(
             f"None of the {len(told)} trials in {folder} came to its end. "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -191,10 +191,11 @@ async def _failure(_: Request, error: Exception) -> Response:
             where = ".".join(map(str, first["loc"][1:]))
             return _say(422, f"{where}: {first['msg']}.")
         case HTTPException():
-            return _say(error.status_code, f"{error.detail}.")
+            return _say(error.status_code, f"{error.detail}.", error.headers)
     return _say(500, FAILED)  # Starlette raises it again, for the guard to report
 
 
-def _say(status: int, text: str) -> Response:
-    headers = {"retry-after": str(RETRY_SECONDS)} if status == 503 else None
+def _say(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
+    if status == 503:
+        headers = {"retry-after": str(RETRY_SECONDS)}
     return JSONResponse({"error": text}, status, headers)

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def _as_unicode(name: str) -> str:
+    """Bytes of a name that are no text, escaped: JSON is UTF-8."""
+    return name.encode(errors="backslashreplace").decode()
+
+
+Name = Annotated[str, BeforeValidator(_as_unicode)]
 
 
 class Scored(BaseModel):
     """A class and its probability."""
 
     model_config = ConfigDict(populate_by_name=True)
-    label: str = Field(alias="class")
+    label: Name = Field(alias="class")
     probability: float = Field(ge=0, le=1)
 
 
 class Found(Scored):
     """What a picture shows, as `kvgg predict --json` says it."""
 
-    name: str = Field(description="Of the file, as it was sent.")
+    name: Name = Field(description="Of the file, as it was sent.")
     calibrated: bool = Field(description="Whether probabilities are at a fitted temperature.")
     unsure: bool = Field(description="Whether the probability is below unsure_below.")
     unsure_below: float | None
@@ -31,22 +41,22 @@ class Found(Scored):
 class Unread(BaseModel):
     """A file that is no picture that can be read."""
 
-    name: str
+    name: Name
     error: str
 
 
 class Answers(BaseModel):
     """One result a file, in the order of the files."""
 
-    run: str
+    run: Name
     results: list[Found | Unread]
 
 
 class Model(BaseModel):
     """The run that is served, and what it takes."""
 
-    run: str
-    classes: list[str]
+    run: Name
+    classes: list[Name]
     arch: str
     image_size: int
     calibrated: bool

@@ -40,7 +40,7 @@ def announced(request: Request, limits: Limits) -> int:
     text = request.headers.get("content-length", "")
     if not (text.isascii() and text.isdigit()):
         return limits.upload_bytes
-    length = int(text[:20])
+    length = int(text.lstrip("0")[:20] or "0")
     if length > limits.upload_bytes:
         raise _too_large(limits)
     return length
@@ -60,7 +60,7 @@ async def read_uploads(request: Request, limits: Limits) -> list[Upload]:
     except TimeoutError:
         seconds = f"{limits.read_seconds:g} seconds"
         raise Refused(408, f"The pictures took more than {seconds} to arrive.") from None
-    except (MultiPartException, ClientDisconnect):
+    except (MultiPartException, ClientDisconnect, UnicodeError):  # of a charset that cannot be
         raise (
             _too_many(limits)
             if _count(parser) > limits.files

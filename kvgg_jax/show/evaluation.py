@@ -14,7 +14,10 @@ from rich.text import Text
 from kvgg_jax.console import say
 from kvgg_jax.errors import shown
 from kvgg_jax.judging.scores import BINS, LEVEL
+from kvgg_jax.metrics import confused
 
+PAIRS = 20  # of classes, where there is no room for all
+FIRST = 14  # characters that the first column of the confusion matrix needs
 if TYPE_CHECKING:
     from kvgg_jax.data.baseline import ColourBaseline
     from kvgg_jax.inference import Evaluation
@@ -38,7 +41,7 @@ def evaluation_text(result: Evaluation, files: Sequence[Path]) -> None:
     if right == result.count:
         say(console, all_right_text(result.count))
     console.print(_scores(result))
-    console.print(_confusion(result))
+    console.print(_confusion(result, console))
     if files:
         say(console, f"Wrote to {result.run}: {', '.join(file.name for file in files)}")
 
@@ -111,10 +114,25 @@ def _scores(result: Evaluation) -> Table:
     return table
 
 
-def _confusion(result: Evaluation) -> Table:
-    table = Table("true \\ predicted", title="Confusion matrix")
-    for name in result.classes:
-        table.add_column(cell(name), justify="right")
+def _confusion(result: Evaluation, console: Console) -> Table:
+    """Or the pairs that are mixed up most often, where the console is too narrow for all."""
+    widths = [len(str(column.max())) for column in result.confusion.T]
+    if FIRST + sum(width + 3 for width in widths) <= console.width:  # 3 are padding and line
+        return _matrix(result, widths)
+    names = list(result.classes)
+    table = Table("true", "predicted", "images", title="Mixed up most often")
+    table.columns[2].justify = "right"
+    for true, called, count in confused(result.confusion, PAIRS):
+        table.add_row(cell(names[true]), cell(names[called]), f"{count:,}")
+    return table
+
+
+def _matrix(result: Evaluation, widths: Sequence[int]) -> Table:
+    """Names are folded where the console is narrow; counts of these widths are not."""
+    table = Table(title="Confusion matrix")
+    table.add_column("true \\ predicted", overflow="fold")
+    for name, width in zip(result.classes, widths, strict=True):
+        table.add_column(cell(name), justify="right", min_width=width, overflow="fold")
     for k, (name, row) in enumerate(zip(result.classes, result.confusion.tolist(), strict=True)):
         cells = [cell(str(n), _shade(n, j == k)) for j, n in enumerate(row)]
         table.add_row(cell(name), *cells)

@@ -93,7 +93,7 @@ def comparison_json(result: Comparison) -> dict[str, Any]:
         "runs": runs_json(result.runs),
         "differences": {key: list(values) for key, values in result.differences.items()},
         "pairs": [asdict(pair) for pair in result.pairs],
-        "picture": str(result.picture),
+        "picture": result.picture and str(result.picture),
     }
 
 
@@ -111,7 +111,8 @@ def comparison_text(result: Comparison) -> None:
         say(console, pair_text(pair))
     if len(result.pairs) > 1:
         say(console, "p is adjusted for the number of pairs (Holm).")
-    say(console, f"Curves: {result.picture}")
+    if result.picture:
+        say(console, f"Curves: {result.picture}")
 
 
 LABELS = (

@@ -41,6 +41,7 @@ def rates_json(result: RangeTest, picture: Path) -> dict[str, Any]:
     return {
         "suggested": result.suggested,
         "lowest": lowest,
+        "still_falling": result.still_falling,
         "reason": result.reason,
         "picture": str(picture),
         "rates": result.rates,
@@ -51,8 +52,8 @@ def rates_json(result: RangeTest, picture: Path) -> dict[str, Any]:
 
 def rates_text(result: RangeTest, picture: Path) -> None:
     """The suggestion, where it comes from, and what speaks against it."""
-    console, lowest, last = Console(), result.lowest, len(result.rates) - 1
-    if lowest == 0:
+    console, lowest = Console(), result.lowest
+    if result.suggested is None:
         say(console, "No learning rate to suggest: the loss never fell.", "bold")
         say(console, f"Try more --steps, or a higher --high. Losses by rate: {picture}")
         return
@@ -62,7 +63,7 @@ def rates_text(result: RangeTest, picture: Path) -> None:
         f"A third of {result.rates[lowest]:.1e}, where the smoothed loss was lowest "
         f"({result.smoothed[lowest]:.3f}); {result.reason}.",
     )
-    if lowest == last:
+    if result.still_falling:
         say(console, "The loss was still falling there: try a higher --high.", "yellow")
     say(console, f"Losses by rate: {picture}")
     say(console, f"To train with it: the same settings, and --lr {result.suggested:.1e}")

@@ -39,6 +39,7 @@ from kvgg_jax.weights.stored import (
 
 HDF5, ZIP = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
 MEMBER = "model.weights.h5"  # of a .keras archive
+NUMPY_TYPES = {f"{kind}{bits}" for kind in "FIU" for bits in (8, 16, 32, 64)} - {"F8"} | {"BOOL"}
 REFUSED = 3  # exit code of `main`
 
 
@@ -110,13 +111,20 @@ def _from_safetensors(path: Path, stack: ExitStack) -> Layers:
 
 
 def _tensor(file: Any, key: str, path: Path) -> Stored:
+    stored = file.get_slice(key)
+    if stored.get_dtype() not in NUMPY_TYPES:
+        raise WeightsError(
+            f"{shown(path)}: {shown(key)} is {shown(stored.get_dtype())}, which is not read here. "
+            "Save it as float32."
+        )
+
     def read() -> NDArray[np.float32]:
         with named(path):
             values = file.get_tensor(key)
             check_type(values.dtype, key, path)
             return finite(values, key, path)
 
-    return Stored(tuple(file.get_slice(key).get_shape()), read)
+    return Stored(tuple(stored.get_shape()), read)
 
 
 def main() -> int:

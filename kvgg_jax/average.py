@@ -52,10 +52,16 @@ def judged(state: TrainState) -> TrainState:
 
 
 def _averaged(state: TrainState) -> dict[str, AnyArray]:
-    """Weights and batch-norm statistics; a dropout seed has no mean."""
-    statistics = state.model_state.items()
-    floats = {name: v for name, v in statistics if jnp.issubdtype(v.dtype, jnp.floating)}
-    return {**state.params, **floats}
+    """Weights that are trained and the statistics of their layers: what is frozen has no other mean
+    than itself, and a dropout seed has none.
+    """
+    trained = {_layer(name) for name in state.params}
+    statistics = {name: v for name, v in state.model_state.items() if _layer(name) in trained}
+    return {**state.params, **statistics}
+
+
+def _layer(name: str) -> str:
+    return name.rpartition("/")[0]
 
 
 def _decay_at(step: AnyArray, decay: float) -> Array:

@@ -83,9 +83,9 @@ class Checkpoints:
         finally:
             self._worker.shutdown()
 
-    def best_step(self) -> int | None:
-        """Optimizer steps of the newest whole best weights; None when there are none."""
-        return next((step for step in self._steps("best") if not self._fault("best", step)), None)
+    def has_best(self, step: int) -> bool:
+        """Whether there are best weights of so many optimizer steps, and they are whole."""
+        return step in self._steps("best") and not self._fault("best", step)
 
     def load_last(self, like: TrainState) -> tuple[TrainState, dict[str, float]] | None:
         """The newest whole full state and its notes; None when none was ever saved.

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from kvgg_jax.compiled import compile_step
 from kvgg_jax.config import RunConfig
+from kvgg_jax.data.cache import Chosen
 from kvgg_jax.data.pipeline import Store, hold
 from kvgg_jax.data.reader import Pictures
 from kvgg_jax.disk import integrity
@@ -30,7 +31,7 @@ from kvgg_jax.keras_gate import keras
 from kvgg_jax.model import head_of
 from kvgg_jax.state import AnyArray, Weights
 
-VERSION = 1  # of the backbone's arithmetic; a change that moves a bit raises it
+VERSION = 2  # of the backbone's arithmetic; a change that moves a bit raises it
 KEPT = 4  # sets of features, the newest
 FILE = "features.npy"
 
@@ -59,28 +60,34 @@ def features(
     *,
     folder: Path,
     emit: Emit = ignore,
-) -> NDArray[np.float32]:
+) -> Chosen:
     """Float32 [count, size // 32, size // 32, channels], in the order of `pictures`, on disk.
 
-    They are computed unless an earlier run has left them in `folder`. Raises DataError when there
-    is no room for them.
+    They are computed unless an earlier run has left them in `folder`, whatever the order of its
+    pictures. Raises DataError when there is no room for them.
     """
     arrays = {name: array for part in weights for name, array in part.items()}
     arrays = {name: array for name, array in arrays.items() if name.startswith("block")}
     where = folder / "features" / _key(config, pictures, arrays)
-    if _is_whole(where):
-        emit(Note(f"The features of the frozen blocks are in {where}"))
-        with contextlib.suppress(OSError):  # a cache of others
-            where.touch()  # the newest are kept
-    else:
-        try:
+    try:
+        if _is_whole(where):
+            emit(Note(f"The features of the frozen blocks are in {where}"))
+            with contextlib.suppress(OSError):  # a cache of others
+                where.touch()  # the newest are kept
+        else:
             _fill(where, config, pictures, arrays, emit)
-        except OSError as error:
-            raise DataError(
-                f"Cannot keep the features of the photos in {where.parent}: {error.strerror}. "
-                "Make room there, or compute them anew each epoch: --cache none."
-            ) from None
-    return np.asarray(np.load(where / FILE, mmap_mode="r", allow_pickle=False))
+        found = np.asarray(np.load(where / FILE, mmap_mode="r", allow_pickle=False))
+    except OSError as error:
+        raise DataError(
+            f"Cannot keep the features of the photos in {where.parent}: {error.strerror}. "
+            "Make room there, or compute them anew each epoch: --cache none."
+        ) from None
+    return Chosen(found, np.argsort(_order(pictures)))
+
+
+def _order(pictures: Pictures) -> NDArray[np.int64]:
+    """In which their features are in the file: by digest, so that any run finds its own."""
+    return np.argsort(np.array(pictures.digests()), kind="stable")
 
 
 def _is_whole(where: Path) -> bool:
@@ -92,12 +99,14 @@ def _key(config: RunConfig, pictures: Pictures, arrays: dict[str, AnyArray]) -> 
     digest, model = hashlib.sha256(), config.model
     device = jax.devices()[0].device_kind
     shape = [*pictures.images.shape]
-    how = [VERSION, model.arch, model.batch_norm, model.preprocessing, config.train.precision]
+    train = config.train  # the size of a batch decides how convolutions are computed
+    how = [VERSION, model.arch, model.batch_norm, model.preprocessing, train.precision]
+    how.append(train.part_size)
     digest.update(repr([*how, shape, jax.__version__, device]).encode())
     for name in sorted(arrays):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(arrays[name]).data)
-    digest.update("".join(pictures.digests()).encode())
+    digest.update("".join(sorted(pictures.digests())).encode())
     return digest.hexdigest()[:32]
 
 
@@ -114,9 +123,16 @@ def _fill(
         if not _is_whole(where):  # else another run has made it meanwhile, and may be reading
             shutil.rmtree(where, ignore_errors=True)
             made.rename(where)
-    sets = sorted(where.parent.glob("[!.]*"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in sets[KEPT:]:
+    for old in sorted(where.parent.glob("[!.]*"), key=_used, reverse=True)[KEPT:]:
         shutil.rmtree(old, ignore_errors=True)  # whoever reads it keeps what it has opened
+
+
+def _used(path: Path) -> float:
+    """When; long ago where another run has just removed it."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _write(
@@ -124,6 +140,7 @@ def _write(
 ) -> None:
     batch, images = config.train.part_size, pictures.images
     count, *picture = images.shape
+    order = _order(pictures)
     example = np.zeros((batch, *picture), np.uint8)
 
     def step(weights: dict[str, AnyArray], images: AnyArray) -> Array:
@@ -136,7 +153,7 @@ def _write(
         header = {"descr": "<f4", "fortran_order": False, "shape": (count, *one)}
         np.lib.format.write_array_header_1_0(stream, header)
         for start in range(0, count, batch):
-            rows = np.arange(start, min(start + batch, count))
+            rows = order[start : start + batch]
             found = np.asarray(compiled(arrays, images[np.resize(rows, batch)]))
             stream.write(found[: len(rows)].tobytes())
-            emit(Progress("computing features", int(rows[-1]) + 1, count))
+            emit(Progress("computing features", start + len(rows), count))

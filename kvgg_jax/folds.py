@@ -144,7 +144,7 @@ def _run_fold(path: Path, config: RunConfig, stop: Callable[[], bool], emit: Emi
     if not begun:
         train(config, out=path, name=run.path.name, stop=stop, emit=emit)
     elif not done:
-        resume(run.path, stop=stop, emit=emit)
+        resume(run.path, track=config.train.track, stop=stop, emit=emit)
     return run
 
 

@@ -109,6 +109,6 @@ def warn_of_split(split: Split, pictures: Pictures, config: RunConfig, emit: Emi
     """The part of `data check` that costs nothing, since the photos were read anyway."""
     digests = dict(zip(pictures.samples.paths, pictures.digests(), strict=True))
     copies = copies_warning(split, digests, grouped=config.data.split == "grouped")
-    for warning in (copies, unjudged(split.val)):
+    for warning in (copies, unjudged(split.val, config.data.split)):
         if warning:
             emit(Warned(warning))

@@ -73,7 +73,7 @@ class Keeper:
     def _mend_best(self, standing: Standing) -> None:
         """Save the best weights again where the state has them, else say that they are lost."""
         best = standing.history.best
-        if best is None or self._checkpoints.best_step() == best.epoch * self._steps:
+        if best is None or self._checkpoints.has_best(best.epoch * self._steps):
             return
         if best.epoch * self._steps == int(standing.state.step):
             self._checkpoints.save_best(judged(standing.state))

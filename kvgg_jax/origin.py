@@ -124,7 +124,7 @@ def check_files(run: Run, split: Split, emit: Emit) -> None:
             "Put it back, or start a new run."
         )
     known = split.all.paths
-    if gone := [path for path in known if not (root / path).exists()]:
+    if gone := [path for path in known if not os.path.exists(root / path)]:
         raise _other_photos(run, root, [_count("removed", gone)])
     if run.format() > 1:
         known = tuple(run.read_digests())

@@ -24,13 +24,17 @@ MAX_BYTES = 2**16  # of a config file; one with every key and a comment each has
 
 
 def resolve(
-    file: Path | None = None, flags: Mapping[str, tuple[str, object]] | None = None
+    file: Path | None = None,
+    flags: Mapping[str, tuple[str, object]] | None = None,
+    *,
+    errors: str = "strict",
 ) -> RunConfig:
     """Defaults, then `file`, then `flags` (dotted key -> (flag as typed, value)).
 
+    `errors` is as for `read_toml`: "surrogateescape" for a file that names folders as they are.
     Raises ConfigError for a fault in the file, UsageError for one in a flag.
     """
-    values = read_toml(file) if file else {}
+    values = read_toml(file, errors=errors) if file else {}
     _check_keys(values, str(file), ConfigError)
     origin: dict[str, str] = {}
     for dotted, (flag, value) in (flags or {}).items():
@@ -71,8 +75,11 @@ def parse_set(text: str) -> tuple[str, tuple[str, object]]:
     return key.strip(), (flag, parsed)
 
 
-def read_toml(file: Path) -> dict[str, Any]:
-    """What a small TOML file holds. Raises ConfigError, naming the file."""
+def read_toml(file: Path, *, errors: str = "strict") -> dict[str, Any]:
+    """What a small TOML file holds. Raises ConfigError, naming the file.
+
+    `errors` says what becomes of bytes that are no UTF-8, as for `bytes.decode`.
+    """
     try:
         with file.open("rb") as stream:
             text = stream.read(MAX_BYTES + 1)
@@ -81,8 +88,7 @@ def read_toml(file: Path) -> dict[str, Any]:
     if len(text) > MAX_BYTES:
         raise ConfigError(f"{file} has more than {MAX_BYTES} bytes, so it is no config file.")
     try:
-        # bytes that are no UTF-8 may stand in the names of folders, as on the disk
-        decoded = text.decode(errors="surrogateescape").replace("\r\n", "\n")
+        decoded = text.decode(errors=errors).replace("\r\n", "\n")
         if _DEEP.search(_STRINGS.sub("q", decoded)):
             raise ConfigError(f"{file} is not valid TOML here: a key has more than {DEPTH} parts.")
         return tomllib.loads(decoded)

@@ -27,6 +27,7 @@ from kvgg_jax.resolve import resolve
 
 OUT = Path("runs")
 NAMED = 5  # runs in one message
+NAME = 200  # bytes of a run's name: file systems allow 255, and files beside it have longer ones
 FORMAT = 2
 """Of the run folder, in `run.json`. 1 had no number, no digests and no saves amid an epoch."""
 
@@ -78,7 +79,7 @@ class Run:
         """The complete configuration the run was started with."""
         self.read("config.toml")
         self.format()
-        config = resolve(self.path / "config.toml")
+        config = resolve(self.path / "config.toml", errors="surrogateescape")
         if config.data.image_size is None or config.data.dir is None:
             raise RunError(
                 f"{self.path / 'config.toml'} is damaged: a run's has data.dir and data.image_size."
@@ -159,13 +160,19 @@ def choose(
             f"{path} already exists. Choose another --name, continue it with "
             f"--resume {path}, or replace it with --overwrite."
         )
-    if not (path / "config.toml").is_file():
-        raise RunError(f"{path} is not a run folder, so --overwrite leaves it alone.")
+    _check_replaceable(path)
     return path
+
+
+def _check_replaceable(path: Path) -> None:
+    if path.is_symlink() or not os.path.isfile(path / "config.toml"):
+        raise RunError(f"{path} is not a run folder, so --overwrite leaves it alone.")
 
 
 def check_name(name: str | None) -> None:
     """Raises UsageError for a name that is none of a folder in `--out`."""
+    if name and len(os.fsencode(name)) > NAME:
+        raise UsageError(f"--name {name[:20]}...: the name of a run has {NAME} bytes at most.")
     if name and (Path(name).name != name or name == ".."):
         raise UsageError(
             f"--name {name}: a run is named as one folder is. Choose where it lies with --out."
@@ -173,7 +180,10 @@ def check_name(name: str | None) -> None:
 
 
 def _is_taken(path: Path) -> bool:
-    return path.is_file() or (path.is_dir() and any(path.iterdir()))
+    try:
+        return os.path.isfile(path) or (os.path.isdir(path) and any(path.iterdir()))
+    except OSError:  # it may not be looked into
+        return True
 
 
 def create(
@@ -189,6 +199,8 @@ def create(
     """
     if _is_taken(path) and not overwrite:
         raise RunError(f"{path} was taken by another run meanwhile. Choose another --name.")
+    if _is_taken(path):
+        _check_replaceable(path)  # photos were read since `choose` looked
     new = Run(path.with_name(f".{path.name}.new"))
     try:
         shutil.rmtree(new.path, ignore_errors=not new.path.exists())

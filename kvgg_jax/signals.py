@@ -37,7 +37,7 @@ class Stop:
         self.signal: int | None = None
         """The signal that came first."""
         self._say = say
-        self._is_asked = False
+        self._is_asked = self._has_raised = False
         self._old: dict[int, Any] = {}
         self._pipe = (-1, -1)
 
@@ -73,8 +73,9 @@ class Stop:
         os.close(self._pipe[1])  # which ends the thread
 
     def _in_main_thread(self, number: int, frame: FrameType | None) -> None:
-        is_first, self.signal = self.signal is None, self.signal or number
-        if is_first and not self._is_asked:
+        self.signal = self.signal or number  # the thread may have been faster
+        if not self._has_raised and not self._is_asked:
+            self._has_raised = True
             raise KeyboardInterrupt  # a second one is the thread's to answer
 
     def _listen(self) -> None:

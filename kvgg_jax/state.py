@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jax import Array
 from numpy.typing import NDArray
@@ -47,6 +48,13 @@ class Tally(NamedTuple):
 
 Weights = tuple[dict[str, AnyArray], dict[str, AnyArray]]
 """(params, model_state): what evaluation and prediction need of a state."""
+
+
+def discard(state: TrainState) -> None:
+    """Free the memory of a state that another has taken the place of; nobody may use it again."""
+    for leaf in jax.tree.leaves(state):
+        if isinstance(leaf, Array):
+            leaf.delete()
 
 
 def empty_batch(count: int, size: int) -> Batch:

@@ -37,7 +37,7 @@ from kvgg_jax.origin import (
 )
 from kvgg_jax.recipe import build_changes, changed
 from kvgg_jax.runs import Run
-from kvgg_jax.state import Batch, TrainState
+from kvgg_jax.state import Batch, TrainState, discard
 from kvgg_jax.tracking import check_trackers, tracked
 from kvgg_jax.transfer import Given, begin
 
@@ -215,6 +215,8 @@ def _run(
         try:
             standing = keeper.restore(network.state)
             task = assemble(config, network, pictures, split, standing.state, emit=emit)
+            if standing.state is not network.state:
+                discard(network.state)
             with tracked(run, config, standing.history, emit) as tell:
                 history, reason = fit(
                     task, config.train, standing, keeper=keeper, stop=stop, emit=tell

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,7 @@ def _wants_caffe(file: Path) -> bool:
 
 
 def _run_at(where: str, out: Path) -> Run | None:
-    if Path(where).is_file():
+    if os.path.isfile(where):
         return None
     try:
         return runs.find(where, out=out)

@@ -82,3 +82,13 @@ def test_a_dropout_seed_is_not_averaged():
     kept = averaged.opt_state.keys() - plain.opt_state.keys()
     assert f"average/{seed}" not in kept
     assert len(kept) == len(plain.params) + len(plain.model_state) - 1
+
+
+def test_what_is_frozen_is_not_averaged():
+    """Neither its weights nor its statistics: in float32 the mean of a constant is not quite it."""
+    (state,) = trajectory(1, None)
+    params = {name: value for name, value in state.params.items() if not name.startswith("bn/")}
+    frozen = {name: value for name, value in state.params.items() if name.startswith("bn/")}
+    part = state._replace(params=params, model_state={**state.model_state, **frozen})
+    kept = with_average(part).opt_state.keys() - part.opt_state.keys()
+    assert kept == {"average/out/kernel", "average/out/bias"}

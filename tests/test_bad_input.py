@@ -11,6 +11,9 @@ import pytest
 from commands import TINY, kvgg, message
 from conftest import LEGAL, draw_photos
 
+from kvgg_jax import runs
+from kvgg_jax.config import RunConfig
+from kvgg_jax.errors import RunError
 from kvgg_jax.runs import Run
 
 TEXT = "is not a picture but text. Replace or remove it."
@@ -452,6 +455,40 @@ def test_a_name_that_is_no_name_of_a_folder_is_refused(beans: Path, name: str) -
         f"Error: --name {name}: a run is named as one folder is. Choose where it lies with --out.",
     )
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("flag", "code", "said"),
+    [
+        ("--name", 2, f"Error: --name {'n' * 20}...: the name of a run has 200 bytes at most."),
+        ("--weights", 1, f"Error: --weights {'n' * 300}: there is no such file, and no run "),
+    ],
+)
+def test_a_name_longer_than_any_file_has_is_no_traceback(
+    beans: Path, flag: str, code: int, said: str
+) -> None:
+    """The system refuses to look for it."""
+    result = kvgg("train", "--data", "beans", *TINY, flag, "n" * 300)
+    assert (result.exit_code, message(result).splitlines()[-1][: len(said)]) == (code, said)
+
+
+def test_overwrite_looks_once_more_before_it_replaces(beans: Path) -> None:
+    """Photos are read in between; and what a link leads to is not replaced by way of it."""
+    config = RunConfig()
+    path = runs.choose(config, out=Path("runs"), name="x", overwrite=True)
+    path.mkdir(parents=True)
+    (path / "precious").touch()
+    with pytest.raises(RunError) as caught:
+        runs.create(path, config, {}, overwrite=True)
+    text = "is not a run folder, so --overwrite leaves it alone."
+    assert str(caught.value) == f"runs/x {text}"
+    assert (path / "precious").exists()
+    Path("run").mkdir()
+    Path("run/config.toml").touch()
+    Path("runs/link").symlink_to(Path("run").absolute())
+    with pytest.raises(RunError) as caught:
+        runs.choose(config, out=Path("runs"), name="link", overwrite=True)
+    assert str(caught.value) == f"runs/link {text}"
 
 
 def test_a_name_that_is_a_file_is_not_overwritten(beans: Path) -> None:

@@ -83,6 +83,12 @@ def test_classes_without_a_validation_photo_are_named_in_one_line():
     """What is measured says nothing of them; with a photo of each there is no word."""
     tail = ". --split stratified gives each class its share"
     head = "No validation photo of "
-    assert unjudged(samples(4, 0, 3)) == f"{head}b: the accuracy says nothing of it{tail}"
-    assert unjudged(samples(0, 2, 0)) == f"{head}a, c: the accuracy says nothing of them{tail}"
-    assert unjudged(samples(1, 1)) is None
+    assert unjudged(samples(4, 0, 3), "keras") == f"{head}b: the accuracy says nothing of it{tail}"
+    assert (
+        unjudged(samples(0, 2, 0), "keras")
+        == f"{head}a, c: the accuracy says nothing of them{tail}"
+    )
+    assert unjudged(samples(1, 1), "keras") is None
+    advice = "More photos of them, or a larger --val-split, would give each some"
+    for how in ("stratified", "grouped"):
+        assert (unjudged(samples(4, 0), how) or "").endswith(f". {advice}")

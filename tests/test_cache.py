@@ -109,3 +109,17 @@ def test_free_memory_is_what_linux_says(monkeypatch, tmp_path):
     assert cache.free_memory() is None
     (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:   7 kB\n")
     assert cache.free_memory() == 7 * 1024
+
+
+def test_free_memory_ends_at_the_limit_of_a_container(monkeypatch, tmp_path):
+    """What the page cache holds of it can be had; no limit is called `max`."""
+    monkeypatch.setattr(cache, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(cache, "CGROUP", tmp_path)
+    (tmp_path / "meminfo").write_text("MemAvailable:   8 kB\n")
+    for name, text in (("max", "5000"), ("current", "4000"), ("stat", "anon 1\ninactive_file 500")):
+        (tmp_path / f"memory.{name}").write_text(f"{text}\n")
+    assert cache.free_memory() == 1500
+    (tmp_path / "memory.current").write_text("9000\n")
+    assert cache.free_memory() == 0
+    (tmp_path / "memory.max").write_text("max\n")
+    assert cache.free_memory() == 8192

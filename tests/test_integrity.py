@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import given
@@ -107,3 +108,13 @@ def test_a_list_with_a_flipped_bit_still_has_an_identity(tmp_path):
     sums.write_bytes(b"\xff" + sums.read_bytes()[1:])
     assert identity(folder) != old
     assert fault(folder) == "a has changed since it was written"
+
+
+def test_a_folder_that_goes_while_it_is_looked_through_is_no_traceback(tmp_path, monkeypatch):
+    """A run that is saving puts a newer step in its place."""
+
+    def gone(folder: Path) -> NoReturn:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    monkeypatch.setattr(integrity, "_files", gone)
+    assert fault(tmp_path) == f"{tmp_path.name} cannot be read: No such file or directory"

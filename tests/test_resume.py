@@ -26,10 +26,14 @@ from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import Pictures
 from kvgg_jax.errors import RunError
 from kvgg_jax.events import EpochEnded, Event, Note, Progress, Warned
+from kvgg_jax.history import Epoch, History
 from kvgg_jax.inference import evaluate, load_classifier
+from kvgg_jax.keeper import Keeper
+from kvgg_jax.loop import Standing
 from kvgg_jax.model import vgg
 from kvgg_jax.optimizer import build_optimizer
 from kvgg_jax.runs import Run
+from kvgg_jax.state import TrainState, discard
 from kvgg_jax.step import init_state
 from kvgg_jax.training import TrainResult, resume, train
 
@@ -382,3 +386,36 @@ def test_the_seed_covers_weights_order_augmentation_and_dropout():
     for first, same, other in zip(drawn(1), drawn(1), drawn(2), strict=True):
         np.testing.assert_array_equal(first, same)
         assert (first != other).any()
+
+
+def test_a_resume_does_not_keep_the_first_state_beside_the_saved_one(two, monkeypatch):
+    """Weights and moments of a whole network, which its first step frees in a run never stopped."""
+    freed: list[TrainState] = []
+
+    def free(state: TrainState) -> None:
+        freed.append(state)
+        discard(state)
+
+    monkeypatch.setattr(training, "discard", free)
+    resume(two, epochs=3)
+    assert len(freed) == 1
+    arrays = [leaf for leaf in jax.tree.leaves(freed[0]) if isinstance(leaf, jax.Array)]
+    assert arrays
+    assert all(array.is_deleted() for array in arrays)
+
+
+def test_older_best_weights_that_are_whole_are_not_called_lost(tmp_path):
+    """Newer ones, of an epoch that is done again after a damaged state, lie beside them."""
+
+    class Kept:
+        folder = tmp_path
+
+        def has_best(self, step: int) -> bool:
+            return step in (STEPS, 3 * STEPS)
+
+    rows = [Epoch(i, 1.0, 0.5, 1.0, val, 1e-3, 1.0, 1.0) for i, val in ((1, 0.5), (2, 0.4))]
+    state = TrainState(np.int32(2 * STEPS), {}, {}, {})
+    heard: list[Event] = []
+    keeper = Keeper(Run(tmp_path), Kept(), steps=STEPS, emit=heard.append)
+    keeper._mend_best(Standing(state, History(tuple(rows))))
+    assert heard == []

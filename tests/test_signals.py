@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -130,3 +132,17 @@ def test_a_signal_that_is_ignored_stays_so():
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, old)
+
+
+def test_a_signal_during_a_long_call_interrupts_once_it_returns():
+    """The thread has answered by then, and nobody has asked: the work must not go on."""
+    heard: list[str] = []
+
+    def work(stop: Stop) -> None:
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        while not stop.signal:  # one call that holds the main thread, without Python's lock
+            hashlib.pbkdf2_hmac("sha256", b"a", b"b", 3_000_000)
+
+    with Stop(heard.append) as stop, pytest.raises(KeyboardInterrupt):
+        work(stop)
+    assert heard == [SOON]

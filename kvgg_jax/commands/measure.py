@@ -14,7 +14,7 @@ from kvgg_jax.console import Screen
 if TYPE_CHECKING:
     from kvgg_jax.config import RunConfig
 
-BENCH_BATCH = 8  # where neither a flag nor a config says: seconds a step, on a CPU
+BENCH_BATCH = 8  # without a config: seconds a step, on a CPU
 
 
 @app.command(cls=ShowsDefaults)
@@ -28,7 +28,8 @@ def summary(
 ) -> None:
     """Show layers, parameters, FLOPs and memory of a network, without running it.
 
-    Pictures have 224 px a side where neither a flag nor --config says otherwise.
+    Pictures have 224 px a side where neither a flag nor --config says otherwise. All of it counts
+    as trained, also what a config would freeze.
 
     Example: `kvgg summary --compare`
     """
@@ -56,8 +57,8 @@ def bench(
 ) -> None:
     """Time a training step, a forward pass and the pipeline on this machine.
 
-    The steps are those that training with the same settings takes, augmentation and all. Where
-    neither a flag nor --config says: VGG16, slim head, 224 px, 8 photos a step.
+    The steps are those that training with the same settings takes, augmentation and all; but no
+    block is frozen. Without --config: VGG16, slim head, 224 px, 8 photos a step.
 
     Example: `kvgg bench --config configs/fast.toml`
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -165,7 +166,8 @@ def train(
     if resume is not None:
         check_resume(flags, config=config, name=name, overwrite=overwrite)
     settings = resolve(config, flags)
-    go_on = partial(_how_to_go_on, resume=resume)
+    known = resume if resume is None or os.path.exists(resume) else str(out / resume)
+    go_on = partial(_how_to_go_on, resume=known)
     with Screen(talk()) as screen, stoppable(screen, go_on) as stop:
         from kvgg_jax import training
 

@@ -60,14 +60,22 @@ def describe(samples: Samples, *, drawn_evenly: bool, weighted: bool) -> str | N
     )
 
 
-def unjudged(val: Samples) -> str | None:
-    """One line that names the classes without a validation photo; None where each has one."""
+def unjudged(val: Samples, how: str) -> str | None:
+    """One line that names the classes without a validation photo; None where each has one.
+
+    `how` they were dealt decides what to do about it.
+    """
     names = [shown(val.classes[label]) for label in np.flatnonzero(_counts(val) == 0)]
     if not names:
         return None
     return (
         f"No validation photo of {', '.join(names)}: the accuracy says nothing of "
-        f"{'it' if len(names) == 1 else 'them'}. --split stratified gives each class its share"
+        f"{'it' if len(names) == 1 else 'them'}. "
+        + (
+            "--split stratified gives each class its share"
+            if how == "keras"
+            else "More photos of them, or a larger --val-split, would give each some"
+        )
     )
 
 

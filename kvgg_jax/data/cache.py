@@ -6,6 +6,7 @@ All three are used as an array is: `images[row] = picture` once for each, then `
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
 import tempfile
@@ -25,6 +26,7 @@ Kind = Literal["memory", "disk", "none"]
 Pixels = NDArray[np.uint8]
 Rows = NDArray[np.int64]
 MEMINFO = Path("/proc/meminfo")
+CGROUP = Path("/sys/fs/cgroup")  # version 2; in a container, its own
 
 
 class Images(Protocol):
@@ -128,7 +130,7 @@ def choose(need: int, folder: Path) -> tuple[Kind, str | None]:
     free = free_memory()
     if free is None or need <= free / 2:
         return "memory", None
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     space = shutil.disk_usage(existing).free
     head = f"The decoded photos take {_gib(need)}, more than half of the free memory ({_gib(free)})"
     if need <= space / 2:
@@ -136,14 +138,24 @@ def choose(need: int, folder: Path) -> tuple[Kind, str | None]:
     return "none", f"{head} and of the free disk: each is decoded every time. --cache chooses."
 
 
-def free_memory() -> int | None:
+def free_memory() -> float | None:
     """Bytes that can be had without swapping; None where the system does not say."""
     try:
         lines = MEMINFO.read_text().splitlines()
     except OSError:  # no such file outside Linux
         return None
     kib = next(line.split()[1] for line in lines if line.startswith("MemAvailable:"))
-    return int(kib) * 1024
+    return min(int(kib) * 1024, _left_of_limit())
+
+
+def _left_of_limit() -> float:
+    """Bytes up to the limit of a container; without one, infinity."""
+    try:
+        limit, used = (int((CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
+        stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # no such files, or "max"
+        return math.inf
+    return max(limit - used + int(stat["inactive_file"]), 0)  # the last is given up when asked for
 
 
 def sha256(picture: Pixels) -> str:

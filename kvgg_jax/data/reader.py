@@ -14,7 +14,7 @@ from kvgg_jax.data.cache import Chosen, Images, OnDisk, Undecoded, choose, sha25
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.image import load
 from kvgg_jax.data.parallel import each
-from kvgg_jax.errors import DataError, ImageError
+from kvgg_jax.errors import DataError, ImageError, OutOfMemory
 from kvgg_jax.events import Emit, Note, Warned, ignore
 
 SHOWN = 10  # bad files named in one message
@@ -80,7 +80,7 @@ def read(
         raise DataError(f"None of the {len(samples)} images in {samples.root} can be read.")
     for error in errors:
         emit(Warned(f"Left out: {error}"))
-    kept = images[good] if isinstance(images, np.ndarray) else Chosen(images, np.array(good))
+    kept = Chosen(images, np.array(good))  # a copy would take the memory twice
     return Pictures(samples.take(good), kept, errors, tuple(digests[index] for index in good))
 
 
@@ -100,7 +100,14 @@ def _place(
         return OnDisk(shape, folder)
     if cache == "none":
         return Undecoded(shape, samples.files(), load, digests)
-    return np.empty(shape, np.uint8)
+    try:
+        return np.empty(shape, np.uint8)
+    except MemoryError:
+        size = f"{math.prod(shape) / 2**30:.1f} GiB"
+        raise OutOfMemory(
+            f"{shape[0]:,} decoded photos take {size}, which memory does not hold. "
+            "Keep them in a file: --cache disk."
+        ) from None
 
 
 def _name_bad(errors: tuple[ImageError, ...], count: int) -> str:

@@ -43,7 +43,7 @@ def _list(folder: Path) -> str:
 
 def is_sealed(folder: Path) -> bool:
     """Whether `seal` has listed the folder's files."""
-    return (folder / SUMS).is_file()
+    return os.path.isfile(folder / SUMS)
 
 
 def fault(folder: Path, *, sealed: bool = True) -> str | None:
@@ -51,9 +51,12 @@ def fault(folder: Path, *, sealed: bool = True) -> str | None:
 
     Of a folder that is not `sealed` only this is known: that it holds files, and no pipes.
     """
-    for name, file in _files(folder):
-        if not file.is_file():
-            return f"{name} is not a regular file"
+    try:
+        for name, file in _files(folder):
+            if not os.path.isfile(file):
+                return f"{name} is not a regular file"
+    except OSError as error:  # gone while it was looked through, or not to be looked into
+        return f"{folder.name} cannot be read: {error.strerror}"
     return _change(folder) if sealed else None
 
 

@@ -134,7 +134,7 @@ class Search:
         ways: dict[str, Any] = {"stop": lambda: pruned or self._stop(), "emit": listen}
         try:
             if begun:
-                resume(run.path, **ways)
+                resume(run.path, track=config.train.track, **ways)
             else:
                 train(config, out=self.folder, name=run.path.name, **ways)
         except Stopped:

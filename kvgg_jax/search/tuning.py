@@ -28,6 +28,9 @@ from kvgg_jax.search.space import DEFAULT_SPACE, Space, check_space, to_table
 from kvgg_jax.search.study import BEST, Search, Trial
 from kvgg_jax.tracking import check_trackers
 
+# Between two calls; none changes a step.
+MAY_CHANGE = {"config.data.cache", "config.train.save_every_steps", "config.train.track"}
+
 
 @dataclass(frozen=True, slots=True)
 class TuneResult:
@@ -88,7 +91,9 @@ def _begin(folder: Path, config: RunConfig, space: Space) -> None:
     file = folder / "tune.toml"
     now = {"config": config.model_dump(mode="json", exclude_none=True), "space": to_table(space)}
     if file.is_file():
-        differing = differences(_flat(read_toml(file)), _flat(now))
+        differing = differences(
+            _flat(read_toml(file, errors="surrogateescape")), _flat(now), MAY_CHANGE
+        )
         if differing:
             head = f"{folder} holds a search of something else:"
             tail = "Search with its settings, or choose another --name."

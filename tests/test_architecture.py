@@ -27,6 +27,7 @@ BROAD_TESTS = {
     "fuzz",
     "hostile",
     "learns",
+    "names",
     "no_code",
     "read_only",
     "resume",

@@ -38,7 +38,7 @@ def test_lr_find_json_is_what_the_documents_promise(here: Path) -> None:
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert list(found) == [
-        "suggested", "lowest", "reason", "picture", "rates", "losses", "smoothed",
+        "suggested", "lowest", "still_falling", "reason", "picture", "rates", "losses", "smoothed",
     ]  # fmt: skip
     at = found["rates"].index(found["lowest"]["rate"])
     assert found["lowest"]["loss"] == min(found["smoothed"]) == found["smoothed"][at]

@@ -22,13 +22,11 @@ from kvgg_jax.errors import RunError, UsageError
 from kvgg_jax.events import Emit, Note, ignore
 from kvgg_jax.intake import settle
 from kvgg_jax.loop import never
-from kvgg_jax.origin import changed_settings
+from kvgg_jax.origin import UNSEEN, changed_settings
 from kvgg_jax.runs import Run
 from kvgg_jax.training import resume, train
 
 FOLDS = 5
-# Between two calls; none changes a step.
-MAY_CHANGE = {"data.cache", "train.save_every_steps", "train.track"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +126,7 @@ def _check_begun(path: Path, config: RunConfig) -> None:
         run = Run(path / f"fold-{fold}")
         if not (run.path / "run.json").exists():
             continue
-        if differing := changed_settings(run, config.with_data(fold=fold), MAY_CHANGE):
+        if differing := changed_settings(run, config.with_data(fold=fold), UNSEEN):
             head = f"{path} was begun with other settings:"
             tail = "Use the same, or begin another: --name NAME."
             raise RunError("\n".join([head, *differing, tail]))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MATRIX = 30  # classes, up to which each cell of a confusion matrix is drawn and written
+PAIRS = 20  # most frequent confusions, where it is not
 Labels = NDArray[np.integer]
 """[count], each an index into the classes."""
 Probabilities = NDArray[np.floating]
@@ -37,7 +38,7 @@ def confusion_matrix(
     return matrix
 
 
-def confused(confusion: NDArray[np.int64], most: int) -> list[tuple[int, int, int]]:
+def confused(confusion: NDArray[np.int64], most: int = PAIRS) -> list[tuple[int, int, int]]:
     """The pairs that are mixed up most often, up to `most`: (true, predicted, count)."""
     wrong = confusion * ~np.eye(len(confusion), dtype=bool)
     order = np.argsort(-wrong, axis=None, kind="stable")[:most]

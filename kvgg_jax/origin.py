@@ -26,13 +26,8 @@ from kvgg_jax.events import Emit, Warned
 from kvgg_jax.runs import Run
 
 PACKAGES = ("jax", "jaxlib", "keras", "tensorflow", "orbax-checkpoint", "numpy")
-MAY_CHANGE = {
-    "data.dir",
-    "data.cache",
-    "train.epochs",
-    "train.save_every_steps",
-    "train.track",
-}  # none changes a step
+UNSEEN = {"data.cache", "train.save_every_steps", "train.track"}  # none changes a step
+MAY_CHANGE = UNSEEN | {"data.dir", "train.epochs"}  # when a run goes on
 NAMED = 3  # photos in one message
 
 

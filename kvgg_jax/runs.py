@@ -197,10 +197,10 @@ def create(
 
     Raises RunError when it cannot be written, or when another run has taken it meanwhile.
     """
-    if _is_taken(path) and not overwrite:
-        raise RunError(f"{path} was taken by another run meanwhile. Choose another --name.")
-    if _is_taken(path):
-        _check_replaceable(path)  # photos were read since `choose` looked
+    if _is_taken(path):  # photos were read since `choose` looked
+        if not overwrite:
+            raise RunError(f"{path} was taken by another run meanwhile. Choose another --name.")
+        _check_replaceable(path)
     new = Run(path.with_name(f".{path.name}.new"))
     try:
         shutil.rmtree(new.path, ignore_errors=not new.path.exists())

@@ -15,8 +15,6 @@ from kvgg_jax.pages import svg
 from kvgg_jax.pages.page import data_url, escaped, scrolling, table
 from kvgg_jax.show.evaluation import probabilities_text
 
-PAIRS = 20  # most frequent confusions, where it is not
-
 
 def confusion(judged: Judged) -> Iterator[str]:
     """All of it, or the most frequent confusions where there are many classes."""
@@ -24,7 +22,7 @@ def confusion(judged: Judged) -> Iterator[str]:
     if len(names) <= MATRIX:
         yield _matrix(names, judged.confusion)
         return
-    pairs = confused(np.array(judged.confusion), PAIRS)
+    pairs = confused(np.array(judged.confusion))
     rows = [(names[true], names[called], f"{count:,}") for true, called, count in pairs]
     yield f"<p>Of {len(names)} classes, the pairs that are mixed up most often:</p>"
     yield table("Most frequent confusions", ("class", "called", "photos"), rows)

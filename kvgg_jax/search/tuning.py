@@ -22,14 +22,11 @@ from kvgg_jax.events import Emit, ignore
 from kvgg_jax.extras import require
 from kvgg_jax.intake import settle
 from kvgg_jax.loop import never
-from kvgg_jax.origin import differences
+from kvgg_jax.origin import UNSEEN, differences
 from kvgg_jax.resolve import read_toml
 from kvgg_jax.search.space import DEFAULT_SPACE, Space, check_space, to_table
 from kvgg_jax.search.study import BEST, Search, Trial
 from kvgg_jax.tracking import check_trackers
-
-# Between two calls; none changes a step.
-MAY_CHANGE = {"config.data.cache", "config.train.save_every_steps", "config.train.track"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +89,9 @@ def _begin(folder: Path, config: RunConfig, space: Space) -> None:
     now = {"config": config.model_dump(mode="json", exclude_none=True), "space": to_table(space)}
     if file.is_file():
         differing = differences(
-            _flat(read_toml(file, errors="surrogateescape")), _flat(now), MAY_CHANGE
+            _flat(read_toml(file, errors="surrogateescape")),
+            _flat(now),
+            {f"config.{key}" for key in UNSEEN},
         )
         if differing:
             head = f"{folder} holds a search of something else:"

@@ -16,12 +16,12 @@ from kvgg_jax.errors import shown
 from kvgg_jax.judging.scores import BINS, LEVEL
 from kvgg_jax.metrics import confused
 
-PAIRS = 20  # of classes, where there is no room for all
-FIRST = 14  # characters that the first column of the confusion matrix needs
 if TYPE_CHECKING:
     from kvgg_jax.data.baseline import ColourBaseline
     from kvgg_jax.inference import Evaluation
     from kvgg_jax.judging.temperature import Calibration
+
+FIRST = 14  # characters that the first column of the confusion matrix needs
 
 
 def evaluation_text(result: Evaluation, files: Sequence[Path]) -> None:
@@ -122,7 +122,7 @@ def _confusion(result: Evaluation, console: Console) -> Table:
     names = list(result.classes)
     table = Table("true", "predicted", "images", title="Mixed up most often")
     table.columns[2].justify = "right"
-    for true, called, count in confused(result.confusion, PAIRS):
+    for true, called, count in confused(result.confusion):
         table.add_row(cell(names[true]), cell(names[called]), f"{count:,}")
     return table
 

@@ -39,7 +39,8 @@ from kvgg_jax.weights.stored import (
 
 HDF5, ZIP = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
 MEMBER = "model.weights.h5"  # of a .keras archive
-NUMPY_TYPES = {f"{kind}{bits}" for kind in "FIU" for bits in (8, 16, 32, 64)} - {"F8"} | {"BOOL"}
+INTEGERS = {f"{kind}{bits}" for kind in "IU" for bits in (8, 16, 32, 64)}
+NUMPY_TYPES = {"BOOL", "F16", "F32", "F64", *INTEGERS}  # as safetensors calls them
 REFUSED = 3  # exit code of `main`
 
 

@@ -57,8 +57,9 @@ def make_train_step(
     `model` may be a part of the network, and take features for images: the rest of the state stays.
     `augment(images, step)` maps float images [batch, size, size, 3] in [0, 1] to the same shape,
     then `mix(batch, step)` those of a batch and its labels, which count by the largest share.
-    `accumulate` cuts the batch into so many equal parts, one after the other, and adds up their
-    gradients: the memory of a part, the step of the whole (batch norm sees one part at a time).
+    `accumulate` deals the batch out to so many equal parts, computes one after the other and adds
+    up their gradients: the memory of a part, the step of the whole (batch norm sees one part at a
+    time). Each part takes rows from all over the batch, so it has its share of every device's.
     """
     read_params = _reader(model.trainable_variables)
     read_state = _reader(model.non_trainable_variables)
@@ -104,16 +105,22 @@ def _make_gradients(model: keras.Model, loss: Loss, parts: int) -> Callable[...,
             (_, (model_state, tally)), grads = differentiate(params, model_state, batch, count)
             return model_state, tally, grads
 
-        def add_part(carry: Any, part: Batch) -> tuple[Any, None]:
+        def add_part(carry: Any, number: Array) -> tuple[Any, None]:
             model_state, tally, total = carry
+            part = jax.tree.map(lambda rows: _part(rows, number, parts), batch)
             (_, (model_state, now)), grads = differentiate(params, model_state, part, count)
             return (model_state, tally.merge(now), jax.tree.map(jnp.add, total, grads)), None
 
-        cut = jax.tree.map(lambda rows: rows.reshape(parts, -1, *rows.shape[1:]), batch)
         zeros = jax.tree.map(jnp.zeros_like, params)
-        return jax.lax.scan(add_part, (model_state, zero_tally(), zeros), cut)[0]
+        return jax.lax.scan(add_part, (model_state, zero_tally(), zeros), jnp.arange(parts))[0]
 
     return gradients
+
+
+def _part(rows: AnyArray, number: Array, parts: int) -> Array:
+    """[batch, ...] -> [batch / parts, ...]: every `parts`-th row, from row `number` on."""
+    dealt = rows.reshape(-1, parts, *rows.shape[1:])
+    return jax.lax.dynamic_index_in_dim(dealt, number, axis=1, keepdims=False)
 
 
 def make_eval_step(model: keras.Model) -> EvalStep:

@@ -89,7 +89,7 @@ def test_a_padded_batch_is_as_good_as_a_smaller_one():
 
 @pytest.mark.parametrize("parts", [2, 4, 8])
 def test_a_batch_in_parts_takes_the_step_of_the_whole(parts):
-    """Fillers too: the last part may hold nothing else. Only the order of sums differs."""
+    """Fillers too: a part may hold nothing else. Only the order of sums differs."""
     model = network()
     whole, state = make(model)
     cut, _ = make(model, accumulate=parts)
@@ -116,12 +116,24 @@ def test_a_batch_in_parts_takes_less_memory():
     assert scratch(8) < 0.5 * scratch(1)
 
 
+def test_a_part_takes_rows_from_all_over_the_batch():
+    """Batch norm that forgets at once holds the mean of the last part: every second row."""
+    inputs = keras.Input((SIZE, SIZE, 3))
+    x = keras.layers.BatchNormalization(momentum=0.0, name="bn")(inputs)
+    outputs = keras.layers.Dense(CLASSES)(keras.layers.Flatten()(x))
+    step, state = make(keras.Model(inputs, outputs), accumulate=2)
+    given = batch()
+    new, _ = step(state, zero_tally(), given)
+    mean = (given.images[1::2] / 255).mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(new.model_state["bn/moving_mean"], mean, rtol=1e-5)
+
+
 def test_dropout_draws_anew_for_each_part():
     """Two parts with the same pictures get different masks, hence different losses."""
     model = network(dropout=0.5)
     step, state = make(model, accumulate=2)
     half = batch(4)
-    twice = Batch(*(np.concatenate([part, part]) for part in half))
+    twice = Batch(*(np.repeat(rows, 2, axis=0) for rows in half))  # as they are dealt out
     once = make(model)[0](state, zero_tally(), half)[1]
     assert float(step(state, zero_tally(), twice)[1].loss) != pytest.approx(2 * float(once.loss))
 

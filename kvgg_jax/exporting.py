@@ -26,6 +26,7 @@ from kvgg_jax.inference import Classifier, load_classifier
 from kvgg_jax.judging.temperature import in_force, soften
 from kvgg_jax.portable import About, beside, portable
 from kvgg_jax.prediction import MAX_BATCH, Judge, classify
+from kvgg_jax.run_folder import Run
 
 TOLERANCE = 1e-4  # how far a probability may be from that of `predict`
 CHECKED = 8  # pictures of noise on which they are compared
@@ -196,7 +197,7 @@ def _compare(format: str, classifier: Classifier, temperature: float | None, jud
     return difference
 
 
-def _photos(run: runs.Run, data: str | Path | None) -> Split:
+def _photos(run: Run, data: str | Path | None) -> Split:
     """Those of the run. Raises DataError when they are gone."""
     root = Path(data or str(run.config().data.dir))
     if not root.is_dir():

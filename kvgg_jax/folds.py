@@ -23,7 +23,7 @@ from kvgg_jax.events import Emit, Note, ignore
 from kvgg_jax.intake import settle
 from kvgg_jax.loop import never
 from kvgg_jax.origin import UNSEEN, changed_settings
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 from kvgg_jax.training import resume, train
 
 FOLDS = 5

@@ -27,7 +27,7 @@ from kvgg_jax.judging.temperature import Calibration, cross_entropy, in_force, s
 from kvgg_jax.memory import judging_advice
 from kvgg_jax.metrics import ClassScore, class_scores, confusion_matrix
 from kvgg_jax.prediction import MAX_BATCH, Prediction, classify, find_files, thresholded
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 from kvgg_jax.state import Weights, empty_batch
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from kvgg_jax.errors import RunError
 from kvgg_jax.events import Emit, Note, Warned
 from kvgg_jax.history import NOTHING_YET, History, Partial
 from kvgg_jax.loop import Standing
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 from kvgg_jax.state import TrainState
 
 

@@ -16,14 +16,14 @@ from typing import Any
 
 import jax
 
-from kvgg_jax import __version__, runs
+from kvgg_jax import __version__
 from kvgg_jax.config import RunConfig, settings
 from kvgg_jax.data.folder import Samples, Split, find_pictures, split_to_csv
 from kvgg_jax.data.reader import Pictures, fingerprint
 from kvgg_jax.disk import vault
 from kvgg_jax.errors import RunError, shown
 from kvgg_jax.events import Emit, Warned
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import FORMAT, Run
 
 PACKAGES = ("jax", "jaxlib", "keras", "tensorflow", "orbax-checkpoint", "numpy")
 UNSEEN = {"data.cache", "train.save_every_steps", "train.track"}  # none changes a step
@@ -46,7 +46,7 @@ def files_of(
     """
     dealt = split_to_csv(split)
     info = {
-        "format": runs.FORMAT,
+        "format": FORMAT,
         "number": number,
         "status": "unfinished",
         "created": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -159,7 +159,7 @@ def upgrade(run: Run, pictures: Pictures, emit: Emit) -> None:
     except OSError as error:
         raise RunError(f"Cannot write to {run.checkpoints}: {error.strerror}.") from None
     run.write("digests.csv", _digests_csv(pictures.samples, pictures))
-    run.update_info(format=runs.FORMAT)
+    run.update_info(format=FORMAT)
 
 
 def _other_photos(run: Run, root: Path, found: list[str]) -> RunError:

@@ -24,7 +24,7 @@ from kvgg_jax.judging.record import WORST, try_to_keep
 from kvgg_jax.judging.temperature import in_force
 from kvgg_jax.pages.page import write_page
 from kvgg_jax.pages.report_page import NEED_FIGURES, Contents, names, parts
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 
 T = TypeVar("T")
 FILE = "report.html"  # in the run folder, where nothing else is said

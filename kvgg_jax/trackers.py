@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from kvgg_jax.config import RunConfig, settings
 from kvgg_jax.history import Epoch
 from kvgg_jax.origin import MAY_CHANGE
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 
 FIGURES = tuple(field.name for field in fields(Epoch) if field.name != "epoch")
 PROJECT = "kvgg_jax"

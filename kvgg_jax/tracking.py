@@ -16,7 +16,7 @@ from kvgg_jax.errors import RunError, shown
 from kvgg_jax.events import Emit, EpochEnded, Event, Note, Warned
 from kvgg_jax.extras import require
 from kvgg_jax.history import Epoch, History
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 from kvgg_jax.trackers import TRACKERS, Tracker
 
 

@@ -36,7 +36,7 @@ from kvgg_jax.origin import (
     upgrade,
 )
 from kvgg_jax.recipe import build_changes, changed
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import FORMAT, Run
 from kvgg_jax.state import Batch, TrainState, discard
 from kvgg_jax.tracking import check_trackers, tracked
 from kvgg_jax.transfer import Given, begin
@@ -119,7 +119,7 @@ def resume(
         with training_advice(config):
             pictures = read_photos(split.all, config, emit)
             check_pictures(found, pictures)
-            if found.format() < runs.FORMAT:
+            if found.format() < FORMAT:
                 upgrade(found, pictures, emit)
             found.write("config.toml", config.to_toml())
             found.update_info(status="unfinished", settings=settings(config))

@@ -18,7 +18,7 @@ from kvgg_jax.events import Emit, Note, Warned
 from kvgg_jax.forward import weight_shapes
 from kvgg_jax.inference import load_classifier
 from kvgg_jax.keras_gate import keras
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 from kvgg_jax.weights.imagenet import KERAS_MD5, fetch, is_of_keras
 from kvgg_jax.weights.isolated import Found, Shapes, read_weights
 from kvgg_jax.weights.stored import rank

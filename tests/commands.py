@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from kvgg_jax.cli import app
 from kvgg_jax.judging.temperature import FILE, Calibration, Quality
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 
 rich_utils.FORCE_TERMINAL = None  # whatever GITHUB_ACTIONS or PY_COLORS say
 ENVIRONMENT = {"COLUMNS": "80", "FORCE_COLOR": None, "NO_COLOR": None}

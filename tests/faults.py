@@ -23,7 +23,7 @@ from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.history import Epoch, History
 from kvgg_jax.model import vgg
 from kvgg_jax.optimizer import build_optimizer
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 from kvgg_jax.state import TrainState, Weights
 from kvgg_jax.step import init_state
 

@@ -14,7 +14,7 @@ from conftest import LEGAL, draw_photos
 from kvgg_jax import runs
 from kvgg_jax.config import RunConfig
 from kvgg_jax.errors import RunError
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 
 TEXT = "is not a picture but text. Replace or remove it."
 

@@ -17,7 +17,7 @@ from kvgg_jax.errors import DataError, RunError, UsageError
 from kvgg_jax.events import Event, Note, Warned
 from kvgg_jax.judging.calibration import Calibrated, remove_calibration
 from kvgg_jax.judging.temperature import FILE, HIGHEST, cross_entropy, soften, stored
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 

@@ -32,7 +32,7 @@ from kvgg_jax.config import RunConfig, settings
 from kvgg_jax.data import demo
 from kvgg_jax.flags import KEYS
 from kvgg_jax.history import Epoch, History
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 from kvgg_jax.training import TrainResult
 
 COMMANDS = (

@@ -17,7 +17,7 @@ from kvgg_jax.errors import RunError, UsageError
 from kvgg_jax.events import Event, Note
 from kvgg_jax.judging.compare import Pair
 from kvgg_jax.judging.record import COLUMNS
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 from kvgg_jax.show.runs import pair_text
 
 pytestmark = pytest.mark.usefixtures("thin_network")

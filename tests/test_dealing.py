@@ -20,7 +20,7 @@ from kvgg_jax.data.findings import Check
 from kvgg_jax.data.folder import deal, scan
 from kvgg_jax.errors import DataError
 from kvgg_jax.events import Event, Note
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 
 
 @pytest.fixture

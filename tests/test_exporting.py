@@ -29,7 +29,7 @@ from kvgg_jax.formats import keras_file, saved_model, stablehlo
 from kvgg_jax.inference import Classifier
 from kvgg_jax.judging.temperature import soften
 from kvgg_jax.keras_gate import keras
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 from kvgg_jax.step import variable_names
 
 pytestmark = [

@@ -37,7 +37,7 @@ from kvgg_jax.disk import integrity, vault
 from kvgg_jax.events import Event
 from kvgg_jax.model import vgg
 from kvgg_jax.optimizer import build_optimizer
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 from kvgg_jax.step import init_state
 
 SEED = 4

@@ -26,7 +26,7 @@ from kvgg_jax.errors import DataError, RunError, Stopped, UsageError
 from kvgg_jax.events import Event, Note
 from kvgg_jax.history import Epoch, History
 from kvgg_jax.origin import settings
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 from kvgg_jax.training import TrainResult
 
 ACCURACY = {1: 0.5, 2: 0.75, 3: 1.0}

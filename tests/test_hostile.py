@@ -20,7 +20,7 @@ from kvgg_jax.console import printable
 from kvgg_jax.data.folder import find_pictures, scan
 from kvgg_jax.data.reader import read
 from kvgg_jax.errors import shown
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 
 pytestmark = [
     pytest.mark.usefixtures("thin_network"),

@@ -15,7 +15,8 @@ from kvgg_jax import evaluate, load_classifier, predict
 from kvgg_jax.data.image import load
 from kvgg_jax.errors import DataError, ImageError, RunError
 from kvgg_jax.prediction import Prediction
-from kvgg_jax.runs import Run, find
+from kvgg_jax.run_folder import Run
+from kvgg_jax.runs import find
 
 CLASSES = 3
 

@@ -13,7 +13,7 @@ from evaluations import six_photos
 from kvgg_jax.inference import Evaluation
 from kvgg_jax.judging.judged import as_judged, kept
 from kvgg_jax.judging.record import keep
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 
 
 @pytest.fixture

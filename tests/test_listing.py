@@ -11,7 +11,7 @@ from commands import kvgg, message
 
 from kvgg_jax import list_runs, load_classifier
 from kvgg_jax.judging.listing import DamagedRun, RunSummary
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 

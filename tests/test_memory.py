@@ -21,7 +21,7 @@ from kvgg_jax.data.pipeline import Pipeline
 from kvgg_jax.errors import OutOfMemory, RunError, is_out_of_memory
 from kvgg_jax.history import History
 from kvgg_jax.memory import training_advice
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 

@@ -20,7 +20,7 @@ from kvgg_jax import predict
 from kvgg_jax.console import printable
 from kvgg_jax.errors import ConfigError, RunError
 from kvgg_jax.judging.temperature import stored
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 

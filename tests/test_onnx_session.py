@@ -18,7 +18,7 @@ from kvgg_jax import export, load_classifier, predict
 from kvgg_jax.errors import RunError, UsageError
 from kvgg_jax.events import Note
 from kvgg_jax.onnx_session import is_onnx, open_onnx
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 
 pytest.importorskip("onnxruntime", reason='needs pip install "kvgg_jax[onnx]"')
 onnx = pytest.importorskip("onnx", reason='needs pip install "kvgg_jax[onnx]"')

@@ -15,7 +15,8 @@ from kvgg_jax.disk.lock import locked
 from kvgg_jax.errors import RunError
 from kvgg_jax.events import Event, Warned
 from kvgg_jax.origin import check_files, check_settings
-from kvgg_jax.runs import Run, find
+from kvgg_jax.run_folder import Run
+from kvgg_jax.runs import find
 from kvgg_jax.training import resume, train
 
 

@@ -17,7 +17,7 @@ from evaluations import NAMES, made, six_photos
 from kvgg_jax.errors import RunError
 from kvgg_jax.inference import Evaluation
 from kvgg_jax.judging.record import evaluation_json, keep, predictions_csv, recall
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from pages import Page
 
 from kvgg_jax import reporting
 from kvgg_jax.judging.judged import kept
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 

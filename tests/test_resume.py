@@ -32,7 +32,7 @@ from kvgg_jax.keeper import Keeper
 from kvgg_jax.loop import Standing
 from kvgg_jax.model import vgg
 from kvgg_jax.optimizer import build_optimizer
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 from kvgg_jax.state import TrainState, discard
 from kvgg_jax.step import init_state
 from kvgg_jax.training import TrainResult, resume, train

@@ -27,7 +27,7 @@ from kvgg_jax.judging.temperature import (
     soften,
     stored,
 )
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 
 SOUND = {
     "temperature": 1.5,

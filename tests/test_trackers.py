@@ -18,7 +18,7 @@ from kvgg_jax.config import RunConfig
 from kvgg_jax.errors import Stopped
 from kvgg_jax.events import EpochEnded, ignore
 from kvgg_jax.history import History
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 from kvgg_jax.trackers import FIGURES
 from kvgg_jax.tracking import tracked
 
@@ -100,7 +100,7 @@ def test_tensorboard_is_written_without_tensorflow(run):
     code = f"""
 import sys
 from pathlib import Path
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 from kvgg_jax.tracking import tracked
 run = Run(Path({str(run.path)!r}))
 with tracked(run, run.config().with_train(track=("tensorboard",)), run.history(), print):

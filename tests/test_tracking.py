@@ -15,7 +15,7 @@ from kvgg_jax.config import RunConfig
 from kvgg_jax.errors import MissingExtra, RunError, Stopped
 from kvgg_jax.events import EpochEnded, Event, Note, Warned
 from kvgg_jax.history import Epoch
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 from kvgg_jax.tracking import tracked
 from kvgg_jax.training import resume, train
 

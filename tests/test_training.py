@@ -15,7 +15,7 @@ from kvgg_jax.data.folder import deal, scan
 from kvgg_jax.errors import ConfigError, DataError, RunError, UsageError
 from kvgg_jax.history import Epoch, History
 from kvgg_jax.loop import Task
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 from kvgg_jax.training import resume, train
 
 pytestmark = pytest.mark.usefixtures("thin_network")
@@ -104,7 +104,7 @@ def test_a_folder_taken_meanwhile_is_not_removed(photos: Path, tmp_path: Path) -
     assert str(caught.value) == (
         f"{path} was taken by another run meanwhile. Choose another --name."
     )
-    assert runs.Run(path).info() == {"who": "first"}
+    assert Run(path).info() == {"who": "first"}
 
 
 def test_epochs_can_only_be_raised(trained: Trained, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from kvgg_jax.exporting import export
 from kvgg_jax.forward import weight_shapes
 from kvgg_jax.inference import evaluate, load_classifier
 from kvgg_jax.keras_gate import keras
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 from kvgg_jax.training import resume, train
 from kvgg_jax.transfer import Given, begin, settle
 from kvgg_jax.weights import imagenet

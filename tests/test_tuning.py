@@ -24,7 +24,7 @@ from kvgg_jax.errors import (
 from kvgg_jax.events import EpochEnded, Event, Progress, ignore
 from kvgg_jax.history import Epoch
 from kvgg_jax.resolve import resolve, with_values
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 from kvgg_jax.search import study
 from kvgg_jax.search.space import Range, Space
 from kvgg_jax.search.tuning import TuneResult, tune

@@ -24,7 +24,7 @@ from kvgg_jax.judging.temperature import (
     losses,
 )
 from kvgg_jax.metrics import Labels, Probabilities
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 
 FEWEST_WRONG = 2  # so that one is left to fit by when the other is set aside
 

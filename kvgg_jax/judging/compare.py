@@ -18,7 +18,7 @@ from kvgg_jax.judging.evaluation_charts import draw_comparison
 from kvgg_jax.judging.listing import RunSummary, summarise
 from kvgg_jax.judging.record import recall, try_to_keep
 from kvgg_jax.judging.significance import holm, mcnemar
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 
 PICTURE = "comparison.png"
 

@@ -14,7 +14,7 @@ from kvgg_jax.inference import Evaluation
 from kvgg_jax.judging.record import evaluation_json, file_names
 from kvgg_jax.judging.scores import Bin
 from kvgg_jax.judging.temperature import Calibration
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 
 
 class _Part(BaseModel):

@@ -12,7 +12,7 @@ from kvgg_jax.arch import Cost, describe, total
 from kvgg_jax.config import RunConfig
 from kvgg_jax.errors import KvggError
 from kvgg_jax.history import History
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 
 
 @dataclass(frozen=True, slots=True)

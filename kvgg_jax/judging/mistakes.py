@@ -14,7 +14,7 @@ from kvgg_jax.events import Emit
 from kvgg_jax.heat import enlarge, overlay
 from kvgg_jax.inference import load_classifier
 from kvgg_jax.judging.judged import Mistake
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 from kvgg_jax.saliency import Explanation, explain
 
 SIDE = 192  # pixels of a picture, which a page shows at half that on a sharp screen

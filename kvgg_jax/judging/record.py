@@ -26,7 +26,7 @@ from kvgg_jax.judging.evaluation_charts import (
     draw_reliability,
 )
 from kvgg_jax.judging.scores import LEVEL, RESAMPLES, SEED
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 
 WORST = 24  # mistakes in the gallery and in `--json`
 THUMB = 160  # pixels a side in the gallery

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from kvgg_jax.errors import RunError
 from kvgg_jax.events import Emit, Note, Warned
 from kvgg_jax.metrics import Labels, Probabilities
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 
 FLOOR = float(np.finfo(np.float32).tiny)  # 1e-38: below it, the device gives 0
 # Of temperatures. Above 8 the logits that `FLOOR` cuts off would show: 5e-5 of a probability there.

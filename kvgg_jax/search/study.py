@@ -16,7 +16,7 @@ from kvgg_jax.errors import ConfigError, NonFiniteLoss, OutOfMemory, RunError, S
 from kvgg_jax.events import Emit, EpochEnded, Event, Note, Warned
 from kvgg_jax.history import History
 from kvgg_jax.resolve import with_values
-from kvgg_jax.runs import Run
+from kvgg_jax.run_folder import Run
 from kvgg_jax.search.space import Range, Space, Value, short
 from kvgg_jax.training import resume, train
 

@@ -68,7 +68,8 @@ def _check_steps(config: RunConfig, count: int) -> None:
     if config.optim.warmup_steps >= steps:
         raise ConfigError(
             f"optim.warmup_steps = {config.optim.warmup_steps}: the whole run has {steps} steps. "
-            "Choose fewer, or more --epochs."
+            f"Choose fewer, such as --warmup-steps {steps // 10}, a smaller --batch-size, or more "
+            "--epochs."
         )
 
 

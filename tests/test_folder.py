@@ -306,6 +306,40 @@ def test_a_folder_that_will_not_do_is_explained(tmp_path: Path, case: str) -> No
     assert str(caught.value) == message.format(root=root)
 
 
+@pytest.mark.parametrize("names", [("train", "val"), ("Train", "test", "valid")])
+def test_a_split_dealt_by_somebody_else_is_not_taken_for_classes(tmp_path: Path, names) -> None:
+    """Else a network would learn to tell training photos from validation photos."""
+    for name in names:
+        two_classes(tmp_path / name)
+    with pytest.raises(DataError) as caught:
+        scan(tmp_path)
+    first, other = sorted(names, key=lambda name: name.lower() != "train")[:2]
+    assert str(caught.value) == (
+        f"{tmp_path} holds {' and '.join(sorted(names))}, the parts of a split, where classes are "
+        f"expected. Give one part: {tmp_path / first} is split anew for training, and "
+        f"kvgg evaluate --data {tmp_path / other} judges by the other."
+    )
+    assert scan(tmp_path / first).classes == ("a", "b")
+
+
+def test_classes_may_be_called_train_and_test(tmp_path: Path) -> None:
+    """Where pictures lie in them at once, or another class is beside them, they are classes."""
+    picture(tmp_path / "train" / "1.png")
+    picture(tmp_path / "test" / "1.png")
+    assert scan(tmp_path).classes == ("test", "train")
+    picture(tmp_path / "bus" / "1.png")
+    picture(tmp_path / "train" / "old" / "2.png")
+    assert scan(tmp_path).classes == ("bus", "test", "train")
+
+
+def test_a_picture_in_a_format_that_is_not_read_is_not_passed_over(tmp_path: Path) -> None:
+    """`read` then names it: training on the other photos alone would be a surprise."""
+    two_classes(tmp_path)
+    (tmp_path / "a" / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0")
+    (tmp_path / "a" / "IMG_1.MOV").write_bytes(b"\0\0\0\x14ftypqt  \0\0\0\0")
+    assert scan(tmp_path).paths == ("a/1.png", "a/IMG_1.HEIC", "b/1.png")
+
+
 @pytest.mark.parametrize(("call", "where"), [("listdir", "{root}"), ("scandir", "secret")])
 def test_a_folder_that_cannot_be_listed_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, where: str

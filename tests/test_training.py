@@ -38,7 +38,8 @@ def test_a_warm_up_as_long_as_the_run_is_a_config_error(photos, tmp_path):
     with pytest.raises(ConfigError) as caught:
         train(config, out=tmp_path / "runs", name="new")
     assert str(caught.value) == (
-        "optim.warmup_steps = 8: the whole run has 8 steps. Choose fewer, or more --epochs."
+        "optim.warmup_steps = 8: the whole run has 8 steps. Choose fewer, such as "
+        "--warmup-steps 0, a smaller --batch-size, or more --epochs."
     )
     assert not (tmp_path / "runs" / "new").exists()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,14 +27,13 @@ from kvgg_jax.console import Screen, say
 from kvgg_jax.errors import UsageError
 
 Others = Annotated[Path | None, typer.Option("--data", help="Other photos of the same classes.")]
-Part = Annotated[
-    str | None,
-    typer.Option(
-        "--split",
-        help="val or all. Default: val, or all with --data.",
-        autocompletion=complete.words("val", "all"),
-    ),
-]
+
+
+def _part(text: str) -> Any:
+    return typer.Option("--split", help=text, autocompletion=complete.words("val", "all"))
+
+
+Part = Annotated[str | None, _part("val or all. Default: val, or all with --data.")]
 
 
 @app.command()
@@ -89,7 +88,9 @@ def check_part(split: str | None) -> None:
 def calibrate(
     run: RunOption = None,
     data: Others = None,
-    split: Part = None,
+    split: Annotated[
+        str | None, _part("val, or with --data all. Default: val, or all with --data.")
+    ] = None,
     skip_bad: SkipBad = None,
     remove: Annotated[bool, typer.Option("--remove", help="Take a calibration back.")] = False,
     batch_size: BatchSize = None,

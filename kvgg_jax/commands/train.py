@@ -65,7 +65,10 @@ def train(
     accumulate: Annotated[
         int | None, typer.Option(help="Compute a batch in so many parts, to save memory.")
     ] = None,
-    image_size: Annotated[int | None, typer.Option(help="Pixels a side, 32 or more.")] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(help="Pixels a side, 32 to 4096. Default: 224, 48 for the demo set."),
+    ] = None,
     lr: Annotated[float | None, typer.Option(help="Highest learning rate of Adam.")] = None,
     schedule: Annotated[
         str | None,

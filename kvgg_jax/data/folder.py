@@ -14,6 +14,9 @@ import numpy as np
 from kvgg_jax.data.image import SUFFIXES, looks_like_image
 from kvgg_jax.errors import DataError, ImageError, shown
 
+PARTS = ("train", "training", "val", "valid", "validation", "test", "testing")
+"""Names of folders that hold a split dealt by somebody else."""
+
 
 @dataclass(frozen=True, slots=True)
 class Samples:
@@ -107,7 +110,31 @@ def _class_names(root: Path) -> tuple[str, ...]:
         raise DataError(
             f"{shown(root)} has 1 class folder ({names[0]!r}); a classifier needs 2. {expected}"
         )
+    _check_no_parts(root, names)
     return tuple(names)
+
+
+def _check_no_parts(root: Path, names: list[str]) -> None:
+    """Raises DataError for a folder of `PARTS` above the classes: it would teach to tell parts."""
+    if any(name.lower() not in PARTS for name in names):
+        return
+    if not any(_has_folders(root / name) for name in names):
+        return  # classes that happen to be called so
+    first = next((name for name in names if name.lower().startswith("train")), names[0])
+    other = next(name for name in names if name != first)
+    raise DataError(
+        f"{shown(root)} holds {' and '.join(shown(name) for name in names)}, the parts of a split, "
+        f"where classes are expected. Give one part: {shown(root / first)} is split anew for "
+        f"training, and kvgg evaluate --data {shown(root / other)} judges by the other."
+    )
+
+
+def _has_folders(folder: Path) -> bool:
+    try:
+        inner = [name for name in os.listdir(folder) if not name.startswith(".")]
+    except OSError as error:
+        raise _unlistable(folder, error) from None
+    return any(os.path.isdir(folder / name) for name in inner)
 
 
 def _unlistable(folder: object, error: OSError) -> DataError:

@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from kvgg_jax.data.bombs import MAX_PIXELS, refuse_bombs
-from kvgg_jax.data.kinds import DROP, HEAD, foreign, kind_of
+from kvgg_jax.data.kinds import DROP, HEAD, foreign, kind_not_read, kind_of
 from kvgg_jax.data.modes import mend_transparency, upright_rgb
 from kvgg_jax.errors import ImageError, shown
 
@@ -29,9 +29,11 @@ Image.MAX_IMAGE_PIXELS = None
 
 
 def looks_like_image(path: Path) -> bool:
-    """Whether the first 16 bytes of the file `path` are those of a format in `FORMATS`.
+    """Whether the first 16 bytes of the file `path` are those of a picture.
 
-    Its suffix has no say. False for what is not a regular file: a folder, a pipe, a device.
+    Its suffix has no say. True for HEIC and the like too: `load` then says what to do about them,
+    where passing them over would train on a part of the photos. False for what is not a regular
+    file: a folder, a pipe, a device.
     Raises ImageError if `path` is missing or unreadable.
     """
     try:
@@ -40,7 +42,8 @@ def looks_like_image(path: Path) -> bool:
         if not stat.S_ISREG(status.st_mode) or not status.st_size:
             return False
         with path.open("rb", buffering=0) as file:
-            return kind_of(file.read(HEAD)) is not None
+            head = file.read(HEAD)
+            return (kind_of(head) or kind_not_read(head)) is not None
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         raise _unreadable(path, error) from error
 

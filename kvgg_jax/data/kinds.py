@@ -46,15 +46,19 @@ def kind_of(head: bytes) -> str | None:
     return next((name for magic, name in _MAGIC if head.startswith(magic)), None)
 
 
+def kind_not_read(head: bytes) -> str | None:
+    """The name of a format of pictures that is known and not read, such as HEIC."""
+    return _BRANDS.get(head[8:12]) if head[4:8] == b"ftyp" else None
+
+
 def foreign(path: Path | str, head: bytes) -> ImageError:
     """The error for a file whose first 16 bytes are not those of a picture in `FORMATS`."""
-    if head[4:8] == b"ftyp":
-        brand = _BRANDS.get(head[8:12])
-        if brand is None:
-            return ImageError(f"{shown(path)}: is not a picture but a video. {DROP}")
+    if name := kind_not_read(head):
         return ImageError(
-            f"{shown(path)}: is a picture in {brand}, which is not read here. {_CONVERT}"
+            f"{shown(path)}: is a picture in {name}, which is not read here. {_CONVERT}"
         )
+    if head[4:8] == b"ftyp":
+        return ImageError(f"{shown(path)}: is not a picture but a video. {DROP}")
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for magic, name in _FOREIGN:
         if start.startswith(magic):

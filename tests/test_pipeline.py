@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +55,17 @@ def greys(batches: list[Batch]) -> list[int]:
         for image, weight in zip(batch.images, batch.weight, strict=True)
         if weight
     ]
+
+
+def test_pictures_are_let_go_with_their_pipeline() -> None:
+    """TensorFlow keeps what it was given to call; a search would keep the photos of each trial."""
+    pictures = numbered(10)
+    kept = weakref.ref(pictures.images)
+    batches = Pipeline(hold(pictures), np.arange(10), batch_size=4, seed=1)
+    assert len(list(batches.epoch(1))) == 3
+    del pictures, batches
+    gc.collect()
+    assert kept() is None
 
 
 def test_an_epoch_is_a_function_of_seed_and_epoch_alone() -> None:

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,7 +95,7 @@ class Pipeline:
 
     def _gather(self, indices: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, ...]:
         kind = tf.as_dtype(self._store.images.dtype)
-        images, labels = tf.numpy_function(self._take, [indices], (kind, tf.int32))
+        images, labels = tf.numpy_function(_take_from(self), [indices], (kind, tf.int32))
         images.set_shape((self.batch_size, *self._store.images.shape[1:]))
         labels.set_shape((self.batch_size,))
         return images, labels, weight
@@ -105,6 +106,19 @@ class Pipeline:
         except DataError as error:
             self._error = error
             raise
+
+
+def _take_from(pipeline: Pipeline) -> Callable[[NDArray[np.int64]], tuple[NDArray[Any], ...]]:
+    """`_take` of a pipeline that somebody else holds: TensorFlow keeps each function that it is
+    given until the process ends, and would keep the pictures of every fold and trial with it."""
+    held = weakref.ref(pipeline)
+
+    def take(indices: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
+        alive = held()
+        assert alive is not None, "who reads an epoch holds its pipeline"
+        return alive._take(indices)
+
+    return take
 
 
 def _fixed() -> tf.data.Options:

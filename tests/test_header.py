@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from kvgg_jax.data.header import Header, header
+from kvgg_jax.data.image import load
 
 
 @pytest.mark.parametrize(
@@ -67,3 +68,15 @@ def test_a_photo_of_a_phone_that_brings_a_second_picture_is_a_jpeg(tmp_path: Pat
     first = Image.new("RGB", (64, 48))
     first.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[small])
     assert header(tmp_path / "a.jpg") == Header("JPEG", "RGB", 64, 48)
+
+
+def test_a_second_frame_that_is_damaged_is_a_second_frame(tmp_path: Path) -> None:
+    """The first is a sound picture, so the file is trained on, and must be judged and checked."""
+    file = tmp_path / "a.gif"
+    frames = [Image.new("RGB", (40, 40), colour) for colour in ("red", "blue")]
+    frames[0].save(file, save_all=True, append_images=frames[1:])
+    whole = file.read_bytes()
+    for size in range(len(whole) // 2 + 12, len(whole)):
+        file.write_bytes(whole[:size])
+        assert load(file, 32).shape == (32, 32, 3)
+        assert header(file).odd == ("has several frames, of which the first is used",)

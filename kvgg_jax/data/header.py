@@ -42,9 +42,9 @@ def header(path: Path) -> Header:
     """The header of a file that `image.decode` can read."""
     with Image.open(path, formats=FORMATS) as image:
         # Of many phones: a JPEG that brings a second picture.
-        is_pair, (width, height) = image.format == "MPO", image.size
+        is_pair, mode, (width, height) = image.format == "MPO", image.mode, image.size
         kind = "JPEG" if is_pair else image.format or ""
-        frames = not is_pair and getattr(image, "is_animated", False)
+        frames = not is_pair and _has_frames(image)
         odd = [
             (
                 path.suffix.lower() not in _SUFFIXES.get(kind, ()),
@@ -60,4 +60,11 @@ def header(path: Path) -> Header:
                 f"has {width} x {height} pixels, fewer than any network here takes",
             ),
         ]
-        return Header(kind, image.mode, width, height, tuple(text for so, text in odd if so))
+        return Header(kind, mode, width, height, tuple(text for so, text in odd if so))
+
+
+def _has_frames(image: Image.Image) -> bool:
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # a second frame is there, and damaged: nearly any type, as in `image`
+        return True

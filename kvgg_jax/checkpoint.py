@@ -87,6 +87,10 @@ class Checkpoints:
         """Whether there are best weights of so many optimizer steps, and they are whole."""
         return step in self._steps("best") and not self._fault("best", step)
 
+    def drop_best_after(self, step: int) -> None:
+        """Remove best weights of more optimizer steps: a run that goes on from `step` has none."""
+        self._try(vault.drop_newer, self.folder / "best", step)
+
     def load_last(self, like: TrainState) -> tuple[TrainState, dict[str, float]] | None:
         """The newest whole full state and its notes; None when none was ever saved.
 

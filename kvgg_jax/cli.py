@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import io
 import os
 import sys
 import warnings
@@ -27,6 +28,8 @@ def main() -> None:
     # Pillow remarks on odd files; whether a file can be used is said by its ImageError alone.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     sys.unraisablehook = _ignore_late
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.encoding.lower() != "utf-8":
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name in another alphabet, say
     try:
         app()
     except OSError as error:

@@ -7,6 +7,7 @@ KvggError               exit code 1: what, where, the next move
 │   └── ImageError      one file that cannot be read as a picture
 ├── RunError            a run folder that cannot be used
 ├── WeightsError        a file of weights that cannot be used
+│   └── WeightsMismatch whose layers are not those of the network
 ├── NonFiniteLoss       training diverged
 ├── OutOfMemory         the machine cannot hold what was asked of it
 ├── ServeError          an address that cannot be served at
@@ -69,6 +70,10 @@ class RunError(KvggError):
 
 class WeightsError(KvggError):
     """A file of weights that is missing, damaged, hostile or does not fit the network."""
+
+
+class WeightsMismatch(WeightsError):
+    """Weights whose layers are not those that the network needs."""
 
 
 class NonFiniteLoss(KvggError):

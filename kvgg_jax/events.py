@@ -36,6 +36,11 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class Preparing:
+    """A run is about to be prepared: nobody asks whether to stop before its first step."""
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """A run's folder is there; everything about it is written in `run`."""
 
@@ -68,7 +73,7 @@ class Finished:
     reason: str
 
 
-Event = Progress | Note | Warned | Started | Compiled | EpochEnded | Finished
+Event = Progress | Note | Warned | Preparing | Started | Compiled | EpochEnded | Finished
 Emit = Callable[[Event], None]
 
 

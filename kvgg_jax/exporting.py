@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -158,7 +159,7 @@ def _path(output: str | Path | None, known: Format, folder: Path, quantize: str 
     if output is None:
         return folder / name
     path = Path(output)
-    if name.suffix and path.is_dir():
+    if name.suffix and os.path.isdir(path):
         return path / name
     if name.suffix and path.suffix != name.suffix:
         raise UsageError(f"--output {shown(path)}: the name must end in {name.suffix}.")
@@ -200,7 +201,7 @@ def _compare(format: str, classifier: Classifier, temperature: float | None, jud
 def _photos(run: Run, data: str | Path | None) -> Split:
     """Those of the run. Raises DataError when they are gone."""
     root = Path(data or str(run.config().data.dir))
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise DataError(
             f"int8 is judged on the run's photos, and {shown(root)} is not there. Say where they "
             "are: --data DIR"

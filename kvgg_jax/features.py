@@ -23,6 +23,7 @@ from kvgg_jax.data.cache import Chosen
 from kvgg_jax.data.pipeline import Store, hold
 from kvgg_jax.data.reader import Pictures
 from kvgg_jax.disk import integrity
+from kvgg_jax.disk.files import sweep
 from kvgg_jax.disk.places import cache_folder
 from kvgg_jax.errors import DataError
 from kvgg_jax.events import Emit, Note, Progress, ignore
@@ -115,6 +116,7 @@ def _fill(
 ) -> None:
     """Make the folder `where`: it is there whole or not at all."""
     where.parent.mkdir(parents=True, exist_ok=True)
+    sweep(where.parent, ".*")
     with tempfile.TemporaryDirectory(prefix=".", dir=where.parent) as scratch:
         made = Path(scratch) / "made"
         made.mkdir()

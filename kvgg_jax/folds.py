@@ -19,7 +19,7 @@ from kvgg_jax.config import RunConfig
 from kvgg_jax.disk.files import write_text
 from kvgg_jax.disk.lock import locked
 from kvgg_jax.errors import RunError, UsageError
-from kvgg_jax.events import Emit, Note, ignore
+from kvgg_jax.events import Emit, Event, Note, Started, ignore
 from kvgg_jax.intake import settle
 from kvgg_jax.loop import never
 from kvgg_jax.origin import UNSEEN, changed_settings
@@ -106,7 +106,6 @@ def crossval(
         for fold in range(1, folds + 1):
             run = _run_fold(path, config.with_data(fold=fold), stop, emit)
             done.append(_measured(run, fold))
-            _check_same_photos(path, run)
             result = Crossval(path, tuple(done))
             _write(result, status="finished" if fold == folds else "unfinished")
     return result
@@ -139,10 +138,18 @@ def _run_fold(path: Path, config: RunConfig, stop: Callable[[], bool], emit: Emi
     begun = (run.path / "config.toml").is_file()
     done = begun and run.info().get("status") == "finished"
     emit(Note(f"Fold {fold} of {config.data.folds}{' is done already' if done else ''}"))
+
+    def listen(event: Event) -> None:
+        emit(event)
+        if isinstance(event, Started):  # before its first step
+            _check_same_photos(path, run)
+
     if not begun:
-        train(config, out=path, name=run.path.name, stop=stop, emit=emit)
+        train(config, out=path, name=run.path.name, stop=stop, emit=listen)
     elif not done:
-        resume(run.path, track=config.train.track, stop=stop, emit=emit)
+        resume(run.path, track=config.train.track, stop=stop, emit=listen)
+    else:
+        _check_same_photos(path, run)
     return run
 
 
@@ -165,8 +172,7 @@ def _measured(run: Run, fold: int) -> Fold:
 
 def _check_same_photos(path: Path, run: Run) -> None:
     """Folds of different photos may overlap, so their mean would mean nothing."""
-    first = Run(path / "fold-1").info().get("data", {})
-    if run.info().get("data", {}).get("fingerprint") != first.get("fingerprint"):
+    if run.photos() != Run(path / "fold-1").photos():
         raise RunError(
             f"The photos changed between {path / 'fold-1'} and {run.path}. "
             "Put them back and remove the later folds, or begin another: --name NAME."

@@ -17,15 +17,17 @@ from kvgg_jax.compiled import compile_step
 from kvgg_jax.config import RunConfig
 from kvgg_jax.data.baseline import ColourBaseline, colour_baseline
 from kvgg_jax.data.folder import Samples, scan
-from kvgg_jax.data.reader import read
+from kvgg_jax.data.reader import Pictures, read
 from kvgg_jax.disk.places import cache_folder
 from kvgg_jax.errors import DataError, RunError, shown
-from kvgg_jax.events import Emit, Note, ignore
+from kvgg_jax.events import Emit, Note, Warned, ignore
 from kvgg_jax.forward import make_predict_step, weight_shapes
 from kvgg_jax.judging.scores import Scores, judge
 from kvgg_jax.judging.temperature import Calibration, cross_entropy, in_force, soften, threshold
+from kvgg_jax.known_photos import changed_since, trained_on
 from kvgg_jax.memory import judging_advice
 from kvgg_jax.metrics import ClassScore, class_scores, confusion_matrix
+from kvgg_jax.origin import count
 from kvgg_jax.prediction import MAX_BATCH, Prediction, classify, find_files, thresholded
 from kvgg_jax.run_folder import Run
 from kvgg_jax.state import Weights, empty_batch
@@ -93,6 +95,8 @@ class Evaluation:
     """What the probabilities were calibrated by; None for the network's own."""
     colour: ColourBaseline
     """What colour alone says of these photos."""
+    trained_on: int = 0
+    """How many of them, where they are not the run's own, are among those it was trained on."""
 
     @property
     def count(self) -> int:
@@ -227,6 +231,7 @@ def evaluate(
         folder=cache_folder(),
         emit=emit,
     )
+    known = _meet_again(classifier.run, pictures, is_own=data is None or part == "val", emit=emit)
     batch, size = batch_size or config.train.part_size, classifier.image_size
     with judging_advice(batch, size):
         evaluation, example = make_eval_step(classifier.model), empty_batch(batch, size)
@@ -255,7 +260,26 @@ def evaluate(
         state=classifier.state,
         calibration=calibration,
         colour=_by_colour(classifier, pictures.samples, emit),
+        trained_on=known,
     )
+
+
+def _meet_again(run: Run, pictures: Pictures, *, is_own: bool, emit: Emit) -> int:
+    """Warn of photos that are not what they were, or, of others than the run's own, of those that
+    it was trained on; how many of the latter."""
+    root, total = shown(pictures.samples.root), len(pictures.samples)
+    if is_own:
+        if changed := changed_since(run, pictures):
+            emit(Warned(f"{root}: {count('changed', changed)} since {run.path} was trained."))
+        return 0
+    if known := len(trained_on(run, pictures)):
+        emit(
+            Warned(
+                f"{known:,} of the {total:,} photos in {root} are among those that {run.path} was "
+                "trained on, which flatters it."
+            )
+        )
+    return known
 
 
 def _by_colour(classifier: Classifier, judged: Samples, emit: Emit) -> ColourBaseline:

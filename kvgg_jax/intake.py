@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from kvgg_jax.data.demo import cached_demo
 from kvgg_jax.data.folder import Samples, Split, scan
 from kvgg_jax.data.reader import Pictures, read
 from kvgg_jax.disk.places import cache_folder
-from kvgg_jax.errors import ConfigError, DataError, shown
+from kvgg_jax.errors import ConfigError, DataError, RunError, shown
 from kvgg_jax.events import Emit, Note, Progress, Warned
+from kvgg_jax.known_photos import trained_on
+from kvgg_jax.run_folder import Run
 from kvgg_jax.transfer import settle as settle_weights
 
 DEMO_SIZE = 48  # small enough for minutes on two cores
@@ -107,9 +110,29 @@ def only_readable(split: Split, pictures: Pictures) -> Split:
 
 
 def warn_of_split(split: Split, pictures: Pictures, config: RunConfig, emit: Emit) -> None:
-    """The part of `data check` that costs nothing, since the photos were read anyway."""
+    """What of `data check` costs nothing, since the photos were read anyway; and which photos for
+    validation the weights to begin with have seen."""
     digests = dict(zip(pictures.samples.paths, pictures.digests(), strict=True))
     copies = copies_warning(split, digests, grouped=config.data.split == "grouped")
-    for warning in (copies, unjudged(split.val, config.data.split)):
+    seen = _seen_by_weights(split.val, pictures, config)
+    for warning in (copies, unjudged(split.val, config.data.split), seen):
         if warning:
             emit(Warned(warning))
+
+
+def _seen_by_weights(val: Samples, pictures: Pictures, config: RunConfig) -> str | None:
+    """A line on photos for validation that the run, whose weights this begins with, has learnt."""
+    weights = config.model.weights
+    if weights is None or not os.path.isdir(weights):
+        return None
+    try:
+        known = set(trained_on(Run(Path(weights)), pictures)) & set(val.paths)
+    except RunError as error:
+        return f"Whether {shown(weights)} has learnt photos for validation is not known: {error}"
+    if not known:
+        return None
+    return (
+        f"{len(known):,} of the {len(val):,} photos for validation are among those that "
+        f"{shown(weights)} was trained on, which flatters what is measured on them. Deal the same "
+        "photos alike (--seed, --split), or judge by others: kvgg evaluate --data DIR"
+    )

@@ -71,11 +71,17 @@ class Keeper:
         return standing
 
     def _mend_best(self, standing: Standing) -> None:
-        """Save the best weights again where the state has them, else say that they are lost."""
+        """Save the best weights again where the state has them, else say that they are lost.
+
+        Weights of an epoch that is to come, since the newest state was damaged, would belie the
+        history; they go where those that it tells of are whole.
+        """
         best = standing.history.best
-        if best is None or self._checkpoints.has_best(best.epoch * self._steps):
+        if best is None:
             return
-        if best.epoch * self._steps == int(standing.state.step):
+        if self._checkpoints.has_best(best.epoch * self._steps):
+            self._checkpoints.drop_best_after(int(standing.state.step))
+        elif best.epoch * self._steps == int(standing.state.step):
             self._checkpoints.save_best(judged(standing.state))
         else:
             self._emit(

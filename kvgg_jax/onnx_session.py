@@ -73,7 +73,7 @@ def open_onnx(path: Path) -> OnnxClassifier:
     require("onnx", by="An ONNX file")
     import onnxruntime
 
-    if not path.is_file():
+    if not os.path.isfile(path):  # which never raises, as for a name too long
         raise RunError(f"{shown(path)} does not exist. Make it: kvgg export --format onnx")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = ERRORS_ONLY

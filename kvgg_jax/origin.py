@@ -120,14 +120,14 @@ def check_files(run: Run, split: Split, emit: Emit) -> None:
         )
     known = split.all.paths
     if gone := [path for path in known if not os.path.exists(root / path)]:
-        raise _other_photos(run, root, [_count("removed", gone)])
+        raise _other_photos(run, root, [count("removed", gone)])
     if run.format() > 1:
         known = tuple(run.read_digests())
     here = [path.relative_to(root).as_posix() for path in find_pictures([root])]
     if new := sorted({path for path in here if "/" in path} - set(known)):
         emit(
             Warned(
-                f"{root}: {_count('added', new)} since {run.path} began; it goes on without them."
+                f"{root}: {count('added', new)} since {run.path} began; it goes on without them."
             )
         )
 
@@ -139,12 +139,12 @@ def check_pictures(run: Run, pictures: Pictures) -> None:
         if fingerprint(pictures) != run.info().get("data", {}).get("fingerprint"):
             raise _other_photos(run, root, [])
         return
-    now = _digests(pictures)
+    now = digests_of(pictures)
     then = {path: digest for path, digest in run.read_digests().items() if digest}
     lost = [path for path in then if path not in now]
     changed = [path for path in then if path in now and now[path] != then[path]]
     parts = (("unreadable", lost), ("changed", changed))
-    found = [_count(what, paths) for what, paths in parts if paths]
+    found = [count(what, paths) for what, paths in parts if paths]
     if found:
         raise _other_photos(run, root, found)
 
@@ -170,13 +170,14 @@ def _other_photos(run: Run, root: Path, found: list[str]) -> RunError:
     )
 
 
-def _count(what: str, paths: Iterable[str]) -> str:
+def count(what: str, paths: Iterable[str]) -> str:
+    """`"2 changed (a/1.png, b/2.png)"`."""
     names = [shown(path) for path in sorted(paths)]
     more = ", ..." if len(names) > NAMED else ""
     return f"{len(names)} {what} ({', '.join(names[:NAMED])}{more})"
 
 
-def _digests(pictures: Pictures) -> dict[str, str]:
+def digests_of(pictures: Pictures) -> dict[str, str]:
     """Path -> SHA-256 of class name and pixels as the network sees them."""
     samples = pictures.samples
     rows = zip(samples.paths, samples.labels, pictures.digests(), strict=True)
@@ -185,7 +186,7 @@ def _digests(pictures: Pictures) -> dict[str, str]:
 
 def _digests_csv(samples: Samples, pictures: Pictures) -> str:
     """Every photo with its digest; none for one that was left out as unreadable."""
-    out, digests = io.StringIO(), _digests(pictures)
+    out, digests = io.StringIO(), digests_of(pictures)
     writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(("path", "sha256"))
     writer.writerows((path, digests.get(path, "")) for path in samples.paths)

@@ -128,7 +128,7 @@ class _Wanted:
 
     def photos(self, root: Path) -> Path:
         """`root`; raises DataError when it is not there."""
-        if not root.is_dir():
+        if not os.path.isdir(root):
             raise DataError(
                 f"The photos are not in {shown(root)}. Say where they are: --data DIR --split val"
             )

@@ -10,6 +10,7 @@ import csv
 import io
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,17 @@ class Run:
         if not whole or not all(isinstance(info.get(k, {}), dict) for k in ("data", "settings")):
             raise RunError(f"{self.path / 'run.json'} is damaged: expected an object.")
         return info
+
+    def created(self) -> float:
+        """When, in seconds since 1970; 0 where `run.json` does not say."""
+        try:
+            return datetime.fromisoformat(str(self.info().get("created"))).timestamp()
+        except ValueError:
+            return 0.0
+
+    def photos(self) -> object:
+        """What tells the photos of a run from others: a digest of paths, classes and pixels."""
+        return self.info().get("data", {}).get("fingerprint")
 
     def update_info(self, **changes: Any) -> None:
         """Replace fields of `run.json`."""

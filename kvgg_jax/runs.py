@@ -163,11 +163,7 @@ def _age(run: Run) -> tuple[int, float, str]:
     except RunError:
         return 0, 0.0, run.path.name
     number = info.get("number")
-    try:
-        moment = datetime.fromisoformat(str(info.get("created"))).timestamp()
-    except ValueError:
-        moment = 0.0
-    return number if isinstance(number, int) else 0, moment, run.path.name
+    return number if isinstance(number, int) else 0, run.created(), run.path.name
 
 
 def _status(run: Run) -> object:

@@ -46,6 +46,13 @@ class Stop:
         self._is_asked = True
         return self.signal is not None
 
+    def rest(self) -> None:
+        """Nobody will ask for a while, so a signal interrupts again, and one that came does now."""
+        self._is_asked = False
+        if self.signal is not None:
+            self._has_raised = True
+            raise KeyboardInterrupt
+
     @property
     def has_interrupted(self) -> bool:
         """Whether a signal has raised KeyboardInterrupt, since nobody had asked yet."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 
 from kvgg_jax.config import RunConfig
 from kvgg_jax.errors import RunError, shown
@@ -51,7 +50,7 @@ class _Audience:
     def __init__(self, run: Run, emit: Emit) -> None:
         self._run, self._emit = run, emit
         self._trackers: dict[str, Tracker] = {}
-        self._clock = datetime.fromisoformat(run.info()["created"]).timestamp()
+        self._clock = run.created()
 
     def __call__(self, event: Event) -> None:
         self._emit(event)

@@ -21,7 +21,7 @@ from kvgg_jax.data.reader import Pictures
 from kvgg_jax.disk import vault
 from kvgg_jax.disk.lock import locked
 from kvgg_jax.errors import RunError, UsageError, shown
-from kvgg_jax.events import Emit, Finished, Started, ignore
+from kvgg_jax.events import Emit, Finished, Preparing, Started, ignore
 from kvgg_jax.forward import normalise
 from kvgg_jax.history import History
 from kvgg_jax.intake import deal_photos, only_readable, read_photos, settle, warn_of_split
@@ -74,12 +74,13 @@ def train(
     Raises KvggError (its text is for the user) for data, a configuration or a folder that will
     not do, before anything is written; NonFiniteLoss when training diverges.
     """
+    emit(Preparing())
     check_trackers(config or RunConfig())
     config, out = settle(config or RunConfig(), emit, out=out), Path(out)
     path = runs.choose(config, out=out, name=name, overwrite=overwrite)
-    samples, split = deal_photos(config, emit)
-    given = begin(config, samples.classes, emit)
-    with locked(path), training_advice(config):
+    with locked(path), training_advice(config):  # at once: no other run takes that name meanwhile
+        samples, split = deal_photos(config, emit)
+        given = begin(config, samples.classes, emit)
         pictures = read_photos(samples, config, emit)
         dealt = only_readable(split, pictures)
         warn_of_split(dealt, pictures, config, emit)
@@ -104,6 +105,7 @@ def resume(
     `track` says anew where the epochs are shown, `stop` is as for `train`. Raises RunError when the
     photos, the settings or the saved states are not those of the run.
     """
+    emit(Preparing())
     found = runs.find(run, out=Path(out), status="unfinished")
     with locked(found.path):
         config = found.config()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kvgg_jax import runs
 from kvgg_jax.config import ModelConfig, RunConfig
-from kvgg_jax.errors import ConfigError, RunError, WeightsError, shown
+from kvgg_jax.errors import ConfigError, RunError, WeightsError, WeightsMismatch, shown
 from kvgg_jax.events import Emit, Note, Warned
 from kvgg_jax.forward import weight_shapes
 from kvgg_jax.inference import load_classifier
@@ -197,16 +197,16 @@ def _sizes(shapes: list[tuple[int, ...]]) -> str:
 
 
 def _check(match: Match, model: ModelConfig) -> None:
-    """Raises WeightsError when no layer fits, or one that is to be frozen does not."""
+    """Raises WeightsMismatch when no layer fits, or one that is to be frozen does not."""
     source, missing = shown(model.weights), match.missing
     if len(missing) == len(match.backbone):
-        raise WeightsError(
+        raise WeightsMismatch(
             f"{source} has none of the {len(missing)} layers of {model.arch.upper()}'s blocks: "
             f"{match.listed()}.{_advice(model)}"
         )
     frozen = tuple(f"block{b}_" for b in range(1, model.frozen_blocks + 1))
     if any(layer.startswith(frozen) for layer in missing):
-        raise WeightsError(
+        raise WeightsMismatch(
             f"{source} has not all that --freeze {model.freeze} would keep: {match.listed()}."
             f"{_advice(model)}"
         )

@@ -86,3 +86,11 @@ def test_overwrite_replaces_what_is_of_the_kind_and_nothing_else(tmp_path: Path)
         assert str(caught.value) == (
             f"{tmp_path / name} is not what is to be written there, so --overwrite leaves it alone."
         )
+
+
+def test_a_name_that_no_file_can_have_is_an_error(tmp_path: Path) -> None:
+    """`Path.exists` and its like raise for it."""
+    long = tmp_path / ("n" * 300)
+    check_free(long, overwrite=False)
+    with pytest.raises(RunError, match="File name too long"), delivered(long):
+        pass

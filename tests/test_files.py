@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from commands import kvgg, message
 
-from kvgg_jax.disk.files import read_text, write_text
+from kvgg_jax.disk.files import read_text, sweep, write_text
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 
@@ -112,3 +112,13 @@ def test_a_temporary_name_that_is_taken_is_an_error_and_leads_nowhere(
         write_text(tmp_path / "x", "new")
     assert precious.read_text() == "mine"
     assert not (tmp_path / "x").exists()
+
+
+def test_what_a_killed_process_left_is_swept_after_a_day(tmp_path: Path) -> None:
+    """Folders of that name alone; a younger one may be in use."""
+    for name in (".a.old", ".a.new", "kept", ".b.old"):
+        (tmp_path / name).mkdir()
+    for name in (".a.old", "kept", ".b.old"):
+        os.utime(tmp_path / name, (0, 0))
+    sweep(tmp_path, ".a.*")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.new", ".b.old", "kept"]

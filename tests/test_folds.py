@@ -23,7 +23,7 @@ from kvgg_jax.config import RunConfig
 from kvgg_jax.data.dealing import deal_as
 from kvgg_jax.data.folder import scan
 from kvgg_jax.errors import DataError, RunError, Stopped, UsageError
-from kvgg_jax.events import Event, Note
+from kvgg_jax.events import Emit, Event, Note, Started
 from kvgg_jax.history import Epoch, History
 from kvgg_jax.origin import settings
 from kvgg_jax.run_folder import Run
@@ -38,8 +38,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
 
     def skip(
-        run: Run, config: RunConfig, *_: Any, stop: Callable[[], bool], **__: Any
+        run: Run, config: RunConfig, *_: Any, stop: Callable[[], bool], emit: Emit
     ) -> TrainResult:
+        emit(Started(run.path))
         names.append(run.path.name)
         if stop():
             raise Stopped("Stopped in epoch 1, after step 1 of 4.")
@@ -168,7 +169,8 @@ def test_other_settings_are_refused_with_both_values(
 def test_photos_that_changed_between_folds_are_refused(
     trained: list[str], photos: Path, tmp_path: Path
 ) -> None:
-    """A photo more would deal the later folds anew, so that they overlap the earlier."""
+    """A photo more would deal the later folds anew, so that they overlap the earlier; the fold that
+    would be trained on it is not."""
     crossval(small_config(photos), folds=3, out=tmp_path, name="x")
     shutil.rmtree(tmp_path / "x" / "fold-3")
     shutil.copy(photos / "red" / "red_00.png", photos / "red" / "new.png")
@@ -179,6 +181,7 @@ def test_photos_that_changed_between_folds_are_refused(
         f"The photos changed between {place / 'fold-1'} and {place / 'fold-3'}. "
         "Put them back and remove the later folds, or begin another: --name NAME."
     )
+    assert trained == ["fold-1", "fold-2", "fold-3"]
 
 
 def test_another_folder_is_left_alone(trained: list[str], photos: Path, tmp_path: Path) -> None:
@@ -264,10 +267,19 @@ def test_a_stopped_command_says_how_to_go_on(
     )
 
 
-def test_keras_split_has_no_folds() -> None:
-    """As a flag it is refused; as the default of train it gives way."""
-    assert message(kvgg("crossval", "--split", "keras")) == (
-        "Error: --split keras: Keras deals no folds; use stratified or grouped.\n"
+@pytest.mark.parametrize("flag", ["--split keras", "--set data.split=keras"])
+def test_keras_split_has_no_folds(flag: str) -> None:
+    """As a flag it is refused; as the default of train, or of a recipe, it gives way."""
+    assert message(kvgg("crossval", *flag.split())) == (
+        f"Error: {flag}: Keras deals no folds; use stratified or grouped.\n"
+    )
+
+
+@pytest.mark.parametrize("key", ["data.val_split=0.3", "data.folds=3", "data.fold=2"])
+def test_what_the_folds_decide_is_refused(key: str) -> None:
+    """It would be passed over in silence."""
+    assert message(kvgg("crossval", "--set", key)) == (
+        f"Error: --set {key}: folds are held out in turn; say how many with --folds.\n"
     )
 
 

@@ -20,6 +20,7 @@ from PIL import Image
 from kvgg_jax import training
 from kvgg_jax.augment import make_augment
 from kvgg_jax.average import judged
+from kvgg_jax.checkpoint import Checkpoints
 from kvgg_jax.config import ModelConfig, OptimConfig, RunConfig
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, hold
@@ -405,10 +406,14 @@ def test_a_resume_does_not_keep_the_first_state_beside_the_saved_one(two, monkey
 
 
 def test_older_best_weights_that_are_whole_are_not_called_lost(tmp_path):
-    """Newer ones, of an epoch that is done again after a damaged state, lie beside them."""
+    """Newer ones, of an epoch that is done again after a damaged state, go: no row tells of it."""
+    dropped: list[int] = []
 
     class Kept:
         folder = tmp_path
+
+        def drop_best_after(self, step: int) -> None:
+            dropped.append(step)
 
         def has_best(self, step: int) -> bool:
             return step in (STEPS, 3 * STEPS)
@@ -418,4 +423,15 @@ def test_older_best_weights_that_are_whole_are_not_called_lost(tmp_path):
     heard: list[Event] = []
     keeper = Keeper(Run(tmp_path), Kept(), steps=STEPS, emit=heard.append)
     keeper._mend_best(Standing(state, History(tuple(rows))))
-    assert heard == []
+    assert (heard, dropped) == ([], [2 * STEPS])
+
+
+def test_best_weights_newer_than_a_state_are_dropped(two):
+    """As the newest state was damaged; the others stay."""
+    best = two / "checkpoints" / "best"
+    (newest,) = sorted(best.iterdir(), key=lambda path: int(path.name))[-1:]
+    before = {path.name for path in best.iterdir()}
+    shutil.copytree(newest, best / "99")
+    with Checkpoints(two / "checkpoints") as checkpoints:
+        checkpoints.drop_best_after(98)
+    assert {path.name for path in best.iterdir()} == before

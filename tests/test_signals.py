@@ -17,8 +17,9 @@ import typer
 from conftest import ROOT
 from rich.console import Console
 
-from kvgg_jax.commands.app import stoppable
+from kvgg_jax.commands.app import resting, stoppable
 from kvgg_jax.console import Screen
+from kvgg_jax.events import Preparing
 from kvgg_jax.signals import AFTER_STEP, ECHO, SOON, Stop
 
 # A main thread that never comes back to Python, as in a long step: it waits for a C mutex that it
@@ -146,3 +147,46 @@ def test_a_signal_during_a_long_call_interrupts_once_it_returns():
     with Stop(heard.append) as stop, pytest.raises(KeyboardInterrupt):
         work(stop)
     assert heard == [SOON]
+
+
+def test_between_two_runs_a_signal_interrupts_again():
+    """The second one reads photos and compiles, and nobody asks meanwhile."""
+    heard: list[str] = []
+    with Stop(heard.append) as stop:
+        assert not stop()
+        stop.rest()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(ECHO)
+        assert stop.has_interrupted
+    assert heard == [SOON]
+
+
+def test_a_signal_that_came_as_a_run_ended_stops_before_the_next():
+    """Nobody asked after it."""
+    with Stop(lambda text: None) as stop:
+        assert not stop()
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            stop.rest()
+        assert (stop.has_interrupted, stop.exit_code) == (True, 143)
+
+
+def test_each_run_of_several_rests_before_it_is_prepared():
+    """As `crossval` and `tune` listen."""
+    told: list[str | None] = []
+
+    def work():
+        console = Console(file=io.StringIO())
+        with Screen(console) as screen, stoppable(screen, lambda _, said: told.append(said)) as s:
+            listen = resting(screen, s)
+            for _ in range(2):
+                listen(Preparing())
+                assert not s()
+            listen(Preparing())
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)
+
+    with pytest.raises(typer.Exit) as ended:
+        work()
+    assert (ended.value.exit_code, told) == (130, [None])

@@ -51,6 +51,23 @@ def test_a_result_that_cannot_be_written_is_no_traceback(
     assert (done.returncode, done.stderr) == (1, said)
 
 
+def test_a_name_that_the_terminal_cannot_write_is_escaped(tmp_path: Path) -> None:
+    """Not a traceback after all the work; UTF-8 has every letter."""
+    code = (
+        "import sys; from kvgg_jax import cli; from rich.console import Console;"
+        "cli.app = lambda: Console().print('Кофе.jpg: Dark'); cli.main()"
+    )
+    for encoding, said in (
+        ("latin-1", r"\u041a\u043e\u0444\u0435.jpg: Dark"),
+        ("utf-8", "Кофе.jpg: Dark"),
+    ):
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=env, capture_output=True, check=False
+        )
+        assert (done.returncode, done.stdout.decode(encoding).strip()) == (0, said), done.stderr
+
+
 def test_json_has_null_where_there_is_no_number(capsys: pytest.CaptureFixture[str]) -> None:
     """NaN and infinity are no JSON, though Python writes them."""
     print_json({"runs": [{"val_loss": math.nan, "lr": 0.5}], "ends": (-math.inf, 1)})

@@ -20,6 +20,7 @@ from kvgg_jax.errors import (
     OutOfMemory,
     RunError,
     Stopped,
+    WeightsMismatch,
 )
 from kvgg_jax.events import EpochEnded, Event, Progress, ignore
 from kvgg_jax.history import Epoch
@@ -171,6 +172,7 @@ def trainer(after: Callable[[int], Any]) -> Callable[..., None]:
         (NonFiniteLoss("x"), "diverged"),
         (OutOfMemory("x"), "out of memory"),
         (ConfigError("x"), "refused"),
+        (WeightsMismatch("x"), "refused"),
     ],
 )
 def test_a_trial_that_fails_for_its_settings_is_noted_and_the_search_goes_on(
@@ -231,3 +233,46 @@ def test_the_settings_of_the_best_trial_are_written_again_where_they_are_missing
     (copy / "best.toml").unlink()
     again = tune(lab.config, SPACE, trials=2, out=copy.parent)
     assert resolve(again.config) == Run(again.best.run).config()
+
+
+def test_a_search_does_not_go_on_with_other_photos(lab, copy, tmp_path):
+    """Their accuracies would be compared with those of before. Nothing is trained on them."""
+    photos = shutil.copytree(str(lab.config.data.dir), tmp_path / "photos")
+    config = lab.config.with_data(dir=str(photos))
+    tune(config, SPACE, trials=1, out=tmp_path / "runs")
+    shutil.copy(photos / "red" / "red_00.png", photos / "red" / "new.png")
+    place = tmp_path / "runs" / "tune"
+    with pytest.raises(RunError) as caught:
+        tune(config, SPACE, trials=2, out=tmp_path / "runs")
+    assert str(caught.value) == (
+        f"The photos changed since {place} was begun, so its trials cannot be compared. Put them "
+        f"back and remove {place / 'trial-002'}, or search anew: --name NAME."
+    )
+    assert len(Run(place / "trial-002").history()) == 0
+    (photos / "red" / "new.png").unlink()
+    shutil.rmtree(place / "trial-002")
+    assert len(tune(config, SPACE, trials=2, out=tmp_path / "runs").trials) == 2
+
+
+def test_a_search_of_a_version_with_fewer_settings_goes_on(lab, copy):
+    """What that version did not know had its default."""
+    file = copy / "tune.toml"
+    lines = file.read_text().splitlines()
+    assert "label_smoothing = 0.0" in lines
+    file.write_text("\n".join(line for line in lines if not line.startswith("label_smoothing")))
+    assert figures(tune(lab.config, SPACE, trials=2, out=copy.parent)) == figures(lab.whole)
+    smoothed = lab.config.model_copy(
+        update={"optim": lab.config.optim.model_copy(update={"label_smoothing": 0.1})}
+    )
+    with pytest.raises(RunError, match=r"label_smoothing: 0\.0 then, 0\.1 now"):
+        tune(smoothed, SPACE, trials=2, out=copy.parent)
+
+
+def test_weights_to_begin_with_are_not_searched(lab, tmp_path):
+    """They decide how pictures are prepared, once for all trials."""
+    with pytest.raises(ConfigError) as caught:
+        tune(lab.config, {"model.weights": ("imagenet",)}, out=tmp_path)
+    assert str(caught.value) == (
+        "space: model.weights decides how pictures are prepared, for all trials. "
+        "Search with each kind of weights by itself."
+    )

@@ -23,6 +23,7 @@ import kvgg_jax
 from kvgg_jax.commands import complete
 from kvgg_jax.console import Screen, say
 from kvgg_jax.errors import KvggError, Stopped, is_out_of_memory
+from kvgg_jax.events import Emit, Event, Preparing
 from kvgg_jax.signals import Stop
 
 app = typer.Typer(
@@ -128,6 +129,17 @@ def stoppable(
                 raise
             tell(screen, f"{ended} All of it is saved." if isinstance(ended, Stopped) else None)
             raise typer.Exit(stop.exit_code) from None
+
+
+def resting(screen: Screen, stop: Stop) -> Emit:
+    """The listener of work that is several runs, one after the other."""
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Preparing):
+            stop.rest()
+        screen(event)
+
+    return listen
 
 
 def end_with(errors: Collection[str]) -> None:

@@ -6,12 +6,21 @@ from typing import Annotated, Any
 
 import typer
 
-from kvgg_jax.commands.app import answers, app, print_json, stoppable, talk, with_options_of
+from kvgg_jax.commands.app import (
+    answers,
+    app,
+    print_json,
+    resting,
+    stoppable,
+    talk,
+    with_options_of,
+)
 from kvgg_jax.commands.train import train
 from kvgg_jax.console import Screen, say
 from kvgg_jax.errors import UsageError
 
 WITHOUT = {"name", "overwrite", "resume", "val_split"}
+DEALT = {"data.val_split", "data.folds", "data.fold"}
 
 
 @app.command()
@@ -34,14 +43,18 @@ def crossval(
     from kvgg_jax.resolve import resolve
 
     flags = all_typed(given)
-    if flags.get("data.split") == ("--split keras", "keras"):
-        raise UsageError("--split keras: Keras deals no folds; use stratified or grouped.")
+    for key, (text, value) in flags.items():
+        if key in DEALT:
+            raise UsageError(f"{text}: folds are held out in turn; say how many with --folds.")
+        if (key, value) == ("data.split", "keras"):
+            raise UsageError(f"{text}: Keras deals no folds; use stratified or grouped.")
     settings = resolve(given["config"], flags)
     with Screen(talk()) as screen, stoppable(screen, _how_to_go_on) as stop:
         from kvgg_jax import folds as api
 
+        emit = resting(screen, stop)
         result = api.crossval(
-            settings, folds=folds, out=given["out"], name=name, stop=stop, emit=screen
+            settings, folds=folds, out=given["out"], name=name, stop=stop, emit=emit
         )
     from kvgg_jax.show import results as show
 

@@ -10,7 +10,17 @@ from typing import Annotated, Any
 import typer
 
 from kvgg_jax.commands import complete
-from kvgg_jax.commands.app import RUNS, Json, Out, answers, app, print_json, stoppable, talk
+from kvgg_jax.commands.app import (
+    RUNS,
+    Json,
+    Out,
+    answers,
+    app,
+    print_json,
+    resting,
+    stoppable,
+    talk,
+)
 from kvgg_jax.commands.settings import takes_settings
 from kvgg_jax.console import Screen, program, say
 
@@ -89,8 +99,9 @@ def tune(
     with Screen(talk()) as screen, stoppable(screen, _how_to_go_on) as stop:
         from kvgg_jax.search import tuning
 
+        emit = resting(screen, stop)
         result = tuning.tune(
-            settings, searched, trials=trials, out=out, name=name, stop=stop, emit=screen
+            settings, searched, trials=trials, out=out, name=name, stop=stop, emit=emit
         )
     from kvgg_jax.show import search as show_search
 

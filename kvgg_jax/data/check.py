@@ -69,12 +69,12 @@ def check_data(
 
 def _others(root: Path, folder: Path) -> Samples:
     """Photos to compare with: with classes where there are class folders, else without."""
-    if root.exists() and root.samefile(folder):
+    if os.path.exists(root) and root.samefile(folder):
         raise DataError(f"{shown(root)} is the folder itself; --against takes another one.")
     try:
         return scan(root)
     except DataError:
-        found = find_pictures([root]) if root.is_dir() else []
+        found = find_pictures([root]) if os.path.isdir(root) else []
         if not found:
             raise
     paths = tuple(path.relative_to(root).as_posix() for path in found)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import glob
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kvgg_jax.disk.files import flush
+from kvgg_jax.disk.files import flush, sweep
 from kvgg_jax.errors import RunError, shown
 
 
@@ -16,15 +18,18 @@ def check_free(path: Path, *, overwrite: bool, mark: str | None = None) -> None:
 
     `mark` is a file inside that tells a folder of the kind to be written from any other.
     """
-    empty = path.is_dir() and not any(path.iterdir())
-    if empty or not (path.exists() or path.is_symlink()):
+    try:
+        empty = os.path.isdir(path) and not any(path.iterdir())
+    except OSError as error:
+        raise _not_writable(path, error) from None
+    if empty or not os.path.lexists(path):  # `os.path`, which never raises, as for a name too long
         return
     if not overwrite:
         raise RunError(
             f"{shown(path)} already exists. Choose another --output, or replace it with "
             "--overwrite."
         )
-    ours = (path / mark).is_file() if mark else path.is_file()
+    ours = os.path.isfile(path / mark if mark else path)
     if not ours:
         raise RunError(
             f"{shown(path)} is not what is to be written there, so --overwrite leaves it alone."
@@ -40,18 +45,23 @@ def delivered(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent, f".{glob.escape(path.name)}.*")
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
             new = Path(folder, path.name)
             yield new
             for written in Path(folder).rglob("*"):
                 flush(written)
             others = [one for one in Path(folder).iterdir() if one != new]
-            if path.is_dir():  # which no single move replaces
+            if os.path.isdir(path):  # which no single move replaces
                 path.replace(Path(folder, f"{path.name}.old"))
             for one in (*others, new):  # whoever sees the file finds what explains it
                 one.replace(path.with_name(one.name))
             flush(path.parent)
     except OSError as error:
-        raise RunError(
-            f"Cannot write {shown(path)}: {error.strerror or error}. Choose another --output."
-        ) from None
+        raise _not_writable(path, error) from None
+
+
+def _not_writable(path: Path, error: OSError) -> RunError:
+    return RunError(
+        f"Cannot write {shown(path)}: {error.strerror or error}. Choose another --output."
+    )

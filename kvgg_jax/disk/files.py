@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
+import time
 from io import BufferedReader, BufferedWriter
 from pathlib import Path
+
+OLD = 86_400  # seconds after which nobody is at work on a scratch folder any more
 
 
 def open_file(path: Path) -> BufferedReader:
@@ -53,3 +57,10 @@ def flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sweep(folder: Path, pattern: str) -> None:
+    """Remove the folders of `folder` that a killed process left: such as have lain for a day."""
+    for left in folder.glob(pattern):
+        if os.path.isdir(left) and time.time() - left.stat().st_mtime > OLD:
+            shutil.rmtree(left, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -57,6 +58,13 @@ def publish(saving: Path, final: Path) -> None:
             _remove(final.with_name(str(step)))
 
 
+def drop_newer(folder: Path, step: int) -> None:
+    """Remove the steps of `folder` with a higher number than `step`."""
+    for number in _numbers(folder):
+        if number > step:
+            _remove(folder / str(number))
+
+
 def clear_up(folder: Path) -> None:
     """Remove what a crash in the middle of a save has left in the folders of `folder`."""
     for path in folder.glob("*/*"):
@@ -72,7 +80,7 @@ def seal_all(folder: Path) -> None:
 
 
 def _numbers(folder: Path) -> list[int]:
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return []
     return [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
 

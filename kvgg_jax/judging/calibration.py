@@ -104,14 +104,11 @@ def remove_calibration(run: str | Path | None = None, *, out: str | Path = runs.
 
 def _check_unseen(judged: Evaluation) -> None:
     """Raises DataError when a photo is one of those that the run was trained on."""
-    run = Run(judged.run)
-    root = Path(str(run.config().data.dir))
-    seen = {path.resolve() for path in run.split(root).train.files()}
-    known = [file for file in judged.samples.files() if file.resolve() in seen]
-    if known:
+    if judged.trained_on:
         raise DataError(
-            f"{shown(judged.samples.root)} has {len(known)} photos that {judged.run} was trained "
-            "on, where it is surer than elsewhere. Calibrate without --data, or add --split val."
+            f"{shown(judged.samples.root)} has {judged.trained_on} photos that {judged.run} was "
+            "trained on, where it is surer than elsewhere. Calibrate without --data, or add "
+            "--split val."
         )
 
 

@@ -40,7 +40,7 @@ class RunSummary:
 
     @property
     def params(self) -> int:
-        """Trainable parameters of its network."""
+        """Parameters of its network, frozen ones and batch norm's statistics included."""
         return self.cost.params
 
     @property

@@ -32,7 +32,8 @@ class RangeTest:
 
     rates: tuple[float, ...]
     losses: tuple[float, ...]
-    """Of each step's photos, before the step: mean cross-entropy in nats."""
+    """Of each step's photos, before the step: the mean training loss in nats, label smoothing and
+    class weights included."""
     smoothed: tuple[float, ...]
     """A moving average of the losses, corrected for its beginning."""
     reason: str

@@ -82,6 +82,11 @@ def check_space(space: Space, config: RunConfig, *, where: str) -> None:
                 f"{where}: {key} decides which photos a trial is judged on. "
                 "All trials must be judged alike: take it out of the space."
             )
+        if key == "model.weights":
+            raise ConfigError(
+                f"{where}: {key} decides how pictures are prepared, for all trials. "
+                "Search with each kind of weights by itself."
+            )
         ends = (choices.low, choices.high) if isinstance(choices, Range) else choices
         for value in ends:
             with_values(config, {key: value}, where=where)

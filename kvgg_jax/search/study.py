@@ -12,8 +12,16 @@ import numpy as np
 
 from kvgg_jax.config import RunConfig
 from kvgg_jax.disk.files import write_text
-from kvgg_jax.errors import ConfigError, NonFiniteLoss, OutOfMemory, RunError, Stopped, shown
-from kvgg_jax.events import Emit, EpochEnded, Event, Note, Warned
+from kvgg_jax.errors import (
+    ConfigError,
+    NonFiniteLoss,
+    OutOfMemory,
+    RunError,
+    Stopped,
+    WeightsMismatch,
+    shown,
+)
+from kvgg_jax.events import Emit, EpochEnded, Event, Note, Started, Warned
 from kvgg_jax.history import History
 from kvgg_jax.resolve import with_values
 from kvgg_jax.run_folder import Run
@@ -92,7 +100,7 @@ class Search:
         self._emit(Note(f"Trial {trial.number + 1} of {trials}: {tried}"))
         try:
             state = self._train(trial, with_values(self._config, values, where="space"))
-        except ConfigError as error:  # each is legal alone, but not all of them together
+        except (ConfigError, WeightsMismatch) as error:  # legal alone, but not all together
             self._emit(Warned(str(error)))
             state = "refused"
         self._tell(trial, state)
@@ -123,6 +131,8 @@ class Search:
 
         def listen(event: Event) -> None:
             self._emit(event)
+            if isinstance(event, Started):  # before its first step
+                self._check_photos(run)
             if isinstance(event, EpochEnded):
                 report(History((event.row,)))
 
@@ -146,6 +156,16 @@ class Search:
         except OutOfMemory:
             return "out of memory"
         return "complete"
+
+    def _check_photos(self, run: Run) -> None:
+        """Raises RunError where a trial would be judged on other photos than those before it."""
+        key, found = f"photos of {run.config().image_size} px", run.photos()
+        if self._study.user_attrs.setdefault(key, found) != found:
+            raise RunError(
+                f"The photos changed since {self.folder} was begun, so its trials cannot be "
+                f"compared. Put them back and remove {run.path}, or search anew: --name NAME."
+            )
+        self._study.set_user_attr(key, found)
 
     def _tell(self, trial: optuna.Trial, state: str) -> None:
         import optuna

@@ -1,0 +1,41 @@
+"""What a run knows of photos that it meets again: which it was trained on, which have changed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from kvgg_jax.data.reader import Pictures
+from kvgg_jax.origin import digests_of
+from kvgg_jax.run_folder import Run
+
+
+def trained_on(run: Run, pictures: Pictures) -> list[str]:
+    """Paths of those `pictures` that the run was trained on: its very files, or copies of them.
+
+    A copy has the same class and pixels, which can be told where both are decoded to one size.
+    Raises RunError for a damaged run folder.
+    """
+    train, then, now = run.split(_own(run)).train, _then(run), digests_of(pictures)
+    files = {os.path.realpath(file) for file in train.files()}
+    digests = {then[path] for path in train.paths if then.get(path)}
+    samples = pictures.samples
+    return [
+        path
+        for path, file in zip(samples.paths, samples.files(), strict=True)
+        if now[path] in digests or os.path.realpath(file) in files
+    ]
+
+
+def changed_since(run: Run, pictures: Pictures) -> list[str]:
+    """Paths of those `pictures`, the run's own, whose pixels or class are not what they were."""
+    then, now = _then(run), digests_of(pictures)
+    return [path for path in now if then.get(path) and then[path] != now[path]]
+
+
+def _own(run: Run) -> Path:
+    return Path(str(run.config().data.dir))
+
+
+def _then(run: Run) -> dict[str, str]:
+    return run.read_digests() if run.format() > 1 else {}

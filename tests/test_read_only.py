@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from commands import TINY, kvgg, message
-from conftest import Trained
+from conftest import Trained, draw_photos
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 WHY = "Read-only file system" if os.geteuid() == 0 else "Permission denied"
@@ -22,7 +22,7 @@ def sealed(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """A folder `runs` with the run `x`, and nothing in it can be written; photos it errs on."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(trained.run, "runs/x")
-    photos = shutil.copytree(trained.photos, tmp_path / "photos")
+    photos = draw_photos(tmp_path / "photos", size=40)  # no copies of those trained on
     for name, other in (("red", "green"), ("green", "blue")):  # mistakes to calibrate by
         for number in range(6):
             shutil.move(photos / name / f"{name}_{number:02}.png", photos / other)

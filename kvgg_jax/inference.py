@@ -96,7 +96,7 @@ class Evaluation:
     colour: ColourBaseline
     """What colour alone says of these photos."""
     trained_on: int = 0
-    """How many of them, where they are not the run's own, are among those it was trained on."""
+    """How many photos of another folder are among those that the run was trained on."""
 
     @property
     def count(self) -> int:

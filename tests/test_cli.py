@@ -529,8 +529,8 @@ def test_ctrl_c_before_the_run_began_writes_nothing(
 
 FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "matthews")
 SHAPE = [
-    *("run", "state", "data", "split", "count", "loss", *FIGURES, "top_k", "calibration_error"),
-    *("calibration", "intervals"),
+    *("run", "state", "data", "split", "count", "trained_on", "loss", *FIGURES, "top_k"),
+    *("calibration_error", "calibration", "intervals"),
     *("classes", "confusion", "colour", "reliability", "mistakes", "files"),
 ]
 

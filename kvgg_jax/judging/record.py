@@ -142,6 +142,7 @@ def evaluation_json(result: Evaluation, files: Sequence[Path]) -> dict[str, Any]
         "data": shown(result.samples.root.absolute()),
         "split": result.split,
         "count": result.count,
+        "trained_on": result.trained_on,
         "loss": result.loss,
         "accuracy": result.accuracy,
         "balanced_accuracy": scores.balanced_accuracy,

@@ -1,4 +1,5 @@
-"""What happens during a run, as frozen values. The program emits them; listeners only watch."""
+"""What happens during a run, as frozen values. The program emits them, and listeners watch. One
+that raises ends the run: at `Preparing` and `Started`, where nothing is lost by it."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ class Preparing:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A run's folder is there; everything about it is written in `run`."""
+    """A run's folder is there; everything about it is written in `run`, and no step is done."""
 
     run: Path
 

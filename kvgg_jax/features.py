@@ -116,7 +116,7 @@ def _fill(
 ) -> None:
     """Make the folder `where`: it is there whole or not at all."""
     where.parent.mkdir(parents=True, exist_ok=True)
-    sweep(where.parent, ".*")
+    sweep(where.parent, f".{'?' * 8}")
     with tempfile.TemporaryDirectory(prefix=".", dir=where.parent) as scratch:
         made = Path(scratch) / "made"
         made.mkdir()

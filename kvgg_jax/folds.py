@@ -171,11 +171,16 @@ def _measured(run: Run, fold: int) -> Fold:
 
 
 def _check_same_photos(path: Path, run: Run) -> None:
-    """Folds of different photos may overlap, so their mean would mean nothing."""
-    if run.photos() != Run(path / "fold-1").photos():
+    """Folds of different photos may overlap, so their mean would mean nothing.
+
+    Unreadable ones are dealt too, so they count.
+    """
+    first = Run(path / "fold-1")
+    dealt = [one.read_digests().keys() for one in (first, run)]
+    if run.photos() != first.photos() or dealt[0] != dealt[1]:
         raise RunError(
-            f"The photos changed between {path / 'fold-1'} and {run.path}. "
-            "Put them back and remove the later folds, or begin another: --name NAME."
+            f"The photos changed between {first.path} and {run.path}. Put them back and remove "
+            f"{run.path} and any later fold, or begin another: --name NAME."
         )
 
 

@@ -95,8 +95,9 @@ class Evaluation:
     """What the probabilities were calibrated by; None for the network's own."""
     colour: ColourBaseline
     """What colour alone says of these photos."""
-    trained_on: int = 0
-    """How many photos of another folder are among those that the run was trained on."""
+    trained_on: int | None = 0
+    """How many photos of another folder are among those that the run was trained on; None where
+    the run does not tell."""
 
     @property
     def count(self) -> int:
@@ -264,22 +265,23 @@ def evaluate(
     )
 
 
-def _meet_again(run: Run, pictures: Pictures, *, is_own: bool, emit: Emit) -> int:
-    """Warn of photos that are not what they were, or, of others than the run's own, of those that
-    it was trained on; how many of the latter."""
+def _meet_again(run: Run, pictures: Pictures, *, is_own: bool, emit: Emit) -> int | None:
+    """Warn of the run's own photos that are not what they were, or, among others, of those that it
+    was trained on; how many of the latter, None where the run does not tell."""
     root, total = shown(pictures.samples.root), len(pictures.samples)
-    if is_own:
-        if changed := changed_since(run, pictures):
-            emit(Warned(f"{root}: {count('changed', changed)} since {run.path} was trained."))
-        return 0
-    if known := len(trained_on(run, pictures)):
-        emit(
-            Warned(
-                f"{known:,} of the {total:,} photos in {root} are among those that {run.path} was "
-                "trained on, which flatters it."
-            )
-        )
-    return known
+    try:
+        changed = changed_since(run, pictures) if is_own else []
+        known = [] if is_own else trained_on(run, pictures)
+    except RunError as error:  # the network can be judged without it
+        emit(Warned(f"Which of these photos {run.path} was trained on is not known: {error}"))
+        return None
+    if changed:
+        text = f"{root}: {count('changed', changed)} since {run.path} was trained"
+        emit(Warned(f"{text}, or decoded otherwise by this version."))
+    if known:
+        text = f"{len(known):,} of the {total:,} photos in {root} are among those that"
+        emit(Warned(f"{text} {run.path} was trained on, which flatters it."))
+    return len(known)
 
 
 def _by_colour(classifier: Classifier, judged: Samples, emit: Emit) -> ColourBaseline:

@@ -133,6 +133,7 @@ def _seen_by_weights(val: Samples, pictures: Pictures, config: RunConfig) -> str
         return None
     return (
         f"{len(known):,} of the {len(val):,} photos for validation are among those that "
-        f"{shown(weights)} was trained on, which flatters what is measured on them. Deal the same "
-        "photos alike (--seed, --split), or judge by others: kvgg evaluate --data DIR"
+        f"{shown(weights)} was trained on, which flatters what is measured on them. Judge by "
+        "others (kvgg evaluate --data DIR); the same photos, none added, are dealt alike with the "
+        "same --seed and --split."
     )

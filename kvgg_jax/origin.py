@@ -127,7 +127,7 @@ def check_files(run: Run, split: Split, emit: Emit) -> None:
     if new := sorted({path for path in here if "/" in path} - set(known)):
         emit(
             Warned(
-                f"{root}: {count('added', new)} since {run.path} began; it goes on without them."
+                f"{root}: {count('more', new)} than {run.path} began with; it goes on without them."
             )
         )
 

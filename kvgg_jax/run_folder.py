@@ -136,6 +136,10 @@ class Run:
         """What tells the photos of a run from others: a digest of paths, classes and pixels."""
         return self.info().get("data", {}).get("fingerprint")
 
+    def dealt(self) -> object:
+        """What tells how they are dealt: a digest of `split.csv`."""
+        return self.info().get("data", {}).get("split")
+
     def update_info(self, **changes: Any) -> None:
         """Replace fields of `run.json`."""
         self.write("run.json", json.dumps({**self.info(), **changes}, indent=2) + "\n")

@@ -316,8 +316,8 @@ def test_a_split_dealt_by_somebody_else_is_not_taken_for_classes(tmp_path: Path,
     first, other = sorted(names, key=lambda name: name.lower() != "train")[:2]
     assert str(caught.value) == (
         f"{tmp_path} holds {' and '.join(sorted(names))}, the parts of a split, where classes are "
-        f"expected. Give one part: {tmp_path / first} is split anew for training, and "
-        f"kvgg evaluate --data {tmp_path / other} judges by the other."
+        f"expected. Give one part: --data {tmp_path / first} to train, which splits it anew, and "
+        f"--data {tmp_path / other} to evaluate."
     )
     assert scan(tmp_path / first).classes == ("a", "b")
 
@@ -326,6 +326,8 @@ def test_classes_may_be_called_train_and_test(tmp_path: Path) -> None:
     """Where pictures lie in them at once, or another class is beside them, they are classes."""
     picture(tmp_path / "train" / "1.png")
     picture(tmp_path / "test" / "1.png")
+    assert scan(tmp_path).classes == ("test", "train")
+    (tmp_path / "train" / "@eaDir").mkdir()
     assert scan(tmp_path).classes == ("test", "train")
     picture(tmp_path / "bus" / "1.png")
     picture(tmp_path / "train" / "old" / "2.png")

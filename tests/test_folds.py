@@ -179,9 +179,23 @@ def test_photos_that_changed_between_folds_are_refused(
     place = tmp_path / "x"
     assert str(caught.value) == (
         f"The photos changed between {place / 'fold-1'} and {place / 'fold-3'}. "
-        "Put them back and remove the later folds, or begin another: --name NAME."
+        f"Put them back and remove {place / 'fold-3'} and any later fold, or begin another: "
+        "--name NAME."
     )
     assert trained == ["fold-1", "fold-2", "fold-3"]
+
+
+def test_a_bad_photo_that_goes_between_folds_is_refused(
+    trained: list[str], photos: Path, tmp_path: Path
+) -> None:
+    """It is left out, but it was dealt: without it the others would be dealt anew."""
+    (photos / "red" / "bad.png").write_text("no picture")
+    config = small_config(photos, data={"skip_bad": True})
+    crossval(config, folds=3, out=tmp_path, name="x")
+    shutil.rmtree(tmp_path / "x" / "fold-3")
+    (photos / "red" / "bad.png").unlink()
+    with pytest.raises(RunError, match="The photos changed between"):
+        crossval(config, folds=3, out=tmp_path, name="x")
 
 
 def test_another_folder_is_left_alone(trained: list[str], photos: Path, tmp_path: Path) -> None:

@@ -83,7 +83,10 @@ def test_evaluate_says_that_its_photos_have_changed(run, trained, moved):
     Image.new("RGB", (32, 32), "white").save(moved / path)
     heard: list[Event] = []
     evaluate(run.path, data=moved, split="val", emit=heard.append)
-    assert warnings(heard) == [f"{moved}: 1 changed ({path}) since {run.path} was trained."]
+    assert warnings(heard) == [
+        f"{moved}: 1 changed ({path}) since {run.path} was trained, or decoded otherwise by this "
+        "version."
+    ]
 
 
 def test_a_temperature_is_not_fitted_to_copies_of_training_photos(run, trained, moved, tmp_path):
@@ -105,8 +108,9 @@ def test_weights_of_a_run_that_has_seen_photos_for_validation_are_warned_of(run,
     assert seen
     assert warnings(heard) == [
         f"{len(seen)} of the {len(val)} photos for validation are among those that {run.path} was "
-        "trained on, which flatters what is measured on them. Deal the same photos alike (--seed, "
-        "--split), or judge by others: kvgg evaluate --data DIR"
+        "trained on, which flatters what is measured on them. Judge by others (kvgg evaluate "
+        "--data DIR); the same photos, none added, are dealt alike with the same --seed and "
+        "--split."
     ]
 
 
@@ -121,3 +125,25 @@ def test_a_run_without_its_split_gives_weights_all_the_same(trained, tmp_path):
         f"Whether {run} has learnt photos for validation is not known: {run} has no readable "
         "split.csv: No such file or directory."
     ]
+
+
+@pytest.mark.parametrize(("file", "data"), [("split.csv", True), ("digests.csv", False)])
+def test_a_run_that_does_not_tell_is_judged_and_not_calibrated(
+    trained, moved, tmp_path, file, data
+):
+    """What it may have learnt cannot be told from other photos."""
+    run = shutil.copytree(trained.run, tmp_path / "run")
+    (run / file).unlink()
+    heard: list[Event] = []
+    found = evaluate(run, data=moved if data else None, emit=heard.append)
+    assert found.trained_on is None
+    assert warnings(heard) == [
+        f"Which of these photos {run} was trained on is not known: {run} has no readable {file}: "
+        "No such file or directory."
+    ]
+    with pytest.raises(DataError) as caught:
+        calibrate(run, data=moved)
+    assert str(caught.value) == (
+        f"Which photos {run} was trained on is not known, so none can be told to be others. Put "
+        "its split.csv and digests.csv back."
+    )

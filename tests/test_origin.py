@@ -95,7 +95,7 @@ def test_photos_that_came_later_are_named_and_left_out(run):
     shutil.copy(photos / "red" / "red_03.png", photos / "red" / "new.png")
     check_files(Run(run), Run(run).split(photos), heard.append)
     assert heard == [
-        Warned(f"{photos}: 1 added (red/new.png) since {run} began; it goes on without them.")
+        Warned(f"{photos}: 1 more (red/new.png) than {run} began with; it goes on without them.")
     ]
 
 

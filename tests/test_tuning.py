@@ -235,7 +235,7 @@ def test_the_settings_of_the_best_trial_are_written_again_where_they_are_missing
     assert resolve(again.config) == Run(again.best.run).config()
 
 
-def test_a_search_does_not_go_on_with_other_photos(lab, copy, tmp_path):
+def test_a_search_does_not_go_on_with_other_photos(lab, tmp_path):
     """Their accuracies would be compared with those of before. Nothing is trained on them."""
     photos = shutil.copytree(str(lab.config.data.dir), tmp_path / "photos")
     config = lab.config.with_data(dir=str(photos))
@@ -252,6 +252,19 @@ def test_a_search_does_not_go_on_with_other_photos(lab, copy, tmp_path):
     (photos / "red" / "new.png").unlink()
     shutil.rmtree(place / "trial-002")
     assert len(tune(config, SPACE, trials=2, out=tmp_path / "runs").trials) == 2
+
+
+def test_a_trial_of_another_size_is_dealt_as_the_others_are(lab, copy):
+    """Pixels differ by size, so the split tells."""
+    search = study.Search(copy, lab.config, SPACE, lambda: False, ignore)
+    run = Run(copy / "trial-002")
+    run.write("config.toml", run.config().with_data(image_size=64).to_toml())
+    data = run.info()["data"]
+    run.update_info(data={**data, "fingerprint": "of 64 px"})
+    search._check_photos(run)
+    run.update_info(data={**data, "fingerprint": "of 64 px", "split": "another"})
+    with pytest.raises(RunError, match="The photos changed since"):
+        search._check_photos(run)
 
 
 def test_a_search_of_a_version_with_fewer_settings_goes_on(lab, copy):

@@ -118,14 +118,14 @@ def _check_no_parts(root: Path, names: list[str]) -> None:
     """Raises DataError for a folder of `PARTS` above the classes: it would teach to tell parts."""
     if any(name.lower() not in PARTS for name in names):
         return
-    if not any(_has_folders(root / name) for name in names):
+    if not all(_has_folders(root / name) for name in names):
         return  # classes that happen to be called so
     first = next((name for name in names if name.lower().startswith("train")), names[0])
     other = next(name for name in names if name != first)
     raise DataError(
         f"{shown(root)} holds {' and '.join(shown(name) for name in names)}, the parts of a split, "
-        f"where classes are expected. Give one part: {shown(root / first)} is split anew for "
-        f"training, and kvgg evaluate --data {shown(root / other)} judges by the other."
+        f"where classes are expected. Give one part: --data {shown(root / first)} to train, which "
+        f"splits it anew, and --data {shown(root / other)} to evaluate."
     )
 
 

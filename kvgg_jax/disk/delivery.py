@@ -45,7 +45,6 @@ def delivered(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        sweep(path.parent, f".{glob.escape(path.name)}.*")
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
             new = Path(folder, path.name)
             yield new
@@ -57,6 +56,7 @@ def delivered(path: Path) -> Iterator[Path]:
             for one in (*others, new):  # whoever sees the file finds what explains it
                 one.replace(path.with_name(one.name))
             flush(path.parent)
+        sweep(path.parent, f".{glob.escape(path.name)}.{'?' * 8}")  # as `TemporaryDirectory` names
     except OSError as error:
         raise _not_writable(path, error) from None
 

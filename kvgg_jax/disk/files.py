@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -62,5 +63,7 @@ def flush(path: Path) -> None:
 def sweep(folder: Path, pattern: str) -> None:
     """Remove the folders of `folder` that a killed process left: such as have lain for a day."""
     for left in folder.glob(pattern):
-        if os.path.isdir(left) and time.time() - left.stat().st_mtime > OLD:
-            shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another process sweeps too
+            written = max(path.stat().st_mtime for path in (left, *left.rglob("*")))
+            if left.is_dir() and time.time() - written > OLD:
+                shutil.rmtree(left)

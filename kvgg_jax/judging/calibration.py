@@ -103,7 +103,12 @@ def remove_calibration(run: str | Path | None = None, *, out: str | Path = runs.
 
 
 def _check_unseen(judged: Evaluation) -> None:
-    """Raises DataError when a photo is one of those that the run was trained on."""
+    """Raises DataError when a photo is one of those that the run was trained on, or may be."""
+    if judged.trained_on is None:
+        raise DataError(
+            f"Which photos {judged.run} was trained on is not known, so none can be told to be "
+            "others. Put its split.csv and digests.csv back."
+        )
     if judged.trained_on:
         raise DataError(
             f"{shown(judged.samples.root)} has {judged.trained_on} photos that {judged.run} was "

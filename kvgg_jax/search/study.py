@@ -159,13 +159,15 @@ class Search:
 
     def _check_photos(self, run: Run) -> None:
         """Raises RunError where a trial would be judged on other photos than those before it."""
-        key, found = f"photos of {run.config().image_size} px", run.photos()
-        if self._study.user_attrs.setdefault(key, found) != found:
+        now = {f"photos of {run.config().image_size} px": run.photos(), "split": run.dealt()}
+        then = self._study.user_attrs
+        if any(then.get(key, found) != found for key, found in now.items()):
             raise RunError(
                 f"The photos changed since {self.folder} was begun, so its trials cannot be "
                 f"compared. Put them back and remove {run.path}, or search anew: --name NAME."
             )
-        self._study.set_user_attr(key, found)
+        for key in now.keys() - then.keys():
+            self._study.set_user_attr(key, now[key])
 
     def _tell(self, trial: optuna.Trial, state: str) -> None:
         import optuna

@@ -88,11 +88,11 @@ def _begin(folder: Path, config: RunConfig, space: Space) -> None:
     file = folder / "tune.toml"
     now = {"config": config.model_dump(mode="json", exclude_none=True), "space": to_table(space)}
     if file.is_file():
-        then = _flat(read_toml(file, errors="surrogateescape"))
+        then, flat = _flat(read_toml(file, errors="surrogateescape")), _flat(now)
         defaults = _flat({"config": RunConfig().model_dump(mode="json", exclude_none=True)})
         # what the version that began it did not know had its default
-        known = {key: value for key, value in defaults.items() if key in _flat(now)}
-        differing = differences({**known, **then}, _flat(now), {f"config.{key}" for key in UNSEEN})
+        then = {key: value for key, value in defaults.items() if key in flat} | then
+        differing = differences(then, flat, {f"config.{key}" for key in UNSEEN})
         if differing:
             head = f"{folder} holds a search of something else:"
             tail = "Search with its settings, or choose another --name."

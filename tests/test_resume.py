@@ -26,7 +26,7 @@ from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import Pictures
 from kvgg_jax.errors import RunError
-from kvgg_jax.events import EpochEnded, Event, Note, Progress, Warned
+from kvgg_jax.events import EpochEnded, Event, Note, Preparing, Progress, Warned
 from kvgg_jax.history import Epoch, History
 from kvgg_jax.inference import evaluate, load_classifier
 from kvgg_jax.keeper import Keeper
@@ -310,7 +310,7 @@ def test_a_run_that_patience_ended_is_not_compiled_again_only_to_end(lab, tmp_pa
         f"{result.run} has finished: validation accuracy has not risen by more than 1 for 1 "
         "epochs. To train longer, start a new run with a higher --patience."
     )
-    assert heard == []
+    assert heard == [Preparing()]
 
 
 def test_a_disk_that_fills_ends_the_run_with_what_was_saved_whole(lab, tmp_path):

@@ -20,7 +20,7 @@ def tests(session: nox.Session) -> None:
     """Run the default tests, on all cores up to four; arguments go to pytest."""
     session.install(*PINNED, "-e", ".", *group("tests"))
     session.run(
-        "pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", *session.posargs
+        "pytest", "-n", "logical", "--maxprocesses", "4", "--dist", "loadfile", *session.posargs
     )
 
 

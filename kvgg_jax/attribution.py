@@ -27,7 +27,8 @@ def make_grad_cam_step(
     `target` is the index of a class, an int32 scalar. h and w are those of the last block's
     features before its pooling: each map of features is weighted by the mean gradient of the
     target's logit with respect to it, and what speaks against the class is cut off at 0
-    (Selvaraju et al. 2017, "Grad-CAM", equations 1 and 2).
+    (Selvaraju et al. 2017, "Grad-CAM", equations 1 and 2). Of an odd h or w the pooling leaves out
+    the last row or column; the head does not see it, so it is 0.
     """
 
     def grad_cam(params: Params, model_state: Params, images: AnyArray, target: AnyArray) -> Array:
@@ -70,7 +71,9 @@ def _logits_and_heat(
     chosen = jax.nn.one_hot(target(logits), logits.shape[-1], dtype=logits.dtype)
     (gradients,) = pull(jnp.broadcast_to(chosen, logits.shape))
     importance = jnp.mean(gradients.astype(jnp.float32), axis=(1, 2), keepdims=True)
-    return logits, jax.nn.relu(jnp.sum(importance * features.astype(jnp.float32), axis=-1))
+    heat = jax.nn.relu(jnp.sum(importance * features.astype(jnp.float32), axis=-1))
+    height, width = (side - side % 2 for side in heat.shape[1:])  # what the pooling takes
+    return logits, jnp.zeros_like(heat).at[:, :height, :width].set(heat[:, :height, :width])
 
 
 def make_gradient_step(

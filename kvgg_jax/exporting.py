@@ -123,7 +123,8 @@ def export(
     calibration = None if raw else in_force(classifier.run, classifier.state, emit)
     temperature = calibration.temperature if calibration else None
     module = importlib.import_module(f"kvgg_jax.formats.{known.module}")
-    with delivered(path) as new:
+    # Full float32 where a GPU would multiply in TF32, in the files and in what they are judged by.
+    with jax.default_matmul_precision("highest"), delivered(path) as new:
         emit(Progress("writing", 0, 1))
         network = portable(classifier.model, temperature)
         module.write(network, new, _about(classifier, temperature))
@@ -177,7 +178,7 @@ def _about(classifier: Classifier, temperature: float | None) -> About:
         "output": f"probabilities: float32 [batch, {count}], in the order of classes",
         "temperature": temperature,
         "model": classifier.config.model.model_dump(exclude={"weights", "freeze"}),
-        "run": classifier.run.path.name,
+        "run": classifier.run.path.resolve().name,
         "kvgg_jax": kvgg_jax.__version__,
     }
 

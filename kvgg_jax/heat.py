@@ -14,12 +14,20 @@ from kvgg_jax.charts import plain, save
 
 COVER = 0.75  # of the picture, where the heat is greatest
 BRIGHTEST = 99.5  # percentile of the heat that has full colour: single pixels stand out too far
+CELL = 16  # pixels a side of the last block's features, behind four poolings
 ONE_SIGN, TWO_SIGNS = "inferno", "RdBu_r"  # readable by the colour-blind
 
 
 def enlarge(heat: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """`heat` [h, w] as [size, size], smooth in between."""
     return np.array(Image.fromarray(heat).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def spread(heat: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Grad-CAM [h, w] over its picture, [size, size]: `CELL` pixels each way a cell, smooth in
+    between; what four poolings have left over of the sides is 0."""
+    side = CELL * len(heat)
+    return np.pad(enlarge(heat, side), (0, size - side))
 
 
 def overlay(picture: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:

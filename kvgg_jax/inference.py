@@ -96,8 +96,8 @@ class Evaluation:
     colour: ColourBaseline
     """What colour alone says of these photos."""
     trained_on: int | None = 0
-    """How many photos of another folder are among those that the run was trained on; None where
-    the run does not tell."""
+    """How many of them the run was trained on; None where it does not tell. 0 for its validation
+    part, which is not looked through."""
 
     @property
     def count(self) -> int:
@@ -232,7 +232,7 @@ def evaluate(
         folder=cache_folder(),
         emit=emit,
     )
-    known = _meet_again(classifier.run, pictures, is_own=data is None or part == "val", emit=emit)
+    known = _meet_again(classifier.run, pictures, part, is_own=data is None, emit=emit)
     batch, size = batch_size or config.train.part_size, classifier.image_size
     with judging_advice(batch, size):
         evaluation, example = make_eval_step(classifier.model), empty_batch(batch, size)
@@ -265,13 +265,14 @@ def evaluate(
     )
 
 
-def _meet_again(run: Run, pictures: Pictures, *, is_own: bool, emit: Emit) -> int | None:
-    """Warn of the run's own photos that are not what they were, or, among others, of those that it
-    was trained on; how many of the latter, None where the run does not tell."""
+def _meet_again(run: Run, pictures: Pictures, part: str, *, is_own: bool, emit: Emit) -> int | None:
+    """Warn of the run's own photos that are not what they were, and, unless they are those for
+    validation, of those that it was trained on; how many of the latter, None where that is not
+    known."""
     root, total = shown(pictures.samples.root), len(pictures.samples)
     try:
-        changed = changed_since(run, pictures) if is_own else []
-        known = [] if is_own else trained_on(run, pictures)
+        changed = changed_since(run, pictures) if is_own or part == "val" else []
+        known = trained_on(run, pictures) if part == "all" else []
     except RunError as error:  # the network can be judged without it
         emit(Warned(f"Which of these photos {run.path} was trained on is not known: {error}"))
         return None

@@ -16,7 +16,7 @@ from kvgg_jax.compiled import compile_step
 from kvgg_jax.data.image import load
 from kvgg_jax.errors import ImageError, RunError, shown
 from kvgg_jax.events import Emit, Progress, ignore
-from kvgg_jax.heat import enlarge
+from kvgg_jax.heat import spread
 from kvgg_jax.inference import Classifier, load_classifier, predict
 from kvgg_jax.prediction import Prediction
 from kvgg_jax.state import empty_batch
@@ -123,7 +123,7 @@ def _grad_cam(classifier: Classifier, emit: Emit) -> _Attribute:
 
     def attribute(picture: NDArray[np.uint8], target: int) -> _Heat:
         (small,) = np.asarray(step(*classifier.weights, picture[None], np.array(target, np.int32)))
-        return _Heat(enlarge(small, size))
+        return _Heat(spread(small, size))
 
     return attribute
 

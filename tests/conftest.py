@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from kvgg_jax.arch import BLOCKS
@@ -27,8 +28,14 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     _HOME = tempfile.TemporaryDirectory(prefix="kvgg-tests-", ignore_cleanup_errors=True)
     os.environ["KERAS_HOME"] = str(Path(_HOME.name, "keras"))
     os.environ["XDG_CACHE_HOME"] = str(Path(_HOME.name, "cache"))
-os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
-os.environ.pop("KVGG_COMPILE_CACHE", None)
+for _NAME in (
+    *("JAX_COMPILATION_CACHE_DIR", "KVGG_COMPILE_CACHE"),
+    *("FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE"),  # rich heeds them
+):
+    os.environ.pop(_NAME, None)
+# A stall of a loaded machine is no failure, and the same examples come each time.
+settings.register_profile("kvgg", deadline=None, derandomize=True, database=None)
+settings.load_profile("kvgg")
 
 ROOT = Path(__file__).parents[1]
 COLOURS = {"blue": (40, 60, 200), "green": (40, 200, 60), "red": (200, 50, 40)}

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from kvgg_jax.inference import load_classifier
 from kvgg_jax.serving.app import PATHS, create_app
 from kvgg_jax.serving.gauges import Gauges
-from kvgg_jax.serving.guard import allowed_hosts
+from kvgg_jax.serving.guard import Hosts
 from kvgg_jax.serving.limits import Limits
 from kvgg_jax.serving.network import Network
 from kvgg_jax.serving.service import Service
@@ -39,7 +39,7 @@ def serving(network: Network, limits: Limits | None = None) -> Iterator[TestClie
     gauges = Gauges(paths=PATHS, sizes=network.sizes)
     service = Service(network, limits or Limits(), gauges, wait=0.005)
     errors: list[Exception] = []
-    app = create_app(service, is_host=allowed_hosts("127.0.0.1"), report=errors.append)
+    app = create_app(service, hosts=Hosts("127.0.0.1"), report=errors.append)
     with TestClient(app, AT, raise_server_exceptions=False) as client:
         service.open()
         client.service, client.errors = service, errors
@@ -56,7 +56,7 @@ def listening(network: Network) -> Iterator[str]:
     """The URL of a ready server in a thread, at a real socket."""
     service = Service(network, Limits(), Gauges(paths=PATHS, sizes=network.sizes), wait=0.005)
     service.open()
-    app = create_app(service, is_host=allowed_hosts("127.0.0.1"), report=print)
+    app = create_app(service, hosts=Hosts("127.0.0.1"), report=print)
     config = uvicorn.Config(app, log_level="warning", access_log=False, ws="none")
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as bound:

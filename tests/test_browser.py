@@ -102,6 +102,45 @@ def test_the_page_is_for_keyboards_and_readers(tab: Tab, url: str) -> None:
     assert tab.run("document.documentElement.lang") == "en"
 
 
+def test_each_answer_is_announced(tab: Tab, url: str, trained: Trained) -> None:
+    """To screen readers; how many are left is said with it, and does not replace it."""
+    tab.open(url)
+    tab.run(
+        "(said = [], new MutationObserver(() => said.push(document.querySelector('#status')"
+        ".textContent)).observe(document.querySelector('#status'), {childList: true}), 0)"
+    )
+    chosen = sorted(trained.photos.glob("*/*_03.png"))
+    tab.choose("#files", *chosen)
+    tab.until(f"{VERDICTS}.length == 3 && {VERDICTS}.every(text => text.includes('%'))")
+    said = tab.run("said")
+    assert said[0] == "Looking at 3 photos…"
+    assert all(any(text.startswith(f"{file.name}: ") for text in said) for file in chosen)
+
+
+def test_the_camera_takes_one_photo_and_only_when_it_sees(tab: Tab, url: str) -> None:
+    """However often its button is pressed, from the first moment on."""
+    tab.open(url)
+    press = "document.querySelector('#{}').click()"
+    tab.run(f"({press.format('camera')}, {press.format('camera')}, 0)")
+    tab.until("document.querySelector('#viewer').open")
+    tab.run(press.format("take"))
+    tab.until(f"{VERDICTS}.length > 0 || !document.querySelector('#take').disabled")
+    tab.run(f"({press.format('take')}, {press.format('take')}, 0)")
+    tab.until(f"{VERDICTS}.length > 0 && {VERDICTS}.every(text => text.includes('%'))")
+    assert tab.run(f"{VERDICTS}.length") == 1
+    assert tab.run("document.querySelector('#video').srcObject === null")
+
+
+def test_what_cannot_be_read_is_told_so(tab: Tab, url: str) -> None:
+    """As a folder that was dropped: the server is not to blame."""
+    tab.open(url)
+    tab.run(
+        "(one = new File(['x'], 'folder'), one.slice = () => ({arrayBuffer: () => "
+        "Promise.reject(new DOMException('', 'NotReadableError'))}), add([one]), 0)"
+    )
+    tab.until(f"{VERDICTS}[0] == 'This file cannot be read. Is it a folder, or was it moved?'")
+
+
 def test_a_phone_shows_the_whole_width(tab: Tab, url: str, trained: Trained) -> None:
     """Nothing sticks out at 360 pixels, light or dark; controls are large enough for fingers."""
     tab.open(url)

@@ -304,6 +304,9 @@ def test_int8_says_what_it_costs_on_the_validation_photos(
     assert small.int8 == Int8(float(np.mean(right)), pytest.approx(judged.accuracy), judged.count)
     assert small.size < 0.4 * whole.size
     assert 0 < small.difference < 0.2
+    rows = [[p for _, p in one.top] for one in found]  # in float32: of 256 levels they would not
+    np.testing.assert_allclose(np.sum(rows, axis=1), 1, atol=1e-6)
+    assert any(p * 255 % 1 > 0.01 for row in rows for p in row)
 
 
 def test_int8_names_a_validation_photo_that_cannot_be_read(

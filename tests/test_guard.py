@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 pytest.importorskip("starlette")
-from kvgg_jax.serving.guard import allowed_hosts, is_loopback, name_of
+from kvgg_jax.serving.guard import Hosts, is_loopback, name_of
 
 pytestmark = pytest.mark.extras
 
@@ -37,16 +37,33 @@ def test_a_host_header_has_a_name(host: str, name: str) -> None:
 )
 def test_a_server_has_the_names_of_where_it_listens(bound, right, wrong) -> None:
     """A foreign page has to come under a name of its own, which is none of them."""
-    is_host = allowed_hosts(bound)
-    assert [name for name in right if not is_host(name)] == []
-    assert [name for name in wrong if is_host(name)] == []
+    hosts = Hosts(bound)
+    assert [name for name in right if not hosts(name)] == []
+    assert [name for name in wrong if hosts(name)] == []
 
 
 def test_a_further_name_can_be_given() -> None:
     """As behind a proxy; in any case of letters."""
-    is_host = allowed_hosts("127.0.0.1", ("Beans.Example",))
-    assert is_host("beans.example")
-    assert not is_host("other.example")
+    hosts = Hosts("127.0.0.1", ("Beans.Example",))
+    assert hosts("beans.example")
+    assert not hosts("other.example")
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "is_own"),
+    [
+        ("http://127.0.0.1:8000", "127.0.0.1:8000", True),
+        ("http://127.0.0.1:9000", "127.0.0.1:8000", False),
+        ("https://beans.example", "127.0.0.1:8000", True),  # a proxy that gives its own Host
+        ("https://beans.example:8443", "beans.example", True),  # one that drops the port
+        ("https://other.example", "127.0.0.1:8000", False),
+        ("https://192.0.2.1", "beans.example", False),
+        ("null", "127.0.0.1:8000", False),
+    ],
+)
+def test_a_page_of_its_own_is_known_behind_a_proxy_too(origin, host, is_own) -> None:
+    """By the name that `--allow-host` gives it; an address is not enough."""
+    assert Hosts("0.0.0.0", ("Beans.Example",)).is_page(origin, host) == is_own
 
 
 @pytest.mark.parametrize(

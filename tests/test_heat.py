@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kvgg_jax.heat import COVER, coloured, draw_explanation, enlarge, layer, overlay
+from kvgg_jax.heat import CELL, COVER, coloured, draw_explanation, enlarge, layer, overlay, spread
 
 GREY = np.full((8, 8, 3), 100, np.uint8)
 
@@ -67,3 +67,15 @@ def test_a_map_is_enlarged_smoothly() -> None:
     assert [large[0, 0], large[0, -1], large[-1, 0], large[-1, -1]] == [0, 1, 2, 3]
     assert (np.diff(large, axis=0) >= 0).all()
     assert (np.diff(large, axis=1) >= 0).all()
+
+
+def test_a_cell_lies_over_its_own_pixels() -> None:
+    """Of 60 pixels the four poolings leave 12 over: three cells of 16, and nothing beyond."""
+    heat = np.zeros((3, 3), np.float32)
+    heat[2, 0] = 1
+    over = spread(heat, 60)
+    assert over.shape == (60, 60)
+    assert np.unravel_index(over.argmax(), over.shape)[0] in range(2 * CELL, 3 * CELL)
+    assert not over[3 * CELL :].any()
+    assert not over[:, 3 * CELL :].any()
+    assert over[40, 7] == pytest.approx(1, abs=0.05)

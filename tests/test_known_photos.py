@@ -75,6 +75,8 @@ def test_evaluate_says_which_photos_flatter_the_run(run, trained, moved):
     heard.clear()
     assert evaluate(run.path, emit=heard.append).trained_on == 0
     assert warnings(heard) == []
+    assert evaluate(run.path, split="all", emit=heard.append).trained_on == count
+    assert len(warnings(heard)) == 1
 
 
 def test_evaluate_says_that_its_photos_have_changed(run, trained, moved):

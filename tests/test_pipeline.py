@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Trained, draw_photos, small_config
+from conftest import Trained
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -234,13 +234,3 @@ def test_training_evaluation_and_prediction_get_the_same_pixels(
     np.testing.assert_array_equal(spy.seen["evaluation"], expected)
     predict(photos, classifier)
     np.testing.assert_array_equal(spy.seen["prediction"], expected)
-
-
-def test_evaluation_repeats_the_figures_of_training_bit_by_bit(tmp_path: Path) -> None:
-    """Same pictures, same batches with the same fillers, same program: at VGG11's full width."""
-    config = small_config(draw_photos(tmp_path / "photos", per_class=4), train={"epochs": 1})
-    result = training.train(config, out=tmp_path / "runs", name="wide")
-    best, judged = result.history.best, evaluate(result.run)
-    assert best is not None
-    assert judged.count % 8 != 0  # else no batch was filled up
-    assert (judged.loss, judged.accuracy) == (best.val_loss, best.val_accuracy)

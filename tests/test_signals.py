@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 import typer
@@ -20,7 +21,7 @@ from rich.console import Console
 from kvgg_jax.commands.app import resting, stoppable
 from kvgg_jax.console import Screen
 from kvgg_jax.events import Preparing
-from kvgg_jax.signals import AFTER_STEP, ECHO, SOON, Stop
+from kvgg_jax.signals import AFTER_STEP, ECHO, NUMBERS, SOON, Stop
 
 # A main thread that never comes back to Python, as in a long step: it waits for a C mutex that it
 # holds itself. The alarm ends it should the test fail.
@@ -37,6 +38,15 @@ with Stop(lambda text: print(text, flush=True)) as stop:
     libc.pthread_mutex_lock(mutex)
     libc.pthread_mutex_lock(mutex)
 """
+
+
+@pytest.fixture(autouse=True)
+def heeded() -> Iterator[None]:
+    """A test run in the background of a script ignores Ctrl-C, and `Stop` would too."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in NUMBERS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def busy(*, asked: bool) -> subprocess.Popen[str]:

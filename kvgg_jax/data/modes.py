@@ -16,6 +16,7 @@ from PIL.PngImagePlugin import PngImageFile
 from kvgg_jax.data.bombs import LARGE
 from kvgg_jax.errors import ImageError, shown
 
+KEPT = 65_536  # bytes of a colour profile
 _TURNS = {  # EXIF 2.32, tag 0x0112: what brings the stored picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -120,8 +121,15 @@ def _to_srgb(image: Image.Image, icc: object) -> Image.Image:
     return _as(image, "RGB") if transform is None else transform.apply(image)
 
 
-@lru_cache(maxsize=16)  # a folder has a camera or two; a transform takes milliseconds to build
 def _transform(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """Kept for the next photo: a folder has a camera or two, and one takes milliseconds to build.
+
+    Large profiles are not, as they would lie in the memory of a server.
+    """
+    return _kept(icc, mode) if len(icc) <= KEPT else _build(icc, mode)
+
+
+def _build(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """From the profile to sRGB. None where it is sRGB, is for other pixels, or is broken:
     viewers then take the pixels for sRGB."""
     srgb = ImageCms.createProfile("sRGB")
@@ -138,3 +146,6 @@ def _transform(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     probe = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(27, 27, 3)
     moved = np.asarray(transform.apply(Image.fromarray(probe))).astype(int) - probe
     return None if np.abs(moved).max() <= 1 else transform  # 1: rounding, not another colour
+
+
+_kept = lru_cache(maxsize=16)(_build)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 from onnxruntime import quantization
 
@@ -15,7 +16,8 @@ def quantize(file: Path, pictures: Iterable[NDArray[np.uint8]]) -> None:
     """Replace `file` by its int8 kin; `pictures` (batches, uint8) show it what values come.
 
     Weights have a scale an output channel and 7 bits of the 8: processors without VNNI would
-    overflow (onnxruntime's guide to quantization).
+    overflow (onnxruntime's guide to quantization). The last layer and what makes probabilities of
+    it stay in float32: in 8 bits two near classes would be one, and a row would not add up to 1.
     """
     folded = file.with_name(f"{file.stem}.folded.onnx")
     quantization.quant_pre_process(file, folded, skip_symbolic_shape=True)
@@ -27,8 +29,15 @@ def quantize(file: Path, pictures: Iterable[NDArray[np.uint8]]) -> None:
         reduce_range=True,
         activation_type=quantization.QuantType.QUInt8,
         weight_type=quantization.QuantType.QInt8,
+        nodes_to_exclude=_from_the_last_layer(folded),
     )
     folded.unlink()
+
+
+def _from_the_last_layer(file: Path) -> list[str]:
+    nodes = onnx.load(file).graph.node
+    last = max(place for place, node in enumerate(nodes) if node.op_type == "Gemm")
+    return [node.name for node in nodes[last:]]
 
 
 class _Reader(quantization.CalibrationDataReader):

@@ -49,6 +49,7 @@ class Judged(_Part):
     data: str
     split: Literal["val", "all"]
     count: int = Field(gt=0)
+    trained_on: int | None = None  # as of a version that did not look
     loss: float
     accuracy: float
     balanced_accuracy: float

@@ -40,11 +40,11 @@ def look_at(mistakes: Sequence[Mistake], root: Path, run: Run, emit: Emit) -> tu
     Raises RunError for the run; a photo that cannot be read has its error.
     """
     classifier = load_classifier(run.path, emit=emit)
-    files = [root / one.path for one in mistakes]
-    found = {one.path: one for one in explain(files, classifier, emit=emit)}
-    return tuple(
-        _seen(found.get(file), mistake) for file, mistake in zip(files, mistakes, strict=True)
-    )
+    found: dict[Path, Explanation] = {}
+    for label in dict.fromkeys(one.predicted for one in mistakes):
+        files = [root / one.path for one in mistakes if one.predicted == label]
+        found |= {one.path: one for one in explain(files, classifier, target=label, emit=emit)}
+    return tuple(_seen(found.get(root / one.path), one) for one in mistakes)
 
 
 def _seen(one: Explanation | None, mistake: Mistake) -> Seen:

@@ -70,7 +70,7 @@ def names(of: Contents) -> tuple[str, ...]:
 
 def parts(of: Contents, *, now: datetime) -> Iterator[str]:
     """The page, made at `now`, piece by piece."""
-    title = f"Report on {shown(of.run.path.name)}"
+    title = f"Report on {shown(of.run.path.resolve().name)}"
     return document(title, _body(title, of, now), style=svg.STYLE + STYLE)
 
 

@@ -14,6 +14,7 @@ from kvgg_jax.pages.page import escaped, table
 from kvgg_jax.show.evaluation import all_right_text, colour_text
 
 NO_EPOCH = "there is no report on a run without an epoch"
+UNKNOWN = "Figures of photos that the network was trained on, if any are here, are flattered."
 
 
 def result(judged: Judged, check: Check | None) -> Iterator[str]:
@@ -61,11 +62,20 @@ def _verdict(judged: Judged) -> str:
 
 def _caveat(judged: Judged, check: Check | None) -> str:
     if judged.split == "all":
-        return "Figures of photos that the network was trained on, if any are here, are flattered."
+        return _flattery(judged)
     text = "The best epoch was chosen on these very photos, which flatters every figure a little."
     if check and check.split_leaks:
         text += f" {check.split_leaks:,} of the validation photos are among those of training too."
     return text
+
+
+def _flattery(judged: Judged) -> str:
+    if judged.trained_on is None:
+        return UNKNOWN
+    if not judged.trained_on:
+        return "The network was trained on none of these photos."
+    known = f"{judged.trained_on:,} of these {judged.count:,} photos"
+    return f"The network was trained on {known}, which flatters every figure."
 
 
 def _figures(judged: Judged) -> Iterator[tuple[str, str, str]]:

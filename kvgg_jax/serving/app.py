@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from kvgg_jax.serving import gauges
 from kvgg_jax.serving.batcher import Full
-from kvgg_jax.serving.guard import FAILED, Guard
+from kvgg_jax.serving.guard import FAILED, Guard, Hosts
 from kvgg_jax.serving.replies import Answers, Failure, Found, Health, Model
 from kvgg_jax.serving.service import Service
 from kvgg_jax.serving.uploads import Refused, announced, read_uploads
@@ -66,7 +66,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 def create_app(
     service: Service,
     *,
-    is_host: Callable[[str], bool],
+    hosts: Hosts,
     report: Callable[[Exception], None],
     start: Callable[[], None] = lambda: None,
 ) -> ASGIApp:
@@ -90,7 +90,7 @@ def create_app(
     _add_routes(app)
     for error in (HTTPException, RequestValidationError, Refused, Full, Exception):
         app.add_exception_handler(error, _failure)
-    return Guard(app, is_host=is_host, watch=service.gauges.request, report=report)
+    return Guard(app, hosts=hosts, watch=service.gauges.request, report=report)
 
 
 def _add_routes(app: FastAPI) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -45,7 +45,7 @@ Watch = Callable[[str, int, float], None]
 
 
 class Guard:
-    """An ASGI application around another. `is_host` judges a Host header's name, without its port.
+    """An ASGI application around another. `hosts` knows the names it has.
 
     An error of the application is answered by one sentence, and given to `report`.
     """
@@ -54,11 +54,11 @@ class Guard:
         self,
         app: ASGIApp,
         *,
-        is_host: Callable[[str], bool],
+        hosts: Hosts,
         watch: Watch,
         report: Callable[[Exception], None],
     ) -> None:
-        self._app, self._is_host, self._watch, self._report = app, is_host, watch, report
+        self._app, self._hosts, self._watch, self._report = app, hosts, watch, report
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request; what is no HTTP passes."""
@@ -90,12 +90,12 @@ class Guard:
     def _refused(self, scope: Scope) -> tuple[int, str] | None:
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or not self._is_host(name_of(hosts[0])):
+        if len(hosts) != 1 or not self._hosts(name_of(hosts[0])):
             return 400, "The Host header does not name this server."
         if scope["method"] in SAFE:
             return None
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
-        is_own = origin is None or _place_of(origin) == hosts[0]
+        is_own = origin is None or self._hosts.is_page(origin, hosts[0])
         if not is_own or site not in ("same-origin", "none"):
             return 403, "Pages of other sites cannot send pictures here."
         return None
@@ -124,24 +124,33 @@ def name_of(host: str) -> str:
         return ""
 
 
-def allowed_hosts(bound: str, more: tuple[str, ...] = ()) -> Callable[[str], bool]:
-    """Whether a name is that of a server bound to `bound`, or in `more`.
+class Hosts:
+    """The names of a server bound to `bound`; `more` are those that `--allow-host` gives it.
 
     A loopback address has its usual names. Any other server may be asked for by any address: an
     attacker's page needs a name, of its own.
     """
-    names = {"localhost", bound.lower(), *(name.lower() for name in more)}
 
-    def is_host(name: str) -> bool:
-        if name in names:
+    def __init__(self, bound: str, more: Iterable[str] = ()) -> None:
+        self._bound, self._more = bound.lower(), {name.lower() for name in more}
+
+    def __call__(self, name: str) -> bool:
+        """Whether a Host header may have this name, which has no port."""
+        if name in {"localhost", self._bound, *self._more}:
             return True
         try:
             address = ipaddress.ip_address(name)
         except ValueError:
             return False
-        return address.is_loopback or not is_loopback(bound)
+        return address.is_loopback or not is_loopback(self._bound)
 
-    return is_host
+    def is_page(self, origin: str, host: str) -> bool:
+        """Whether a page of `origin` is the server's own, asked for by the Host header `host`.
+
+        A proxy before it may have given it another Host than the page's: its name is in `more`.
+        """
+        place = _place_of(origin)
+        return place == host or name_of(place) in self._more
 
 
 def is_loopback(host: str) -> bool:

@@ -20,7 +20,7 @@ from kvgg_jax.events import Emit, Note, Warned, ignore
 from kvgg_jax.inference import load_classifier
 from kvgg_jax.serving.app import PATHS, create_app
 from kvgg_jax.serving.gauges import Gauges
-from kvgg_jax.serving.guard import allowed_hosts, is_loopback
+from kvgg_jax.serving.guard import Hosts, is_loopback
 from kvgg_jax.serving.limits import Limits
 from kvgg_jax.serving.network import Network
 from kvgg_jax.serving.service import Service
@@ -61,13 +61,13 @@ def serve(
             emit(Warned(f"{text}; without it, only this machine can."))
         gauges = Gauges(paths=PATHS, sizes=network.sizes)
         service = Service(network, limits, gauges, wait=wait)
-        _run(service, bound, allowed_hosts(host, hosts), stop, ready, emit)
+        _run(service, bound, Hosts(host, hosts), stop, ready, emit)
 
 
 def _run(
     service: Service,
     bound: socket.socket,
-    is_host: Callable[[str], bool],
+    hosts: Hosts,
     stop: Callable[[], bool],
     ready: Callable[[str], None],
     emit: Emit,
@@ -93,7 +93,7 @@ def _run(
             service.status = "stopping"
         return service.status == "stopping"
 
-    app = create_app(service, is_host=is_host, report=report, start=compiling.start)
+    app = create_app(service, hosts=hosts, report=report, start=compiling.start)
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -162,4 +162,5 @@ def _reason(error: OSError | UnicodeError) -> str:
 
 def _address(bound: socket.socket) -> str:
     host, port = bound.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # one that a browser can open
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

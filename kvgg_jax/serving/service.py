@@ -13,7 +13,7 @@ from PIL import Image
 
 from kvgg_jax.data.image import load_bytes
 from kvgg_jax.errors import ImageError
-from kvgg_jax.heat import enlarge, layer
+from kvgg_jax.heat import layer, spread
 from kvgg_jax.serving.batcher import Batcher, Room
 from kvgg_jax.serving.gauges import Gauges
 from kvgg_jax.serving.limits import Limits
@@ -71,7 +71,7 @@ class Service:
         return load_bytes(upload.content, size, name=upload.name, max_pixels=self.limits.pixels)
 
     def _draw(self, seen: Seen) -> str:
-        pixels = layer(enlarge(seen.heat, self.network.classifier.image_size))
+        pixels = layer(spread(seen.heat, self.network.classifier.image_size))
         Image.fromarray(pixels).save(buffer := io.BytesIO(), "PNG", compress_level=1)
         return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 

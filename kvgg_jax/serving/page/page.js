@@ -2,9 +2,11 @@
 const at = (id) => document.getElementById(id);
 const AT_ONCE = 4; // requests under way
 const RETRIES = 20; // while the server is full
+const WAIT = 120000; // milliseconds for one request, its sending included
 const SIDE = 1600; // pixels of the longer side, to which a photo too large to be sent is scaled
 let model = null;
-let under = 0;
+let opening = false;
+const under = new Set(); // what ends each request under way
 const queue = [];
 
 async function start() {
@@ -28,6 +30,7 @@ function add(files) {
   at("list").prepend(...cards.map((one) => one.element));
   queue.push(...cards);
   next();
+  looking();
 }
 
 function card(file) {
@@ -42,7 +45,7 @@ function card(file) {
   photo.onload = () => frame.style.setProperty("--ratio", photo.naturalWidth / photo.naturalHeight);
   photo.onerror = () => { frame.hidden = true; element.querySelector(".blank").hidden = false; };
   photo.src = URL.createObjectURL(file);
-  const one = { file, element };
+  const one = { file, element, photo };
   element.querySelector(".again").onclick = () => {
     element.classList.remove("bad");
     element.querySelector(".again").hidden = true;
@@ -50,31 +53,44 @@ function card(file) {
     element.focus();
     queue.push(one);
     next();
+    looking();
   };
   return one;
 }
 
 function next() {
-  while (under < AT_ONCE && queue.length) {
-    under += 1;
-    ask(queue.shift()).finally(() => { under -= 1; next(); });
+  while (under.size < AT_ONCE && queue.length) {
+    const stop = new AbortController();
+    under.add(stop);
+    ask(queue.shift(), stop).finally(() => { under.delete(stop); next(); });
   }
-  const left = under + queue.length;
+}
+
+function looking() {
+  const left = under.size + queue.length;
   if (left) at("status").textContent = `Looking at ${left} ${left === 1 ? "photo" : "photos"}…`;
 }
 
-async function ask(one) {
+async function ask(one, stop) {
   try {
-    const body = await form(one.file);
-    for (let again = 0; ; again += 1) {
-      const answer = await fetch("/api/predict?top=5&heat=true", { method: "POST", body: body });
+    await one.file.slice(0, 1).arrayBuffer();
+  } catch {
+    return fail(one, "This file cannot be read. Is it a folder, or was it moved?", false);
+  }
+  try {
+    const body = await form(one);
+    for (let again = 0; one.element.isConnected; again += 1) {
+      const answer = await send(body, stop);
+      const said = await answer.json().catch(() => ({ error: `The answer was ${answer.status}.` }));
       if (answer.status === 503 && again < RETRIES) {
+        one.element.querySelector(".verdict").textContent = said.error;
         await new Promise((done) => setTimeout(done, 1000 * Number(answer.headers.get("retry-after") || 1)));
         continue;
       }
-      const said = await answer.json();
       const result = said.results ? said.results[0] : { error: said.error || "The server gave no answer." };
-      if (result.error) fail(one, result.error, answer.status >= 500);
+      one.slow = answer.status === 408; // next time it is sent smaller
+      if (said.run && said.run !== model?.run) start(); // another server has taken the place
+      if (result.error) fail(one, result.error, one.slow || answer.status >= 500);
       else show(one, result);
       return;
     }
@@ -83,32 +99,47 @@ async function ask(one) {
   }
 }
 
-async function form(file) {
-  let content = file;
-  if (model && file.size > model.max_upload_bytes - 4096) content = await smaller(file);
+async function send(body, stop) {
+  const alarm = setTimeout(() => stop.abort(), WAIT);
+  try {
+    return await fetch("/api/predict?top=5&heat=true", { method: "POST", body, signal: stop.signal });
+  } finally {
+    clearTimeout(alarm);
+  }
+}
+
+async function form(one) {
+  const { file, photo } = one;
+  if (!photo.complete) await new Promise((done) => { photo.addEventListener("load", done); photo.addEventListener("error", done); });
+  const tooLarge = model && (file.size > model.max_upload_bytes - 4096 || photo.naturalWidth * photo.naturalHeight > model.max_pixels);
+  const unknown = /hei[cf]|avif/.test(file.type) || /\.(hei[cf]|avif)$/i.test(file.name); // to the server
   const body = new FormData();
-  body.append("files", content, file.name);
+  body.append("files", tooLarge || unknown || one.slow ? await smaller(file) : file, file.name);
   return body;
 }
 
 async function smaller(file) {
   const image = await createImageBitmap(file).catch(() => null);
   if (!image) return file; // the server says why it does not take it
-  const share = Math.min(1, SIDE / Math.max(image.width, image.height));
-  return drawn(image, Math.round(image.width * share), Math.round(image.height * share));
+  const share = Math.min(1, Math.max(SIDE, model?.image_size ?? 0) / Math.max(image.width, image.height));
+  return (await drawn(image, Math.round(image.width * share), Math.round(image.height * share))) ?? file;
 }
 
 function drawn(source, width, height) {
   const canvas = document.createElement("canvas");
   canvas.width = width;
   canvas.height = height;
-  canvas.getContext("2d").drawImage(source, 0, 0, width, height);
+  const pen = canvas.getContext("2d");
+  pen.fillStyle = "#fff"; // behind what is transparent, as the server has it
+  pen.fillRect(0, 0, width, height);
+  pen.drawImage(source, 0, 0, width, height);
   return new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.92));
 }
 
 const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
 
 function show(one, result) {
+  if (!one.element.isConnected) return; // cleared meanwhile
   const part = (name) => one.element.querySelector(name);
   const perhaps = result.unsure ? "Perhaps " : "";
   part(".verdict").textContent = `${perhaps}${result.class} · ${percent(result.probability)}`;
@@ -134,6 +165,7 @@ function row(scored) {
 }
 
 function fail(one, reason, canRetry) {
+  if (!one.element.isConnected) return;
   const text = reason.replace(`${one.file.name}: `, "This file ");
   one.element.classList.add("bad");
   one.element.querySelector(".verdict").textContent = text;
@@ -142,12 +174,13 @@ function fail(one, reason, canRetry) {
 }
 
 function say(text) {
-  const left = under + queue.length - 1;
+  const left = under.size + queue.length - 1;
   at("status").textContent = left > 0 ? `${text} ${left} to go.` : text;
 }
 
 function clear() {
   queue.length = 0;
+  for (const stop of under) stop.abort();
   for (const photo of document.querySelectorAll(".photo")) URL.revokeObjectURL(photo.src);
   at("list").replaceChildren();
   at("answers").hidden = true;
@@ -157,12 +190,17 @@ function clear() {
 
 async function openCamera() {
   if (!navigator.mediaDevices) return at("shot").click(); // as over the network without TLS
+  if (opening) return;
+  opening = true;
+  at("take").disabled = true; // until there is a picture
   try {
     at("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
     at("viewer").showModal();
   } catch (error) {
     if (error.name === "NotAllowedError") at("status").textContent = "The browser does not allow the camera.";
     else at("shot").click();
+  } finally {
+    opening = false;
   }
 }
 
@@ -172,9 +210,11 @@ function closeCamera() {
 }
 
 async function take() {
+  at("take").disabled = true; // one photo, however often it is pressed
   const video = at("video");
   const blob = await drawn(video, video.videoWidth, video.videoHeight);
   at("viewer").close();
+  if (!blob) return;
   const time = new Date().toTimeString().slice(0, 8).replaceAll(":", "-");
   add([new File([blob], `camera ${time}.jpg`, { type: "image/jpeg" })]);
 }
@@ -182,6 +222,7 @@ async function take() {
 at("choose").onclick = () => at("files").click();
 at("camera").onclick = openCamera;
 at("take").onclick = take;
+at("video").onloadeddata = () => { at("take").disabled = false; at("take").focus(); };
 at("close").onclick = () => at("viewer").close();
 at("viewer").onclose = closeCamera;
 at("clear").onclick = clear;
@@ -194,6 +235,7 @@ document.ondragleave = (event) => { if (!event.relatedTarget) at("drop").classLi
 document.ondrop = (event) => {
   event.preventDefault();
   at("drop").classList.remove("over");
+  if (!event.dataTransfer.files.length) at("status").textContent = "That is no file. Drop photos.";
   add(event.dataTransfer.files);
 };
 document.onpaste = (event) => add(event.clipboardData.files);

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from kvgg_jax.events import Event, Warned
 from kvgg_jax.serving.limits import Limits
 
 pytest.importorskip("fastapi")
+from kvgg_jax.serving import server
 from kvgg_jax.serving.network import Network
 from kvgg_jax.serving.server import serve
 
@@ -62,12 +65,12 @@ def test_a_signal_ends_it_once_what_is_under_way_is_answered(
             stderr=stderr,
             text=True,
         )
-    with process:
+    with process, _ended(process):
         assert process.stdout is not None
         said = process.stdout.readline()
         assert said.startswith("Ready at http://127.0.0.1:"), talk.read_text()
         url = said.removeprefix("Ready at ").strip()
-        with urllib.request.urlopen(f"{url}health") as health:
+        with urllib.request.urlopen(f"{url}health", timeout=30) as health:
             assert json.load(health) == {"status": "ready"}
         port, form = int(url.rstrip("/").split(":")[-1]), a_form(photo)
         with socket.create_connection(("127.0.0.1", port)) as half:
@@ -96,12 +99,39 @@ def test_a_signal_ends_it_once_what_is_under_way_is_answered(
     assert "Traceback" not in talk.read_text()
 
 
+@contextmanager
+def _ended(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Nobody waits for it where a test has failed."""
+    try:
+        yield
+    finally:
+        process.kill()
+
+
 def _listens(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:
         return False
     return True
+
+
+def test_options_come_to_the_server_in_its_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes, pixels and seconds; further names, and where to look for the run."""
+    asked: dict[str, object] = {}
+    monkeypatch.setattr(server, "serve", lambda run, **how: asked.update(how, run=run))
+    kvgg("serve", "--run", "x", "--out", "there", "--port", "0", "--raw")
+    assert (asked["run"], asked["out"], asked["raw"]) == ("x", Path("there"), True)
+    assert (asked["hosts"], asked["most"], asked["wait"]) == ((), 8, 0.005)
+    flags = "--allow-host a.example --allow-host b --max-batch 4 --wait-ms 20 --unsure-below 0.9"
+    kvgg(
+        "serve",
+        *flags.split(),
+        *["--max-upload-mb", "2", "--max-files", "3", "--max-megapixels", "4"],
+    )
+    assert (asked["hosts"], asked["most"], asked["wait"]) == (("a.example", "b"), 4, 0.02)
+    assert (asked["unsure_below"], asked["host"]) == (0.9, "127.0.0.1")
+    assert asked["limits"] == Limits(2 * 2**20, 3, 4_000_000, 64)
 
 
 def test_a_port_in_use_is_named_before_anything_is_loaded() -> None:

@@ -628,7 +628,7 @@ def test_threads_read_what_one_reader_reads(tmp_path: Path) -> None:
     for kind in FORMATS:
         extra = {} if kind in ("BMP", "GIF") else {"icc_profile": p3_profile()}
         paths.append(write(tmp_path / kind, encode(noise(64), kind, **extra)))
-    modes._transform.cache_clear()
+    modes._kept.cache_clear()
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda path: load(path, 24), paths * 10))
     alone = [load(path, 24) for path in paths]

@@ -17,17 +17,16 @@ from kvgg_jax.compiled import compile_step
 from kvgg_jax.config import RunConfig
 from kvgg_jax.data.baseline import ColourBaseline, colour_baseline
 from kvgg_jax.data.folder import Samples, scan
-from kvgg_jax.data.reader import Pictures, read
+from kvgg_jax.data.reader import read
 from kvgg_jax.disk.places import cache_folder
 from kvgg_jax.errors import DataError, RunError, shown
-from kvgg_jax.events import Emit, Note, Warned, ignore
+from kvgg_jax.events import Emit, Note, ignore
 from kvgg_jax.forward import make_predict_step, weight_shapes
 from kvgg_jax.judging.scores import Scores, judge
 from kvgg_jax.judging.temperature import Calibration, cross_entropy, in_force, soften, threshold
-from kvgg_jax.known_photos import changed_since, trained_on
+from kvgg_jax.known_photos import meet_again
 from kvgg_jax.memory import judging_advice
 from kvgg_jax.metrics import ClassScore, class_scores, confusion_matrix
-from kvgg_jax.origin import count
 from kvgg_jax.prediction import MAX_BATCH, Prediction, classify, find_files, thresholded
 from kvgg_jax.run_folder import Run
 from kvgg_jax.state import Weights, empty_batch
@@ -232,7 +231,7 @@ def evaluate(
         folder=cache_folder(),
         emit=emit,
     )
-    known = _meet_again(classifier.run, pictures, part, is_own=data is None, emit=emit)
+    known = meet_again(classifier.run, pictures, part, is_own=data is None, emit=emit)
     batch, size = batch_size or config.train.part_size, classifier.image_size
     with judging_advice(batch, size):
         evaluation, example = make_eval_step(classifier.model), empty_batch(batch, size)
@@ -263,26 +262,6 @@ def evaluate(
         colour=_by_colour(classifier, pictures.samples, emit),
         trained_on=known,
     )
-
-
-def _meet_again(run: Run, pictures: Pictures, part: str, *, is_own: bool, emit: Emit) -> int | None:
-    """Warn of the run's own photos that are not what they were, and, unless they are those for
-    validation, of those that it was trained on; how many of the latter, None where that is not
-    known."""
-    root, total = shown(pictures.samples.root), len(pictures.samples)
-    try:
-        changed = changed_since(run, pictures) if is_own or part == "val" else []
-        known = trained_on(run, pictures) if part == "all" else []
-    except RunError as error:  # the network can be judged without it
-        emit(Warned(f"Which of these photos {run.path} was trained on is not known: {error}"))
-        return None
-    if changed:
-        text = f"{root}: {count('changed', changed)} since {run.path} was trained"
-        emit(Warned(f"{text}, or decoded otherwise by this version."))
-    if known:
-        text = f"{len(known):,} of the {total:,} photos in {root} are among those that"
-        emit(Warned(f"{text} {run.path} was trained on, which flatters it."))
-    return len(known)
 
 
 def _by_colour(classifier: Classifier, judged: Samples, emit: Emit) -> ColourBaseline:

@@ -18,7 +18,8 @@ def trained_on(run: Run, pictures: Pictures) -> list[str]:
     A copy has the same class and pixels, which can be told where both are decoded to one size.
     Raises RunError for a damaged run folder.
     """
-    train, then, now = run.split(_own(run)).train, _then(run), digests_of(pictures)
+    own = Path(str(run.config().data.dir))
+    train, then, now = run.split(own).train, _then(run), digests_of(pictures)
     files = {os.path.realpath(file) for file in train.files()}
     digests = {then[path] for path in train.paths if then.get(path)}
     samples = pictures.samples
@@ -53,10 +54,6 @@ def meet_again(run: Run, pictures: Pictures, part: str, *, is_own: bool, emit: E
         text = f"{len(known):,} of the {total:,} photos in {root} are among those that"
         emit(Warned(f"{text} {run.path} was trained on, which flatters it."))
     return len(known)
-
-
-def _own(run: Run) -> Path:
-    return Path(str(run.config().data.dir))
 
 
 def _then(run: Run) -> dict[str, str]:

@@ -136,7 +136,7 @@ def check_pictures(run: Run, pictures: Pictures) -> None:
     """Once the photos are read. Raises RunError naming those that are not what they were."""
     root = pictures.samples.root
     if run.format() == 1:
-        if fingerprint(pictures) != run.info().get("data", {}).get("fingerprint"):
+        if fingerprint(pictures) != run.photos():
             raise _other_photos(run, root, [])
         return
     now = digests_of(pictures)

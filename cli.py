@@ -1,5 +1,5 @@
 """`python cli.py ...` is the installed command `kvgg ...`."""
 
-from kvgg_jax.cli import main
+from kvgg_jax.cli.main import main
 
 main()

@@ -33,13 +33,13 @@ def kvgg(task: str, size: int, count: int, *, accumulate: int = 1) -> Run:
     import jax
     import numpy as np
 
-    from kvgg_jax.compiled import compile_step
-    from kvgg_jax.config import ModelConfig, OptimConfig
-    from kvgg_jax.forward import make_predict_step
-    from kvgg_jax.model import vgg
-    from kvgg_jax.optimizer import build_optimizer
-    from kvgg_jax.state import Batch
-    from kvgg_jax.step import init_state, make_train_step, zero_tally
+    from kvgg_jax.core.config import ModelConfig, OptimConfig
+    from kvgg_jax.core.state import Batch
+    from kvgg_jax.models.build import vgg
+    from kvgg_jax.models.compile import compile_step
+    from kvgg_jax.models.functional import make_predict_step
+    from kvgg_jax.training.optimizers import build_optimizer
+    from kvgg_jax.training.step import init_state, make_train_step, zero_tally
 
     model = vgg(ModelConfig(), classes=4, image_size=size)
     images, labels = pictures(size, count)
@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, required=True)
     args = parser.parse_args()
     if args.name.startswith("kvgg_jax"):
-        from kvgg_jax.huge_pages import restart_with_huge_pages
+        from kvgg_jax.cli.huge_pages import restart_with_huge_pages
 
         restart_with_huge_pages()  # as `kvgg train` does
     answers = os.fdopen(os.dup(1), "w", buffering=1)

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from kvgg_jax.arch import describe
-from kvgg_jax.config import ModelConfig
-from kvgg_jax.kernels.conv import conv3x3
+from kvgg_jax.core.config import ModelConfig
+from kvgg_jax.models.cost import describe
+from kvgg_jax.models.kernels.conv import conv3x3
 
 
 def stock(x: Array, w: Array) -> Array:

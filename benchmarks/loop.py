@@ -18,19 +18,19 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from kvgg_jax.checkpoint import Checkpoints
-from kvgg_jax.compiled import compile_step
-from kvgg_jax.config import ModelConfig, OptimConfig
-from kvgg_jax.console import Screen
+from kvgg_jax.cli.console import Screen
+from kvgg_jax.core.config import ModelConfig, OptimConfig
+from kvgg_jax.core.history import NOTHING_YET, History, Partial
+from kvgg_jax.core.state import TrainState, empty_batch
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import Pictures
-from kvgg_jax.history import NOTHING_YET, History, Partial
-from kvgg_jax.loop import Hooks, Task, never, train_epoch
-from kvgg_jax.model import vgg
-from kvgg_jax.optimizer import build_optimizer
-from kvgg_jax.state import TrainState, empty_batch
-from kvgg_jax.step import init_state, make_eval_step, make_train_step, zero_tally
+from kvgg_jax.models.build import vgg
+from kvgg_jax.models.compile import compile_step
+from kvgg_jax.runs.checkpoint import Checkpoints
+from kvgg_jax.training.loop import Hooks, Task, never, train_epoch
+from kvgg_jax.training.optimizers import build_optimizer
+from kvgg_jax.training.step import init_state, make_eval_step, make_train_step, zero_tally
 
 
 class NoKeeper:

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kvgg_jax.huge_pages import restart_with_huge_pages
+from kvgg_jax.cli.huge_pages import restart_with_huge_pages
 
 SIZE, SMALL, BATCH = 224, 64, 32
 Epoch = Callable[[], int]
@@ -59,8 +59,8 @@ def ours(folder: Path, cache: str = "auto", size: int = SIZE) -> Epoch:
 
 
 def peer(folder: Path) -> Epoch:
-    from kvgg_jax.data.tf_gate import tf
-    from kvgg_jax.keras_gate import keras
+    from kvgg_jax.core.keras_gate import keras
+    from kvgg_jax.core.tf_gate import tf
 
     data = keras.utils.image_dataset_from_directory(
         folder, image_size=(SIZE, SIZE), batch_size=None, shuffle=False, verbose=False
@@ -117,8 +117,8 @@ def milliseconds(read: Callable[[Path], object], files: list[Path]) -> float:
 
 def decode() -> dict[str, dict[str, float]]:
     """Milliseconds a file, over 20 of them: our way, its decoder alone, TensorFlow's way."""
-    from kvgg_jax.data.image import load
-    from kvgg_jax.data.tf_gate import tf
+    from kvgg_jax.core.tf_gate import tf
+    from kvgg_jax.data.decode.image import load
 
     def alone(file: Path) -> None:
         with Image.open(file) as image:

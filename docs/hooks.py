@@ -22,24 +22,24 @@ FROM_ROOT = {
     "CHANGELOG.md": "changelog.md",
 }
 RESULTS = (
-    "training.TrainResult",
-    "history.History",
-    "history.Epoch",
-    "folds.Crossval",
-    "inference.Classifier",
-    "inference.Evaluation",
-    "judging.scores.Scores",
-    "judging.calibration.Calibrated",
-    "prediction.Prediction",
-    "judging.listing.RunSummary",
-    "judging.listing.DamagedRun",
-    "judging.compare.Comparison",
-    "saliency.Explanation",
-    "exporting.Export",
-    "reporting.Report",
-    "data.findings.Check",
-    "search.lr_range.RangeTest",
-    "search.tuning.TuneResult",
+    "training.trainer.TrainResult",
+    "core.history.History",
+    "core.history.Epoch",
+    "training.search.crossval.Crossval",
+    "inference.classifier.Classifier",
+    "inference.classifier.Evaluation",
+    "evaluation.metrics.Scores",
+    "evaluation.calibration.Calibrated",
+    "inference.prediction.Prediction",
+    "runs.listing.RunSummary",
+    "runs.listing.DamagedRun",
+    "evaluation.comparison.Comparison",
+    "inference.explain.Explanation",
+    "export.exporter.Export",
+    "web.html.report.Report",
+    "data.audit.findings.Check",
+    "training.search.lr_range.RangeTest",
+    "training.search.tuning.TuneResult",
 )
 """What the public functions give, and what that is made of."""
 LOADS = re.compile(
@@ -79,7 +79,7 @@ def _commands() -> str:
     """Each command as its `--help` shows it."""
     from typer.testing import CliRunner
 
-    from kvgg_jax.cli import app
+    from kvgg_jax.cli.main import app
 
     runner = CliRunner(env={"COLUMNS": "100", "FORCE_COLOR": None, "NO_COLOR": "1"})
     parts = ["# Commands", "What each command says of itself with `--help`."]
@@ -95,7 +95,7 @@ def _commands() -> str:
 def _names() -> Iterator[tuple[str, ...]]:
     from typer.main import get_command
 
-    from kvgg_jax.cli import app
+    from kvgg_jax.cli.main import app
 
     top: Any = get_command(app)
     yield ()
@@ -111,7 +111,10 @@ def _python() -> str:
     parts = ["# Python", "## Functions and settings", "All are imported from `kvgg_jax`."]
     parts += [f"::: kvgg_jax.{home[name]}.{name}" for name in sorted(home, key=str.lower)]
     parts += ["## What they give", *(f"::: kvgg_jax.{name}" for name in RESULTS)]
-    parts += ["## What they raise", "::: kvgg_jax.errors\n    options: {show_root_heading: false}"]
+    parts += [
+        "## What they raise",
+        "::: kvgg_jax.core.errors\n    options: {show_root_heading: false}",
+    ]
     return "\n\n".join(parts) + "\n"
 
 

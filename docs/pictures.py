@@ -23,7 +23,7 @@ PICTURES = Path(__file__).parent / "pictures"
 KVGG = [
     sys.executable,
     "-c",
-    "import sys; sys.argv[0] = 'kvgg'; import kvgg_jax.cli as k; k.main()",
+    "import sys; sys.argv[0] = 'kvgg'; import kvgg_jax.cli.main as k; k.main()",
 ]
 COLUMNS = 92
 DEMO = "data demo beans"

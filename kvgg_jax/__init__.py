@@ -14,21 +14,21 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kvgg_jax.config import ModelConfig, RunConfig
-    from kvgg_jax.data.check import check_data
-    from kvgg_jax.errors import KvggError
-    from kvgg_jax.exporting import export
-    from kvgg_jax.folds import crossval
-    from kvgg_jax.inference import evaluate, load_classifier, predict
-    from kvgg_jax.judging.calibration import calibrate
-    from kvgg_jax.judging.compare import compare_runs
-    from kvgg_jax.judging.listing import list_runs
-    from kvgg_jax.model import vgg
-    from kvgg_jax.reporting import report
-    from kvgg_jax.saliency import explain
-    from kvgg_jax.search.lr_range import lr_find
-    from kvgg_jax.search.tuning import tune
-    from kvgg_jax.training import resume, train
+    from kvgg_jax.core.config import ModelConfig, RunConfig
+    from kvgg_jax.core.errors import KvggError
+    from kvgg_jax.data.audit.audit import check_data
+    from kvgg_jax.evaluation.calibration import calibrate
+    from kvgg_jax.evaluation.comparison import compare_runs
+    from kvgg_jax.export.exporter import export
+    from kvgg_jax.inference.classifier import evaluate, load_classifier, predict
+    from kvgg_jax.inference.explain import explain
+    from kvgg_jax.models.build import vgg
+    from kvgg_jax.runs.listing import list_runs
+    from kvgg_jax.training.search.crossval import crossval
+    from kvgg_jax.training.search.lr_range import lr_find
+    from kvgg_jax.training.search.tuning import tune
+    from kvgg_jax.training.trainer import resume, train
+    from kvgg_jax.web.html.report import report
 
 __version__ = "0.1.0"
 __all__ = [
@@ -57,25 +57,25 @@ if "keras" not in sys.modules:
     os.environ["KERAS_BACKEND"] = "jax"
 
 _HOME = {
-    "KvggError": "errors",
-    "ModelConfig": "config",
-    "RunConfig": "config",
-    "calibrate": "judging.calibration",
-    "compare_runs": "judging.compare",
-    "check_data": "data.check",
-    "crossval": "folds",
-    "evaluate": "inference",
-    "explain": "saliency",
-    "export": "exporting",
-    "list_runs": "judging.listing",
-    "load_classifier": "inference",
-    "lr_find": "search.lr_range",
-    "predict": "inference",
-    "report": "reporting",
-    "resume": "training",
-    "train": "training",
-    "tune": "search.tuning",
-    "vgg": "model",
+    "KvggError": "core.errors",
+    "ModelConfig": "core.config",
+    "RunConfig": "core.config",
+    "calibrate": "evaluation.calibration",
+    "compare_runs": "evaluation.comparison",
+    "check_data": "data.audit.audit",
+    "crossval": "training.search.crossval",
+    "evaluate": "inference.classifier",
+    "explain": "inference.explain",
+    "export": "export.exporter",
+    "list_runs": "runs.listing",
+    "load_classifier": "inference.classifier",
+    "lr_find": "training.search.lr_range",
+    "predict": "inference.classifier",
+    "report": "web.html.report",
+    "resume": "training.trainer",
+    "train": "training.trainer",
+    "tune": "training.search.tuning",
+    "vgg": "models.build",
 }
 
 

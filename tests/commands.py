@@ -10,9 +10,9 @@ from pathlib import Path
 from typer import rich_utils
 from typer.testing import CliRunner, Result
 
-from kvgg_jax.cli import app
-from kvgg_jax.judging.temperature import FILE, Calibration, Quality
-from kvgg_jax.run_folder import Run
+from kvgg_jax.cli.main import app
+from kvgg_jax.inference.temperature import FILE, Calibration, Quality
+from kvgg_jax.runs.folder import Run
 
 rich_utils.FORCE_TERMINAL = None  # whatever GITHUB_ACTIONS or PY_COLORS say
 ENVIRONMENT = {"COLUMNS": "80", "FORCE_COLOR": None, "NO_COLOR": None}

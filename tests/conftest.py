@@ -15,11 +15,11 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
-from kvgg_jax.arch import BLOCKS
-from kvgg_jax.config import RunConfig
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.models.cost import BLOCKS
 
 if TYPE_CHECKING:
-    from kvgg_jax.data.findings import Check
+    from kvgg_jax.data.audit.findings import Check
 
 # Before anything imports keras: it writes to its home, and obeys what it finds there. All
 # tests share the programs compiled there, and so do the processes that run them side by side;
@@ -128,7 +128,7 @@ def photos(tmp_path: Path) -> Path:
 
 def train_once(factory: pytest.TempPathFactory, config: Any, **drawn: int) -> Trained:
     """A finished run of a thin network, beside the photos it learnt from."""
-    from kvgg_jax.training import train
+    from kvgg_jax.training.trainer import train
 
     folder = factory.mktemp("trained")
     photos = draw_photos(folder / "photos", **drawn)
@@ -170,6 +170,6 @@ def coffee() -> Path:
 @pytest.fixture(scope="session")
 def checked(coffee: Path) -> Check:
     """What `data check` finds in the coffee photos, dealt as `train` does by default."""
-    from kvgg_jax.data.check import check_data
+    from kvgg_jax.data.audit.audit import check_data
 
     return check_data(coffee)

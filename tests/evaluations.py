@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from conftest import COLOURS, draw_photos
 
-from kvgg_jax.data.baseline import ColourBaseline
+from kvgg_jax.data.audit.color_baseline import ColourBaseline
 from kvgg_jax.data.folder import Samples
-from kvgg_jax.inference import Evaluation
-from kvgg_jax.judging.scores import judge
-from kvgg_jax.metrics import class_scores, confusion_matrix
+from kvgg_jax.evaluation.confusion import class_scores, confusion_matrix
+from kvgg_jax.evaluation.metrics import judge
+from kvgg_jax.inference.classifier import Evaluation
 
 NAMES = tuple(sorted(COLOURS))
 

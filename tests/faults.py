@@ -18,14 +18,14 @@ import jax
 import numpy as np
 from conftest import ROOT, THIN
 
-from kvgg_jax.average import with_average
-from kvgg_jax.checkpoint import Checkpoints
-from kvgg_jax.history import Epoch, History
-from kvgg_jax.model import vgg
-from kvgg_jax.optimizer import build_optimizer
-from kvgg_jax.run_folder import Run
-from kvgg_jax.state import TrainState, Weights
-from kvgg_jax.step import init_state
+from kvgg_jax.core.history import Epoch, History
+from kvgg_jax.core.state import TrainState, Weights
+from kvgg_jax.models.build import vgg
+from kvgg_jax.runs.checkpoint import Checkpoints
+from kvgg_jax.runs.folder import Run
+from kvgg_jax.training.ema import with_average
+from kvgg_jax.training.optimizers import build_optimizer
+from kvgg_jax.training.step import init_state
 
 EPOCHS, STEPS = 4, 4  # 29 pictures in batches of 8, the last one padded
 EVENTFUL = (  # the settings of `conftest.eventful`

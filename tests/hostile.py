@@ -34,7 +34,7 @@ from pictures import (
 )
 from PIL import Image, ImageCms
 
-from kvgg_jax.data.kinds import FORMATS
+from kvgg_jax.data.decode.file_types import FORMATS
 
 Colour = tuple[int, int, int]
 Make = Callable[[Path], object]

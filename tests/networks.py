@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 from conftest import THIN
 
-from kvgg_jax.keras_gate import keras
-from kvgg_jax.model import Zeros
+from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.models.build import Zeros
 
 Arrays = dict[str, list[np.ndarray]]
 ZEROS = {"kernel_initializer": Zeros()}  # at once; Keras compiles a program a shape to draw

@@ -14,13 +14,13 @@ from typing import Any
 import uvicorn
 from starlette.testclient import TestClient
 
-from kvgg_jax.inference import load_classifier
-from kvgg_jax.serving.app import PATHS, create_app
-from kvgg_jax.serving.gauges import Gauges
-from kvgg_jax.serving.guard import Hosts
-from kvgg_jax.serving.limits import Limits
-from kvgg_jax.serving.network import Network
-from kvgg_jax.serving.service import Service
+from kvgg_jax.inference.classifier import load_classifier
+from kvgg_jax.web.serve.app import PATHS, create_app
+from kvgg_jax.web.serve.limits import Limits
+from kvgg_jax.web.serve.metrics import Gauges
+from kvgg_jax.web.serve.middleware import Hosts
+from kvgg_jax.web.serve.network import Network
+from kvgg_jax.web.serve.service import Service
 
 CLOCK = itertools.count()  # every batch takes as long, so that each size is kept
 AT = "http://127.0.0.1:8000"

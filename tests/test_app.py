@@ -19,10 +19,10 @@ from served import files, network_of, serving
 from starlette.testclient import TestClient
 
 from kvgg_jax import explain
-from kvgg_jax.data.kinds import DROP
-from kvgg_jax.heat import layer
-from kvgg_jax.serving.limits import MIB, Limits
-from kvgg_jax.serving.network import Network
+from kvgg_jax.data.decode.file_types import DROP
+from kvgg_jax.inference.heatmap import layer
+from kvgg_jax.web.serve.limits import MIB, Limits
+from kvgg_jax.web.serve.network import Network
 
 pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]
 BUSY = {"error": "Too many pictures are waiting. Try again in a moment."}

@@ -10,8 +10,8 @@ import jax
 import numpy as np
 import pytest
 
-from kvgg_jax.augment import LEVELS, make_augment
-from kvgg_jax.errors import ConfigError
+from kvgg_jax.core.errors import ConfigError
+from kvgg_jax.training.augment.levels import LEVELS, make_augment
 
 SIZE = 16
 SOME = np.random.default_rng(0).random((4, SIZE, SIZE, 3), np.float32)

@@ -8,12 +8,12 @@ import jax
 import numpy as np
 import pytest
 
-from kvgg_jax.average import judged, make_averaging, with_average
-from kvgg_jax.config import OptimConfig
-from kvgg_jax.keras_gate import keras
-from kvgg_jax.optimizer import build_optimizer
-from kvgg_jax.state import Batch, TrainState
-from kvgg_jax.step import init_state, make_train_step, zero_tally
+from kvgg_jax.core.config import OptimConfig
+from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.core.state import Batch, TrainState
+from kvgg_jax.training.ema import judged, make_averaging, with_average
+from kvgg_jax.training.optimizers import build_optimizer
+from kvgg_jax.training.step import init_state, make_train_step, zero_tally
 
 
 @functools.cache

@@ -11,10 +11,10 @@ import pytest
 from commands import TINY, kvgg, message
 from conftest import LEGAL, draw_photos
 
-from kvgg_jax import runs
-from kvgg_jax.config import RunConfig
-from kvgg_jax.errors import RunError
-from kvgg_jax.run_folder import Run
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.errors import RunError
+from kvgg_jax.runs import catalog
+from kvgg_jax.runs.folder import Run
 
 TEXT = "is not a picture but text. Replace or remove it."
 
@@ -475,11 +475,11 @@ def test_a_name_longer_than_any_file_has_is_no_traceback(
 def test_overwrite_looks_once_more_before_it_replaces(beans: Path) -> None:
     """Photos are read in between; and what a link leads to is not replaced by way of it."""
     config = RunConfig()
-    path = runs.choose(config, out=Path("runs"), name="x", overwrite=True)
+    path = catalog.choose(config, out=Path("runs"), name="x", overwrite=True)
     path.mkdir(parents=True)
     (path / "precious").touch()
     with pytest.raises(RunError) as caught:
-        runs.create(path, config, {}, overwrite=True)
+        catalog.create(path, config, {}, overwrite=True)
     text = "is not a run folder, so --overwrite leaves it alone."
     assert str(caught.value) == f"runs/x {text}"
     assert (path / "precious").exists()
@@ -487,7 +487,7 @@ def test_overwrite_looks_once_more_before_it_replaces(beans: Path) -> None:
     Path("run/config.toml").touch()
     Path("runs/link").symlink_to(Path("run").absolute())
     with pytest.raises(RunError) as caught:
-        runs.choose(config, out=Path("runs"), name="link", overwrite=True)
+        catalog.choose(config, out=Path("runs"), name="link", overwrite=True)
     assert str(caught.value) == f"runs/link {text}"
 
 

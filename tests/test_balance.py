@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvgg_jax.data.balance import class_weights, describe, draw_evenly, unjudged
+from kvgg_jax.data.class_balance import class_weights, describe, draw_evenly, unjudged
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import Pictures

@@ -12,12 +12,12 @@ from commands import kvgg
 from conftest import COLOURS, Trained, draw_photos
 
 from kvgg_jax import evaluate
-from kvgg_jax.data import baseline
-from kvgg_jax.data.baseline import ColourBaseline, colour_baseline, compare_colours
-from kvgg_jax.data.duplicates import Look
-from kvgg_jax.data.findings import Check
+from kvgg_jax.data.audit import color_baseline
+from kvgg_jax.data.audit.color_baseline import ColourBaseline, colour_baseline, compare_colours
+from kvgg_jax.data.audit.duplicates import Look
+from kvgg_jax.data.audit.findings import Check
+from kvgg_jax.data.audit.inspect import Seen, survey
 from kvgg_jax.data.folder import scan
-from kvgg_jax.data.survey import Seen, survey
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 
@@ -67,9 +67,9 @@ def test_many_training_photos_are_thinned_evenly(
     samples = scan(photos)
     whole = colour_baseline(samples, samples)
     assert whole == ColourBaseline(class_mean=1.0, nearest=1.0, reference=36)
-    monkeypatch.setattr(baseline, "_CHUNK", 5)
+    monkeypatch.setattr(color_baseline, "_CHUNK", 5)
     assert colour_baseline(samples, samples) == whole
-    monkeypatch.setattr(baseline, "LIMIT", 9)
+    monkeypatch.setattr(color_baseline, "LIMIT", 9)
     assert colour_baseline(samples, samples) == ColourBaseline(1.0, 1.0, 9)
     few = samples.take([*np.flatnonzero(np.array(samples.labels) != 1).tolist(), 17])
     assert few.labels.count(1) == 1

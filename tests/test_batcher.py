@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from kvgg_jax.serving.batcher import Batcher, Full, Room
+from kvgg_jax.web.serve.batcher import Batcher, Full, Room
 
 
 class Judge:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from commands import kvgg
 
-from kvgg_jax.bench import Bench
-from kvgg_jax.config import RunConfig
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.training.benchmark import Bench
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 SMALL = ("--arch", "vgg11", "--head", "gap", "--image-size", "32", "--batch-size", "4")
@@ -74,7 +74,7 @@ def test_without_settings_bench_takes_eight_photos_of_the_size_of_the_paper(
         asked.append(config)
         return Bench("cpu", *(1,) * (len(fields(Bench)) - 1))
 
-    monkeypatch.setattr("kvgg_jax.bench.bench", listen)
+    monkeypatch.setattr("kvgg_jax.training.benchmark.bench", listen)
     kvgg("bench")
     kvgg("bench", "--config", "configs/fast.toml")
     assert [(c.data.image_size, c.train.batch_size) for c in asked] == [(None, 8), (48, 32)]

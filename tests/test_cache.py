@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kvgg_jax.core.errors import DataError
 from kvgg_jax.data import cache
 from kvgg_jax.data.cache import choose
 from kvgg_jax.data.folder import scan
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import fingerprint, read
-from kvgg_jax.errors import DataError
 
 GIB = 2**30
 

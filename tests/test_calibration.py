@@ -13,11 +13,11 @@ from commands import kvgg, message
 from conftest import draw_photos
 
 from kvgg_jax import calibrate, evaluate, predict
-from kvgg_jax.errors import DataError, RunError, UsageError
-from kvgg_jax.events import Event, Note, Warned
-from kvgg_jax.judging.calibration import Calibrated, remove_calibration
-from kvgg_jax.judging.temperature import FILE, HIGHEST, cross_entropy, soften, stored
-from kvgg_jax.run_folder import Run
+from kvgg_jax.core.errors import DataError, RunError, UsageError
+from kvgg_jax.core.events import Event, Note, Warned
+from kvgg_jax.evaluation.calibration import Calibrated, remove_calibration
+from kvgg_jax.inference.temperature import FILE, HIGHEST, cross_entropy, soften, stored
+from kvgg_jax.runs.folder import Run
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 
@@ -159,7 +159,7 @@ def test_without_mistakes_nothing_is_fitted(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One is not enough: it cannot be set aside."""
-    monkeypatch.setattr("kvgg_jax.inference.Evaluation.mistakes", [0])
+    monkeypatch.setattr("kvgg_jax.inference.classifier.Evaluation.mistakes", [0])
     with pytest.raises(DataError) as caught:
         calibrate(finished)
     assert str(caught.value) == (
@@ -192,7 +192,7 @@ def test_the_commands_say_what_is_calibrated(
         "Wrote run/calibration.json: predict and evaluate use it; predict says 'unsure' below 70%.",
         "To take it back: kvgg calibrate --run run --remove",
     ]
-    monkeypatch.setattr("kvgg_jax.judging.record._pictures", lambda _: {})  # each takes a moment
+    monkeypatch.setattr("kvgg_jax.evaluation.record._pictures", lambda _: {})  # each takes a moment
     judged = kvgg("evaluate", "--run", "run", "--data", others)
     assert judged.stdout.splitlines()[1] == (
         f"Probabilities: calibrated, temperature {of.temperature:.3f}, fitted on 18 images, "

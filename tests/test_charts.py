@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kvgg_jax.charts import draw_confusion, draw_curves, draw_samples
-from kvgg_jax.errors import RunError
-from kvgg_jax.history import Epoch, History
-from kvgg_jax.metrics import MATRIX
+from kvgg_jax.core.errors import RunError
+from kvgg_jax.core.history import Epoch, History
+from kvgg_jax.evaluation.confusion import MATRIX
+from kvgg_jax.runs.charts import draw_confusion, draw_curves, draw_samples
 
 ODD = ["r\udce9d", "$x_", "中", "two\nlines"]  # bytes that are no text, math markup, no glyph
 

@@ -17,16 +17,17 @@ from numpy.typing import NDArray
 from pictures import scene
 from PIL import Image
 
-from kvgg_jax import check_data, training
-from kvgg_jax.data import check
-from kvgg_jax.data.baseline import ColourBaseline
-from kvgg_jax.data.check import copies_warning
-from kvgg_jax.data.dealing import deal_as
-from kvgg_jax.data.duplicates import Look, same_photo
-from kvgg_jax.data.findings import Check
+from kvgg_jax import check_data
+from kvgg_jax.cli.text.check import colour_advice
+from kvgg_jax.core.errors import DataError
+from kvgg_jax.data.audit import audit
+from kvgg_jax.data.audit.audit import copies_warning
+from kvgg_jax.data.audit.color_baseline import ColourBaseline
+from kvgg_jax.data.audit.duplicates import Look, same_photo
+from kvgg_jax.data.audit.findings import Check
 from kvgg_jax.data.folder import deal, scan
-from kvgg_jax.errors import DataError
-from kvgg_jax.show.check import colour_advice
+from kvgg_jax.data.grouping import deal_as
+from kvgg_jax.training import trainer
 
 BROKEN = "is not a picture but text. Replace or remove it."
 
@@ -128,7 +129,7 @@ def test_another_folder_does_not_change_how_photos_are_dealt(
 
     (tmp_path / "flat").mkdir()
     scene(40, 64).save(tmp_path / "flat" / "fresh.png")
-    monkeypatch.setattr(check, "same_photo", all_are_near)
+    monkeypatch.setattr(audit, "same_photo", all_are_near)
     result = check_data(
         beans, against=tmp_path / "flat", config=small_config(beans, data={"split": "grouped"})
     )
@@ -232,8 +233,8 @@ def test_what_cannot_be_checked_is_a_data_error(beans: Path) -> None:
 @pytest.fixture
 def only_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the folder of `photos`, where `train` ends once they are read."""
-    monkeypatch.setattr(training, "_run", lambda *_, **__: None)
-    monkeypatch.setattr("kvgg_jax.show.results.train_text", lambda *_: None)
+    monkeypatch.setattr(trainer, "_run", lambda *_, **__: None)
+    monkeypatch.setattr("kvgg_jax.cli.text.results.train_text", lambda *_: None)
     monkeypatch.chdir(tmp_path)
 
 

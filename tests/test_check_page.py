@@ -13,8 +13,8 @@ from pages import Page
 from pictures import scene
 from PIL import Image
 
-from kvgg_jax.errors import shown
-from kvgg_jax.pages import check_page
+from kvgg_jax.core.errors import shown
+from kvgg_jax.web.html import check_page
 
 HOSTILE = "<b onload=alert(1)>&\"'x"
 FORGED = "\x1b]0;title\x07\n\u202e--><script>"

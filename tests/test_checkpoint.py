@@ -18,12 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kvgg_jax import checkpoint
-from kvgg_jax.checkpoint import Checkpoints
-from kvgg_jax.disk import integrity, vault
-from kvgg_jax.errors import RunError
-from kvgg_jax.events import Event, Warned
-from kvgg_jax.state import TrainState, Weights
+from kvgg_jax.core.errors import RunError
+from kvgg_jax.core.events import Event, Warned
+from kvgg_jax.core.state import TrainState, Weights
+from kvgg_jax.runs import checkpoint, digests, step_folders
+from kvgg_jax.runs.checkpoint import Checkpoints
 
 SEEDS = "seed_generator_0/seed_generator_state"
 
@@ -234,9 +233,9 @@ def test_the_best_weights_come_with_the_name_of_the_step_they_are_of(tmp_path):
         name, loaded = checkpoints.load_named_best(weights(0))
     assert [text.partition("-")[0] for text in (newest, name, other)] == ["8", "4", "4"]
     assert name != other
-    assert name == vault.name(tmp_path / "a" / "best" / "4")
+    assert name == step_folders.name(tmp_path / "a" / "best" / "4")
     assert_same(loaded, weights(4))
-    assert vault.name(tmp_path / "a" / "best" / "12") == "12-gone"
+    assert step_folders.name(tmp_path / "a" / "best" / "12") == "12-gone"
 
 
 @pytest.mark.parametrize("kind", ["last", "best"])
@@ -319,8 +318,8 @@ def test_a_reader_looks_again_when_a_step_is_replaced_while_it_reads(tmp_path, m
             act()
         return fault(folder, **kind)
 
-    fault = integrity.fault
-    monkeypatch.setattr(integrity, "fault", slow)
+    fault = digests.fault
+    monkeypatch.setattr(digests, "fault", slow)
     heard: list[Event] = []
     with Checkpoints(tmp_path, read_only=True, emit=heard.append) as reader:
         assert_same(reader.load_best(weights(0)), weights(4))

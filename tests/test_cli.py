@@ -26,14 +26,16 @@ from conftest import ROOT, THIN, draw_photos
 from typer.main import get_command
 
 import kvgg_jax
-from kvgg_jax import cli, intake, origin, runs, training
-from kvgg_jax.cli import app
-from kvgg_jax.config import RunConfig, settings
+from kvgg_jax.cli import main
+from kvgg_jax.cli.flags import KEYS
+from kvgg_jax.cli.main import app
+from kvgg_jax.core.config import RunConfig, settings
+from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.data import demo
-from kvgg_jax.flags import KEYS
-from kvgg_jax.history import Epoch, History
-from kvgg_jax.run_folder import Run
-from kvgg_jax.training import TrainResult
+from kvgg_jax.runs import catalog, manifest
+from kvgg_jax.runs.folder import Run
+from kvgg_jax.training import inputs, trainer
+from kvgg_jax.training.trainer import TrainResult
 
 COMMANDS = (
     *(("train",), ("crossval",), ("evaluate",), ("calibrate",), ("predict",), ("runs",)),
@@ -78,7 +80,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     def skip(run: Run, *_: Any, **__: Any) -> TrainResult:
         return TrainResult(run.path, History((row,)), "all 1 epochs are done")
 
-    monkeypatch.setattr(training, "_run", skip)
+    monkeypatch.setattr(trainer, "_run", skip)
     monkeypatch.chdir(tmp_path)
     draw_photos(tmp_path / "photos", per_class=4)
     return tmp_path
@@ -233,7 +235,7 @@ def test_run_json_says_what_it_ran_with(workplace: Path) -> None:
         *("created", "data", "device", "format", "number", "reason", "seconds", "settings"),
         *("status", "versions"),
     ]
-    assert sorted(info["versions"]) == sorted(("kvgg_jax", "python", *origin.PACKAGES))
+    assert sorted(info["versions"]) == sorted(("kvgg_jax", "python", *manifest.PACKAGES))
     assert sorted(info["device"]) == ["count", "cpus", "kind", "platform"]
     assert (info["data"]["images"], info["data"]["left_out"]) == (18, [])
     assert re.fullmatch(r"[0-9a-f]{64}", info["data"]["fingerprint"])
@@ -271,7 +273,7 @@ def test_a_run_is_named_by_date_architecture_and_head(
         def now(cls, tz: Any = None) -> Any:
             return datetime(2026, 7, 25, 13, 0, tzinfo=tz)
 
-    monkeypatch.setattr(runs, "datetime", Today)
+    monkeypatch.setattr(catalog, "datetime", Today)
     for head in ("gap", "gap", "gap", "16,8"):
         arguments = ("--arch", "vgg11", "--image-size", "32", "--batch-size", "4", "--head", head)
         assert kvgg("train", "--data", "photos", *arguments).exit_code == 0
@@ -339,7 +341,7 @@ def test_every_flag_of_train_reaches_its_setting(
     """Each with a value that is not the default."""
     with h5py.File(quick / "given.h5", "w") as file:
         file["predictions/bias"] = [0.0]
-    monkeypatch.setattr(training, "begin", lambda *_: None)
+    monkeypatch.setattr(trainer, "begin", lambda *_: None)
     flags = {
         "--weights": "given.h5",
         "--freeze": "2",
@@ -517,7 +519,7 @@ def test_ctrl_c_before_the_run_began_writes_nothing(
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(intake, "read", interrupt)
+    monkeypatch.setattr(inputs, "read", interrupt)
     result = kvgg("train", "--data", "photos", *TINY)
     assert result.exit_code == 130
     assert result.stderr.splitlines()[1:] == ["Stopped before the run began; nothing was written."]
@@ -765,6 +767,6 @@ def test_late_writes_of_a_failed_save_are_no_tracebacks(monkeypatch: pytest.Monk
     late, another = (
         SimpleNamespace(exc_value=RuntimeError(text)) for text in ("Event loop is closed", "x")
     )
-    cli._ignore_late(late)
-    cli._ignore_late(another)
+    main._ignore_late(late)
+    main._ignore_late(another)
     assert shown == [another]

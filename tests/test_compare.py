@@ -12,13 +12,13 @@ from commands import kvgg
 from conftest import draw_photos, small_config
 
 from kvgg_jax import compare_runs, evaluate
-from kvgg_jax.disk import vault
-from kvgg_jax.errors import RunError, UsageError
-from kvgg_jax.events import Event, Note
-from kvgg_jax.judging.compare import Pair
-from kvgg_jax.judging.record import COLUMNS
-from kvgg_jax.run_folder import Run
-from kvgg_jax.show.runs import pair_text
+from kvgg_jax.cli.text.runs import pair_text
+from kvgg_jax.core.errors import RunError, UsageError
+from kvgg_jax.core.events import Event, Note
+from kvgg_jax.evaluation.comparison import Pair
+from kvgg_jax.evaluation.record import COLUMNS
+from kvgg_jax.runs import step_folders
+from kvgg_jax.runs.folder import Run
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 
@@ -40,7 +40,7 @@ def answer(run: Path, right: Sequence[int], *, photos: Sequence[str] | None = No
     ]
     (run / "predictions-val.csv").write_text("\n".join([",".join(COLUMNS), *rows]) + "\n")
     best = run / "checkpoints" / "best"
-    state = vault.name(best / str(next(iter(vault.steps(best)))))
+    state = step_folders.name(best / str(next(iter(step_folders.steps(best)))))
     data = str(Run(run).config().data.dir)
     (run / "evaluation-val.json").write_text(json.dumps({"state": state, "data": data}))
 

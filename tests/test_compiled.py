@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from kvgg_jax.compiled import compile_step, keep_compiled_programs
-from kvgg_jax.disk.places import cache_folder
+from kvgg_jax.core.paths import cache_folder
+from kvgg_jax.models.compile import compile_step, keep_compiled_programs
 
 
 @pytest.fixture

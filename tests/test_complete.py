@@ -15,10 +15,10 @@ from conftest import ROOT
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
-from kvgg_jax.cli import app
-from kvgg_jax.config import FREEZE, HEADS, RunConfig
-from kvgg_jax.exporting import FORMATS
-from kvgg_jax.flags import KEYS
+from kvgg_jax.cli.flags import KEYS
+from kvgg_jax.cli.main import app
+from kvgg_jax.core.config import FREEZE, HEADS, RunConfig
+from kvgg_jax.export.exporter import FORMATS
 
 HEAVY = ("jax", "keras", "matplotlib", "numpy", "orbax", "tensorflow")
 
@@ -133,7 +133,7 @@ def test_completing_imports_nothing_heavy() -> None:
         "import atexit, sys; sys.argv = ['kvgg']\n"
         f"look = lambda: print(sorted({{*{HEAVY}}} & {{*sys.modules}}), file=sys.stderr)\n"
         "atexit.register(look)\n"
-        "from kvgg_jax.cli import main; main()"
+        "from kvgg_jax.cli.main import main; main()"
     )
     asking = {"_KVGG_COMPLETE": "complete_bash", "COMP_WORDS": "kvgg train --head s"}
     done = subprocess.run(
@@ -152,7 +152,7 @@ def test_completing_imports_nothing_heavy() -> None:
 def test_a_real_bash_completes_by_the_script_that_is_shown(place: Path) -> None:
     """`kvgg --show-completion bash` is sourced, and its function asked as TAB does."""
     program = place / "kvgg"
-    start = "import sys; sys.argv[0] = 'kvgg'; from kvgg_jax.cli import main; main()"
+    start = "import sys; sys.argv[0] = 'kvgg'; from kvgg_jax.cli.main import main; main()"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{start}" "$@"\n')
     program.chmod(0o755)
     typing = (

@@ -10,9 +10,9 @@ from conftest import LEGAL
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvgg_jax.config import ModelConfig, RunConfig, known_keys, parse_head
-from kvgg_jax.errors import ConfigError, UsageError
-from kvgg_jax.resolve import parse_set, resolve
+from kvgg_jax.core.config import ModelConfig, RunConfig, known_keys, parse_head
+from kvgg_jax.core.config_file import parse_set, resolve
+from kvgg_jax.core.errors import ConfigError, UsageError
 
 
 def test_the_defaults_are_the_recipe_of_the_write_up():

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from kvgg_jax.console import PLAIN_EVERY, Screen
-from kvgg_jax.events import EpochEnded, Event, Note, Progress
-from kvgg_jax.history import Epoch
+from kvgg_jax.cli.console import PLAIN_EVERY, Screen
+from kvgg_jax.core.events import EpochEnded, Event, Note, Progress
+from kvgg_jax.core.history import Epoch
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kvgg_jax.keras_gate import keras
-from kvgg_jax.kernels import winograd
-from kvgg_jax.kernels.conv import Plan, conv3x3, plan
-from kvgg_jax.layers import Conv2D
+from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.models.kernels import winograd
+from kvgg_jax.models.kernels.conv import Plan, conv3x3, plan
+from kvgg_jax.models.layers import Conv2D
 
 
 def stock(x, w):

@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kvgg_jax import training
-from kvgg_jax.data import dealing
-from kvgg_jax.data.dealing import deal_as, fill, find_groups
-from kvgg_jax.data.findings import Check
+from kvgg_jax.core.errors import DataError
+from kvgg_jax.core.events import Event, Note
+from kvgg_jax.data import grouping
+from kvgg_jax.data.audit.findings import Check
 from kvgg_jax.data.folder import deal, scan
-from kvgg_jax.errors import DataError
-from kvgg_jax.events import Event, Note
-from kvgg_jax.run_folder import Run
+from kvgg_jax.data.grouping import deal_as, fill, find_groups
+from kvgg_jax.runs.folder import Run
+from kvgg_jax.training import trainer
 
 
 @pytest.fixture
@@ -125,10 +125,10 @@ def test_a_grouped_run_keeps_its_split_and_resumes_with_it(
 ) -> None:
     """split.csv holds it as ever; a resume reads it there and compares no photos again."""
     config, started = small_config(copied, data={"split": "grouped"}), []
-    monkeypatch.setattr(training, "_run", lambda run, *_, **__: started.append(run.split(copied)))
-    training.train(config, out=tmp_path, name="x")
-    monkeypatch.setattr(dealing, "survey", None)
-    training.resume(tmp_path / "x")
+    monkeypatch.setattr(trainer, "_run", lambda run, *_, **__: started.append(run.split(copied)))
+    trainer.train(config, out=tmp_path, name="x")
+    monkeypatch.setattr(grouping, "survey", None)
+    trainer.resume(tmp_path / "x")
     first, again = started
     assert first == again
     assert first == Run(tmp_path / "x").split(copied)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kvgg_jax.disk.delivery import check_free, delivered
-from kvgg_jax.errors import RunError
+from kvgg_jax.core.errors import RunError
+from kvgg_jax.export.output import check_free, delivered
 
 
 def test_a_file_and_what_explains_it_are_put_in_place(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from kvgg_jax.core.errors import DataError
 from kvgg_jax.data import demo
 from kvgg_jax.data.demo import CLASSES, cached_demo, draw_bean, write_demo
-from kvgg_jax.errors import DataError
 
 
 def read_pictures(folder: Path) -> dict[str, NDArray[np.uint8]]:

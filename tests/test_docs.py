@@ -11,9 +11,9 @@ import pytest
 from conftest import ROOT, draw_photos
 from typer.main import get_command
 
-from kvgg_jax.cli import app
-from kvgg_jax.config import RunConfig, known_keys
-from kvgg_jax.resolve import resolve
+from kvgg_jax.cli.main import app
+from kvgg_jax.core.config import RunConfig, known_keys
+from kvgg_jax.core.config_file import resolve
 
 
 def documented_defaults() -> dict[str, str]:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from pictures import scene
 from PIL import Image, ImageEnhance
 
-from kvgg_jax.data import duplicates
-from kvgg_jax.data.duplicates import Look, look, same_digest, same_photo
-from kvgg_jax.data.findings import Check, Duplicates
-from kvgg_jax.data.survey import survey
+from kvgg_jax.data.audit import duplicates
+from kvgg_jax.data.audit.duplicates import Look, look, same_digest, same_photo
+from kvgg_jax.data.audit.findings import Check, Duplicates
+from kvgg_jax.data.audit.inspect import survey
 
 KNOWN = {  # found by hand before this program looked
     ("Dark", (104, 105)),

@@ -9,8 +9,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from kvgg_jax.history import Epoch, History
-from kvgg_jax.judging.evaluation_charts import (
+from kvgg_jax.core.history import Epoch, History
+from kvgg_jax.evaluation.charts import (
     COLUMNS,
     Mistake,
     draw_comparison,
@@ -18,8 +18,8 @@ from kvgg_jax.judging.evaluation_charts import (
     draw_ranking,
     draw_reliability,
 )
-from kvgg_jax.judging.ranking import one_vs_rest
-from kvgg_jax.judging.scores import reliability
+from kvgg_jax.evaluation.curves import one_vs_rest
+from kvgg_jax.evaluation.metrics import reliability
 
 ODD = ["r\udce9d", "$x_", "中", "two\nlines"]  # bytes that are no text, math markup, no glyph
 
@@ -78,7 +78,7 @@ def test_a_name_that_begins_with_an_underscore_is_in_the_legend(
         legends = [axes.get_legend() for axes in figure.axes]
         told.append([text.get_text() for one in legends if one for text in one.get_texts()])
 
-    monkeypatch.setattr("kvgg_jax.judging.evaluation_charts.save", listen)
+    monkeypatch.setattr("kvgg_jax.evaluation.charts.save", listen)
     names = ["_other", "red", "green"]
     curves = one_vs_rest(np.arange(9) % 3, np.random.default_rng(0).random((9, 3)))
     draw_ranking(curves, names, tmp_path / "roc-pr.png", title="x")

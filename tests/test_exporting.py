@@ -19,18 +19,18 @@ import pytest
 from commands import calibrate_at, kvgg, message
 from conftest import draw_photos
 
-from kvgg_jax import evaluate, export, exporting, load_classifier, predict, vgg
+from kvgg_jax import evaluate, export, load_classifier, predict, vgg
+from kvgg_jax.core.errors import DataError, KvggError, MissingExtra, RunError, UsageError
+from kvgg_jax.core.events import ignore
+from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.folder import Samples
-from kvgg_jax.data.image import load
-from kvgg_jax.errors import DataError, KvggError, MissingExtra, RunError, UsageError
-from kvgg_jax.events import ignore
-from kvgg_jax.exporting import FORMATS, Int8
-from kvgg_jax.formats import keras_file, saved_model, stablehlo
-from kvgg_jax.inference import Classifier
-from kvgg_jax.judging.temperature import soften
-from kvgg_jax.keras_gate import keras
-from kvgg_jax.run_folder import Run
-from kvgg_jax.step import variable_names
+from kvgg_jax.export import exporter, keras_file, saved_model, stablehlo
+from kvgg_jax.export.exporter import FORMATS, Int8
+from kvgg_jax.inference.classifier import Classifier
+from kvgg_jax.inference.temperature import soften
+from kvgg_jax.runs.folder import Run
+from kvgg_jax.training.step import variable_names
 
 pytestmark = [
     pytest.mark.usefixtures("thin_network"),
@@ -135,7 +135,7 @@ def test_tensorflow_serves_it_with_its_own_operations(
     drawn: Classifier, pictures: np.ndarray, expected: np.ndarray, tmp_path: Path
 ) -> None:
     """None of XLA's, so that TensorFlow Lite and any device take it; classes inside."""
-    from kvgg_jax.data.tf_gate import tf
+    from kvgg_jax.core.tf_gate import tf
 
     result = export("saved-model", drawn, output=tmp_path / "x")
     loaded = tf.saved_model.load(str(tmp_path / "x"))
@@ -329,8 +329,8 @@ def test_int8_sees_training_photos_from_first_to_last(monkeypatch: pytest.Monkey
     """They may lie class by class: each has its share."""
     labels = tuple(label for label in range(4) for _ in range(48))
     samples = Samples(Path(), tuple(map(str, range(192))), labels, tuple("abcd"))
-    monkeypatch.setattr(exporting, "load", lambda file, size: np.array(int(file.name)))
-    shown = np.concatenate(list(exporting._pictures(samples, 32, ignore)))
+    monkeypatch.setattr(exporter, "load", lambda file, size: np.array(int(file.name)))
+    shown = np.concatenate(list(exporter._pictures(samples, 32, ignore)))
     assert np.bincount(shown // 48).tolist() == [32, 32, 32, 32]
 
 

@@ -9,9 +9,9 @@ import tomllib
 import pytest
 from conftest import ROOT
 
-from kvgg_jax import extras
-from kvgg_jax.errors import MissingExtra
-from kvgg_jax.extras import EXTRAS, require
+from kvgg_jax.core import extras
+from kvgg_jax.core.errors import MissingExtra
+from kvgg_jax.core.extras import EXTRAS, require
 
 
 def test_the_table_is_that_of_the_package() -> None:

@@ -31,14 +31,14 @@ from faults import (
     states,
 )
 
-from kvgg_jax.average import with_average
-from kvgg_jax.checkpoint import Checkpoints
-from kvgg_jax.disk import integrity, vault
-from kvgg_jax.events import Event
-from kvgg_jax.model import vgg
-from kvgg_jax.optimizer import build_optimizer
-from kvgg_jax.run_folder import Run
-from kvgg_jax.step import init_state
+from kvgg_jax.core.events import Event
+from kvgg_jax.models.build import vgg
+from kvgg_jax.runs import digests, step_folders
+from kvgg_jax.runs.checkpoint import Checkpoints
+from kvgg_jax.runs.folder import Run
+from kvgg_jax.training.ema import with_average
+from kvgg_jax.training.optimizers import build_optimizer
+from kvgg_jax.training.step import init_state
 
 SEED = 4
 
@@ -116,7 +116,7 @@ def test_no_damage_to_a_saved_state_goes_unseen(whole, tmp_path, capsys):
     like = with_average(init_state(model, build_optimizer(Run(run).config().optim, model)))
     for _ in range(300):
         kind = chance.choice(["last", "best"])
-        newest, older = vault.steps(run / "checkpoints" / kind)
+        newest, older = step_folders.steps(run / "checkpoints" / kind)
         files = [p for p in (run / "checkpoints" / kind / str(newest)).rglob("*") if p.is_file()]
         file, how = chance.choice(files), chance.choice(["flip", "cut", "delete"])
         content = file.read_bytes()
@@ -130,7 +130,7 @@ def test_no_damage_to_a_saved_state_goes_unseen(whole, tmp_path, capsys):
             else:
                 checkpoints.load_best((like.params, like.model_state))
         (warned,) = heard
-        assert file.name in warned.text or file.name == integrity.SUMS  # which blames what it lists
+        assert file.name in warned.text or file.name == digests.SUMS  # which blames what it lists
         assert warned.text.endswith(f"Using {run / 'checkpoints' / kind / str(older)} instead.")
         file.write_bytes(content)
         tries[how] += 1

@@ -16,15 +16,15 @@ import pytest
 from conftest import small_config
 from faults import states, timeless
 
-from kvgg_jax import features as module
-from kvgg_jax.config import RunConfig
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.errors import DataError
+from kvgg_jax.core.events import Compiled, EpochEnded, Event, Note, Progress
 from kvgg_jax.data.folder import scan
 from kvgg_jax.data.reader import read
-from kvgg_jax.errors import DataError
-from kvgg_jax.events import Compiled, EpochEnded, Event, Note, Progress
-from kvgg_jax.features import KEPT, are_constant, features
-from kvgg_jax.inference import evaluate, load_classifier
-from kvgg_jax.training import TrainResult, resume, train
+from kvgg_jax.inference.classifier import evaluate, load_classifier
+from kvgg_jax.training import frozen_features as module
+from kvgg_jax.training.frozen_features import KEPT, are_constant, features
+from kvgg_jax.training.trainer import TrainResult, resume, train
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 ROWS = np.arange(12)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from commands import kvgg, message
 
-from kvgg_jax.disk.files import read_text, sweep, write_text
+from kvgg_jax.core.files import read_text, sweep, write_text
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 

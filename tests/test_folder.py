@@ -15,6 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from kvgg_jax.core.errors import DataError
+from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.core.tf_gate import tf  # noqa: F401  (Keras lists folders through it)
 from kvgg_jax.data.folder import (
     Samples,
     Split,
@@ -24,9 +27,6 @@ from kvgg_jax.data.folder import (
     split_from_csv,
     split_to_csv,
 )
-from kvgg_jax.data.tf_gate import tf  # noqa: F401  (Keras lists folders through it)
-from kvgg_jax.errors import DataError
-from kvgg_jax.keras_gate import keras
 
 KINDS = {".JPG": "JPEG", ".png": "PNG", ".Jpeg": "JPEG", ".bmp": "BMP", ".gif": "GIF"}
 

@@ -17,17 +17,18 @@ from commands import TINY, kvgg, message
 from conftest import draw_photos, small_config
 from typer.main import get_command
 
-from kvgg_jax import crossval, training
-from kvgg_jax.cli import app
-from kvgg_jax.config import RunConfig
-from kvgg_jax.data.dealing import deal_as
+from kvgg_jax import crossval
+from kvgg_jax.cli.main import app
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.errors import DataError, RunError, Stopped, UsageError
+from kvgg_jax.core.events import Emit, Event, Note, Started
+from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.data.folder import scan
-from kvgg_jax.errors import DataError, RunError, Stopped, UsageError
-from kvgg_jax.events import Emit, Event, Note, Started
-from kvgg_jax.history import Epoch, History
-from kvgg_jax.origin import settings
-from kvgg_jax.run_folder import Run
-from kvgg_jax.training import TrainResult
+from kvgg_jax.data.grouping import deal_as
+from kvgg_jax.runs.folder import Run
+from kvgg_jax.runs.manifest import settings
+from kvgg_jax.training import trainer
+from kvgg_jax.training.trainer import TrainResult
 
 ACCURACY = {1: 0.5, 2: 0.75, 3: 1.0}
 
@@ -50,7 +51,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         run.update_info(status="finished")
         return TrainResult(run.path, history, "all 1 epochs are done")
 
-    monkeypatch.setattr(training, "_run", skip)
+    monkeypatch.setattr(trainer, "_run", skip)
     return names
 
 
@@ -200,7 +201,7 @@ def test_a_bad_photo_that_goes_between_folds_is_refused(
 
 def test_another_folder_is_left_alone(trained: list[str], photos: Path, tmp_path: Path) -> None:
     """A run, or anything else that lies there."""
-    training.train(small_config(photos), out=tmp_path, name="x")
+    trainer.train(small_config(photos), out=tmp_path, name="x")
     with pytest.raises(RunError) as caught:
         crossval(small_config(photos), out=tmp_path, name="x")
     assert str(caught.value) == (
@@ -272,7 +273,7 @@ def test_a_stopped_command_says_how_to_go_on(
     def stopped(*_: Any, **__: Any) -> None:
         raise Stopped("Stopped in epoch 2, after step 1 of 4.")
 
-    monkeypatch.setattr(training, "_run", stopped)
+    monkeypatch.setattr(trainer, "_run", stopped)
     monkeypatch.chdir(tmp_path)
     result = kvgg("crossval", "--data", "photos", *TINY)
     assert result.exit_code == 130

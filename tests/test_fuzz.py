@@ -11,11 +11,11 @@ import pytest
 from conftest import small_config
 from hostile import KINDS
 
-from kvgg_jax.config import known_keys
-from kvgg_jax.data.header import header
-from kvgg_jax.data.image import load
-from kvgg_jax.errors import ConfigError, ImageError
-from kvgg_jax.resolve import resolve
+from kvgg_jax.core.config import known_keys
+from kvgg_jax.core.config_file import resolve
+from kvgg_jax.core.errors import ConfigError, ImageError
+from kvgg_jax.data.audit.headers import header
+from kvgg_jax.data.decode.image import load
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow remarks on odd files
 SEED, SECONDS = 5, 1.0

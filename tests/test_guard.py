@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 pytest.importorskip("starlette")
-from kvgg_jax.serving.guard import Hosts, is_loopback, name_of
+from kvgg_jax.web.serve.middleware import Hosts, is_loopback, name_of
 
 pytestmark = pytest.mark.extras
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from kvgg_jax.data.header import Header, header
-from kvgg_jax.data.image import load
+from kvgg_jax.data.audit.headers import Header, header
+from kvgg_jax.data.decode.image import load
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kvgg_jax.heat import CELL, COVER, coloured, draw_explanation, enlarge, layer, overlay, spread
+from kvgg_jax.inference.heatmap import (
+    CELL,
+    COVER,
+    coloured,
+    draw_explanation,
+    enlarge,
+    layer,
+    overlay,
+    spread,
+)
 
 GREY = np.full((8, 8, 3), 100, np.uint8)
 

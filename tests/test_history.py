@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvgg_jax.history import COLUMNS, Epoch, History
-from kvgg_jax.keras_gate import keras
+from kvgg_jax.core.history import COLUMNS, Epoch, History
+from kvgg_jax.core.keras_gate import keras
 
 NAN, INF = math.nan, math.inf
 

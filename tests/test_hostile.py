@@ -16,11 +16,11 @@ from conftest import ROOT
 from hostile import CLASSES, KINDS, Kind, listed, write_corpus
 
 from kvgg_jax import predict
-from kvgg_jax.console import printable
+from kvgg_jax.cli.console import printable
+from kvgg_jax.core.errors import shown
 from kvgg_jax.data.folder import find_pictures, scan
 from kvgg_jax.data.reader import read
-from kvgg_jax.errors import shown
-from kvgg_jax.run_folder import Run
+from kvgg_jax.runs.folder import Run
 
 pytestmark = [
     pytest.mark.usefixtures("thin_network"),

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from kvgg_jax import huge_pages
-from kvgg_jax.huge_pages import restart_with_huge_pages
+from kvgg_jax.cli import huge_pages
+from kvgg_jax.cli.huge_pages import restart_with_huge_pages
 
 glibc = pytest.mark.skipif(not huge_pages._useful(), reason="no huge pages on request here")
 
@@ -61,7 +61,7 @@ def test_where_it_is_of_use(libc, mode, useful, monkeypatch, tmp_path):
 def test_the_program_restarts_itself_and_answers_as_before():
     """From a real process: its arguments, its streams and its exit code survive."""
     code = (
-        "import sys, os; from kvgg_jax.huge_pages import restart_with_huge_pages as restart;"
+        "import sys, os; from kvgg_jax.cli.huge_pages import restart_with_huge_pages as restart;"
         "restart(); print(os.environ['GLIBC_TUNABLES'], sys.argv[1:]); sys.exit(3)"
     )
     env = {k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"}

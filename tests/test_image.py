@@ -37,10 +37,10 @@ from pictures import (
 )
 from PIL import Image, ImageCms
 
-from kvgg_jax.data import modes
-from kvgg_jax.data.image import SUFFIXES, decode, load, load_bytes, looks_like_image
-from kvgg_jax.data.kinds import FORMATS
-from kvgg_jax.errors import ImageError
+from kvgg_jax.core.errors import ImageError
+from kvgg_jax.data.decode import color
+from kvgg_jax.data.decode.file_types import FORMATS
+from kvgg_jax.data.decode.image import SUFFIXES, decode, load, load_bytes, looks_like_image
 
 
 def p3_to_srgb(colour: tuple[int, int, int]) -> list[int]:
@@ -427,7 +427,7 @@ def test_a_large_scan_is_averaged_to_grey(
     by: int, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A half or a third of each side, also where that leaves a rest, and across bands."""
-    monkeypatch.setattr(modes, "LARGE", 1800 * 5 // by**2)
+    monkeypatch.setattr(color, "LARGE", 1800 * 5 // by**2)
     bits = np.random.default_rng(0).random((1800, 5)) < 0.5
     write(file, encode(Image.fromarray(bits), "PNG"))
     parts = [
@@ -443,7 +443,7 @@ def test_a_large_scan_may_be_clear_in_part(
     clear: bytes, seen: int, large: bool, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A black picture, over white: as a small one is seen."""
-    monkeypatch.setattr(modes, "LARGE", 100 if large else 256)
+    monkeypatch.setattr(color, "LARGE", 100 if large else 256)
     write(file, png((16, 16), 1, 0, b"\0\0", clear=clear))
     assert set(decode(file).ravel()) == {seen}
 
@@ -628,7 +628,7 @@ def test_threads_read_what_one_reader_reads(tmp_path: Path) -> None:
     for kind in FORMATS:
         extra = {} if kind in ("BMP", "GIF") else {"icc_profile": p3_profile()}
         paths.append(write(tmp_path / kind, encode(noise(64), kind, **extra)))
-    modes._kept.cache_clear()
+    color._kept.cache_clear()
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda path: load(path, 24), paths * 10))
     alone = [load(path, 24) for path in paths]

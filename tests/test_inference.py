@@ -12,11 +12,11 @@ import pytest
 from conftest import Trained
 
 from kvgg_jax import evaluate, load_classifier, predict
-from kvgg_jax.data.image import load
-from kvgg_jax.errors import DataError, ImageError, RunError
-from kvgg_jax.prediction import Prediction
-from kvgg_jax.run_folder import Run
-from kvgg_jax.runs import find
+from kvgg_jax.core.errors import DataError, ImageError, RunError
+from kvgg_jax.data.decode.image import load
+from kvgg_jax.inference.prediction import Prediction
+from kvgg_jax.runs.catalog import find
+from kvgg_jax.runs.folder import Run
 
 CLASSES = 3
 
@@ -115,7 +115,7 @@ def test_more_pictures_than_a_batch_come_back_in_order(
 ) -> None:
     """A folder is read batch by batch; the short last one is filled up and cut again."""
     whole = predict(photos, trained.run)
-    monkeypatch.setattr("kvgg_jax.inference.MAX_BATCH", 8)
+    monkeypatch.setattr("kvgg_jax.inference.classifier.MAX_BATCH", 8)
     parts = predict(photos, trained.run)
     assert len(whole) > 8
     assert [one.path for one in parts] == [one.path for one in whole] == sorted(photos.glob("*/*"))
@@ -284,7 +284,7 @@ def test_the_label_of_a_file_that_cannot_be_read_is_its_error() -> None:
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own
 def test_a_loaded_model_can_be_saved_and_loaded_by_keras(trained: Trained, tmp_path: Path) -> None:
     """Its zero initializer is known to Keras."""
-    from kvgg_jax.keras_gate import keras
+    from kvgg_jax.core.keras_gate import keras
 
     model = load_classifier(trained.run).model
     model.save(tmp_path / "x.keras")
@@ -297,7 +297,7 @@ def test_probabilities_that_are_no_numbers_are_refused(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All figures would be made of them."""
-    from kvgg_jax import loop
+    from kvgg_jax.training import loop
 
     measure = loop.evaluate
 

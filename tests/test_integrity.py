@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvgg_jax.disk import integrity
-from kvgg_jax.disk.integrity import SUMS, fault, identity, is_sealed, seal
+from kvgg_jax.runs import digests
+from kvgg_jax.runs.digests import SUMS, fault, identity, is_sealed, seal
 
 
 def fill(folder: Path) -> Path:
@@ -97,7 +97,7 @@ def test_a_disk_that_fails_is_named_by_the_file_it_was_to_read(tmp_path, monkeyp
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     fill(tmp_path)
-    monkeypatch.setattr(integrity, "_digest", fail)
+    monkeypatch.setattr(digests, "_digest", fail)
     assert fault(tmp_path) == "a cannot be read: Input/output error"
 
 
@@ -116,5 +116,5 @@ def test_a_folder_that_goes_while_it_is_looked_through_is_no_traceback(tmp_path,
     def gone(folder: Path) -> NoReturn:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
-    monkeypatch.setattr(integrity, "_files", gone)
+    monkeypatch.setattr(digests, "_files", gone)
     assert fault(tmp_path) == f"{tmp_path.name} cannot be read: No such file or directory"

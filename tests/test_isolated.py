@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from networks import Arrays, arrays_of, stock_network, write_applications
 
-from kvgg_jax.errors import WeightsError
-from kvgg_jax.weights import isolated, sources
-from kvgg_jax.weights.isolated import Shapes, read_weights
+from kvgg_jax.core.errors import WeightsError
+from kvgg_jax.models.weights import files, sandbox
+from kvgg_jax.models.weights.sandbox import Shapes, read_weights
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_a_reader_that_crashes_is_an_error_with_the_name_of_the_file(
     """As the HDF5 library does with some wrong bytes."""
     (tmp_path / "crash.py").write_text(f"import os; {harm}")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sources, "__name__", "crash")
+    monkeypatch.setattr(files, "__name__", "crash")
     with pytest.raises(WeightsError) as caught:
         read_weights(file, {})
     assert str(caught.value) == (
@@ -71,17 +71,17 @@ def test_a_reader_that_crashes_is_an_error_with_the_name_of_the_file(
 @pytest.mark.parametrize(("limit", "value"), [("MEMORY", 10**6), ("SECONDS", 0)])
 def test_the_readers_time_and_memory_are_bounded(arrays, file, monkeypatch, limit, value):
     """A file that wants more is refused."""
-    monkeypatch.setattr(isolated, limit, value)
+    monkeypatch.setattr(sandbox, limit, value)
     many = {name: arrays[name] for name in ("block4_conv1", "block5_conv1")}
     if limit == "SECONDS":  # wait for it: the system looks once a second
         slow = (
-            Path(sources.__file__)
+            Path(files.__file__)
             .read_text()
             .replace("    sys.exit(main())", "    while True:\n        pass")
         )
         (file.parent / "slow.py").write_text(slow)
         monkeypatch.syspath_prepend(file.parent)
-        monkeypatch.setattr(sources, "__name__", "slow")
+        monkeypatch.setattr(files, "__name__", "slow")
     started = time.monotonic()
     with pytest.raises(WeightsError, match="made to do harm"):
         read_weights(file, shapes(many))

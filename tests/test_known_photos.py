@@ -10,13 +10,13 @@ from conftest import Trained, draw_photos, small_config
 from PIL import Image
 
 from kvgg_jax import calibrate, evaluate
+from kvgg_jax.core.errors import DataError
+from kvgg_jax.core.events import Event, Warned
 from kvgg_jax.data.folder import scan
 from kvgg_jax.data.reader import read
-from kvgg_jax.errors import DataError
-from kvgg_jax.events import Event, Warned
-from kvgg_jax.known_photos import changed_since, trained_on
-from kvgg_jax.run_folder import Run
-from kvgg_jax.training import train
+from kvgg_jax.runs.folder import Run
+from kvgg_jax.runs.overlap import changed_since, trained_on
+from kvgg_jax.training.trainer import train
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvgg_jax.run_folder import Run
+from kvgg_jax.runs.folder import Run
 
 
 def test_a_small_vgg_tells_three_colours_apart(whole):

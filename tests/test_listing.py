@@ -10,8 +10,8 @@ import pytest
 from commands import kvgg, message
 
 from kvgg_jax import list_runs, load_classifier
-from kvgg_jax.judging.listing import DamagedRun, RunSummary
-from kvgg_jax.run_folder import Run
+from kvgg_jax.runs.folder import Run
+from kvgg_jax.runs.listing import DamagedRun, RunSummary
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 

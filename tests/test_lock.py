@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from kvgg_jax.disk.lock import lock_file, locked
-from kvgg_jax.errors import RunError
+from kvgg_jax.core.errors import RunError
+from kvgg_jax.runs.lock import lock_file, locked
 
 
 def hold(run: Path, pipe: Connection) -> None:

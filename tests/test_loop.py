@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kvgg_jax.config import TrainConfig
-from kvgg_jax.errors import NonFiniteLoss, Stopped
-from kvgg_jax.events import EpochEnded, Event, Progress
-from kvgg_jax.history import Epoch, History, Metrics, Partial
-from kvgg_jax.loop import Standing, Task, evaluate, fit, metrics
-from kvgg_jax.state import Batch, Tally, TrainState
-from kvgg_jax.step import zero_tally
+from kvgg_jax.core.config import TrainConfig
+from kvgg_jax.core.errors import NonFiniteLoss, Stopped
+from kvgg_jax.core.events import EpochEnded, Event, Progress
+from kvgg_jax.core.history import Epoch, History, Metrics, Partial
+from kvgg_jax.core.state import Batch, Tally, TrainState
+from kvgg_jax.training.loop import Standing, Task, evaluate, fit, metrics
+from kvgg_jax.training.step import zero_tally
 
 WEIGHTS = [np.float32([1, 1, 1, 1]), np.float32([1, 1, 0, 0])]  # 6 pictures in batches of 4
 

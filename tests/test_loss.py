@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from kvgg_jax.config import OptimConfig
-from kvgg_jax.keras_gate import keras
-from kvgg_jax.loss import cross_entropy, make_loss
-from kvgg_jax.optimizer import build_optimizer
-from kvgg_jax.state import Batch
-from kvgg_jax.step import init_state, make_eval_step, make_train_step, zero_tally
+from kvgg_jax.core.config import OptimConfig
+from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.core.state import Batch
+from kvgg_jax.training.losses import cross_entropy, make_loss
+from kvgg_jax.training.optimizers import build_optimizer
+from kvgg_jax.training.step import init_state, make_eval_step, make_train_step, zero_tally
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(0, 3, (6, 4)).astype(np.float32)

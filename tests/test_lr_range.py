@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from conftest import draw_photos, small_config
 
-from kvgg_jax.config import OptimConfig, RunConfig
-from kvgg_jax.errors import UsageError
-from kvgg_jax.events import Event, Progress
-from kvgg_jax.search.lr_range import RangeTest, lr_find
-from kvgg_jax.training import train
+from kvgg_jax.core.config import OptimConfig, RunConfig
+from kvgg_jax.core.errors import UsageError
+from kvgg_jax.core.events import Event, Progress
+from kvgg_jax.training.search.lr_range import RangeTest, lr_find
+from kvgg_jax.training.trainer import train
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 

@@ -14,14 +14,16 @@ import pytest
 from commands import TINY, kvgg, message
 from conftest import Trained
 
-from kvgg_jax import evaluate, inference, predict, summary
-from kvgg_jax.commands.app import OUT_OF_MEMORY
-from kvgg_jax.config import RunConfig
+from kvgg_jax import evaluate, predict
+from kvgg_jax.cli.app import OUT_OF_MEMORY
+from kvgg_jax.cli.text import summary
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.errors import OutOfMemory, RunError, is_out_of_memory
+from kvgg_jax.core.history import History
+from kvgg_jax.core.memory import training_advice
 from kvgg_jax.data.pipeline import Pipeline
-from kvgg_jax.errors import OutOfMemory, RunError, is_out_of_memory
-from kvgg_jax.history import History
-from kvgg_jax.memory import training_advice
-from kvgg_jax.run_folder import Run
+from kvgg_jax.inference import classifier
+from kvgg_jax.runs.folder import Run
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 
@@ -139,7 +141,7 @@ def test_a_crossval_that_runs_out_of_memory_goes_on_with_the_same_command(traine
 @pytest.fixture
 def short_of_memory(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """There is enough for 4 pictures at once; gives the sizes of the batches asked for."""
-    compile_step, asked = inference.compile_step, list[int]()
+    compile_step, asked = classifier.compile_step, list[int]()
 
     def compile_or_fail(what: str, function: Any, *example: Any, **options: Any) -> Any:
         batch = example[-1]
@@ -148,7 +150,7 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             return lambda *_: ask_for_a_petabyte()
         return compile_step(what, function, *example, **options)
 
-    monkeypatch.setattr(inference, "compile_step", compile_or_fail)
+    monkeypatch.setattr(classifier, "compile_step", compile_or_fail)
     return asked
 
 

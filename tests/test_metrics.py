@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kvgg_jax.metrics import ClassScore, class_scores, confused, confusion_matrix
+from kvgg_jax.evaluation.confusion import ClassScore, class_scores, confused, confusion_matrix
 
 
 def test_confusion_counts_true_by_predicted() -> None:

@@ -11,15 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import kvgg_jax.augment
-import kvgg_jax.mix
-from kvgg_jax.augment import make_augment
-from kvgg_jax.config import OptimConfig
-from kvgg_jax.keras_gate import keras
-from kvgg_jax.mix import make_mix
-from kvgg_jax.optimizer import build_optimizer
-from kvgg_jax.state import Batch
-from kvgg_jax.step import init_state, make_train_step, zero_tally
+import kvgg_jax.training.augment.levels
+import kvgg_jax.training.augment.mixing
+from kvgg_jax.core.config import OptimConfig
+from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.core.state import Batch
+from kvgg_jax.training.augment.levels import make_augment
+from kvgg_jax.training.augment.mixing import make_mix
+from kvgg_jax.training.optimizers import build_optimizer
+from kvgg_jax.training.step import init_state, make_train_step, zero_tally
 
 SIZE, KINDS = 16, ("mixup", "cutmix")
 
@@ -85,7 +85,7 @@ def test_seed_and_step_alone_decide(mix):
 def test_without_alpha_it_is_that_of_the_paper(monkeypatch, kind, alpha, drawn):
     """Keras' CutMix draws its alpha between two bounds, which are one here."""
     layers: list[keras.Layer] = []
-    monkeypatch.setattr(kvgg_jax.mix, "as_function", layers.append)
+    monkeypatch.setattr(kvgg_jax.training.augment.mixing, "as_function", layers.append)
     make_mix(kind, alpha, seed=0, classes=3)
     (layer,) = layers
     assert (layer.alpha if kind == "mixup" else layer.factor) in (drawn, (drawn, drawn))
@@ -99,8 +99,8 @@ def test_each_seed_and_step_has_a_key_of_its_own_and_augmentation_has_another(mo
         keys.append(np.asarray(jax.random.key_data(key)).tobytes())
         return given
 
-    monkeypatch.setattr(kvgg_jax.mix, "as_function", lambda layer: note)
-    monkeypatch.setattr(kvgg_jax.augment, "as_function", lambda layer: note)
+    monkeypatch.setattr(kvgg_jax.training.augment.mixing, "as_function", lambda layer: note)
+    monkeypatch.setattr(kvgg_jax.training.augment.levels, "as_function", lambda layer: note)
     for seed in (1, 2):
         mix = make_mix("mixup", seed=seed, classes=3)
         augment = make_augment("light", seed=seed, image_size=SIZE)

@@ -9,13 +9,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from kvgg_jax.arch import BLOCKS, describe, total
-from kvgg_jax.config import HEADS, ModelConfig, OptimConfig
-from kvgg_jax.errors import ConfigError
-from kvgg_jax.keras_gate import keras
-from kvgg_jax.model import head_of, vgg
-from kvgg_jax.optimizer import build_optimizer
-from kvgg_jax.step import init_state
+from kvgg_jax.core.config import HEADS, ModelConfig, OptimConfig
+from kvgg_jax.core.errors import ConfigError
+from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.models.build import head_of, vgg
+from kvgg_jax.models.cost import BLOCKS, describe, total
+from kvgg_jax.training.optimizers import build_optimizer
+from kvgg_jax.training.step import init_state
 
 SMALL = {"classes": 3, "image_size": 32}
 CONFIGURATION_D = [

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kvgg_jax.inference import load_classifier
-from kvgg_jax.serving.network import Network, sizes_up_to
+from kvgg_jax.inference.classifier import load_classifier
+from kvgg_jax.web.serve.network import Network, sizes_up_to
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 

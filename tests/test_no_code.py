@@ -17,10 +17,10 @@ from commands import kvgg, message
 from conftest import ROOT, THIN
 
 from kvgg_jax import predict
-from kvgg_jax.console import printable
-from kvgg_jax.errors import ConfigError, RunError
-from kvgg_jax.judging.temperature import stored
-from kvgg_jax.run_folder import Run
+from kvgg_jax.cli.console import printable
+from kvgg_jax.core.errors import ConfigError, RunError
+from kvgg_jax.inference.temperature import stored
+from kvgg_jax.runs.folder import Run
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 
@@ -43,7 +43,7 @@ def watch(event, arguments):
         os.write(1, f"RAN {{event}} {{arguments}}\\n".encode())  # whole: other threads print too
         os._exit(9)
 
-import kvgg_jax.data.pipeline, kvgg_jax.inference, kvgg_jax.loop
+import kvgg_jax.data.pipeline, kvgg_jax.inference.classifier, kvgg_jax.training.loop
 armed = True
 sys.addaudithook(watch)
 from kvgg_jax import evaluate, load_classifier, predict

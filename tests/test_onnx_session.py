@@ -15,10 +15,10 @@ from commands import calibrate_at, kvgg, message
 from conftest import ROOT
 
 from kvgg_jax import export, load_classifier, predict
-from kvgg_jax.errors import RunError, UsageError
-from kvgg_jax.events import Note
-from kvgg_jax.onnx_session import is_onnx, open_onnx
-from kvgg_jax.run_folder import Run
+from kvgg_jax.core.errors import RunError, UsageError
+from kvgg_jax.core.events import Note
+from kvgg_jax.inference.onnx_session import is_onnx, open_onnx
+from kvgg_jax.runs.folder import Run
 
 pytest.importorskip("onnxruntime", reason='needs pip install "kvgg_jax[onnx]"')
 onnx = pytest.importorskip("onnx", reason='needs pip install "kvgg_jax[onnx]"')
@@ -100,7 +100,7 @@ def test_neither_jax_nor_keras_is_loaded(finished: Path, model: Path) -> None:
         "import atexit, sys\n"
         "heavy = ('jax', 'keras', 'tensorflow', 'orbax')\n"
         "atexit.register(lambda: print([name for name in heavy if name in sys.modules]))\n"
-        "from kvgg_jax.cli import main\n"
+        "from kvgg_jax.cli.main import main\n"
         "main()"
     )
     done = subprocess.run(

@@ -11,13 +11,13 @@ import pytest
 from conftest import Trained
 from PIL import Image
 
-from kvgg_jax.disk.lock import locked
-from kvgg_jax.errors import RunError
-from kvgg_jax.events import Event, Warned
-from kvgg_jax.origin import check_files, check_settings
-from kvgg_jax.run_folder import Run
-from kvgg_jax.runs import find
-from kvgg_jax.training import resume, train
+from kvgg_jax.core.errors import RunError
+from kvgg_jax.core.events import Event, Warned
+from kvgg_jax.runs.catalog import find
+from kvgg_jax.runs.folder import Run
+from kvgg_jax.runs.lock import locked
+from kvgg_jax.runs.manifest import check_files, check_settings
+from kvgg_jax.training.trainer import resume, train
 
 
 @pytest.fixture

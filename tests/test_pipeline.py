@@ -19,13 +19,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.ExifTags import Base as Tag
 
-from kvgg_jax import RunConfig, assembly, evaluate, inference, load_classifier, predict, training
-from kvgg_jax.data import tf_gate
+from kvgg_jax import RunConfig, evaluate, load_classifier, predict
+from kvgg_jax.core import tf_gate
+from kvgg_jax.core.state import Batch, Tally
+from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.folder import Samples, scan
-from kvgg_jax.data.image import load
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import Pictures
-from kvgg_jax.state import Batch, Tally
+from kvgg_jax.inference import classifier as classifier_module
+from kvgg_jax.training import setup, trainer
 
 
 def numbered(count: int) -> Pictures:
@@ -215,8 +217,8 @@ def test_training_evaluation_and_prediction_get_the_same_pixels(
     """Whatever the file, the three verbs show the network what `image.load` gives, bit by bit."""
     photos, spy = awkward_photos(tmp_path / "photos"), Spy()
     classifier = load_classifier(trained.run)
-    monkeypatch.setattr(assembly, "compile_step", spy.compile_step)
-    monkeypatch.setattr(inference, "compile_step", spy.compile_step)
+    monkeypatch.setattr(setup, "compile_step", spy.compile_step)
+    monkeypatch.setattr(classifier_module, "compile_step", spy.compile_step)
     expected = [load(path, 32) for path in scan(photos).files()]
 
     config = RunConfig(
@@ -224,7 +226,7 @@ def test_training_evaluation_and_prediction_get_the_same_pixels(
         model={"arch": "vgg11", "head": "gap"},
         train={"epochs": 1, "batch_size": 4},
     )
-    training.train(config, out=tmp_path / "runs", name="spied")
+    trainer.train(config, out=tmp_path / "runs", name="spied")
     assert len(spy.seen["training"]) == 10
     part = spy.pixels("training") + spy.pixels("evaluation")  # evaluation: of the 2 for validation
     assert sorted(part) == sorted(image.tobytes() for image in expected)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvgg_jax.keras_gate import keras
-from kvgg_jax.kernels.pool import max_pool2x2
-from kvgg_jax.layers import MaxPooling2D
+from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.models.kernels.pool import max_pool2x2
+from kvgg_jax.models.layers import MaxPooling2D
 
 
 def stock(x):

@@ -13,11 +13,11 @@ from commands import kvgg, message
 from conftest import draw_photos, small_config
 from PIL import Image
 
-from kvgg_jax import preview
-from kvgg_jax.augment import make_augment
+from kvgg_jax.core.state import Batch
+from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.folder import scan
-from kvgg_jax.data.image import load
-from kvgg_jax.state import Batch
+from kvgg_jax.training import preview
+from kvgg_jax.training.augment.levels import make_augment
 
 
 @pytest.fixture

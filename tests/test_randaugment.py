@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from kvgg_jax.randaugment import OPERATIONS, make_randaugment
+from kvgg_jax.training.augment.randaugment import OPERATIONS, make_randaugment
 
 SIZE, COUNT = 16, 64
 RAMP = np.linspace(0.2, 0.8, SIZE, dtype=np.float32)

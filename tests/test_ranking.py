@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kvgg_jax.judging.ranking import curves, one_vs_rest
+from kvgg_jax.evaluation.curves import curves, one_vs_rest
 
 
 def test_curves_by_hand() -> None:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kvgg_jax.core.errors import DataError
+from kvgg_jax.core.events import Event, Progress
+from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.folder import Samples, scan
-from kvgg_jax.data.image import load
 from kvgg_jax.data.reader import Pictures, fingerprint, read
-from kvgg_jax.errors import DataError
-from kvgg_jax.events import Event, Progress
 
 
 def draw(path: Path, seed: int = 0, *, size: tuple[int, int] = (40, 24)) -> Path:

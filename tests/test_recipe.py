@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from conftest import small_config
 
-from kvgg_jax import recipe
-from kvgg_jax.assembly import build_network
-from kvgg_jax.config import RunConfig
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.events import ignore
+from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.core.state import Batch
 from kvgg_jax.data.folder import Samples, Split
 from kvgg_jax.data.reader import Pictures
-from kvgg_jax.events import ignore
-from kvgg_jax.keras_gate import keras
-from kvgg_jax.state import Batch
+from kvgg_jax.training import step_setup
+from kvgg_jax.training.setup import build_network
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 
@@ -44,9 +44,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Any:
         def take(model: Any, optimizer: Any, augment: Any, mix: Any, **others: Any) -> Any:
             given.update(augment=augment, mix=mix, **others)
 
-        monkeypatch.setattr(recipe, "make_train_step", take)
-        optimizer, _ = recipe.build_start(settings, model, steps=10)
-        recipe.build_step(settings, model, optimizer, SAMPLES, emit=ignore)
+        monkeypatch.setattr(step_setup, "make_train_step", take)
+        optimizer, _ = step_setup.build_start(settings, model, steps=10)
+        step_setup.build_step(settings, model, optimizer, SAMPLES, emit=ignore)
         return given
 
     return look
@@ -105,7 +105,7 @@ def test_an_average_is_kept_where_it_is_asked_for():
     model = keras.Model(inputs, keras.layers.Dense(3)(inputs))
     averages = []
     for tables in ({}, {"train": {"ema": 0.9}}):
-        _, state = recipe.build_start(config(**tables), model, steps=10)
+        _, state = step_setup.build_start(config(**tables), model, steps=10)
         averages.append([name for name in state.opt_state if name.startswith("average/")])
     assert averages[0] == []
     assert len(averages[1]) == len(model.variables)

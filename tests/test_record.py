@@ -14,10 +14,10 @@ import pytest
 from conftest import small_config
 from evaluations import NAMES, made, six_photos
 
-from kvgg_jax.errors import RunError
-from kvgg_jax.inference import Evaluation
-from kvgg_jax.judging.record import evaluation_json, keep, predictions_csv, recall
-from kvgg_jax.run_folder import Run
+from kvgg_jax.core.errors import RunError
+from kvgg_jax.evaluation.record import evaluation_json, keep, predictions_csv, recall
+from kvgg_jax.inference.classifier import Evaluation
+from kvgg_jax.runs.folder import Run
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_any_file_name_survives_the_table(result: Evaluation) -> None:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pictures, where they are no matter: each takes a moment."""
-    monkeypatch.setattr("kvgg_jax.judging.record._pictures", lambda _: {})
+    monkeypatch.setattr("kvgg_jax.evaluation.record._pictures", lambda _: {})
 
 
 def with_config(result: Evaluation) -> Run:

@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kvgg_jax.arch import BLOCKS, describe, total
-from kvgg_jax.compiled import OPTIONS
-from kvgg_jax.config import ModelConfig, OptimConfig
-from kvgg_jax.kernels.relu import relu
-from kvgg_jax.model import vgg
-from kvgg_jax.optimizer import build_optimizer
-from kvgg_jax.state import empty_batch
-from kvgg_jax.step import init_state, make_train_step, zero_tally
+from kvgg_jax.core.config import ModelConfig, OptimConfig
+from kvgg_jax.core.state import empty_batch
+from kvgg_jax.models.build import vgg
+from kvgg_jax.models.compile import OPTIONS
+from kvgg_jax.models.cost import BLOCKS, describe, total
+from kvgg_jax.models.kernels.relu import relu
+from kvgg_jax.training.optimizers import build_optimizer
+from kvgg_jax.training.step import init_state, make_train_step, zero_tally
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -17,9 +17,9 @@ from commands import kvgg, message
 from conftest import THIN, Trained
 from pages import Page
 
-from kvgg_jax import reporting
-from kvgg_jax.judging.judged import kept
-from kvgg_jax.run_folder import Run
+from kvgg_jax.evaluation.figures import kept
+from kvgg_jax.runs.folder import Run
+from kvgg_jax.web.html import report
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 
@@ -73,7 +73,7 @@ def without_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("evaluated again")
 
-    monkeypatch.setattr(reporting, "evaluate", refuse)
+    monkeypatch.setattr(report, "evaluate", refuse)
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing(page: Page) -> None:
@@ -153,7 +153,7 @@ def test_figures_of_other_weights_are_not_taken(at: Path, monkeypatch: pytest.Mo
     file = Path("runs/x/evaluation-val.json")
     file.write_text(json.dumps({**json.loads(file.read_text()), "state": "1-0123456789abcdef"}))
     with pytest.raises(AssertionError, match="evaluated again"):
-        reporting.report("x")
+        report.report("x")
 
 
 def test_without_the_photos_the_kept_figures_remain(
@@ -182,7 +182,7 @@ def test_without_photos_and_figures_the_training_remains(at: Path, reported: Pat
     Path("runs/x/evaluation-val.json").unlink()
     file = Path("runs/x/config.toml")
     file.write_text(file.read_text().replace(str(reported / "photos"), "/nowhere"))
-    made = reporting.report("x")
+    made = report.report("x")
     assert made.contents == ("curves", "cost", "making")
     reason = "The photos are not in /nowhere. Say where they are: --data DIR --split val"
     unnamed = "There are no figures that would name them."
@@ -197,8 +197,8 @@ def test_parts_can_be_left_out(at: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     """And then TensorFlow, Keras and the network are not loaded either."""
     look = "print(sorted({'tensorflow', 'keras'} & {*sys.modules}))"
     code = f"import atexit, sys; atexit.register(lambda: {look})\n"
-    code += f"from kvgg_jax.arch import BLOCKS\nBLOCKS['vgg11'] = {THIN}\n"
-    code += "from kvgg_jax.cli import main\nmain()"
+    code += f"from kvgg_jax.models.cost import BLOCKS\nBLOCKS['vgg11'] = {THIN}\n"
+    code += "from kvgg_jax.cli.main import main\nmain()"
     command = [sys.executable, "-c", code, "report", "--mistakes", "0", "--no-check"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     line, imported = done.stdout.splitlines()
@@ -219,7 +219,7 @@ def test_a_report_that_cannot_be_made_is_said_at_once(at: Path) -> None:
         )
     assert message(kvgg("report", "--split", "test")) == "Error: --split test: use val or all.\n"
     with pytest.raises(ValueError, match="mistakes 25: use val or all, and 0 to 24"):
-        reporting.report("x", mistakes=25)
+        report.report("x", mistakes=25)
     assert sorted(at.rglob("*")) == before
     Path("runs/x/history.csv").unlink()
     assert message(kvgg("report", "--run", "x")) == (

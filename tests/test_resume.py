@@ -17,26 +17,26 @@ from conftest import Trained, eventful
 from faults import states, timeless
 from PIL import Image
 
-from kvgg_jax import training
-from kvgg_jax.augment import make_augment
-from kvgg_jax.average import judged
-from kvgg_jax.checkpoint import Checkpoints
-from kvgg_jax.config import ModelConfig, OptimConfig, RunConfig
+from kvgg_jax.core.config import ModelConfig, OptimConfig, RunConfig
+from kvgg_jax.core.errors import RunError
+from kvgg_jax.core.events import EpochEnded, Event, Note, Preparing, Progress, Warned
+from kvgg_jax.core.history import Epoch, History
+from kvgg_jax.core.state import TrainState, discard
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import Pictures
-from kvgg_jax.errors import RunError
-from kvgg_jax.events import EpochEnded, Event, Note, Preparing, Progress, Warned
-from kvgg_jax.history import Epoch, History
-from kvgg_jax.inference import evaluate, load_classifier
-from kvgg_jax.keeper import Keeper
-from kvgg_jax.loop import Standing
-from kvgg_jax.model import vgg
-from kvgg_jax.optimizer import build_optimizer
-from kvgg_jax.run_folder import Run
-from kvgg_jax.state import TrainState, discard
-from kvgg_jax.step import init_state
-from kvgg_jax.training import TrainResult, resume, train
+from kvgg_jax.inference.classifier import evaluate, load_classifier
+from kvgg_jax.models.build import vgg
+from kvgg_jax.runs.checkpoint import Checkpoints
+from kvgg_jax.runs.folder import Run
+from kvgg_jax.training import trainer
+from kvgg_jax.training.augment.levels import make_augment
+from kvgg_jax.training.ema import judged
+from kvgg_jax.training.loop import Standing
+from kvgg_jax.training.optimizers import build_optimizer
+from kvgg_jax.training.recorder import Keeper
+from kvgg_jax.training.step import init_state
+from kvgg_jax.training.trainer import TrainResult, resume, train
 
 STEPS = 4  # an epoch: 29 pictures in batches of 8, the last one padded
 
@@ -60,7 +60,7 @@ def no_pictures() -> Iterator[None]:
     """They decide nothing, and take a third of the time of such a small run."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("draw_curves", "draw_samples"):
-            patch.setattr(training, name, lambda *_: None)
+            patch.setattr(trainer, name, lambda *_: None)
         yield
 
 
@@ -397,7 +397,7 @@ def test_a_resume_does_not_keep_the_first_state_beside_the_saved_one(two, monkey
         freed.append(state)
         discard(state)
 
-    monkeypatch.setattr(training, "discard", free)
+    monkeypatch.setattr(trainer, "discard", free)
     resume(two, epochs=3)
     assert len(freed) == 1
     arrays = [leaf for leaf in jax.tree.leaves(freed[0]) if isinstance(leaf, jax.Array)]

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from kvgg_jax import explain, load_classifier, predict, vgg
-from kvgg_jax.data.image import load
-from kvgg_jax.errors import RunError
-from kvgg_jax.inference import Classifier
-from kvgg_jax.saliency import METHODS
-from kvgg_jax.step import variable_names
+from kvgg_jax.core.errors import RunError
+from kvgg_jax.data.decode.image import load
+from kvgg_jax.inference.classifier import Classifier
+from kvgg_jax.inference.explain import METHODS
+from kvgg_jax.training.step import variable_names
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kvgg_jax.judging.scores import (
+from kvgg_jax.evaluation.metrics import (
     BINS,
     FIGURES,
     Bin,

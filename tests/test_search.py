@@ -11,12 +11,12 @@ import pytest
 from commands import TINY, kvgg
 from conftest import draw_photos
 
-from kvgg_jax import extras
-from kvgg_jax.config import RunConfig
-from kvgg_jax.errors import Stopped
-from kvgg_jax.search import tuning
-from kvgg_jax.search.space import DEFAULT_SPACE, Range
-from kvgg_jax.search.tuning import Trial, TuneResult
+from kvgg_jax.core import extras
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.errors import Stopped
+from kvgg_jax.training.search import tuning
+from kvgg_jax.training.search.space import DEFAULT_SPACE, Range
+from kvgg_jax.training.search.tuning import Trial, TuneResult
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 

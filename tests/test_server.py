@@ -18,15 +18,15 @@ import pytest
 from commands import kvgg, message
 from conftest import ROOT, THIN, Trained
 
-from kvgg_jax import extras
-from kvgg_jax.errors import OutOfMemory, ServeError
-from kvgg_jax.events import Event, Warned
-from kvgg_jax.serving.limits import Limits
+from kvgg_jax.core import extras
+from kvgg_jax.core.errors import OutOfMemory, ServeError
+from kvgg_jax.core.events import Event, Warned
+from kvgg_jax.web.serve.limits import Limits
 
 pytest.importorskip("fastapi")
-from kvgg_jax.serving import server
-from kvgg_jax.serving.network import Network
-from kvgg_jax.serving.server import serve
+from kvgg_jax.web.serve import server
+from kvgg_jax.web.serve.network import Network
+from kvgg_jax.web.serve.server import serve
 
 pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]
 PROGRAM = f"""

@@ -9,9 +9,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from kvgg_jax.commands.settings import OF_A_RUN, takes_settings
-from kvgg_jax.commands.train import train
-from kvgg_jax.flags import KEYS
+from kvgg_jax.cli.commands.train import train
+from kvgg_jax.cli.flags import KEYS
+from kvgg_jax.cli.options import OF_A_RUN, takes_settings
 
 
 def test_what_is_shared_is_every_setting_and_nothing_else() -> None:

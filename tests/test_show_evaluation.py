@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from evaluations import made, six_photos
 
-from kvgg_jax.inference import Evaluation
-from kvgg_jax.judging.temperature import Calibration, Quality
-from kvgg_jax.metrics import ClassScore
-from kvgg_jax.show.evaluation import evaluation_text
+from kvgg_jax.cli.text.evaluation import evaluation_text
+from kvgg_jax.evaluation.confusion import ClassScore
+from kvgg_jax.inference.classifier import Evaluation
+from kvgg_jax.inference.temperature import Calibration, Quality
 
 
 @pytest.fixture

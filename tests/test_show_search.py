@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kvgg_jax.search.lr_range import RangeTest
-from kvgg_jax.show.search import rates_json, rates_text, save_rates
+from kvgg_jax.cli.text.search import rates_json, rates_text, save_rates
+from kvgg_jax.training.search.lr_range import RangeTest
 
 RATES = (3e-5, 3e-4, 3e-3)
 

@@ -18,10 +18,10 @@ import typer
 from conftest import ROOT
 from rich.console import Console
 
-from kvgg_jax.commands.app import resting, stoppable
-from kvgg_jax.console import Screen
-from kvgg_jax.events import Preparing
-from kvgg_jax.signals import AFTER_STEP, ECHO, NUMBERS, SOON, Stop
+from kvgg_jax.cli.app import resting, stoppable
+from kvgg_jax.cli.console import Screen
+from kvgg_jax.cli.signals import AFTER_STEP, ECHO, NUMBERS, SOON, Stop
+from kvgg_jax.core.events import Preparing
 
 # A main thread that never comes back to Python, as in a long step: it waits for a C mutex that it
 # holds itself. The alarm ends it should the test fail.

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from kvgg_jax.judging.significance import FEWEST, LEVEL, holm, mcnemar
+from kvgg_jax.evaluation.significance import FEWEST, LEVEL, holm, mcnemar
 
 
 @given(st.integers(0, 300), st.integers(0, 300))

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from networks import Arrays, arrays_of, stock_network, write_applications
 
-from kvgg_jax.errors import MissingExtra, WeightsError
-from kvgg_jax.keras_gate import keras
-from kvgg_jax.weights.sources import open_weights
+from kvgg_jax.core.errors import MissingExtra, WeightsError
+from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.models.weights.files import open_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")  # of Keras, as it saves
 

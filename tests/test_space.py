@@ -5,9 +5,16 @@ from __future__ import annotations
 import pytest
 import tomli_w
 
-from kvgg_jax.config import RunConfig
-from kvgg_jax.errors import ConfigError
-from kvgg_jax.search.space import DEFAULT_SPACE, Range, check_space, read_space, to_table, without
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.errors import ConfigError
+from kvgg_jax.training.search.space import (
+    DEFAULT_SPACE,
+    Range,
+    check_space,
+    read_space,
+    to_table,
+    without,
+)
 
 
 def test_a_space_has_the_shape_of_a_configuration(tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from kvgg_jax.commands.app import print_json
+from kvgg_jax.cli.app import print_json
 
 
 def unread() -> int:

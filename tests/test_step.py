@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kvgg_jax.config import OptimConfig
-from kvgg_jax.keras_gate import keras
-from kvgg_jax.optimizer import build_optimizer
-from kvgg_jax.state import Batch, Tally, TrainState, empty_batch
-from kvgg_jax.step import (
+from kvgg_jax.core.config import OptimConfig
+from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.core.state import Batch, Tally, TrainState, empty_batch
+from kvgg_jax.training.optimizers import build_optimizer
+from kvgg_jax.training.step import (
     init_state,
     make_eval_step,
     make_train_step,

@@ -8,8 +8,8 @@ import re
 import pytest
 from pages import Page
 
-from kvgg_jax.judging.scores import Bin
-from kvgg_jax.pages.svg import HEIGHT, WIDTH, Line, curves, reliability, share_bars, tick
+from kvgg_jax.evaluation.metrics import Bin
+from kvgg_jax.web.html.svg import HEIGHT, WIDTH, Line, curves, reliability, share_bars, tick
 
 
 def label(chart: str) -> str:

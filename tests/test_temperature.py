@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
-from kvgg_jax.errors import RunError
-from kvgg_jax.events import Warned
-from kvgg_jax.judging.temperature import (
+from kvgg_jax.core.errors import RunError
+from kvgg_jax.core.events import Warned
+from kvgg_jax.inference.temperature import (
     FILE,
     HIGHEST,
     LOWEST,
@@ -27,7 +27,7 @@ from kvgg_jax.judging.temperature import (
     soften,
     stored,
 )
-from kvgg_jax.run_folder import Run
+from kvgg_jax.runs.folder import Run
 
 SOUND = {
     "temperature": 1.5,

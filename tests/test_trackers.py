@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from conftest import ROOT
 
-from kvgg_jax.config import RunConfig
-from kvgg_jax.errors import Stopped
-from kvgg_jax.events import EpochEnded, ignore
-from kvgg_jax.history import History
-from kvgg_jax.run_folder import Run
-from kvgg_jax.trackers import FIGURES
-from kvgg_jax.tracking import tracked
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.errors import Stopped
+from kvgg_jax.core.events import EpochEnded, ignore
+from kvgg_jax.core.history import History
+from kvgg_jax.runs.folder import Run
+from kvgg_jax.training.tracking.trackers import FIGURES
+from kvgg_jax.training.tracking.tracking import tracked
 
 pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]
 

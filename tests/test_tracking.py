@@ -10,14 +10,15 @@ import pytest
 from commands import kvgg
 from conftest import draw_photos, small_config
 
-from kvgg_jax import extras, tracking
-from kvgg_jax.config import RunConfig
-from kvgg_jax.errors import MissingExtra, RunError, Stopped
-from kvgg_jax.events import EpochEnded, Event, Note, Warned
-from kvgg_jax.history import Epoch
-from kvgg_jax.run_folder import Run
-from kvgg_jax.tracking import tracked
-from kvgg_jax.training import resume, train
+from kvgg_jax.core import extras
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.errors import MissingExtra, RunError, Stopped
+from kvgg_jax.core.events import EpochEnded, Event, Note, Warned
+from kvgg_jax.core.history import Epoch
+from kvgg_jax.runs.folder import Run
+from kvgg_jax.training.tracking import tracking
+from kvgg_jax.training.tracking.tracking import tracked
+from kvgg_jax.training.trainer import resume, train
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 

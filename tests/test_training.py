@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from conftest import Trained, small_config
 
-from kvgg_jax import assembly, runs, training
+from kvgg_jax.core.errors import ConfigError, DataError, RunError, UsageError
+from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.data.folder import deal, scan
-from kvgg_jax.errors import ConfigError, DataError, RunError, UsageError
-from kvgg_jax.history import Epoch, History
-from kvgg_jax.loop import Task
-from kvgg_jax.run_folder import Run
-from kvgg_jax.training import resume, train
+from kvgg_jax.runs import catalog
+from kvgg_jax.runs.folder import Run
+from kvgg_jax.training import setup, trainer
+from kvgg_jax.training.loop import Task
+from kvgg_jax.training.trainer import resume, train
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 
@@ -52,8 +53,8 @@ def test_a_cosine_runs_over_all_steps_of_all_epochs(photos, tmp_path, thin, monk
         tasks.append(task)
         return History((Epoch(1, 0.5, 0.75, 0.25, 1.0, 1e-4, 2.0, 10.0),)), "seen"
 
-    monkeypatch.setattr(training, "fit", look)
-    monkeypatch.setattr(assembly, "compile_step", lambda what, step, *_, **__: step)
+    monkeypatch.setattr(trainer, "fit", look)
+    monkeypatch.setattr(setup, "compile_step", lambda what, step, *_, **__: step)
     config = small_config(photos, optim={"lr": 0.001, "schedule": "cosine", "warmup_steps": 2})
     train(config, out=tmp_path, name="cosine")
     expected = [1 / 3, 2 / 3, *((1 + np.cos(np.pi * step / 6)) / 2 for step in range(6))]
@@ -98,10 +99,10 @@ def test_a_part_whose_pictures_are_all_unreadable_is_a_data_error(photos, tmp_pa
 def test_a_folder_taken_meanwhile_is_not_removed(photos: Path, tmp_path: Path) -> None:
     """A run that another process made while this one read its photos stays as it is."""
     config = small_config(photos)
-    path = runs.choose(config, out=tmp_path / "runs", name="x")
-    runs.create(path, config, {"run.json": '{"who": "first"}'})
+    path = catalog.choose(config, out=tmp_path / "runs", name="x")
+    catalog.create(path, config, {"run.json": '{"who": "first"}'})
     with pytest.raises(RunError) as caught:
-        runs.create(path, config, {"run.json": '{"who": "second"}'})
+        catalog.create(path, config, {"run.json": '{"who": "second"}'})
     assert str(caught.value) == (
         f"{path} was taken by another run meanwhile. Choose another --name."
     )

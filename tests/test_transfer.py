@@ -17,17 +17,17 @@ from conftest import small_config
 from faults import states, timeless
 from networks import arrays_of, stock_network, write_applications
 
-from kvgg_jax.config import ModelConfig, RunConfig
-from kvgg_jax.errors import ConfigError, RunError, WeightsError
-from kvgg_jax.events import Event, Note, Progress, Warned
-from kvgg_jax.exporting import export
-from kvgg_jax.forward import weight_shapes
-from kvgg_jax.inference import evaluate, load_classifier
-from kvgg_jax.keras_gate import keras
-from kvgg_jax.run_folder import Run
-from kvgg_jax.training import resume, train
-from kvgg_jax.transfer import Given, begin, settle
-from kvgg_jax.weights import imagenet
+from kvgg_jax.core.config import ModelConfig, RunConfig
+from kvgg_jax.core.errors import ConfigError, RunError, WeightsError
+from kvgg_jax.core.events import Event, Note, Progress, Warned
+from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.export.exporter import export
+from kvgg_jax.inference.classifier import evaluate, load_classifier
+from kvgg_jax.models.functional import weight_shapes
+from kvgg_jax.models.weights import imagenet
+from kvgg_jax.runs.folder import Run
+from kvgg_jax.training.initial_weights import Given, begin, settle
+from kvgg_jax.training.trainer import resume, train
 
 CLASSES = ("blue", "green", "red")
 
@@ -249,7 +249,7 @@ def test_the_whole_vgg16_comes_from_the_layout_of_its_file(finished, tmp_path, m
             arrays.setdefault(name.split("/")[0], []).append(value)
     file = write_applications(tmp_path / "notop.h5", arrays)
     monkeypatch.setattr(imagenet, "fetch", None)
-    monkeypatch.setattr("kvgg_jax.transfer.fetch", lambda arch, emit: file)
+    monkeypatch.setattr("kvgg_jax.training.initial_weights.fetch", lambda arch, emit: file)
     found, said = taken(finished, "imagenet", arch="vgg16", freeze="blocks")
     assert sorted(found) == sorted(name for name in shapes if name.startswith("block"))
     assert_same(found["block5_conv3/kernel"], arrays["block5_conv3"][0])

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import pytest
 from conftest import draw_photos, small_config
 
-from kvgg_jax import extras
-from kvgg_jax.config import RunConfig
-from kvgg_jax.errors import (
+from kvgg_jax.core import extras
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.config_file import resolve, with_values
+from kvgg_jax.core.errors import (
     ConfigError,
     KvggError,
     MissingExtra,
@@ -22,13 +23,12 @@ from kvgg_jax.errors import (
     Stopped,
     WeightsMismatch,
 )
-from kvgg_jax.events import EpochEnded, Event, Progress, ignore
-from kvgg_jax.history import Epoch
-from kvgg_jax.resolve import resolve, with_values
-from kvgg_jax.run_folder import Run
-from kvgg_jax.search import study
-from kvgg_jax.search.space import Range, Space
-from kvgg_jax.search.tuning import TuneResult, tune
+from kvgg_jax.core.events import EpochEnded, Event, Progress, ignore
+from kvgg_jax.core.history import Epoch
+from kvgg_jax.runs.folder import Run
+from kvgg_jax.training.search import study
+from kvgg_jax.training.search.space import Range, Space
+from kvgg_jax.training.search.tuning import TuneResult, tune
 
 optuna = pytest.importorskip("optuna", reason="needs the extra tune")
 pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]

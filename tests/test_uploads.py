@@ -12,9 +12,9 @@ import pytest
 pytest.importorskip("starlette")
 from starlette.requests import Request
 
-from kvgg_jax.serving.limits import MIB, Limits
-from kvgg_jax.serving.replies import Unread
-from kvgg_jax.serving.uploads import NAME, Refused, Upload, announced, read_uploads
+from kvgg_jax.web.serve.limits import MIB, Limits
+from kvgg_jax.web.serve.schemas import Unread
+from kvgg_jax.web.serve.uploads import NAME, Refused, Upload, announced, read_uploads
 
 pytestmark = pytest.mark.extras
 HEADERS = {"content-type": "multipart/form-data; boundary=b"}

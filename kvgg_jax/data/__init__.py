@@ -1,1 +1,1 @@
-"""Folders of photos: finding, splitting, decoding and feeding them."""
+"""From files to batches: sources, splits, decoding, caches and the tf.data pipeline."""

@@ -19,8 +19,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from kvgg_jax.core.errors import DataError, ImageError
 from kvgg_jax.data.parallel import THREADS
-from kvgg_jax.errors import DataError, ImageError
 
 Kind = Literal["memory", "disk", "none"]
 Pixels = NDArray[np.uint8]

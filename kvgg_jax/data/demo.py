@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from kvgg_jax.errors import DataError
+from kvgg_jax.core.errors import DataError
 
 CLASSES = ("Dark", "Green", "Light", "Medium")
 SIZE = 96  # pixels a side of each PNG

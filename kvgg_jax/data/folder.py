@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from kvgg_jax.data.image import SUFFIXES, looks_like_image
-from kvgg_jax.errors import DataError, ImageError, shown
+from kvgg_jax.core.errors import DataError, ImageError, shown
+from kvgg_jax.data.decode.image import SUFFIXES, looks_like_image
 
 PARTS = ("train", "training", "val", "valid", "validation", "test", "testing")
 """Names of folders that hold a split dealt by somebody else."""

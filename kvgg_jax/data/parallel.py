@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from kvgg_jax.events import Emit, Progress
+from kvgg_jax.core.events import Emit, Progress
 
 THREADS = (os.cpu_count() or 1) + 1  # one more: now and then one waits for Python's lock
 

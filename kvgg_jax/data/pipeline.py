@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.data.balance import draw_evenly
+from kvgg_jax.core.errors import DataError
+from kvgg_jax.core.state import Batch
+from kvgg_jax.core.tf_gate import tf
 from kvgg_jax.data.cache import Images
+from kvgg_jax.data.class_balance import draw_evenly
 from kvgg_jax.data.reader import Pictures
-from kvgg_jax.data.tf_gate import tf
-from kvgg_jax.errors import DataError
-from kvgg_jax.state import Batch
 
 
 def hold(pictures: Pictures) -> Store:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kvgg_jax.core.errors import DataError, ImageError, OutOfMemory
+from kvgg_jax.core.events import Emit, Note, Warned, ignore
 from kvgg_jax.data.cache import Chosen, Images, OnDisk, Undecoded, choose, sha256
+from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.folder import Samples
-from kvgg_jax.data.image import load
 from kvgg_jax.data.parallel import each
-from kvgg_jax.errors import DataError, ImageError, OutOfMemory
-from kvgg_jax.events import Emit, Note, Warned, ignore
 
 SHOWN = 10  # bad files named in one message
 

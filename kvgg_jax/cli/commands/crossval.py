@@ -1,0 +1,57 @@
+"""`kvgg crossval`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from kvgg_jax.cli.app import answers, app, print_json, resting, stoppable, talk, with_options_of
+from kvgg_jax.cli.commands.train import train
+from kvgg_jax.cli.console import Screen, say
+from kvgg_jax.core.errors import UsageError
+
+WITHOUT = {"name", "overwrite", "resume", "val_split"}
+DEALT = {"data.val_split", "data.folds", "data.fold"}
+
+
+@app.command()
+@answers
+@with_options_of(train, taking=lambda name: name not in WITHOUT)
+def crossval(
+    folds: Annotated[int, typer.Option(min=2, help="Parts, each held out once.")] = 5,
+    name: Annotated[
+        str | None, typer.Option(help="Of the folder. Default: crossval, arch, head.")
+    ] = None,
+    **given: Any,
+) -> None:
+    """Train once for each fold held out: mean and spread of the accuracy. Takes train's options.
+
+    The same command goes on where one was stopped.
+
+    Example: `kvgg crossval --data photos --folds 5 --head slim --image-size 96`
+    """
+    from kvgg_jax.cli.flags import all_typed
+    from kvgg_jax.core.config_file import resolve
+
+    flags = all_typed(given)
+    for key, (text, value) in flags.items():
+        if key in DEALT:
+            raise UsageError(f"{text}: folds are held out in turn; say how many with --folds.")
+        if (key, value) == ("data.split", "keras"):
+            raise UsageError(f"{text}: Keras deals no folds; use stratified or grouped.")
+    settings = resolve(given["config"], flags)
+    with Screen(talk()) as screen, stoppable(screen, _how_to_go_on) as stop:
+        from kvgg_jax.training.search import crossval as api
+
+        emit = resting(screen, stop)
+        result = api.crossval(
+            settings, folds=folds, out=given["out"], name=name, stop=stop, emit=emit
+        )
+    from kvgg_jax.cli.text import results as show
+
+    print_json(result.to_json()) if given["json"] else show.crossval_text(result)
+
+
+def _how_to_go_on(screen: Screen, saved: str | None) -> None:
+    say(screen.console, f"{saved or 'Stopped.'} The same command goes on.")

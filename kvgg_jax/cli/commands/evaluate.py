@@ -1,0 +1,193 @@
+"""`kvgg evaluate` and `kvgg predict`: a trained run put to use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kvgg_jax.cli import completion
+from kvgg_jax.cli.app import (
+    RUNS,
+    BatchSize,
+    Json,
+    Out,
+    Raw,
+    RunOption,
+    SkipBad,
+    UnsureBelow,
+    answers,
+    app,
+    end_with,
+    print_json,
+    talk,
+)
+from kvgg_jax.cli.console import Screen, say
+from kvgg_jax.core.errors import UsageError
+
+Others = Annotated[Path | None, typer.Option("--data", help="Other photos of the same classes.")]
+
+
+def _part(text: str) -> Any:
+    return typer.Option("--split", help=text, autocompletion=completion.words("val", "all"))
+
+
+Part = Annotated[str | None, _part("val or all. Default: val, or all with --data.")]
+
+
+@app.command()
+@answers
+def evaluate(
+    run: RunOption = None,
+    data: Others = None,
+    split: Part = None,
+    skip_bad: SkipBad = None,
+    raw: Raw = False,
+    batch_size: BatchSize = None,
+    out: Out = RUNS,
+    json: Json = False,
+) -> None:
+    """Judge a run: figures with intervals, scores a class, confusion matrix, calibration, mistakes.
+
+    Pictures of them, and a CSV row a photo, go to the run folder.
+
+    Example: `kvgg evaluate --run runs/coffee --split val`
+    """
+    check_part(split)
+    from kvgg_jax.cli.text import evaluation as show_evaluation
+    from kvgg_jax.evaluation import record
+    from kvgg_jax.inference import classifier
+
+    with Screen(talk()) as screen:
+        result = classifier.evaluate(
+            run,
+            data=data,
+            split=split,
+            skip_bad=skip_bad,
+            raw=raw,
+            batch_size=batch_size,
+            out=out,
+            emit=screen,
+        )
+        files = record.try_to_keep(result, screen)
+    if json:
+        print_json(record.evaluation_json(result, files))
+    else:
+        show_evaluation.evaluation_text(result, files)
+
+
+def check_part(split: str | None) -> None:
+    """Raises UsageError for what `--split` cannot be."""
+    if split not in (None, "val", "all"):
+        raise UsageError(f"--split {split}: use val or all.")
+
+
+@app.command()
+@answers
+def calibrate(
+    run: RunOption = None,
+    data: Others = None,
+    split: Annotated[
+        str | None, _part("val, or with --data all. Default: val, or all with --data.")
+    ] = None,
+    skip_bad: SkipBad = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take a calibration back.")] = False,
+    batch_size: BatchSize = None,
+    out: Out = RUNS,
+    json: Json = False,
+) -> None:
+    """Fit a temperature on the validation photos, so that '90 %' is right 9 times in 10.
+
+    Example: `kvgg calibrate --run runs/coffee`
+    """
+    check_part(split)
+    if remove:
+        given: dict[str, object] = {
+            **{"--data": data, "--split": split, "--skip-bad": skip_bad},
+            **{"--batch-size": batch_size, "--json": json or None},
+        }
+        if extra := [flag for flag, value in given.items() if value is not None]:
+            raise UsageError(f"--remove fits nothing; {extra[0]} has no meaning beside it.")
+    from kvgg_jax.cli.text import calibration as show_calibration
+    from kvgg_jax.evaluation import calibration
+
+    if remove:
+        say(talk(), f"Removed {calibration.remove_calibration(run, out=out)}")
+        return
+    with Screen(talk()) as screen:
+        result = calibration.calibrate(
+            run,
+            data=data,
+            split=split,
+            skip_bad=skip_bad,
+            batch_size=batch_size,
+            out=out,
+            emit=screen,
+        )
+    if json:
+        print_json(show_calibration.calibration_json(result))
+    else:
+        show_calibration.calibration_text(result)
+
+
+@app.command()
+@answers
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
+    run: Annotated[
+        str | None,
+        typer.Option(
+            "--run",
+            help="Run folder or name, or an ONNX file. Default: the newest finished run.",
+            autocompletion=completion.runs_and_models,
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Classes shown a picture.")] = 1,
+    unsure_below: UnsureBelow = None,
+    raw: Raw = False,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Pictures judged at once. Default: 32 or fewer.")
+    ] = None,
+    out: Out = RUNS,
+    csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV on stdout.")] = False,
+    json: Json = False,
+) -> None:
+    """Say what is on pictures, with the best state of a run.
+
+    Example: `kvgg predict bean.jpg --top 3`
+    """
+    if csv and json:
+        raise UsageError("--csv and --json exclude each other; choose one.")
+    from kvgg_jax.cli.text import results as show
+    from kvgg_jax.inference import onnx_session
+
+    with Screen(talk()) as screen:
+        if onnx_session.is_onnx(run):  # without JAX, which takes a second
+            found = onnx_session.predict(
+                images,
+                run,
+                raw=raw,
+                unsure_below=unsure_below,
+                batch_size=batch_size,
+                emit=screen,
+            )
+        else:
+            from kvgg_jax.inference import classifier
+
+            found = classifier.predict(
+                images,
+                run,
+                raw=raw,
+                unsure_below=unsure_below,
+                batch_size=batch_size,
+                out=out,
+                emit=screen,
+            )
+    if json:
+        print_json(show.predictions_json(found, top=top))
+    elif csv:
+        show.predictions_csv(found, top=top)
+    else:
+        show.predictions_text(found, top=top)
+    end_with([prediction.error for prediction in found if prediction.error])

@@ -1,0 +1,65 @@
+"""`kvgg export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kvgg_jax.cli import completion
+from kvgg_jax.cli.app import RUNS, Json, Out, Raw, RunOption, answers, app, print_json, talk
+from kvgg_jax.cli.console import Screen
+
+
+@app.command()
+@answers
+def export(
+    format: Annotated[
+        str,
+        typer.Option(
+            help="keras, saved-model, onnx, stablehlo or safetensors.",
+            autocompletion=completion.words(
+                "keras", "saved-model", "onnx", "stablehlo", "safetensors"
+            ),
+        ),
+    ],
+    run: RunOption = None,
+    output: Annotated[
+        Path | None, typer.Option(help="File to write. Default: in exported, in the run.")
+    ] = None,
+    quantize: Annotated[
+        str | None,
+        typer.Option(
+            help="int8, for keras and onnx; says what accuracy it costs.",
+            autocompletion=completion.words("int8"),
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="For int8: where the run's photos are now.")
+    ] = None,
+    raw: Raw = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an export.")] = False,
+    out: Out = RUNS,
+    json: Json = False,
+) -> None:
+    """Write a run's best state for other programs, read back and compared with predict.
+
+    Example: `kvgg export --format onnx --run runs/coffee`
+    """
+    from kvgg_jax.cli.text import results as show
+    from kvgg_jax.export.exporter import export as write
+
+    with Screen(talk()) as screen:
+        result = write(
+            format,
+            run,
+            output=output,
+            quantize=quantize,
+            data=data,
+            raw=raw,
+            overwrite=overwrite,
+            out=out,
+            emit=screen,
+        )
+    print_json(show.export_json(result)) if json else show.export_text(result)

@@ -1,0 +1,80 @@
+"""`kvgg summary` and `kvgg bench`: what a network costs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kvgg_jax.cli.app import Json, answers, app, print_json, talk
+from kvgg_jax.cli.console import Screen
+from kvgg_jax.cli.defaults import ShowsDefaults
+from kvgg_jax.cli.options import OF_A_NETWORK, OF_A_STEP, takes_costs
+
+if TYPE_CHECKING:
+    from kvgg_jax.core.config import RunConfig
+
+BENCH_BATCH = 8  # without a config: seconds a step, on a CPU
+
+
+@app.command(cls=ShowsDefaults)
+@answers
+@takes_costs(*OF_A_NETWORK)
+def summary(
+    classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 4,
+    compare: Annotated[bool, typer.Option("--compare", help="Set the heads side by side.")] = False,
+    json: Json = False,
+    **given: Any,
+) -> None:
+    """Show layers, parameters, FLOPs and memory of a network, without running it.
+
+    Pictures have 224 px a side where neither a flag nor --config says otherwise. All of it counts
+    as trained, also what a config would freeze.
+
+    Example: `kvgg summary --compare`
+    """
+    config = _resolved(given)
+    from kvgg_jax.cli.text.summary import Size, compare_text, cost_json, layers_text
+    from kvgg_jax.core.config import PHOTO_SIZE
+
+    model, side = config.model, config.data.image_size or PHOTO_SIZE
+    size = Size(classes=classes, image_size=side, batch_size=config.train.batch_size)
+    if json:
+        print_json(cost_json(model, size, compare=compare))
+    elif compare:
+        compare_text(model, size)
+    else:
+        layers_text(model, size)
+
+
+@app.command()
+@answers
+@takes_costs(*OF_A_NETWORK, *OF_A_STEP)
+def bench(
+    repeats: Annotated[int, typer.Option(min=1, help="Timed repetitions.")] = 5,
+    json: Json = False,
+    **given: Any,
+) -> None:
+    """Time a training step, a forward pass and the pipeline on this machine.
+
+    The steps are those that training with the same settings takes, augmentation and all; but no
+    block is frozen. Without --config: VGG16, slim head, 224 px, 8 photos a step.
+
+    Example: `kvgg bench --config configs/fast.toml`
+    """
+    if given["config"] is None and given["batch_size"] is None:
+        given["batch_size"] = BENCH_BATCH
+    settings = _resolved(given)
+    from kvgg_jax.cli.text import results as show
+    from kvgg_jax.training.benchmark import bench as measure
+
+    with Screen(talk()) as screen:
+        result = measure(settings, repeats=repeats, emit=screen)
+    print_json(show.bench_json(result)) if json else show.bench_text(result)
+
+
+def _resolved(given: dict[str, Any]) -> RunConfig:
+    from kvgg_jax.cli.flags import typed
+    from kvgg_jax.core.config_file import resolve
+
+    return resolve(given["config"], typed(given))

@@ -1,0 +1,103 @@
+"""`kvgg lr-find` and `kvgg tune`: which settings to train with."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from shlex import join
+from typing import Annotated, Any
+
+import typer
+
+from kvgg_jax.cli import completion
+from kvgg_jax.cli.app import RUNS, Json, Out, answers, app, print_json, resting, stoppable, talk
+from kvgg_jax.cli.console import Screen, program, say
+from kvgg_jax.cli.options import takes_settings
+
+
+@app.command("lr-find")
+@answers
+@takes_settings("lr", "epochs", "patience", "min_delta", "save_every_steps", "track")
+def lr_find(
+    low: Annotated[float, typer.Option(help="First learning rate.")] = 1e-7,
+    high: Annotated[float, typer.Option(help="Last learning rate.")] = 1.0,
+    steps: Annotated[int, typer.Option(min=10, help="Steps from the first to the last.")] = 100,
+    out: Out = RUNS,
+    json: Json = False,
+    **given: Any,
+) -> None:
+    """Find a learning rate: raise it step by step, and see where the loss is lowest.
+
+    Trains for a moment with the settings given, in no run; draws `lr_find.png` into --out. Suggests
+    a third of the rate at which the smoothed loss is lowest.
+
+    Example: `kvgg lr-find --data photos --image-size 96`
+    """
+    from kvgg_jax.cli.flags import all_typed
+    from kvgg_jax.core.config_file import resolve
+
+    settings = resolve(given["config"], all_typed(given))
+    from kvgg_jax.cli.text import search as show_search
+    from kvgg_jax.runs import catalog
+    from kvgg_jax.training.search import lr_range
+
+    catalog.check_writable(out)
+    with Screen(talk()) as screen:
+        result = lr_range.lr_find(settings, low=low, high=high, steps=steps, out=out, emit=screen)
+    picture = show_search.save_rates(result, out / "lr_find.png")
+    if json:
+        print_json(show_search.rates_json(result, picture))
+    else:
+        show_search.rates_text(result, picture)
+
+
+@app.command()
+@answers
+@takes_settings()
+def tune(
+    trials: Annotated[int, typer.Option(min=1, help="Runs in all, those there included.")] = 20,
+    space: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file of what to search; docs/tuning.md.", autocompletion=completion.configs
+        ),
+    ] = None,
+    name: Annotated[str, typer.Option(help="Of the search: its folder in --out.")] = "tune",
+    out: Out = RUNS,
+    json: Json = False,
+    **given: Any,
+) -> None:
+    """Search for the settings of the highest validation accuracy, run by run, with Optuna.
+
+    Tries optim.lr (1e-5 to 1e-3, by factors), optim.decay_rate (0.9 to 1), model.head (slim, gap,
+    256), model.dropout (0 to 0.5), train.batch_size (16, 32) and data.augment (none, light), or
+    what --space says. A setting given here is not searched. The same command goes on with a search
+    that was cut. Needs the extra `tune`.
+
+    Example: `kvgg tune --data photos --image-size 48 --epochs 8 --trials 20`
+    """
+    from kvgg_jax.cli.flags import all_typed
+    from kvgg_jax.core.config_file import resolve
+    from kvgg_jax.core.extras import require
+    from kvgg_jax.training.search.space import DEFAULT_SPACE, check_space, read_space, without
+
+    require("tune", by="kvgg tune")
+    flags = all_typed(given)
+    settings = resolve(given["config"], flags)
+    searched = without(read_space(space) if space else DEFAULT_SPACE, flags)
+    check_space(searched, settings, where=str(space or "space"))
+    with Screen(talk()) as screen, stoppable(screen, _how_to_go_on) as stop:
+        from kvgg_jax.training.search import tuning
+
+        emit = resting(screen, stop)
+        result = tuning.tune(
+            settings, searched, trials=trials, out=out, name=name, stop=stop, emit=emit
+        )
+    from kvgg_jax.cli.text import search as show_search
+
+    print_json(show_search.tune_json(result)) if json else show_search.tune_text(result)
+
+
+def _how_to_go_on(screen: Screen, saved: str | None) -> None:
+    say(screen.console, f"{saved or 'Stopped.'} To go on, the same command:")
+    say(screen.console, f"  {program()} {join(sys.argv[1:])}")

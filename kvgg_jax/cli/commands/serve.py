@@ -1,0 +1,84 @@
+"""`kvgg serve`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from kvgg_jax.cli.app import RUNS, Out, Raw, RunOption, UnsureBelow, answers, app, stoppable, talk
+from kvgg_jax.cli.console import Screen, say
+from kvgg_jax.core.extras import require
+
+ASKED = "Stopping: what is under way is answered. Ctrl-C again to stop at once."
+AT_ONCE = "Stopped at once."
+
+
+@app.command()
+@answers
+def serve(
+    run: RunOption = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; 0.0.0.0 for the whole network.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8000,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A further name of this server, as behind a proxy.")
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    unsure_below: UnsureBelow = None,
+    raw: Raw = False,
+    max_batch: Annotated[int, typer.Option(min=1, max=256, help="Pictures judged at once.")] = 8,
+    wait_ms: Annotated[
+        float, typer.Option(min=0, max=1000, help="Gather pictures for so many milliseconds.")
+    ] = 5,
+    queue: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Pictures of all clients at one time.")
+    ] = 64,
+    max_files: Annotated[int, typer.Option(min=1, max=1000, help="Pictures of one request.")] = 32,
+    max_upload_mb: Annotated[int, typer.Option(min=1, max=1024, help="MiB of one request.")] = 32,
+    max_megapixels: Annotated[int, typer.Option(min=1, max=200, help="Of one picture.")] = 50,
+    out: Out = RUNS,
+) -> None:
+    """Open a local page for photos: class, probability, heat map; JSON for other programs.
+
+    Example: `kvgg serve --run runs/coffee --port 8000`
+    """
+    require("serve", by="kvgg serve")
+    from kvgg_jax.web.serve.limits import MIB, Limits
+    from kvgg_jax.web.serve.server import serve as listen
+
+    limits = Limits(
+        upload_bytes=max_upload_mb * MIB,
+        files=max_files,
+        pixels=max_megapixels * 1_000_000,
+        waiting=queue,
+    )
+
+    def ready(address: str) -> None:
+        say(Console(), f"Ready at {address}", "bold")
+        say(talk(), "Stop it with Ctrl-C.")
+        if open_:
+            typer.launch(address)
+
+    with (
+        Screen(talk()) as screen,
+        stoppable(screen, lambda *_: say(talk(), "Stopped."), asked=ASKED, at_once=AT_ONCE) as stop,
+    ):
+        listen(
+            run,
+            host=host,
+            port=port,
+            hosts=tuple(allow_host or ()),
+            limits=limits,
+            most=max_batch,
+            wait=wait_ms / 1000,
+            raw=raw,
+            unsure_below=unsure_below,
+            out=out,
+            stop=stop,
+            ready=ready,
+            emit=screen,
+        )
+    raise typer.Exit(stop.exit_code)

@@ -1,0 +1,96 @@
+"""What the shell offers after TAB: runs, config files, and the words that a setting takes.
+
+Each is called by Typer with what was typed so far, and looks at names and small files alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from glob import escape, glob
+from pathlib import Path
+from typing import Any, get_args
+
+import typer
+
+Offers = list[tuple[str, str]]
+"""What may stand there, each with a word about it, which fish, zsh and PowerShell show."""
+
+
+def words(*choices: str) -> Callable[[str], list[str]]:
+    """A completion that offers these."""
+
+    def offer(incomplete: str) -> list[str]:
+        return [choice for choice in choices if choice.startswith(incomplete)]
+
+    return offer
+
+
+def choice(key: str, help: str) -> Any:
+    """An option that is a key of the configuration, and offers what `config.py` allows there."""
+
+    def offer(incomplete: str) -> list[str]:
+        return words(*_choices(key))(incomplete)
+
+    return typer.Option(help=help, autocompletion=offer)
+
+
+def _choices(key: str) -> Iterable[str]:
+    from kvgg_jax.core.config import FREEZE, HEADS, RunConfig
+
+    if key == "model.head":
+        return HEADS
+    if key == "model.freeze":
+        return FREEZE
+    model: Any = RunConfig
+    table, name = key.split(".")
+    return get_args(model.model_fields[table].annotation.model_fields[name].annotation)
+
+
+def trackers(incomplete: str) -> list[str]:
+    """Names for `--track`, also the second and third, after a comma."""
+    from kvgg_jax.core.config import Tracked
+
+    before, comma, last = incomplete.rpartition(",")
+    named = before.split(",")
+    left = [name for name in get_args(Tracked) if name not in named]
+    return [f"{before}{comma}{name}" for name in words(*left, *([] if comma else ["none"]))(last)]
+
+
+def runs(ctx: typer.Context, incomplete: str) -> Offers:
+    """Runs in `--out` by name, with their status; by folder once a `/` is typed."""
+    if "/" in incomplete:
+        return [(run, _status(run)) for run in _runs(incomplete)]
+    folder = str(ctx.params.get("out") or "runs")
+    return [(Path(run).name, _status(run)) for run in _runs(f"{folder}/{incomplete}")]
+
+
+def _runs(typed: str) -> list[str]:
+    return [file.removesuffix("/run.json") for file in _files(typed, "*/run.json")]
+
+
+def _status(run: str) -> str:
+    """One word; whatever is wrong with a run, the command that reads it will say."""
+    try:
+        return str(json.loads(Path(run, "run.json").read_text())["status"])
+    except (OSError, ValueError, RecursionError, TypeError, KeyError):
+        return "damaged"
+
+
+def runs_and_models(ctx: typer.Context, incomplete: str) -> Offers:
+    """Runs, and ONNX files here or in the folder that is typed."""
+    return [*runs(ctx, incomplete), *((file, "ONNX file") for file in _files(incomplete, "*.onnx"))]
+
+
+def weights(ctx: typer.Context, incomplete: str) -> Offers:
+    """`imagenet` and runs; the shell itself offers files when neither fits."""
+    return [*((name, "of Keras") for name in words("imagenet")(incomplete)), *runs(ctx, incomplete)]
+
+
+def configs(incomplete: str) -> list[str]:
+    """TOML files here or in the folder that is typed, and those one folder below."""
+    return [*_files(incomplete, "*.toml"), *_files(incomplete, "*/*.toml")]
+
+
+def _files(typed: str, pattern: str) -> list[str]:
+    return sorted(glob(escape(typed) + pattern))  # noqa: PTH207  # it keeps `./` as typed

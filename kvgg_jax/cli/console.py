@@ -1,0 +1,168 @@
+"""What a person sees while the program works: a listener to events, on stderr.
+
+On a terminal there are progress bars; elsewhere plain lines, one a stage and one an epoch.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import (
+    Progress as Bars,
+)
+from rich.text import Text
+
+from kvgg_jax.core.errors import shown
+from kvgg_jax.core.events import (
+    Compiled,
+    EpochEnded,
+    Event,
+    Finished,
+    Note,
+    Progress,
+    Started,
+    Warned,
+)
+from kvgg_jax.core.history import Epoch
+
+PLAIN_EVERY = 30.0  # seconds between progress lines where there is no terminal
+HEADER = "  epoch     loss  accuracy  val loss  val accuracy      rate     time   img/s"
+
+
+def printable(text: str) -> str:
+    """`text` with control characters and broken bytes shown, not sent to the terminal."""
+    return "\n".join(map(shown, text.split("\n")))
+
+
+def program() -> str:
+    """How the user started this program, for the commands it suggests."""
+    return "python cli.py" if Path(sys.argv[0]).name == "cli.py" else "kvgg"
+
+
+def say(console: Console, text: str, style: str = "") -> None:
+    """Print `text` as it is: no markup, no guessed colours, no wrapping inside a path."""
+    console.print(Text(printable(text), style), soft_wrap=True)
+
+
+def duration(seconds: float) -> str:
+    """95.2 -> "1:35"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def epoch_line(row: Epoch, epochs: int, *, is_best: bool) -> str:
+    """One row under `HEADER`."""
+    return (
+        f"{row.epoch:>3}/{epochs:<3} {row.loss:>8.4f}  {row.accuracy:>8.4f}  {row.val_loss:>8.4f}"
+        f"  {row.val_accuracy:>12.4f}  {row.learning_rate:>8.2e}  {duration(row.seconds):>7}"
+        f"  {row.images_per_second:>6.1f}{'  best' if is_best else ''}"
+    )
+
+
+class Screen:
+    """A listener that shows events; use it in a `with` block, so that the bar is taken down."""
+
+    def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.console, self._clock = console, clock
+        self.run: Path | None = None
+        self._bars: Bars | None = None
+        self._task: TaskID | None = None
+        self._stage: tuple[str, int] | None = None
+        self._since = self._spoken = clock()
+        self._first = self._images = 0
+        self._has_header = False
+
+    def __enter__(self) -> Screen:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._take_down()
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        match event:
+            case Progress():
+                self._progress(event)
+            case Note(text):
+                self._line(text)
+            case Warned(text):
+                self._line(text, "yellow")
+            case Started(run):
+                self.run, self._has_header = run, False
+                self._line(f"Writing to {run}")
+            case Compiled(what, seconds):
+                self._line(f"Compiled the {what} step in {seconds:.1f} s", "dim")
+            case EpochEnded(row, epochs, is_best):
+                self._epoch(row, epochs, is_best)
+            case Finished(_, _, reason):
+                self._line(f"Done: {reason}.")
+
+    def interject(self, text: str) -> None:
+        """Say something from another thread, above a bar; the process may end right after."""
+        say(self.console, text, "yellow")
+        self.console.show_cursor(True)
+
+    def _line(self, text: str, style: str = "") -> None:
+        self._take_down()
+        say(self.console, text, style)
+
+    def _epoch(self, row: Epoch, epochs: int, is_best: bool) -> None:
+        if not self._has_header:
+            self._line(HEADER, "bold")
+            self._has_header = True
+        self._line(epoch_line(row, epochs, is_best=is_best), "green" if is_best else "")
+
+    def _progress(self, event: Progress) -> None:
+        now = self._clock()
+        if self._stage != (event.stage, event.epoch):
+            self._take_down()
+            self._stage, self._since, self._spoken = (event.stage, event.epoch), now, now
+            self._first = event.done  # what was done before this start tells no speed
+        done = event.done - self._first
+        self._images = done * event.images if event.images else done
+        speed = self._images / max(now - self._since, 1e-9)
+        if self.console.is_terminal:
+            self._show_bar(event, speed)
+        elif now - self._spoken > PLAIN_EVERY and done:
+            left = (event.total - event.done) * (now - self._since) / done
+            text = f"{self._name(event)}: {event.done} of {event.total}"
+            say(self.console, f"{text}, {speed:.1f} images/s, {duration(left)} left")
+            self._spoken = now
+
+    def _show_bar(self, event: Progress, speed: float) -> None:
+        if self._bars is None:
+            self._bars = Bars(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[speed]}"),
+                TimeRemainingColumn(compact=True),
+                console=self.console,
+                transient=True,
+            )
+            self._bars.start()
+            self._task = self._bars.add_task(
+                self._name(event), total=event.total, completed=event.done, speed=""
+            )
+        assert self._task is not None
+        self._bars.update(self._task, completed=event.done, speed=f"{speed:.1f} images/s")
+
+    def _name(self, event: Progress) -> str:
+        return f"epoch {event.epoch} {event.stage}" if event.epoch else event.stage
+
+    def _take_down(self) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+        self._bars = self._task = self._stage = None

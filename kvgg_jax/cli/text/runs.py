@@ -1,0 +1,153 @@
+"""Runs in a list, or side by side, as a person reads them and as a program does (`--json`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from kvgg_jax.cli.console import duration, say
+from kvgg_jax.core.errors import shown
+from kvgg_jax.evaluation.significance import FEWEST, LEVEL
+from kvgg_jax.runs.listing import DamagedRun, RunSummary
+
+if TYPE_CHECKING:
+    from kvgg_jax.evaluation.comparison import Comparison, Pair
+
+
+def runs_json(found: Sequence[RunSummary | DamagedRun]) -> list[dict[str, Any]]:
+    """An object a run; `{"run", "status": "damaged", "error"}` for one that cannot be read."""
+    return [
+        {"run": str(one.path), "status": "damaged", "error": one.fault}
+        if isinstance(one, DamagedRun)
+        else _run_json(one)
+        for one in found
+    ]
+
+
+def _run_json(one: RunSummary) -> dict[str, Any]:
+    best, model = one.history.best, one.config.model
+    return {
+        "run": str(one.path),
+        "status": one.status,
+        "number": one.info.get("number"),
+        "created": one.info.get("created"),
+        "epochs": len(one.history),
+        "epochs_asked": one.config.train.epochs,
+        "best_epoch": best and best.epoch,
+        "val_accuracy": best and best.val_accuracy,
+        "val_loss": best and best.val_loss,
+        "params": one.params,
+        "seconds": round(one.history.seconds, 3),
+        "arch": model.arch,
+        "head": model.head,
+        "image_size": one.config.image_size,
+        "device": one.device,
+    }
+
+
+def runs_text(found: Sequence[RunSummary | DamagedRun]) -> None:
+    """A line a run, the newest last."""
+    table = Table(
+        "run",
+        "status",
+        "epochs",
+        "accuracy",
+        "params",
+        "time",
+        "px",
+        "created",
+        box=None,
+        padding=(0, 1, 0, 0),
+    )
+    for column in table.columns[2:7]:
+        column.justify = "right"
+    for one in found:
+        table.add_row(*map(Text, _row(one)))
+    Console().print(table)
+
+
+def _row(one: RunSummary | DamagedRun) -> list[str]:
+    if isinstance(one, DamagedRun):
+        return [shown(one.path.name), "damaged"]
+    best = one.history.best
+    return [
+        shown(one.path.name),
+        shown(one.status),
+        f"{len(one.history)}/{one.config.train.epochs}",
+        f"{best.val_accuracy:.4f}" if best else "",
+        f"{one.params / 1e6:.1f} M",
+        duration(one.history.seconds),
+        str(one.config.image_size),
+        shown(one.info.get("created"))[:10],
+    ]
+
+
+def comparison_json(result: Comparison) -> dict[str, Any]:
+    """`{"runs": [...], "differences": {key: [...]}, "pairs": [...], "picture"}`."""
+    return {
+        "runs": runs_json(result.runs),
+        "differences": {key: list(values) for key, values in result.differences.items()},
+        "pairs": [asdict(pair) for pair in result.pairs],
+        "picture": result.picture and str(result.picture),
+    }
+
+
+def comparison_text(result: Comparison) -> None:
+    """Figures and differing settings, a column a run; then a sentence a pair."""
+    console, table = Console(), Table("")
+    for name in result.names:
+        table.add_column(Text(shown(name)), justify="right")
+    for label, *cells in zip(LABELS, *map(_column, result.runs), strict=True):
+        table.add_row(label, *map(Text, cells))
+    for key, values in result.differences.items():
+        table.add_row(key, *(Text("none" if v is None else shown(v), "yellow") for v in values))
+    console.print(table)
+    for pair in result.pairs:
+        say(console, pair_text(pair))
+    if len(result.pairs) > 1:
+        say(console, "p is adjusted for the number of pairs (Holm).")
+    if result.picture:
+        say(console, f"Curves: {result.picture}")
+
+
+LABELS = (
+    *("status", "validation accuracy", "validation loss", "best epoch", "parameters"),
+    *("training time", "images/s", "device"),
+)
+
+
+def _column(one: RunSummary) -> list[str]:
+    best, speed = one.history.best, one.history.images_per_second
+    return [
+        shown(one.status),
+        f"{best.val_accuracy:.4f}" if best else "",
+        f"{best.val_loss:.4f}" if best else "",
+        f"{best.epoch} of {len(one.history)}" if best else "",
+        f"{one.params:,}",
+        duration(one.history.seconds),
+        f"{speed:.1f}" if speed else "",
+        shown(one.device),
+    ]
+
+
+def pair_text(pair: Pair) -> str:
+    """What McNemar's test says, in plain words."""
+    first, second = shown(pair.first), shown(pair.second)
+    if pair.p is None:
+        return f"{first} and {second} are not tested: {pair.reason}"
+    ahead, behind = max(pair.only_first, pair.only_second), min(pair.only_first, pair.only_second)
+    counts = (
+        f"of {pair.count} images, {first} alone is right on {pair.only_first} and {second} alone "
+        f"on {pair.only_second} (McNemar's test, p = {pair.p:.3g})"
+    )
+    if pair.p < LEVEL:
+        better, worse = (first, second) if ahead == pair.only_first else (second, first)
+        return f"{better} is better than {worse}: {counts}."
+    if ahead + behind < FEWEST:
+        return f"No difference shown: {counts}. So few cannot show one."
+    return f"No difference shown: {counts}."

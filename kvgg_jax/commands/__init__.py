@@ -1,1 +1,0 @@
-"""One file a group of commands; each adds its own to `app.app`."""

@@ -1,0 +1,82 @@
+"""What happens during a run, as frozen values. The program emits them, and listeners watch. One
+that raises ends the run: at `Preparing` and `Started`, where nothing is lost by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kvgg_jax.core.history import Epoch, History
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`done` of `total` units of `stage`: "reading", "training", ..."""
+
+    stage: str
+    done: int
+    total: int
+    images: int = 0
+    """Pictures handled by this unit; 0 where a unit is a picture."""
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One sentence the user should read now."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """One sentence about something that may surprise the user."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preparing:
+    """A run is about to be prepared: nobody asks whether to stop before its first step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A run's folder is there; everything about it is written in `run`, and no step is done."""
+
+    run: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A step is ready to run; `seconds` it took XLA."""
+
+    what: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class EpochEnded:
+    """An epoch and its validation are over."""
+
+    row: Epoch
+    epochs: int
+    is_best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The run is over; `reason` says why it ended here."""
+
+    run: Path
+    history: History
+    reason: str
+
+
+Event = Progress | Note | Warned | Preparing | Started | Compiled | EpochEnded | Finished
+Emit = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """The listener of those who want silence."""

@@ -1,0 +1,33 @@
+"""Optional libraries: whether they are installed, and the one command that adds them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+from kvgg_jax.core.errors import MissingExtra
+
+EXTRAS = {
+    "mlflow": ("mlflow-skinny", "sqlalchemy", "alembic"),
+    "tensorboard": ("tensorboard",),
+    "tune": ("optuna",),
+    "wandb": ("wandb",),
+    "onnx": ("onnx", "onnxruntime"),
+    "safetensors": ("safetensors",),
+    "serve": ("fastapi", "uvicorn", "python-multipart", "prometheus-client"),
+}
+"""Extra in pyproject.toml -> the distributions it installs."""
+
+
+def require(extra: str, *, by: str) -> None:
+    """Raises MissingExtra unless what `by` needs is installed. Nothing is imported.
+
+    Distributions are asked for and not modules: a folder `wandb` would pass for a module.
+    """
+    for distribution in EXTRAS[extra]:
+        try:
+            importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            raise MissingExtra(
+                f"{by} needs {distribution}, which is not installed. "
+                f'Add it: pip install "kvgg_jax[{extra}]"'
+            ) from None

@@ -1,0 +1,38 @@
+"""Running out of memory, said so that it helps: which batch size to try."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.errors import OutOfMemory, is_out_of_memory
+
+
+def training_advice(config: RunConfig) -> AbstractContextManager[None]:
+    """Turn what happens for want of memory into an OutOfMemory that says how to train with less."""
+    batch, parts = config.train.batch_size, 2 * config.train.accumulate
+    same = f"--accumulate {parts} (the same steps), " if batch % parts == 0 else ""
+    smaller = f"{same}--batch-size {batch // 2} or " if batch > 1 else ""
+    return _advice(
+        batch,
+        config.data.image_size,
+        f"Start a new run with {smaller}a smaller --image-size; what this one saved is whole.",
+    )
+
+
+def judging_advice(batch: int, size: int) -> AbstractContextManager[None]:
+    """The same for a trained network, which is given `batch` pictures of `size` pixels at once."""
+    smaller = f"--batch-size {batch // 2}, or a" if batch > 1 else "a"
+    return _advice(batch, size, f"Try {smaller} machine with more memory.")
+
+
+@contextmanager
+def _advice(batch: int, size: int | None, what_to_do: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        said = f"Out of memory with batches of {batch} pictures of {size} px."
+        raise OutOfMemory(f"{said} {what_to_do}") from error

@@ -1,0 +1,1 @@
+"""What is in a folder of photos, and what would mislead a classifier."""

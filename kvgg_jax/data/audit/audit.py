@@ -1,0 +1,160 @@
+"""A folder of photos looked through before training: what is there, and what would mislead."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.errors import DataError, shown
+from kvgg_jax.core.events import Emit, ignore
+from kvgg_jax.data.audit.color_baseline import ColourBaseline, compare_colours
+from kvgg_jax.data.audit.duplicates import same_digest, same_photo
+from kvgg_jax.data.audit.findings import AGAINST, TRAIN, VAL, Check, Duplicates, Photo
+from kvgg_jax.data.audit.inspect import Seen, survey
+from kvgg_jax.data.folder import Samples, Split, find_pictures, scan
+from kvgg_jax.data.grouping import deal_as
+
+FLAT = 1 / 255  # spread of every channel below which a picture is of one colour
+
+
+def check_data(
+    folder: str | Path,
+    *,
+    against: str | Path | None = None,
+    config: RunConfig | None = None,
+    split: Split | None = None,
+    emit: Emit = ignore,
+) -> Check:
+    """Look through the photos of `folder` and deal them as `train` would with `config`.
+
+    With `split`, a deal that was made of these photos, through those and as they were dealt.
+    `against` is a folder that should share no photo with it, with or without class folders.
+    Nothing is written. Raises DataError for a folder that `train` would refuse as a whole;
+    unreadable files are part of the answer.
+    """
+    config, samples = config or RunConfig(), split.all if split else scan(Path(folder))
+    others = _others(Path(against), samples.root) if against else None
+    files = samples.files() + (others.files() if others else [])
+    seen = survey(files, emit=emit, stage="looking")
+    groups, own = same_photo([one.look for one in seen]), seen[: len(samples)]
+    if split is None:
+        # `train` does not know the others, which might join two groups of its own.
+        alone = same_photo([one.look for one in own]) if others else groups
+        split = deal_as(config, samples, groups=alone)
+    photos = _photos(samples, split, others)
+    headers = [one.header for one in own if one.header]
+    counts, val = Counter(samples.labels), Counter(split.val.labels)
+    return Check(
+        folder=samples.root,
+        against=others.root if others else None,
+        classes={name: counts[k] for k, name in enumerate(samples.classes)},
+        sizes=Counter(header.size for header in headers),
+        modes=Counter(header.mode for header in headers),
+        formats=Counter(header.format for header in headers),
+        bad=tuple((one.path, str(one.error)) for one in seen if one.error),
+        odd=(*_odd(seen), *_unused(samples)),
+        duplicates=tuple(sorted(_duplicates(seen, groups, photos), key=_harm)),
+        how=config.data.split,
+        parts={TRAIN: len(split.train), VAL: len(split.val), AGAINST: len(others or ())},
+        colour=_colour(own, samples, split),
+        chance=max(val.values()) / len(split.val),
+    )
+
+
+def _others(root: Path, folder: Path) -> Samples:
+    """Photos to compare with: with classes where there are class folders, else without."""
+    if os.path.exists(root) and root.samefile(folder):
+        raise DataError(f"{shown(root)} is the folder itself; --against takes another one.")
+    try:
+        return scan(root)
+    except DataError:
+        found = find_pictures([root]) if os.path.isdir(root) else []
+        if not found:
+            raise
+    paths = tuple(path.relative_to(root).as_posix() for path in found)
+    return Samples(root, paths, (0,) * len(paths), ("",))
+
+
+def _photos(samples: Samples, split: Split, others: Samples | None) -> list[Photo]:
+    """Those of both folders, in the order in which they were looked at."""
+    val = set(split.val.paths)
+    photos = [
+        Photo(samples.root / path, samples.classes[label], VAL if path in val else TRAIN)
+        for path, label in zip(samples.paths, samples.labels, strict=True)
+    ]
+    if others:
+        photos += [
+            Photo(others.root / path, others.classes[label], AGAINST)
+            for path, label in zip(others.paths, others.labels, strict=True)
+        ]
+    return photos
+
+
+def _duplicates(
+    seen: Sequence[Seen], groups: NDArray[np.int64], photos: Sequence[Photo]
+) -> Iterator[Duplicates]:
+    """Groups of several, by their first member."""
+    order = np.argsort(groups, kind="stable")
+    for members in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
+        if len(members) > 1:
+            digests = {look.digest for place in members if (look := seen[place].look)}
+            yield Duplicates(len(digests) == 1, tuple(photos[place] for place in members))
+
+
+def _harm(group: Duplicates) -> tuple[bool, ...]:
+    """What sorts the worst first."""
+    return (not group.contradictory, not group.across, len(group.parts) == 1)
+
+
+def _odd(seen: Sequence[Seen]) -> Iterator[tuple[Path, str]]:
+    for one in seen:
+        for text in one.header.odd if one.header else ():
+            yield one.path, text
+        if one.look and (one.look.colour[3:] < FLAT).all():
+            yield one.path, "is of one colour"
+
+
+def _unused(samples: Samples) -> Iterator[tuple[Path, str]]:
+    """Files that `train` passes over in silence; hidden ones are meant to be."""
+    known = set(samples.paths)
+    for parent, folders, names in os.walk(samples.root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(parent, name)
+            if name.startswith(".") or path.relative_to(samples.root).as_posix() in known:
+                continue
+            outside = Path(parent) == samples.root
+            reason = "lies outside the class folders" if outside else "is no picture known here"
+            yield path, f"{reason} and is not used"
+
+
+def _colour(seen: Sequence[Seen], samples: Samples, split: Split) -> ColourBaseline:
+    at = {path: place for place, path in enumerate(samples.paths)}
+    parts = [([seen[at[path]] for path in p.paths], p.labels) for p in (split.train, split.val)]
+    return compare_colours(*parts)
+
+
+def copies_warning(split: Split, digests: dict[str, str], *, grouped: bool) -> str | None:
+    """One line on exact duplicates among the photos of a split, from path -> digest.
+
+    None where there are none, or where they were `grouped`, which says so, and agree.
+    """
+    both, paths = split.all, split.all.paths
+    groups = same_digest([digests[path] for path in paths])
+    copies = len(paths) - len(np.unique(groups))
+    labels, trained = np.array(both.labels), len(split.train)
+    leaks = np.isin(groups[trained:], groups[:trained]).sum()
+    pairs = np.unique(np.stack([groups, labels]), axis=1)
+    contradictory = (np.bincount(pairs[0]) > 1).sum()
+    if not copies or (grouped and not contradictory):
+        return None
+    found = [f"Exact copies of other photos: {copies:,}"]
+    found += [f"on both sides of the split: {leaks:,}"] * bool(leaks)
+    found += [f"in several classes: {contradictory:,}"] * bool(contradictory)
+    return f"{'; '.join(found)}. See them: kvgg data check {shown(both.root)}"

@@ -1,0 +1,110 @@
+"""What a look through a folder of photos gives, as values."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from kvgg_jax.data.audit.color_baseline import ColourBaseline
+
+NEAR = 0.1  # above chance; a better accuracy would mean that colour matters
+TRAIN, VAL, AGAINST = "train", "val", "against"
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One of several duplicates; `part` is train, val, or against; `label` "" without a class."""
+
+    path: Path
+    label: str
+    part: str
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicates:
+    """The same photo several times; `exact` when all have the same pixels."""
+
+    exact: bool
+    photos: tuple[Photo, ...]
+
+    @property
+    def contradictory(self) -> bool:
+        """Whether they stand in different classes."""
+        return len({photo.label for photo in self.photos} - {""}) > 1
+
+    @property
+    def across(self) -> bool:
+        """Whether some are for training and some for validation."""
+        return bool(self.parts[TRAIN] and self.parts[VAL])
+
+    @property
+    def parts(self) -> Counter[str]:
+        """How many are in train, val and against."""
+        return Counter(photo.part for photo in self.photos)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was found in `folder`, and in `against` where one was given."""
+
+    folder: Path
+    against: Path | None
+    classes: dict[str, int]
+    """Photos of each class in `folder`; all other figures are of readable ones."""
+    sizes: Counter[str]
+    modes: Counter[str]
+    formats: Counter[str]
+    bad: tuple[tuple[Path, str], ...]
+    """Unreadable files, each with the message on it."""
+    odd: tuple[tuple[Path, str], ...]
+    """Files that may surprise, each with the rest of a sentence on it."""
+    duplicates: tuple[Duplicates, ...]
+    how: str
+    """How `train` would deal the photos: keras, stratified, or grouped."""
+    parts: dict[str, int]
+    """Photos in `train`, `val` and `against`."""
+    colour: ColourBaseline
+    """Learnt from the training part, asked about the validation part."""
+    chance: float
+    """Share of the largest class in the validation part: what guessing gets."""
+
+    @property
+    def count(self) -> int:
+        """Photos in `folder`."""
+        return sum(self.classes.values())
+
+    @property
+    def imbalance(self) -> float:
+        """Photos of the largest class for one of the smallest."""
+        return max(self.classes.values()) / min(self.classes.values())
+
+    @property
+    def contradictory(self) -> int:
+        """Groups of duplicates in several classes."""
+        return sum(group.contradictory for group in self.duplicates)
+
+    @property
+    def split_leaks(self) -> int:
+        """Validation photos that are in the training part too."""
+        return sum(group.parts[VAL] for group in self.duplicates if group.across)
+
+    @property
+    def folder_leaks(self) -> int:
+        """Photos of `against` that are in `folder` too."""
+        mixed = [group.parts for group in self.duplicates if len(group.parts) > 1]
+        return sum(parts[AGAINST] for parts in mixed)
+
+    @property
+    def colour_tells(self) -> bool | None:
+        """Whether colour alone beats guessing; None where the validation photos are too few."""
+        if self.colour.left_out:
+            return None
+        best = max(self.colour.class_mean or 0.0, self.colour.nearest or 0.0)
+        count = self.parts[VAL] + 4  # two right and two wrong more (Agresti & Coull 1998): without
+        best = (best * self.parts[VAL] + 2) / count  # them one photo of one would be certain
+        error = 2 * math.sqrt(best * (1 - best) / count)  # of 95 % of samples
+        if best - error > self.chance + NEAR / 2:
+            return True
+        return False if best + error < self.chance + NEAR else None

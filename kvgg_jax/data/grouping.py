@@ -1,0 +1,88 @@
+"""How a configuration deals photos to training and validation, duplicates kept on one side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.errors import DataError, shown
+from kvgg_jax.core.events import Emit, Note, ignore
+from kvgg_jax.data.audit.duplicates import same_photo
+from kvgg_jax.data.audit.inspect import survey
+from kvgg_jax.data.folder import Samples, Split, check_parts, deal
+
+
+def deal_as(
+    config: RunConfig,
+    samples: Samples,
+    *,
+    groups: NDArray[np.int64] | None = None,
+    emit: Emit = ignore,
+) -> Split:
+    """Split `samples` as `config` says. Raises DataError when a part would be empty.
+
+    `groups` says which are duplicates, where that is known; else the photos are compared.
+    """
+    data = config.data
+    seed = config.seed if data.split_seed is None else data.split_seed
+    if data.split != "grouped" and not data.folds:
+        return deal(samples, val_split=data.val_split, seed=seed, how=data.split)
+    if data.split != "grouped":
+        groups = np.arange(len(samples))
+    elif groups is None:
+        groups = find_groups(samples, emit=emit)
+    shares = [1 / data.folds] * data.folds if data.folds else [data.val_split, 1 - data.val_split]
+    held_out = fill(samples.labels, groups, shares, seed=seed) == (data.fold or 1) - 1
+    train, val = (np.flatnonzero(part).tolist() for part in (~held_out, held_out))
+    if data.folds and not (train and val):
+        raise DataError(
+            f"{shown(samples.root)}: fold {data.fold} of {data.folds} would have {len(train)} of "
+            f"{len(samples)} images for training and {len(val)} for validation; each needs at "
+            "least 1. Add photos or choose fewer folds."
+        )
+    check_parts(samples, len(train), len(val), shares[0])
+    return Split(samples.take(train), samples.take(val))
+
+
+def find_groups(samples: Samples, *, emit: Emit = ignore) -> NDArray[np.int64]:
+    """Group of each photo, duplicates in one; a Note says how many there are. int64 [count]."""
+    groups = same_photo([seen.look for seen in survey(samples.files(), emit=emit)])
+    sizes = np.bincount(groups)
+    copies = sizes[sizes > 1]
+    found = f"{copies.sum():,} photos in {len(copies):,} groups" if len(copies) else "none"
+    total = f"of {len(samples):,} photos; a group stays on one side of a split"
+    emit(Note(f"Duplicates: {found}, {total}"))
+    return groups
+
+
+def fill(
+    labels: Sequence[int], groups: NDArray[np.int64], shares: Sequence[float], *, seed: int
+) -> NDArray[np.int64]:
+    """Part of each photo, int64 [count]: parts of these `shares`, in all and in each class.
+
+    A group goes whole to one part, drawn by the shares from `seed` where that part has room for
+    it, else to where it brings the counts closest to the shares, by the sum of squared distances
+    over expected counts. Large groups come first, while there is room.
+    """
+    names, group = np.unique(groups, return_inverse=True)
+    counts = np.zeros((len(names), max(labels) + 2))
+    np.add.at(counts, (group, np.array(labels)), 1)
+    counts[:, -1] = counts.sum(axis=1)  # of all classes
+    wanted = np.outer(shares, counts.sum(axis=0))
+    lacking, scale = wanted.copy(), np.maximum(wanted, 1e-9)
+    scale[:, -1] *= 1000  # where a class leaves a choice, so that remainders even out
+    random = np.random.RandomState(seed)
+    order = random.permutation(len(names))
+    order = order[np.argsort(-counts[order, -1], kind="stable")]
+    drawn = random.choice(len(shares), len(names), p=shares)
+    part = np.empty(len(names), np.int64)
+    for one in order:
+        more = counts[one]
+        part[one] = drawn[one]
+        if (lacking[drawn[one]] < more).any():
+            part[one] = np.argmin((more * (more - 2 * lacking) / scale).sum(axis=1))
+        lacking[part[one]] -= more
+    return part[group]

@@ -1,0 +1,149 @@
+"""`calibrate`: a temperature for a run, fitted on photos that its training did not see."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kvgg_jax.core.errors import DataError, RunError, UsageError, shown
+from kvgg_jax.core.events import Emit, Warned, ignore
+from kvgg_jax.evaluation.confusion import Labels, Probabilities
+from kvgg_jax.evaluation.metrics import calibration_error, reliability
+from kvgg_jax.inference.classifier import Evaluation, evaluate
+from kvgg_jax.inference.temperature import (
+    FILE,
+    HIGHEST,
+    Calibration,
+    Quality,
+    cross_entropy,
+    cross_fit,
+    fit_temperature,
+    losses,
+)
+from kvgg_jax.runs import catalog
+from kvgg_jax.runs.folder import Run
+
+FEWEST_WRONG = 2  # so that one is left to fit by when the other is set aside
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """A run, and the calibration that was fitted to it."""
+
+    run: Path
+    calibration: Calibration
+    is_stored: bool = True
+    """False where the run folder cannot be written, so that nothing uses it."""
+
+
+def calibrate(
+    run: str | Path | None = None,
+    *,
+    data: str | Path | None = None,
+    split: str | None = None,
+    skip_bad: bool | None = None,
+    batch_size: int | None = None,
+    out: str | Path = catalog.OUT,
+    emit: Emit = ignore,
+) -> Calibrated:
+    """Fit a temperature to a run's best weights, and store it as `calibration.json` in the run.
+
+    On the run's validation part; with `data`, on all of that folder, or with `split="val"` on the
+    files there that the run dealt to validation. `predict` and `evaluate` use it from then on.
+    A run folder that cannot be written is a Warned event. Raises RunError and DataError as
+    `evaluate` does, DataError where too few answers are wrong.
+    """
+    if split == "all" and data is None:
+        raise UsageError(
+            "--split all has the photos of training, on which a network is surer than elsewhere. "
+            "Calibrate on --split val, or on other photos with --data."
+        )
+    judged = evaluate(
+        run,
+        data=data,
+        split=split,
+        skip_bad=skip_bad,
+        raw=True,
+        batch_size=batch_size,
+        out=out,
+        emit=emit,
+    )
+    if judged.split == "all":
+        _check_unseen(judged)
+    calibration = _fit(judged)
+    if np.isclose(calibration.temperature, HIGHEST):
+        emit(
+            Warned(
+                f"The temperature stopped at the highest, {HIGHEST:g}: {judged.run} guesses, or is "
+                "surest where it is wrong. More training photos help, and --label-smoothing 0.1."
+            )
+        )
+    text = json.dumps(calibration.model_dump(), indent=2)
+    try:
+        Run(judged.run).write(FILE, text + "\n")
+    except RunError as error:
+        emit(Warned(f"{error} The calibration is shown and not stored, so nothing will use it."))
+        return Calibrated(judged.run, calibration, is_stored=False)
+    return Calibrated(judged.run, calibration)
+
+
+def remove_calibration(run: str | Path | None = None, *, out: str | Path = catalog.OUT) -> Path:
+    """Remove a run's `calibration.json`, and say which. Raises RunError where there is none."""
+    file = catalog.find(run, out=Path(out)).path / FILE
+    try:
+        file.unlink()
+    except FileNotFoundError:
+        raise RunError(f"{file} does not exist: the run is not calibrated.") from None
+    except OSError as error:
+        raise RunError(f"Cannot remove {file}: {error.strerror}.") from None
+    return file
+
+
+def _check_unseen(judged: Evaluation) -> None:
+    """Raises DataError when a photo is one of those that the run was trained on, or may be."""
+    if judged.trained_on is None:
+        raise DataError(
+            f"Which photos {judged.run} was trained on is not known, so none can be told to be "
+            "others. Put its split.csv and digests.csv back."
+        )
+    if judged.trained_on:
+        raise DataError(
+            f"{shown(judged.samples.root)} has {judged.trained_on} photos that {judged.run} was "
+            "trained on, where it is surer than elsewhere. Calibrate without --data, or add "
+            "--split val."
+        )
+
+
+def _fit(judged: Evaluation) -> Calibration:
+    true, probabilities = np.array(judged.samples.labels), judged.probabilities
+    wrong = len(judged.mistakes)
+    if wrong < FEWEST_WRONG:
+        raise DataError(
+            f"{judged.run} calls {judged.count - wrong} of {judged.count} photos rightly: with "
+            f"fewer than {FEWEST_WRONG} mistakes nothing tells how far its certainty can be "
+            "trusted. Calibrate on more photos that it was not trained on: --data DIR."
+        )
+    softened, fold_temperatures = cross_fit(true, probabilities)
+    gains = losses(true, probabilities) - losses(true, softened)
+    return Calibration(
+        temperature=fit_temperature(true, probabilities),
+        state=judged.state,
+        split=judged.split,
+        data=shown(judged.samples.root.absolute()),
+        count=judged.count,
+        wrong=wrong,
+        before=_quality(true, probabilities),
+        after=_quality(true, softened),
+        gain_error=float(gains.std(ddof=1) / np.sqrt(len(gains))),
+        fold_temperatures=fold_temperatures,
+    )
+
+
+def _quality(true: Labels, probabilities: Probabilities) -> Quality:
+    return Quality(
+        loss=cross_entropy(true, probabilities),
+        calibration_error=calibration_error(reliability(true, probabilities)),
+    )

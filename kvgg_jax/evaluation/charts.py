@@ -1,0 +1,123 @@
+"""What judging draws, of one run or of several, besides the confusion matrix. PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from kvgg_jax.core.errors import shown
+from kvgg_jax.core.history import History
+from kvgg_jax.evaluation.curves import Curves
+from kvgg_jax.evaluation.metrics import Bin, calibration_error
+from kvgg_jax.runs.charts import BEST, TRAIN, VAL, plain, save
+
+COLUMNS = 6  # pictures a row of the gallery
+GREY = "#8a8a8a"
+
+
+def draw_reliability(bins: Sequence[Bin], file: Path, *, title: str) -> None:
+    """Accuracy over confidence, beside the diagonal where they agree, and images a bin."""
+    figure = Figure(figsize=(5, 5.6), layout="constrained")
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    some = [one for one in bins if one.count]
+    width = bins[0].high - bins[0].low
+    middles = [(one.low + one.high) / 2 for one in some]
+    top.bar(middles, [one.accuracy for one in some], width, color=VAL, ec="w", label="share right")
+    confidence = [one.confidence for one in some]
+    top.plot(confidence, confidence, "o", color=BEST, ms=4, label="mean probability given")
+    top.plot((0, 1), (0, 1), "--", color=GREY, lw=1, label="calibrated")
+    error = calibration_error(tuple(bins))
+    top.set(ylabel="share right", ylim=(0, 1.02), xlim=(0, 1))
+    top.set_title(f"{title}\nexpected calibration error {error:.4f}", fontsize=10)
+    top.legend(frameon=False, loc="upper left", fontsize=8)
+    bars = bottom.bar(middles, [one.count for one in some], width, color=TRAIN, ec="w")
+    bottom.bar_label(bars, fontsize=7)
+    bottom.margins(y=0.2)
+    bottom.set(xlabel=f"probability of the called class ({len(bins)} bins)", ylabel="images")
+    for axes in (top, bottom):
+        axes.grid(alpha=0.25)
+    save(figure, file)
+
+
+def draw_ranking(
+    curves: Sequence[Curves | None], classes: Sequence[str], file: Path, *, title: str
+) -> None:
+    """ROC and precision-recall curve of each class against the rest, with their areas."""
+    figure = Figure(figsize=(9.6, 4.6), layout="constrained")
+    roc, pr = figure.subplots(1, 2)
+    figure.suptitle(title, fontsize=10)
+    for one, name in zip(curves, map(plain, classes), strict=True):
+        if one is not None:
+            area = f"{one.roc_area:.4f} {name}"  # Matplotlib hides labels that begin with "_"
+            roc.plot(one.false_positive_rate, one.recall, label=area)
+            area = f"{one.average_precision:.4f} {name}"
+            # precision holds from one threshold's recall back to the one before
+            pr.plot(one.recall, one.precision, drawstyle="steps-pre", label=area)
+    roc.plot((0, 1), (0, 1), "--", color=GREY, lw=1)  # what guessing gives
+    _finish(roc, "ROC, area", "false positive rate", "true positive rate")
+    _finish(pr, "Precision and recall, average precision", "recall", "precision")
+    save(figure, file)
+
+
+def _finish(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
+    axes.set(title=title, xlabel=xlabel, ylabel=ylabel, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, loc="lower center", fontsize=8)
+
+
+def draw_comparison(histories: Mapping[str, History], file: Path) -> None:
+    """Validation accuracy and loss of several runs by epoch, the best epoch of each marked."""
+    figure = Figure(figsize=(9.6, 4), layout="constrained")
+    for axes, name in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
+        for run, history in histories.items():
+            if history.best is None:
+                continue
+            values = [getattr(row, f"val_{name}") for row in history]
+            mark = "o" if len(values) == 1 else None
+            (line,) = axes.plot([row.epoch for row in history], values, marker=mark)
+            best = getattr(history.best, f"val_{name}")
+            label = f"{best:.4f} {_short(run)}"
+            axes.plot(history.best.epoch, best, "*", color=line.get_color(), ms=12, label=label)
+        axes.set(xlabel="epoch", title=f"Validation {name}, best epochs marked")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.25)
+        if axes.lines:
+            axes.legend(frameon=False, fontsize=8)
+    save(figure, file)
+
+
+class Mistake(NamedTuple):
+    """A picture called wrongly, uint8 [size, size, 3], and what to write beside it."""
+
+    image: NDArray[np.uint8]
+    name: str
+    true: str
+    predicted: str
+    probability: float
+
+
+def draw_mistakes(mistakes: Sequence[Mistake], file: Path, *, title: str) -> None:
+    """A gallery in the order given: file, true class, and what it was called how surely."""
+    rows = -(-len(mistakes) // COLUMNS)
+    columns = min(COLUMNS, len(mistakes))
+    figure = Figure(figsize=(max(columns * 1.9, 4), rows * 2.5 + 0.5), layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    for axes in figure.subplots(rows, columns, squeeze=False).flat:
+        axes.axis("off")
+    for axes, one in zip(figure.axes, mistakes, strict=False):
+        axes.imshow(one.image)
+        name, true, predicted = map(_short, (one.name, one.true, one.predicted))
+        text = f"{name}\ntrue: {true}\ncalled: {predicted} {one.probability:.1%}"
+        axes.set_title(text, fontsize=7)
+    save(figure, file)
+
+
+def _short(text: str) -> str:
+    text = shown(text)
+    return plain(text if len(text) <= 24 else f"...{text[-21:]}")

@@ -1,0 +1,67 @@
+"""Photos that a run called wrongly, and what in them spoke for the wrong class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvgg_jax.core.events import Emit
+from kvgg_jax.data.decode.image import load
+from kvgg_jax.evaluation.figures import Mistake
+from kvgg_jax.inference.classifier import load_classifier
+from kvgg_jax.inference.explain import Explanation, explain
+from kvgg_jax.inference.heatmap import enlarge, overlay
+from kvgg_jax.runs.folder import Run
+
+SIDE = 192  # pixels of a picture, which a page shows at half that on a sharp screen
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A mistake with its picture, uint8 [side, side, 3], or why there is none."""
+
+    mistake: Mistake
+    photo: NDArray[np.uint8] | None = None
+    overlay: NDArray[np.uint8] | None = None
+    """The same under the heat of class `label`."""
+    label: str = ""
+    place: str = ""
+    """Where the heat is strongest, in words; empty where there is none."""
+    error: str = ""
+
+
+def look_at(mistakes: Sequence[Mistake], root: Path, run: Run, emit: Emit) -> tuple[Seen, ...]:
+    """Their photos below `root`, each under Grad-CAM for the class it was called.
+
+    Raises RunError for the run; a photo that cannot be read has its error.
+    """
+    classifier = load_classifier(run.path, emit=emit)
+    found: dict[Path, Explanation] = {}
+    for label in dict.fromkeys(one.predicted for one in mistakes):
+        files = [root / one.path for one in mistakes if one.predicted == label]
+        found |= {one.path: one for one in explain(files, classifier, target=label, emit=emit)}
+    return tuple(_seen(found.get(root / one.path), one) for one in mistakes)
+
+
+def _seen(one: Explanation | None, mistake: Mistake) -> Seen:
+    if one is None or one.heat is None:
+        reason = one.prediction.error if one else None
+        return Seen(mistake, error=reason or "is no picture any more")
+    photo = load(one.path, SIDE)
+    drawn = overlay(photo, enlarge(one.heat, SIDE))
+    return Seen(mistake, photo, drawn, one.label, _place(one.heat))
+
+
+def _place(heat: NDArray[np.float32]) -> str:
+    """Where a map [size, size] is strongest, in words, on a grid of three by three."""
+    if not heat.any():
+        return ""
+    thirds = [np.array_split(band, 3, axis=1) for band in np.array_split(heat, 3, axis=0)]
+    means = np.array([[part.mean() for part in row] for row in thirds])
+    row, column = np.unravel_index(means.argmax(), means.shape)
+    words = ("upper", "middle", "lower")[row], ("left", "", "right")[column]
+    return "centre" if words == ("middle", "") else " ".join(filter(None, words))

@@ -1,0 +1,247 @@
+"""`export`: a trained run as a file for other programs, read back before it is delivered."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+import kvgg_jax
+from kvgg_jax.core.errors import DataError, RunError, UsageError, shown
+from kvgg_jax.core.events import Emit, Note, Progress, ignore
+from kvgg_jax.core.extras import require
+from kvgg_jax.data.decode.image import load
+from kvgg_jax.data.folder import Samples, Split
+from kvgg_jax.export.graph import About, beside, portable
+from kvgg_jax.export.output import check_free, delivered
+from kvgg_jax.inference.classifier import Classifier, load_classifier
+from kvgg_jax.inference.prediction import MAX_BATCH, Judge, classify
+from kvgg_jax.inference.temperature import in_force, soften
+from kvgg_jax.models.functional import make_predict_step
+from kvgg_jax.runs import catalog
+from kvgg_jax.runs.folder import Run
+
+TOLERANCE = 1e-4  # how far a probability may be from that of `predict`
+CHECKED = 8  # pictures of noise on which they are compared
+CALIBRATION = 128  # training photos that show the int8 tool which values come
+
+
+class Format(NamedTuple):
+    """How a format is called in the run folder, and which modules of `formats` do the work."""
+
+    file: str
+    module: str
+    extra: str | None = None
+    int8: str | None = None
+    mark: str | None = None
+    """A file that tells a folder of this format."""
+    has_beside: bool = False
+    """Whether class names are in a file beside it."""
+
+
+FORMATS = {
+    "keras": Format("model.keras", "keras_file", int8="keras_file", has_beside=True),
+    "saved-model": Format("saved_model", "saved_model", mark="saved_model.pb"),
+    "onnx": Format("model.onnx", "onnx_file", extra="onnx", int8="onnx_int8"),
+    "stablehlo": Format("model.stablehlo", "stablehlo", has_beside=True),
+    "safetensors": Format("model.safetensors", "safetensors_file", extra="safetensors"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Int8:
+    """What 8 bits cost on the run's validation photos; the accuracies are shares in [0, 1]."""
+
+    accuracy: float
+    float_accuracy: float
+    """Of the same format before it was quantized."""
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A delivered file, or folder for saved-model."""
+
+    run: Path
+    path: Path
+    format: str
+    size: int
+    """Bytes."""
+    temperature: float | None
+    """What its probabilities are calibrated by, inside; None for the network's own."""
+    difference: float
+    """The largest of a probability to that of `predict`: on pictures of noise, or where `int8`
+    says what it costs on the validation photos."""
+    seconds: float
+    int8: Int8 | None = None
+
+
+def export(
+    format: str,
+    run: str | Path | Classifier | None = None,
+    *,
+    output: str | Path | None = None,
+    quantize: str | None = None,
+    data: str | Path | None = None,
+    raw: bool = False,
+    overwrite: bool = False,
+    out: str | Path = catalog.OUT,
+    emit: Emit = ignore,
+) -> Export:
+    """Write the best weights of a run (None: the newest finished one) in one of `FORMATS`.
+
+    The network takes uint8 [batch, size, size, 3], RGB in 0..255, and gives probabilities; what it
+    computes in is float32. They are calibrated where `calibrate` has fitted the run, unless `raw`:
+    the temperature is part of the network. Class names are inside, or beside it in
+    `<output>.json`. Without `output` it goes to `exported/` in the run folder. It is read back by
+    its own runtime and compared with `predict` before it is put in place.
+
+    `quantize="int8"` (keras, onnx) needs the run's photos; `data` says where they are now.
+    Raises UsageError, MissingExtra, RunError, DataError.
+    """
+    known = _check(format, quantize)
+    if data is not None and not quantize:
+        raise UsageError("--data: only --quantize int8 looks at photos.")
+    started = time.perf_counter()
+    found = run.run if isinstance(run, Classifier) else catalog.find(run, out=Path(out))
+    path = _path(output, known, found.path / "exported", quantize)
+    check_free(path, overwrite=overwrite, mark=known.mark)
+    if known.has_beside:
+        check_free(beside(path), overwrite=overwrite)
+    if run is None:
+        emit(Note(f"Using {found.path}, the newest finished run"))
+    split = _photos(found, data) if quantize else None
+    classifier = run if isinstance(run, Classifier) else load_classifier(found.path, emit=emit)
+    calibration = None if raw else in_force(classifier.run, classifier.state, emit)
+    temperature = calibration.temperature if calibration else None
+    module = importlib.import_module(f"kvgg_jax.export.{known.module}")
+    # Full float32 where a GPU would multiply in TF32, in the files and in what they are judged by.
+    with jax.default_matmul_precision("highest"), delivered(path) as new:
+        emit(Progress("writing", 0, 1))
+        network = portable(classifier.model, temperature)
+        module.write(network, new, _about(classifier, temperature))
+        judge: Judge = module.read(new)
+        difference, int8 = _compare(format, classifier, temperature, judge), None
+        if split is not None:
+            tool = importlib.import_module(f"kvgg_jax.export.{known.int8}")
+            tool.quantize(new, _pictures(split.train, classifier.image_size, emit))
+            difference, int8 = _cost(split.val, classifier, (judge, module.read(new)), emit)
+        size = sum(file.stat().st_size for file in (new, *new.rglob("*")) if file.is_file())
+    seconds = time.perf_counter() - started
+    return Export(found.path, path, format, size, temperature, difference, seconds, int8)
+
+
+def _check(format: str, quantize: str | None) -> Format:
+    if format not in FORMATS:
+        raise UsageError(f"--format {shown(format)}: use {', '.join(FORMATS)}.")
+    known = FORMATS[format]
+    if quantize not in (None, "int8"):
+        raise UsageError(f"--quantize {shown(quantize)}: use int8.")
+    if quantize and not known.int8:
+        able = " or ".join(name for name, one in FORMATS.items() if one.int8)
+        raise UsageError(f"--quantize: {format} has no int8; use --format {able}.")
+    if known.extra:
+        require(known.extra, by=f"--format {format}")
+    return known
+
+
+def _path(output: str | Path | None, known: Format, folder: Path, quantize: str | None) -> Path:
+    name = Path(known.file)
+    if quantize:
+        name = name.with_stem(f"{name.stem}-{quantize}")
+    if output is None:
+        return folder / name
+    path = Path(output)
+    if name.suffix and os.path.isdir(path):
+        return path / name
+    if name.suffix and path.suffix != name.suffix:
+        raise UsageError(f"--output {shown(path)}: the name must end in {name.suffix}.")
+    return path
+
+
+def _about(classifier: Classifier, temperature: float | None) -> About:
+    size, count = classifier.image_size, len(classifier.classes)
+    return {
+        "classes": list(classifier.classes),
+        "image_size": size,
+        "input": f"image: uint8 [batch, {size}, {size}, 3], RGB in 0..255",
+        "preprocessing": "division by 255 is inside",
+        "resizing": "before: the whole picture to a square, bilinear with antialiasing",
+        "output": f"probabilities: float32 [batch, {count}], in the order of classes",
+        "temperature": temperature,
+        "model": classifier.config.model.model_dump(exclude={"weights", "freeze"}),
+        "run": classifier.run.path.resolve().name,
+        "kvgg_jax": kvgg_jax.__version__,
+    }
+
+
+def _compare(format: str, classifier: Classifier, temperature: float | None, judge: Judge) -> float:
+    """The largest difference to `predict` on pictures of noise. Raises RunError if it is large."""
+    size = classifier.image_size
+    step = make_predict_step(classifier.config.model)  # in float32, as files compute
+    pictures = np.random.default_rng(0).integers(0, 256, (CHECKED, size, size, 3), np.uint8)
+    own = np.asarray(jax.jit(step)(*classifier.weights, pictures)[1])
+    expected = own if temperature is None else soften(own, temperature)
+    difference = float(np.abs(np.asarray(judge(pictures)) - expected).max())
+    if not difference <= TOLERANCE:
+        raise RunError(
+            f"The {format} file answers otherwise than the run: a probability is {difference:.1e} "
+            "away. It was not kept; please report it."
+        )
+    return difference
+
+
+def _photos(run: Run, data: str | Path | None) -> Split:
+    """Those of the run. Raises DataError when they are gone."""
+    root = Path(data or str(run.config().data.dir))
+    if not os.path.isdir(root):
+        raise DataError(
+            f"int8 is judged on the run's photos, and {shown(root)} is not there. Say where they "
+            "are: --data DIR"
+        )
+    return run.split(root)
+
+
+def _pictures(samples: Samples, size: int, emit: Emit) -> Iterator[NDArray[np.uint8]]:
+    """Batches of some training photos: not of those on which the result is judged."""
+    places = np.linspace(0, len(samples) - 1, min(CALIBRATION, len(samples))).astype(int)
+    files = samples.take(places.tolist()).files()  # evenly: they may lie class by class
+    for start in range(0, len(files), MAX_BATCH):
+        emit(Progress("calibrating", start, len(files)))
+        yield np.stack([load(file, size) for file in files[start : start + MAX_BATCH]])
+
+
+def _cost(
+    samples: Samples, classifier: Classifier, judges: tuple[Judge, Judge], emit: Emit
+) -> tuple[float, Int8]:
+    """(largest difference of a probability, accuracies) of (float, int8) on `samples`."""
+    true = np.array(samples.labels)
+    before, after = (_shares(samples, classifier, judge, emit) for judge in judges)
+    new, old = (float((shares.argmax(axis=1) == true).mean()) for shares in (after, before))
+    return float(np.abs(after - before).max()), Int8(new, old, len(samples))
+
+
+def _shares(
+    samples: Samples, classifier: Classifier, judge: Judge, emit: Emit
+) -> NDArray[np.float64]:
+    """Probabilities [photos, classes]. Raises DataError for a photo that cannot be read."""
+    found = classify(
+        samples.files(),
+        judge,
+        classifier.classes,
+        size=classifier.image_size,
+        batch=min(len(samples), MAX_BATCH),
+        emit=emit,
+    )
+    for one in found:
+        if one.error:
+            raise DataError(f"int8 is judged on all validation photos. {one.error}")
+    return np.array([[dict(one.top)[name] for name in classifier.classes] for one in found])

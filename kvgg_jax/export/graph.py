@@ -1,0 +1,96 @@
+"""A network in Keras' own layers alone, from pixels to probabilities, for other programs."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from kvgg_jax.core import tf_gate  # noqa: F401 - Keras imports TensorFlow to describe a layer
+from kvgg_jax.core.errors import RunError
+from kvgg_jax.core.files import write_text
+from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.inference.prediction import Judge
+from kvgg_jax.models.functional import CAFFE_MEANS
+from kvgg_jax.models.layers import Caffe
+
+About = dict[str, Any]
+"""What a format says besides the weights, as JSON: class names, shapes, units, where it is from."""
+
+
+def portable(model: keras.Model, temperature: float | None = None) -> keras.Model:
+    """`model` with its weights: [batch, size, size, 3] in 0..255, float or uint8 -> probabilities.
+
+    The logits are divided by `temperature`, where there is one. It computes in float32, holds
+    nothing of this package, and leaves out what only trains.
+    """
+    inputs = keras.Input(model.input.shape[1:], name="image")
+    x = keras.layers.Rescaling(1 / 255, name="to_unit_range")(inputs)
+    for layer in model.layers:
+        if isinstance(layer, Caffe):
+            x = _caffe(layer.name)(x)
+        elif not isinstance(layer, keras.layers.InputLayer | keras.layers.Dropout):
+            x = _stock(layer)(x)
+    if temperature is not None:
+        x = keras.layers.Rescaling(1 / temperature, name="temperature")(x)
+    probabilities = keras.layers.Softmax(name="probabilities")(x)
+    new = keras.Model(inputs, probabilities, name=model.name)
+    for layer in new.layers:
+        if layer.variables and not isinstance(model.get_layer(layer.name), Caffe):
+            trained = model.get_layer(layer.name).variables
+            for variable, source in zip(layer.variables, trained, strict=True):
+                variable.assign(source.value)
+    return new
+
+
+def _caffe(name: str) -> keras.Layer:
+    """What Keras' ImageNet weights want, [0, 1] -> BGR less means, as a 1x1 convolution."""
+    turned = np.flipud(np.eye(3, dtype=np.float32)) * 255
+    return keras.layers.Conv2D(
+        3,
+        1,
+        kernel_initializer=keras.initializers.Constant(turned.reshape(1, 1, 3, 3).tolist()),
+        bias_initializer=keras.initializers.Constant([-mean for mean in CAFFE_MEANS]),
+        name=name,
+    )
+
+
+def _stock(layer: keras.Layer) -> keras.Layer:
+    """`layer` as Keras has it, in place of its fast kin here, without its weights."""
+    kinds = (keras.layers.Conv2D, keras.layers.MaxPooling2D)
+    kind = next((kind for kind in kinds if isinstance(layer, kind)), type(layer))
+    if not kind.__module__.startswith("keras."):
+        raise not_known(layer, "a layer of Keras")
+    config = layer.get_config() | {"dtype": "float32"}
+    if "kernel_initializer" in config:
+        config["kernel_initializer"] = "zeros"
+    return kind.from_config(config)
+
+
+def judge_of(model: keras.Model) -> Judge:
+    """A `portable` model as a function, compiled by JAX."""
+    params, state = (
+        [variable.value for variable in variables]
+        for variables in (model.trainable_variables, model.non_trainable_variables)
+    )
+    call = jax.jit(partial(model.stateless_call, training=False))
+    return lambda images: call(params, state, images)[0]
+
+
+def beside(file: Path) -> Path:
+    """Where a format that has no room for `about` has it: `<file>.json`."""
+    return file.with_name(f"{file.name}.json")
+
+
+def write_beside(file: Path, about: About) -> None:
+    """`about` in a file of its own."""
+    write_text(beside(file), json.dumps(about, indent=2) + "\n")
+
+
+def not_known(layer: keras.Layer, format: str) -> RunError:
+    """A layer that a format has no way to say."""
+    return RunError(f"{layer.name} ({type(layer).__name__}) cannot be exported as {format} yet.")

@@ -1,0 +1,29 @@
+"""`.keras`: loads in plain Keras 3 on any backend, without this package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.export.graph import About, judge_of, write_beside
+from kvgg_jax.inference.prediction import Judge
+
+
+def write(model: keras.Model, file: Path, about: About) -> None:
+    """Save a `portable` model, and `about` beside it: Keras keeps no metadata of ours."""
+    model.save(file)
+    write_beside(file, about)
+
+
+def read(file: Path) -> Judge:
+    """The model as Keras loads it in safe mode."""
+    return judge_of(keras.saving.load_model(file, compile=False, safe_mode=True))
+
+
+def quantize(file: Path, pictures: Iterable[Any]) -> None:
+    """Replace `file` by its int8 kin: Keras does so for Dense layers alone, and needs no photos."""
+    model = keras.saving.load_model(file, compile=False, safe_mode=True)
+    model.quantize("int8", filters=lambda layer: isinstance(layer, keras.layers.Dense))
+    model.save(file)

@@ -1,0 +1,132 @@
+"""ONNX, of its standard operations: opset 17, which every runtime of these years reads.
+
+jax2onnx, which Keras would use, pins an older orbax-checkpoint and brings thirty packages; these
+layers are each one operation of ONNX.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from kvgg_jax.core.errors import RunError
+from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.export.graph import About, not_known
+from kvgg_jax.inference.onnx_session import open_onnx
+from kvgg_jax.inference.prediction import Judge
+
+OPSET, IR_VERSION = 17, 8
+LIMIT = 2**31 - 2**20  # bytes: Protobuf holds no more than 2 GiB
+
+
+def write(model: keras.Model, file: Path, about: About) -> None:
+    """uint8 `image` [batch, size, size, 3] -> `probabilities`; `about` in the model's metadata.
+
+    Raises RunError where the weights do not fit in one file.
+    """
+    weights = sum(4 * int(np.prod(variable.shape)) for variable in model.variables)
+    if weights > LIMIT:
+        raise RunError(
+            f"ONNX holds 2 GiB in a file, and this network has {weights / 2**30:.1f} GiB of "
+            "weights. Train it with --head gap, or use --format saved-model."
+        )
+    graph = _Graph()
+    x = graph.add("Cast", ["image"], "as_float", to=TensorProto.FLOAT)
+    x = graph.add("Transpose", [x], "channels_first", perm=(0, 3, 1, 2))
+    for layer in model.layers[1:]:
+        x = graph.layer(layer, x)
+    image = helper.make_tensor_value_info(
+        "image", TensorProto.UINT8, ("batch", *model.input.shape[1:])
+    )
+    shape = ("batch", model.output.shape[1])
+    output = helper.make_tensor_value_info(x, TensorProto.FLOAT, shape)
+    built = helper.make_model(
+        helper.make_graph(graph.nodes, model.name, [image], [output], graph.weights),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="kvgg_jax",
+    )
+    helper.set_model_props(built, {key: json.dumps(value) for key, value in about.items()})
+    onnx.checker.check_model(built, full_check=True)
+    onnx.save(built, file)
+
+
+def read(file: Path) -> Judge:
+    """The model, run by onnxruntime."""
+    return open_onnx(file).judge
+
+
+class _Graph:
+    """Nodes and weights as they are added. Pictures have channels first, as ONNX wants them."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+        self._flattened: tuple[int, ...] | None = None
+
+    def add(self, kind: str, inputs: list[str], name: str, **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
+        return name
+
+    def weight(self, name: str, values: Any) -> str:
+        array = np.ascontiguousarray(values, np.float32)
+        self.weights.append(numpy_helper.from_array(array, name))
+        return name
+
+    def layer(self, layer: keras.Layer, x: str) -> str:
+        name = layer.name
+        match layer:
+            case keras.layers.Rescaling():
+                self.add("Mul", [x, self.weight(f"{name}/scale", layer.scale)], name)
+            case keras.layers.Conv2D():
+                kernel = np.asarray(layer.kernel.value).transpose(3, 2, 0, 1)
+                pads = [side // 2 for side in layer.kernel_size] * 2  # "same", at stride 1
+                self._weighted("Conv", layer, x, kernel, pads=pads)
+            case keras.layers.Dense():
+                kernel = self._channels_first(np.asarray(layer.kernel.value))
+                self._weighted("Gemm", layer, x, kernel)
+            case keras.layers.BatchNormalization():
+                values = [self.weight(v.path, v.value) for v in layer.variables]
+                self.add("BatchNormalization", [x, *values], name, epsilon=layer.epsilon)
+            case keras.layers.MaxPooling2D():
+                window = {"kernel_shape": layer.pool_size, "strides": layer.strides}
+                self.add("MaxPool", [x], name, **window)
+            case keras.layers.GlobalAveragePooling2D():
+                self.add("Flatten", [self.add("GlobalAveragePool", [x], f"{name}/2d")], name)
+            case keras.layers.Flatten():
+                self._flattened = layer.input.shape[1:]
+                self.add("Flatten", [x], name)
+            case keras.layers.ReLU():
+                self.add("Relu", [x], name)
+            case keras.layers.Softmax():
+                self.add("Softmax", [x], name, axis=-1)
+            case _:
+                raise not_known(layer, "onnx")
+        return name
+
+    def _weighted(
+        self, kind: str, layer: keras.Layer, x: str, kernel: NDArray[np.float32], **attributes: Any
+    ) -> None:
+        inputs = [x, self.weight(layer.kernel.path, kernel)]
+        if layer.use_bias:
+            inputs.append(self.weight(layer.bias.path, layer.bias.value))
+        if layer.activation is keras.activations.linear:
+            self.add(kind, inputs, layer.name, **attributes)
+        else:
+            linear = self.add(kind, inputs, f"{layer.name}/linear", **attributes)
+            self.add("Relu", [linear], layer.name)
+
+    def _channels_first(self, kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+        """For the first layer behind Flatten, which finds channels first there, and not last."""
+        if self._flattened is None:
+            return kernel
+        height, width, channels = self._flattened
+        self._flattened = None
+        rows = kernel.reshape(height, width, channels, -1).transpose(2, 0, 1, 3)
+        return rows.reshape(kernel.shape)

@@ -1,1 +1,0 @@
-"""One file a format: `write(model, file, about)`, and `read(file)` by the format's own runtime."""

@@ -1,0 +1,1 @@
+"""Using a trained run: predict, apply a temperature, explain. Never loads TensorFlow."""

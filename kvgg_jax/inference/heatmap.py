@@ -1,0 +1,74 @@
+"""A heat map over its picture, as pixels and as a PNG file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from kvgg_jax.runs.charts import plain, save
+
+COVER = 0.75  # of the picture, where the heat is greatest
+BRIGHTEST = 99.5  # percentile of the heat that has full colour: single pixels stand out too far
+CELL = 16  # pixels a side of the last block's features, behind four poolings
+ONE_SIGN, TWO_SIGNS = "inferno", "RdBu_r"  # readable by the colour-blind
+
+
+def enlarge(heat: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """`heat` [h, w] as [size, size], smooth in between."""
+    return np.array(Image.fromarray(heat).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def spread(heat: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Grad-CAM [h, w] over its picture, [size, size]: `CELL` pixels each way a cell, smooth in
+    between; what four poolings have left over of the sides is 0."""
+    side = CELL * len(heat)
+    return np.pad(enlarge(heat, side), (0, size - side))
+
+
+def overlay(picture: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """uint8 [size, size, 3] with `heat` [size, size] over it: the stronger, the denser.
+
+    Red is for and blue against, where `heat` has both signs.
+    """
+    cover = COVER * np.abs(_scaled(heat))[..., None]
+    return np.rint(picture * (1 - cover) + coloured(heat) * cover).astype(np.uint8)
+
+
+def layer(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """What `overlay` lays over a picture, with its opacity: uint8 [size, size, 4], RGBA."""
+    opacity = np.rint(255 * COVER * np.abs(_scaled(heat)))[..., None].astype(np.uint8)
+    return np.concatenate([coloured(heat), opacity], axis=-1)
+
+
+def coloured(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """`heat` [size, size] as colours, uint8 [size, size, 3]; a map without any is all zero."""
+    scaled = _scaled(heat)
+    signed = bool((heat < 0).any())
+    colours = mpl.colormaps[TWO_SIGNS if signed else ONE_SIGN]
+    return colours((scaled + 1) / 2 if signed else scaled, bytes=True)[..., :3]
+
+
+def _scaled(heat: NDArray[np.float32]) -> NDArray[np.float64]:
+    """To -1..1, with 0 left where it is."""
+    size = np.abs(heat.astype(np.float64))
+    top = np.percentile(size, BRIGHTEST) or size.max() or 1.0
+    return np.clip(heat / top, -1, 1)
+
+
+def draw_explanation(
+    picture: NDArray[np.uint8], heat: NDArray[np.float32], file: Path, *, title: str, method: str
+) -> None:
+    """The picture, its heat map, and both, side by side under `title`. Raises RunError."""
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    figure.suptitle(plain(title))
+    panels = (("picture", picture), (method, coloured(heat)), ("both", overlay(picture, heat)))
+    for axes, (name, image) in zip(figure.subplots(1, 3), panels, strict=True):
+        axes.imshow(image, interpolation="nearest")
+        axes.set_title(name, fontsize=9)
+        axes.axis("off")
+    save(figure, file)

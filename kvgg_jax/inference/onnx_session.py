@@ -1,0 +1,123 @@
+"""`predict` by an exported ONNX file: onnxruntime alone, neither JAX nor Keras."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvgg_jax.core.errors import RunError, UsageError, shown
+from kvgg_jax.core.events import Emit, ignore
+from kvgg_jax.core.extras import require
+from kvgg_jax.inference.prediction import (
+    MAX_BATCH,
+    Judge,
+    Prediction,
+    classify,
+    find_files,
+    thresholded,
+)
+from kvgg_jax.inference.temperature import threshold
+
+ERRORS_ONLY = 3  # of onnxruntime's levels of talk
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxClassifier:
+    """A network in an ONNX file, with the class names in the order of its outputs."""
+
+    path: Path
+    classes: tuple[str, ...]
+    image_size: int
+    temperature: float | None
+    """What its probabilities are calibrated by, inside; None for the network's own."""
+    judge: Judge
+
+
+def is_onnx(run: object) -> TypeGuard[str | Path]:
+    """Whether what was given for a run is an ONNX file, by its name."""
+    if not isinstance(run, str | Path) or os.path.isdir(run):  # a run may have such a name
+        return False
+    return Path(run).suffix.lower() == ".onnx"
+
+
+def predict(
+    paths: Iterable[str | Path] | str | Path,
+    model: str | Path,
+    *,
+    raw: bool = False,
+    unsure_below: float | None = None,
+    batch_size: int | None = None,
+    emit: Emit = ignore,
+) -> list[Prediction]:
+    """Classify files, and the pictures in folders, with a file that `export` made.
+
+    Probabilities are as calibrated as the file, which is never undone. Raises UsageError for `raw`
+    where it is, RunError for the file, DataError when there is nothing to classify, MissingExtra.
+    """
+    files = find_files(paths)
+    opened = open_onnx(Path(model))
+    if raw and opened.temperature is not None:
+        raise UsageError(
+            f"--raw: the calibration is inside {shown(model)}. Export the network's own "
+            "probabilities: kvgg export --format onnx --raw"
+        )
+    below = threshold(opened.temperature, unsure_below, emit)
+    batch, size = min(len(files), batch_size or MAX_BATCH), opened.image_size
+    found = classify(files, opened.judge, opened.classes, size=size, batch=batch, emit=emit)
+    return thresholded(found, calibrated=opened.temperature is not None, unsure_below=below)
+
+
+def open_onnx(path: Path) -> OnnxClassifier:
+    """Load a file that `export` made. Raises RunError for any other, MissingExtra."""
+    require("onnx", by="An ONNX file")
+    import onnxruntime
+
+    if not os.path.isfile(path):  # which never raises, as for a name too long
+        raise RunError(f"{shown(path)} does not exist. Make it: kvgg export --format onnx")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = ERRORS_ONLY
+    try:
+        session = onnxruntime.InferenceSession(
+            path, options, providers=onnxruntime.get_available_providers()
+        )
+    except Exception as error:  # onnxruntime has an exception of its own for each reason
+        reason = shown(str(error).splitlines()[0])
+        raise RunError(f"{shown(path)} is no ONNX file that can be run: {reason}") from None
+    try:
+        about = session.get_modelmeta().custom_metadata_map
+        classes, temperature = json.loads(about["classes"]), _temperature(about)
+        (image,), (output,) = session.get_inputs(), session.get_outputs()
+        size = image.shape[1]
+        fits = (image.type, image.shape[1:], output.shape[1:]) == (
+            "tensor(uint8)",
+            [size, size, 3],
+            [len(set(classes))],
+        )
+        if not fits or not all(isinstance(name, str) for name in classes):
+            raise ValueError
+    except (KeyError, TypeError, ValueError, IndexError, RecursionError):
+        raise RunError(
+            f"{shown(path)} was not made by kvgg export: it does not say its classes and what "
+            "pictures it takes."
+        ) from None
+
+    def judge(images: NDArray[np.uint8]) -> NDArray[np.floating]:
+        return session.run(None, {image.name: images})[0]
+
+    return OnnxClassifier(path, tuple(classes), size, temperature, judge)
+
+
+def _temperature(about: Mapping[str, str]) -> float | None:
+    """None also for a file of the time before it was said. Raises ValueError for no temperature."""
+    found = json.loads(about.get("temperature", "null"))
+    if found is not None and not (isinstance(found, float) and 0 < found < math.inf):
+        raise ValueError
+    return found

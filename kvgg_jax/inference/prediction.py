@@ -1,0 +1,128 @@
+"""What `predict` says about a picture, and the way of files through a network, whichever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kvgg_jax.core.errors import DataError, ImageError
+from kvgg_jax.core.events import Emit, Progress
+from kvgg_jax.data.decode.image import load
+from kvgg_jax.data.folder import find_pictures
+
+MAX_BATCH = 32  # pictures predicted at once
+
+Judge = Callable[[NDArray[np.uint8]], ArrayLike]
+"""uint8 pictures [batch, size, size, 3], RGB in 0..255 -> probabilities [batch, classes]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Classes of one file by falling probability; `error` instead when it cannot be read."""
+
+    path: Path
+    top: tuple[tuple[str, float], ...] = ()
+    error: str | None = None
+    calibrated: bool = False
+    """Whether the probabilities are at the run's fitted temperature."""
+    unsure_below: float | None = None
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the most probable class has less than `unsure_below`, where there is one."""
+        return self.unsure_below is not None and self.probability < self.unsure_below
+
+    @property
+    def label(self) -> str:
+        """The most probable class. Raises ImageError for a file that could not be read."""
+        return self._first[0]
+
+    @property
+    def probability(self) -> float:
+        """Of the most probable class, in [0, 1]. Raises ImageError as `label` does."""
+        return self._first[1]
+
+    @property
+    def _first(self) -> tuple[str, float]:
+        if self.error is not None:
+            raise ImageError(self.error)
+        return self.top[0]
+
+
+def find_files(paths: Iterable[str | Path] | str | Path) -> list[Path]:
+    """Files as given, and the pictures in folders. Raises DataError when there are none."""
+    given = [paths] if isinstance(paths, str | Path) else paths
+    files = find_pictures([Path(path) for path in given])
+    if not files:
+        raise DataError("No images to classify: give image files, or folders that hold some.")
+    return files
+
+
+def classify(
+    files: Sequence[Path],
+    judge: Judge,
+    classes: tuple[str, ...],
+    *,
+    size: int,
+    batch: int,
+    emit: Emit,
+) -> list[Prediction]:
+    """Read `files`, `batch` at once, the last time filled up with black, and judge them.
+
+    A file that cannot be read gives a Prediction with `error`.
+    """
+    found: list[Prediction] = []
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(files), batch):
+            chunk = files[start : start + batch]
+            loaded = list(pool.map(partial(_load, size=size), chunk))
+            images = np.zeros((batch, size, size, 3), np.uint8)
+            for row, picture in enumerate(loaded):
+                images[row] = 0 if isinstance(picture, ImageError) else picture
+            judged = np.asarray(judge(images))
+            found += [
+                _prediction(path, picture, row, classes)
+                for path, picture, row in zip(chunk, loaded, judged, strict=False)
+            ]
+            emit(Progress("predicting", len(found), len(files)))
+    return found
+
+
+def ranked(path: Path, probabilities: NDArray[np.floating], classes: tuple[str, ...]) -> Prediction:
+    """The classes by falling probability; of two alike, the first comes first."""
+    order = np.argsort(-probabilities, kind="stable")
+    return Prediction(path, tuple((classes[k], float(probabilities[k])) for k in order))
+
+
+def thresholded(
+    found: Iterable[Prediction], *, calibrated: bool = False, unsure_below: float | None
+) -> list[Prediction]:
+    """`found`, told where to be unsure; those that could not be read stay as they are."""
+    return [
+        one if one.error else replace(one, calibrated=calibrated, unsure_below=unsure_below)
+        for one in found
+    ]
+
+
+def _load(path: Path, *, size: int) -> NDArray[np.uint8] | ImageError:
+    try:
+        return load(path, size)
+    except ImageError as error:
+        return error
+
+
+def _prediction(
+    path: Path,
+    picture: NDArray[np.uint8] | ImageError,
+    probabilities: NDArray[np.floating],
+    classes: tuple[str, ...],
+) -> Prediction:
+    if isinstance(picture, ImageError):
+        return Prediction(path, error=str(picture))
+    return ranked(path, probabilities, classes)

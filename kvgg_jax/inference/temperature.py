@@ -1,0 +1,164 @@
+"""Temperature scaling: one number that makes a classifier's probabilities mean what they say.
+
+Guo, Pleiss, Sun & Weinberger 2017, "On Calibration of Modern Neural Networks", section 4.2:
+divide the logits by T > 0 and choose T by the likelihood of held-out pictures. The order of the
+classes stays, so no answer changes. The logarithms of float32 probabilities are the logits but for
+a constant a picture, exact to 1e-7 and down to `FLOOR`, so probabilities are all that is needed.
+"""
+
+from __future__ import annotations
+
+from shlex import quote
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kvgg_jax.core.errors import RunError
+from kvgg_jax.core.events import Emit, Note, Warned
+from kvgg_jax.evaluation.confusion import Labels, Probabilities
+from kvgg_jax.runs.folder import Run
+
+FLOOR = float(np.finfo(np.float32).tiny)  # 1e-38: below it, the device gives 0
+# Of temperatures. Above 8 the logits that `FLOOR` cuts off would show: 5e-5 of a probability there.
+LOWEST, HIGHEST = 0.05, 8.0
+UNSURE_BELOW = 0.7  # of the most probable class, for a calibrated run where nothing else is said
+FOLDS, SEED = 5, 0
+HALVINGS = 50
+FILE = "calibration.json"  # in the run folder
+
+
+def soften(probabilities: Probabilities, temperature: float) -> NDArray[np.float64]:
+    """The probabilities [count, classes] at another temperature; above 1 they are less extreme."""
+    logits = _logits(probabilities) / temperature
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+def losses(true: Labels, probabilities: Probabilities) -> NDArray[np.float64]:
+    """Negative log-likelihood of each picture's true class, in nats: [count]."""
+    return -_logits(probabilities)[np.arange(len(true)), true]
+
+
+def cross_entropy(true: Labels, probabilities: Probabilities) -> float:
+    """Mean of `losses`."""
+    return float(losses(true, probabilities).mean())
+
+
+def fit_temperature(true: Labels, probabilities: Probabilities) -> float:
+    """The temperature of the least cross-entropy, within `LOWEST` and `HIGHEST`.
+
+    Cross-entropy is convex in 1 / T, so the root of its slope is bisected. Where every answer is
+    right it falls without end as T goes to 0: then the result is `LOWEST`, and means nothing.
+    """
+    logits, of_true = _logits(probabilities), -losses(true, probabilities)
+    low, high = 1 / HIGHEST, 1 / LOWEST
+    for _ in range(HALVINGS):
+        middle = np.sqrt(low * high)
+        expected = (soften(probabilities, 1 / middle) * logits).sum(axis=1)
+        if np.mean(expected - of_true) < 0:  # the slope by 1 / T
+            low = middle
+        else:
+            high = middle
+    return float(1 / np.sqrt(low * high))
+
+
+def cross_fit(
+    true: Labels, probabilities: Probabilities
+) -> tuple[NDArray[np.float64], tuple[float, ...]]:
+    """Each picture's probabilities at the temperature that the others fitted; and these.
+
+    What calibration does to pictures it was not fitted on, without setting any aside. Up to
+    `FOLDS` folds, to each of which the wrong answers, from 2 of which on it can be done, are dealt
+    in turn: a fit without any means nothing.
+    """
+    right = probabilities.argmax(axis=1) == true
+    folds = min(FOLDS, int((~right).sum()))
+    order = np.random.default_rng(SEED).permutation(len(true))
+    order = order[np.argsort(right[order], kind="stable")]
+    fold = np.empty(len(true), int)
+    fold[order] = np.arange(len(true)) % folds
+    softened = np.empty(probabilities.shape)
+    fitted = []
+    for k in range(folds):
+        inside = fold == k
+        fitted.append(fit_temperature(true[~inside], probabilities[~inside]))
+        softened[inside] = soften(probabilities[inside], fitted[-1])
+    return softened, tuple(fitted)
+
+
+def _logits(probabilities: Probabilities) -> NDArray[np.float64]:
+    return np.log(np.maximum(probabilities, FLOOR).astype(np.float64))
+
+
+class Quality(BaseModel):
+    """Mean cross-entropy in nats, and expected calibration error in [0, 1]."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    loss: float
+    calibration_error: float
+
+
+class Calibration(BaseModel):
+    """A temperature, what it was fitted on, and what it is worth: the text of `FILE`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    temperature: float = Field(gt=0, allow_inf_nan=False)
+    state: str
+    """Of the weights it was fitted to, as `vault.name` names it. It belongs to no others."""
+    split: str
+    data: str
+    """Folder of the photos it was fitted on."""
+    count: int
+    wrong: int
+    """Photos, and how many of them were called wrongly."""
+    before: Quality
+    after: Quality
+    """Cross-fitted: each photo at the temperature that photos of other folds fitted."""
+    gain_error: float
+    """Standard error of `before.loss - after.loss`, over the photos."""
+    fold_temperatures: tuple[float, ...]
+
+
+def stored(run: Run) -> Calibration | None:
+    """The calibration of a run; None when it has none. Raises RunError for a damaged one."""
+    file = run.path / FILE
+    if not file.exists():
+        return None
+    try:
+        return Calibration.model_validate_json(run.read(FILE))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        reason = f"{where}: {first['msg']}" if where else first["msg"]
+        raise RunError(f"{file} is damaged: {reason}. {_again(run)}") from None
+
+
+def in_force(run: Run, state: str, emit: Emit) -> Calibration | None:
+    """The calibration that was fitted to this state of the run.
+
+    One of another state is not used: a Warned event says so.
+    """
+    found = stored(run)
+    if found is None or found.state == state:
+        return found
+    text = f"{run.path / FILE} was fitted to other weights than the run's best ones now; not used."
+    emit(Warned(f"{text} {_again(run)}"))
+    return None
+
+
+def threshold(temperature: float | None, unsure_below: float | None, emit: Emit) -> float | None:
+    """Below which probability an answer is unsure: what is said, else `UNSURE_BELOW` if calibrated.
+
+    A Note event says both of probabilities at a `temperature`.
+    """
+    if temperature is None:
+        return unsure_below
+    below = UNSURE_BELOW if unsure_below is None else unsure_below
+    text = f"Probabilities are calibrated (temperature {temperature:.3f})"
+    emit(Note(f"{text}; below {below:.0%} it is unsure"))
+    return below
+
+
+def _again(run: Run) -> str:
+    return f"Fit it again: kvgg calibrate --run {quote(str(run.path))}"

@@ -1,0 +1,76 @@
+"""Compile a step before it is needed: one program a shape, and a second start that skips XLA.
+
+From the import of this module on JAX keeps what it compiles, those programs too that Keras makes
+by itself as it builds a network."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import jax
+import jaxlib
+
+from kvgg_jax.core.events import Compiled, Emit, Progress, ignore
+from kvgg_jax.core.paths import cache_folder
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# XLA's default order of operations on CPUs keeps scratch space of all layers at once; this order
+# takes two thirds of the memory, in the same time.
+OPTIONS: dict[str, dict[str, str | bool]] = {
+    "cpu": {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+}
+
+
+def compile_step(
+    what: str,
+    function: Callable[P, R],
+    *example: Any,
+    donate: tuple[int, ...] = (),
+    emit: Emit = ignore,
+) -> Callable[P, R]:
+    """`function` compiled for arguments shaped like `example`; it refuses any other shape."""
+    emit(Progress(f"compiling the {what} step", 0, 1))
+    started = time.perf_counter()
+    lowered = jax.jit(function, donate_argnums=donate).lower(*example)
+    compiled = lowered.compile(compiler_options=OPTIONS.get(jax.default_backend()))
+    emit(Compiled(what, time.perf_counter() - started))
+    return compiled
+
+
+def keep_compiled_programs() -> None:
+    """Use JAX's persistent cache, in a folder of this processor and this jaxlib.
+
+    Programs hold machine code: one from another processor could crash (openxla/xla#44565).
+    A cache chosen by the user (JAX_COMPILATION_CACHE_DIR), or KVGG_COMPILE_CACHE=0, is respected.
+    """
+    if (
+        os.environ.get("KVGG_COMPILE_CACHE") == "0"
+        or jax.config.values["jax_compilation_cache_dir"]
+    ):
+        return
+    folder = cache_folder() / "xla" / f"{jaxlib.__version__}-{_processor()}"
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _processor() -> str:
+    """A short digest of the processor's name and instruction sets."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        text = "\n".join(sorted({x for x in lines if x.startswith(("model name", "flags"))}))
+    except OSError:  # no such file outside Linux
+        text = ""
+    text = text or f"{platform.machine()} {platform.processor()} {platform.node()}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+keep_compiled_programs()

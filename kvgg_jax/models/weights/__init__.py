@@ -1,0 +1,1 @@
+"""Weights from files that anybody may have written."""

@@ -1,0 +1,158 @@
+"""The formats of weight files. Arrays alone are read: no code is run, no link followed, no declared
+size believed.
+
+`isolated.read_weights` runs this module in a process of its own: wrong bytes can make the HDF5
+library crash or never end.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import stat
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from kvgg_jax.core.errors import KvggError, WeightsError, shown
+from kvgg_jax.core.extras import require
+from kvgg_jax.models.weights.arrays import (
+    MAX_CONFIG,
+    Layers,
+    Stored,
+    check_type,
+    finite,
+    named,
+    rank,
+    refuse_code,
+)
+from kvgg_jax.models.weights.hdf5 import MOST, from_hdf5
+
+HDF5, ZIP = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
+MEMBER = "model.weights.h5"  # of a .keras archive
+INTEGERS = {f"{kind}{bits}" for kind in "IU" for bits in (8, 16, 32, 64)}
+NUMPY_TYPES = {"BOOL", "F16", "F32", "F64", *INTEGERS}  # as safetensors calls them
+REFUSED = 3  # exit code of `main`
+
+
+@contextmanager
+def open_weights(path: Path) -> Iterator[Layers]:
+    """The layers of Keras' `.weights.h5`, `.h5` or `.keras`, or of a `.safetensors` file.
+
+    Their arrays can be read while the context is open. Raises WeightsError, naming the file, for
+    anything else: damaged, hostile, or of another kind.
+    """
+    with ExitStack() as stack:
+        with named(path):
+            layers = _open(path, stack)
+        yield layers
+
+
+def _open(path: Path, stack: ExitStack) -> Layers:
+    if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+        raise WeightsError(f"{shown(path)} is not a file.")
+    with path.open("rb") as file:
+        head = file.read(9)
+    if head.startswith(HDF5):
+        return from_hdf5(stack.enter_context(h5py.File(path, "r", locking=False)), path)
+    if head.startswith(ZIP):
+        return _from_keras(path, stack)
+    if head[8:] == b"{":  # after eight bytes of length, a header in JSON
+        return _from_safetensors(path, stack)
+    raise WeightsError(
+        f"{shown(path)} is no file of weights. Known are Keras' .weights.h5, .h5 and .keras, and "
+        ".safetensors."
+    )
+
+
+def _from_keras(path: Path, stack: ExitStack) -> Layers:
+    """Of a `.keras` archive, whose parts Keras stores as they are: a packed one may be a bomb."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {part.filename: part for part in archive.infolist()[:MOST]}
+        for name, part in parts.items():
+            if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/"):
+                raise WeightsError(f"{shown(path)} holds {shown(name)!r}, which leaves its folder.")
+            if part.compress_type != zipfile.ZIP_STORED:
+                raise WeightsError(f"{shown(path)} is compressed, which Keras never does.")
+        if MEMBER not in parts or "config.json" not in parts:
+            raise WeightsError(f"{shown(path)} is no model saved by Keras: it has no {MEMBER}.")
+        if parts["config.json"].file_size > MAX_CONFIG:
+            raise WeightsError(f"{shown(path)} has a config.json of impossible size.")
+        refuse_code(archive.read("config.json"), path)
+        copy = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        with archive.open(MEMBER) as member:
+            shutil.copyfileobj(member, copy)
+    return from_hdf5(stack.enter_context(h5py.File(copy, "r")), path)
+
+
+def _from_safetensors(path: Path, stack: ExitStack) -> Layers:
+    """Arrays named `block1_conv1/kernel` or `block1_conv1.kernel`."""
+    require("safetensors", by=shown(path))
+    from safetensors import safe_open
+
+    file = stack.enter_context(safe_open(path, framework="numpy"))
+    layers: dict[str, dict[str, Stored]] = {}
+    for key in file.keys():  # noqa: SIM118  # it is no mapping
+        owner, _, name = key.replace(".", "/").rpartition("/")
+        layers.setdefault(owner, {})[name] = _tensor(file, key, path)
+
+    return {
+        owner: tuple(arrays[name] for name in sorted(arrays, key=rank))
+        for owner, arrays in layers.items()
+    }
+
+
+def _tensor(file: Any, key: str, path: Path) -> Stored:
+    stored = file.get_slice(key)
+    if stored.get_dtype() not in NUMPY_TYPES:
+        raise WeightsError(
+            f"{shown(path)}: {shown(key)} is {shown(stored.get_dtype())}, which is not read here. "
+            "Save it as float32."
+        )
+
+    def read() -> NDArray[np.float32]:
+        with named(path):
+            values = file.get_tensor(key)
+            check_type(values.dtype, key, path)
+            return finite(values, key, path)
+
+    return Stored(tuple(stored.get_shape()), read)
+
+
+def main() -> int:
+    """`sources.py FILE SECONDS BYTES`, `{layer: [shape, ...]}` on stdin: an `.npz` on stdout.
+
+    It has the arrays of each layer that has these very shapes, as `layer|0`, ..., and the shapes of
+    all layers, as JSON, in `shapes`. For a file that is refused: why, on stderr.
+    """
+    path, wanted = Path(sys.argv[1]), json.load(sys.stdin)
+    arrays: dict[str, NDArray[Any]] = {}
+    try:
+        with open_weights(path) as layers:
+            found = {name: [list(one.shape) for one in layers[name]] for name in layers}
+            for name in wanted.keys() & found.keys():
+                if wanted[name] == found[name]:
+                    arrays |= {f"{name}|{n}": one.read() for n, one in enumerate(layers[name])}
+    except KvggError as error:
+        print(error, file=sys.stderr, end="")
+        return REFUSED
+    shapes = np.frombuffer(json.dumps(found).encode(), np.uint8)
+    np.savez(sys.stdout.buffer, allow_pickle=False, shapes=shapes, **arrays)
+    return 0
+
+
+if __name__ == "__main__":
+    seconds, memory = map(int, sys.argv[2:])
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    sys.exit(main())

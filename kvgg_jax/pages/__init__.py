@@ -1,1 +1,0 @@
-"""Pages of HTML and what is drawn in them."""

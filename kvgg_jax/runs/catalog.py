@@ -1,0 +1,186 @@
+"""Run folders in `--out`: how they are named, made, found and ordered."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.files import flush
+from kvgg_jax.runs.lock import lock_file
+from kvgg_jax.core.errors import RunError, UsageError, shown
+from kvgg_jax.runs.folder import Run
+
+OUT = Path("runs")
+NAMED = 5  # runs in one message
+NAME = 200  # bytes of a run's name: file systems allow 255, and files beside it have longer ones
+
+
+def choose(
+    config: RunConfig,
+    *,
+    out: Path = OUT,
+    name: str | None = None,
+    overwrite: bool = False,
+    now: datetime | None = None,
+) -> Path:
+    """The folder of a new run, before the long work: free, and in a place that can be written.
+
+    Nothing of an old run is removed yet. Raises RunError when it exists or cannot be written,
+    UsageError for a name that is none of a folder in `out`: nobody would find the run by it.
+    """
+    check_name(name)
+    check_writable(out)
+    path = out / (name or _free_name(out, config, now or datetime.now()))
+    if not _is_taken(path):
+        return path
+    if not overwrite:
+        raise RunError(
+            f"{path} already exists. Choose another --name, continue it with "
+            f"--resume {path}, or replace it with --overwrite."
+        )
+    _check_replaceable(path)
+    return path
+
+
+def _check_replaceable(path: Path) -> None:
+    if path.is_symlink() or not os.path.isfile(path / "config.toml"):
+        raise RunError(f"{path} is not a run folder, so --overwrite leaves it alone.")
+
+
+def check_name(name: str | None) -> None:
+    """Raises UsageError for a name that is none of a folder in `--out`."""
+    if name and len(os.fsencode(name)) > NAME:
+        raise UsageError(f"--name {name[:20]}...: the name of a run has {NAME} bytes at most.")
+    if name and (Path(name).name != name or name == ".."):
+        raise UsageError(
+            f"--name {name}: a run is named as one folder is. Choose where it lies with --out."
+        )
+
+
+def _is_taken(path: Path) -> bool:
+    try:
+        return os.path.isfile(path) or (os.path.isdir(path) and any(path.iterdir()))
+    except OSError:  # it may not be looked into
+        return True
+
+
+def create(
+    path: Path,
+    config: RunConfig,
+    files: Mapping[str, str],
+    *,
+    overwrite: bool = False,
+) -> Run:
+    """Make the folder that `choose` gave, with these files; `overwrite` removes an old run.
+
+    Raises RunError when it cannot be written, or when another run has taken it meanwhile.
+    """
+    if _is_taken(path):  # photos were read since `choose` looked
+        if not overwrite:
+            raise RunError(f"{path} was taken by another run meanwhile. Choose another --name.")
+        _check_replaceable(path)
+    new = Run(path.with_name(f".{path.name}.new"))
+    try:
+        shutil.rmtree(new.path, ignore_errors=not new.path.exists())
+        new.path.mkdir(parents=True)
+        for file, text in {**files, "config.toml": config.to_toml()}.items():
+            new.write(file, text)
+        if _is_taken(path):
+            shutil.rmtree(path)
+        new.path.replace(path)  # so that there is a whole run or none
+        flush(path.parent)
+    except OSError as error:
+        raise RunError(_not_writable(path, error)) from None
+    return Run(path)
+
+
+def check_writable(out: Path) -> None:
+    """Fail before the long work when `out` cannot take a run. Raises RunError."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise RunError(_not_writable(out, error)) from None
+
+
+def _not_writable(path: Path, error: OSError) -> str:
+    return f"Cannot write to {path}: {error.strerror}. Choose another folder with --out."
+
+
+def network_name(config: RunConfig) -> str:
+    """For a folder: `"vgg16-slim"`, `"vgg11-256-128"`."""
+    return f"{config.model.arch}-{config.model.head.replace(',', '-').replace(' ', '')}"
+
+
+def _free_name(out: Path, config: RunConfig, now: datetime) -> str:
+    """Date, architecture, head; `-2`, `-3` ... when a run of today has that name."""
+    base = f"{now:%Y-%m-%d}-{network_name(config)}"
+    name, number = base, 1
+    while (out / name).exists() or lock_file(out / name).exists():
+        number += 1
+        name = f"{base}-{number}"
+    return name
+
+
+def find(run: str | Path | None = None, *, out: Path = OUT, status: str = "finished") -> Run:
+    """A run by folder, by name inside `out`, or (None) the newest one of that status.
+
+    Raises RunError saying what was looked for and where.
+    """
+    if run is not None:
+        for path in (Path(run), out / run):
+            if os.path.exists(path / "config.toml"):  # never raises, as for a name too long
+                return Run(path)
+        raise RunError(f"No run at {run} or {out / run}. {_runs_there(out)}")
+    found = [run for run in _all(out) if _status(run) == status]
+    if not found:
+        for damaged in _all(out):
+            damaged.info()  # names the file, where a damaged run is the reason
+        raise RunError(f"No {status} run in {out}. {_runs_there(out)}")
+    return max(found, key=_age)
+
+
+def ordered(out: Path) -> list[Run]:
+    """All runs in `out`, the oldest first, as `find` takes the newest; damaged ones come first."""
+    return sorted(_all(out), key=_age)
+
+
+def next_number(out: Path) -> int:
+    """Of a new run in `out`: runs are ordered by it, since a clock may be set back."""
+    return 1 + max((_age(run)[0] for run in _all(out)), default=0)
+
+
+def _age(run: Run) -> tuple[int, float, str]:
+    """What orders runs: number, then the moment, then the name; a damaged run comes first."""
+    try:
+        info = run.info()
+    except RunError:
+        return 0, 0.0, run.path.name
+    number = info.get("number")
+    return number if isinstance(number, int) else 0, run.created(), run.path.name
+
+
+def _status(run: Run) -> object:
+    """None for a damaged run: it must not stand in the way of the others."""
+    try:
+        return run.info().get("status")
+    except RunError:
+        return None
+
+
+def _all(out: Path) -> list[Run]:
+    return [Run(path.parent) for path in sorted(out.glob("[!.]*/run.json"))]
+
+
+def _runs_there(out: Path) -> str:
+    names = [shown(run.path.name) for run in _all(out)]
+    if not names:
+        return "Train one first: kvgg train --data DIR."
+    more = ", ..." if len(names) > NAMED else ""
+    return f"Runs there: {', '.join(names[-NAMED:])}{more}. Name one of them; kvgg runs lists all."

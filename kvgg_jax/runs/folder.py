@@ -1,0 +1,145 @@
+"""A run folder: what is in it and how it is read. `runs` makes and finds them.
+
+runs/<name>/ config.toml classes.json split.csv digests.csv history.csv run.json curves.png
+             samples.png checkpoints/best checkpoints/last
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.data.folder import Split, split_from_csv
+from kvgg_jax.core.files import read_text, write_text
+from kvgg_jax.core.errors import RunError
+from kvgg_jax.core.history import History
+from kvgg_jax.core.config_file import resolve
+
+FORMAT = 2
+"""Of the run folder, in `run.json`. 1 had no number, no digests and no saves amid an epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run folder; every read raises RunError when the file is missing or damaged."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder that holds `best` and `last`."""
+        return self.path / "checkpoints"
+
+    def write(self, name: str, text: str) -> None:
+        """Replace one small file of the run in one move. Raises RunError when it cannot."""
+        try:
+            write_text(self.path / name, text)
+        except OSError as error:
+            raise RunError(f"Cannot write {self.path / name}: {error.strerror}.") from None
+
+    def read(self, name: str) -> str:
+        """The text of one small file of the run."""
+        try:
+            return read_text(self.path / name)
+        except OSError as error:
+            raise RunError(f"{self.path} has no readable {name}: {error.strerror}.") from None
+
+    def _read_json(self, name: str) -> Any:
+        try:
+            return json.loads(self.read(name))
+        except (ValueError, RecursionError) as error:
+            raise RunError(f"{self.path / name} is damaged: {error}.") from None
+
+    def format(self) -> int:
+        """Of the folder. Raises RunError for one that this version does not know."""
+        number = self.info().get("format", 1)
+        if number not in range(1, FORMAT + 1):
+            versions = self.info().get("versions")
+            by = versions.get("kvgg_jax") if isinstance(versions, dict) else None
+            raise RunError(
+                f"{self.path} has format {number}, written by kvgg_jax {by}; this version knows "
+                f"1 to {FORMAT}. Use that version, or update this one."
+            )
+        return int(number)
+
+    def config(self) -> RunConfig:
+        """The complete configuration the run was started with."""
+        self.read("config.toml")
+        self.format()
+        config = resolve(self.path / "config.toml", errors="surrogateescape")
+        if config.data.image_size is None or config.data.dir is None:
+            raise RunError(
+                f"{self.path / 'config.toml'} is damaged: a run's has data.dir and data.image_size."
+            )
+        return config
+
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the network's outputs."""
+        names = self._read_json("classes.json")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise RunError(f"{self.path / 'classes.json'} is damaged: expected a list of names.")
+        if names != sorted(set(names)):
+            raise RunError(
+                f"{self.path / 'classes.json'} is damaged: the names are not in order, so they "
+                "would be given to the wrong outputs."
+            )
+        return tuple(names)
+
+    def read_digests(self) -> dict[str, str]:
+        """Photo -> digest of its pixels when the run began; empty where it was left out."""
+        try:
+            rows = list(csv.reader(io.StringIO(self.read("digests.csv"), newline="")))
+        except csv.Error as error:
+            raise RunError(f"{self.path / 'digests.csv'} is damaged: {error}.") from None
+        if any(len(row) != 2 for row in rows):
+            raise RunError(f"{self.path / 'digests.csv'} is damaged: expected path,digest.")
+        return {path: digest for path, digest in rows[1:]}
+
+    def history(self) -> History:
+        """The epochs so far; empty before the first has ended."""
+        if not (self.path / "history.csv").exists():
+            return History()
+        try:
+            return History.from_csv(self.read("history.csv"))
+        except (ValueError, csv.Error) as error:
+            raise RunError(f"{self.path / 'history.csv'} is damaged: {error}.") from None
+
+    def split(self, root: Path) -> Split:
+        """The split as dealt when the run began; paths are relative to `root`."""
+        try:
+            return split_from_csv(self.read("split.csv"), root=root, classes=self.classes())
+        except (ValueError, csv.Error) as error:
+            raise RunError(f"{self.path / 'split.csv'} is damaged: {error}.") from None
+
+    def info(self) -> dict[str, Any]:
+        """`run.json`: status, versions, device, data fingerprint, times."""
+        info = self._read_json("run.json")
+        whole = isinstance(info, dict)
+        if not whole or not all(isinstance(info.get(k, {}), dict) for k in ("data", "settings")):
+            raise RunError(f"{self.path / 'run.json'} is damaged: expected an object.")
+        return info
+
+    def created(self) -> float:
+        """When, in seconds since 1970; 0 where `run.json` does not say."""
+        try:
+            return datetime.fromisoformat(str(self.info().get("created"))).timestamp()
+        except ValueError:
+            return 0.0
+
+    def photos(self) -> object:
+        """What tells the photos of a run from others: a digest of paths, classes and pixels."""
+        return self.info().get("data", {}).get("fingerprint")
+
+    def dealt(self) -> object:
+        """What tells how they are dealt: a digest of `split.csv`."""
+        return self.info().get("data", {}).get("split")
+
+    def update_info(self, **changes: Any) -> None:
+        """Replace fields of `run.json`."""
+        self.write("run.json", json.dumps({**self.info(), **changes}, indent=2) + "\n")

@@ -1,0 +1,212 @@
+"""What a run began with, written down; and how the world differs from it when the run goes on."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib.metadata
+import io
+import json
+import os
+import platform
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from kvgg_jax import __version__
+from kvgg_jax.core.config import RunConfig, settings
+from kvgg_jax.data.folder import Samples, Split, find_pictures, split_to_csv
+from kvgg_jax.data.reader import Pictures, fingerprint
+from kvgg_jax.runs import step_folders
+from kvgg_jax.core.errors import RunError, shown
+from kvgg_jax.core.events import Emit, Warned
+from kvgg_jax.runs.folder import FORMAT, Run
+
+PACKAGES = ("jax", "jaxlib", "keras", "tensorflow", "orbax-checkpoint", "numpy")
+UNSEEN = {"data.cache", "train.save_every_steps", "train.track"}  # none changes a step
+MAY_CHANGE = UNSEEN | {"data.dir", "train.epochs"}  # when a run goes on
+NAMED = 3  # photos in one message
+
+
+def files_of(
+    config: RunConfig,
+    samples: Samples,
+    split: Split,
+    pictures: Pictures,
+    *,
+    number: int,
+    weights: str | None = None,
+) -> dict[str, str]:
+    """The small files of a new run; `samples` are all photos, those left out as bad included.
+
+    `weights` is the digest of those that it begins with.
+    """
+    dealt = split_to_csv(split)
+    info = {
+        "format": FORMAT,
+        "number": number,
+        "status": "unfinished",
+        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "versions": _versions(),
+        "device": _device(),
+        "data": {
+            "images": len(pictures.samples),
+            "fingerprint": fingerprint(pictures),
+            "split": _digest(dealt),
+            "left_out": [str(error) for error in pictures.bad],
+        },
+        "settings": settings(config),
+        **({"weights": weights} if weights else {}),
+    }
+    return {
+        "classes.json": json.dumps(split.train.classes, ensure_ascii=False) + "\n",
+        "split.csv": dealt,
+        "digests.csv": _digests_csv(samples, pictures),
+        "run.json": json.dumps(info, indent=2) + "\n",
+    }
+
+
+def check_settings(run: Run, config: RunConfig) -> None:
+    """Raises RunError with each setting that somebody changed since the run began."""
+    if differing := changed_settings(run, config, MAY_CHANGE):
+        file = run.path / "config.toml"
+        raise RunError(
+            "\n".join(
+                [
+                    f"{file} is not what the run began with:",
+                    *differing,
+                    f"Put it back, or start a new run with it: kvgg train --config {file}",
+                ]
+            )
+        )
+
+
+def changed_settings(run: Run, config: RunConfig, may_change: Collection[str]) -> list[str]:
+    """A line for each setting of `config` that is not what the run began with; what a run of an
+    older version did not know had its default. None for format 1, which kept no settings."""
+    then = run.info().get("settings")
+    if then is None:
+        return []
+    now, known = settings(config), {**settings(RunConfig()), **then}
+    return differences({key: known[key] for key in now}, now, may_change)
+
+
+def differences(
+    then: Mapping[str, Any], now: Mapping[str, Any], may_change: Collection[str] = ()
+) -> list[str]:
+    """A line for each key that has another value now, or is on one side alone."""
+    same = {key for key in then.keys() & now.keys() if then[key] == now[key]}
+    return [
+        f"  {key}: {_value(then, key)} then, {_value(now, key)} now"
+        for key in dict.fromkeys([*now, *then])
+        if key not in same and key not in may_change
+    ]
+
+
+def _value(table: Mapping[str, Any], key: str) -> str:
+    return json.dumps(table[key]) if key in table else "nothing"
+
+
+def check_files(run: Run, split: Split, emit: Emit) -> None:
+    """Before the photos are read. Raises RunError when some are gone; warns of new ones."""
+    root, digest = split.train.root, _digest(split_to_csv(split))
+    if run.info().get("data", {}).get("split", digest) != digest:
+        raise RunError(
+            f"{run.path / 'split.csv'} is not what the run began with. "
+            "Put it back, or start a new run."
+        )
+    known = split.all.paths
+    if gone := [path for path in known if not os.path.exists(root / path)]:
+        raise _other_photos(run, root, [count("removed", gone)])
+    if run.format() > 1:
+        known = tuple(run.read_digests())
+    here = [path.relative_to(root).as_posix() for path in find_pictures([root])]
+    if new := sorted({path for path in here if "/" in path} - set(known)):
+        emit(
+            Warned(
+                f"{root}: {count('more', new)} than {run.path} began with; it goes on without them."
+            )
+        )
+
+
+def check_pictures(run: Run, pictures: Pictures) -> None:
+    """Once the photos are read. Raises RunError naming those that are not what they were."""
+    root = pictures.samples.root
+    if run.format() == 1:
+        if fingerprint(pictures) != run.photos():
+            raise _other_photos(run, root, [])
+        return
+    now = digests_of(pictures)
+    then = {path: digest for path, digest in run.read_digests().items() if digest}
+    lost = [path for path in then if path not in now]
+    changed = [path for path in then if path in now and now[path] != then[path]]
+    parts = (("unreadable", lost), ("changed", changed))
+    found = [count(what, paths) for what, paths in parts if paths]
+    if found:
+        raise _other_photos(run, root, found)
+
+
+def upgrade(run: Run, pictures: Pictures, emit: Emit) -> None:
+    """Bring a run of an older format to that of this version; raises RunError when it cannot."""
+    emit(
+        Warned(f"{run.path} is of a version that kept no digests: what it saved is taken on trust.")
+    )
+    try:
+        step_folders.seal_all(run.checkpoints)
+    except OSError as error:
+        raise RunError(f"Cannot write to {run.checkpoints}: {error.strerror}.") from None
+    run.write("digests.csv", _digests_csv(pictures.samples, pictures))
+    run.update_info(format=FORMAT)
+
+
+def _other_photos(run: Run, root: Path, found: list[str]) -> RunError:
+    details = f": {', '.join(found)}" if found else ""
+    return RunError(
+        f"The photos in {root} are not those that {run.path} began with{details}. "
+        "Put them back, or start a new run."
+    )
+
+
+def count(what: str, paths: Iterable[str]) -> str:
+    """`"2 changed (a/1.png, b/2.png)"`."""
+    names = [shown(path) for path in sorted(paths)]
+    more = ", ..." if len(names) > NAMED else ""
+    return f"{len(names)} {what} ({', '.join(names[:NAMED])}{more})"
+
+
+def digests_of(pictures: Pictures) -> dict[str, str]:
+    """Path -> SHA-256 of class name and pixels as the network sees them."""
+    samples = pictures.samples
+    rows = zip(samples.paths, samples.labels, pictures.digests(), strict=True)
+    return {path: _digest(f"{pixels}{samples.classes[label]}") for path, label, pixels in rows}
+
+
+def _digests_csv(samples: Samples, pictures: Pictures) -> str:
+    """Every photo with its digest; none for one that was left out as unreadable."""
+    out, digests = io.StringIO(), digests_of(pictures)
+    writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writerow(("path", "sha256"))
+    writer.writerows((path, digests.get(path, "")) for path in samples.paths)
+    return out.getvalue()
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"kvgg_jax": __version__, "python": platform.python_version(), **versions}
+
+
+def _device() -> dict[str, Any]:
+    device = jax.devices()[0]
+    return {
+        "platform": device.platform,
+        "kind": device.device_kind,
+        "count": jax.device_count(),
+        "cpus": os.cpu_count(),
+    }

@@ -1,0 +1,60 @@
+"""What a run knows of photos that it meets again: which it was trained on, which have changed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from kvgg_jax.data.reader import Pictures
+from kvgg_jax.core.errors import RunError, shown
+from kvgg_jax.core.events import Emit, Warned
+from kvgg_jax.runs.manifest import count, digests_of
+from kvgg_jax.runs.folder import Run
+
+
+def trained_on(run: Run, pictures: Pictures) -> list[str]:
+    """Paths of those `pictures` that the run was trained on: its very files, or copies of them.
+
+    A copy has the same class and pixels, which can be told where both are decoded to one size.
+    Raises RunError for a damaged run folder.
+    """
+    own = Path(str(run.config().data.dir))
+    train, then, now = run.split(own).train, _then(run), digests_of(pictures)
+    files = {os.path.realpath(file) for file in train.files()}
+    digests = {then[path] for path in train.paths if then.get(path)}
+    samples = pictures.samples
+    return [
+        path
+        for path, file in zip(samples.paths, samples.files(), strict=True)
+        if now[path] in digests or os.path.realpath(file) in files
+    ]
+
+
+def changed_since(run: Run, pictures: Pictures) -> list[str]:
+    """Paths of those `pictures`, the run's own, whose pixels or class are not what they were."""
+    then, now = _then(run), digests_of(pictures)
+    return [path for path in now if then.get(path) and then[path] != now[path]]
+
+
+def meet_again(run: Run, pictures: Pictures, part: str, *, is_own: bool, emit: Emit) -> int | None:
+    """Warn of the run's own photos that are not what they were, and, unless they are those for
+    validation, of those that it was trained on; how many of the latter, None where that is not
+    known."""
+    root, total = shown(pictures.samples.root), len(pictures.samples)
+    try:
+        changed = changed_since(run, pictures) if is_own or part == "val" else []
+        known = trained_on(run, pictures) if part == "all" else []
+    except RunError as error:  # the network can be judged without it
+        emit(Warned(f"Which of these photos {run.path} was trained on is not known: {error}"))
+        return None
+    if changed:
+        text = f"{root}: {count('changed', changed)} since {run.path} was trained"
+        emit(Warned(f"{text}, or decoded otherwise by this version."))
+    if known:
+        text = f"{len(known):,} of the {total:,} photos in {root} are among those that"
+        emit(Warned(f"{text} {run.path} was trained on, which flatters it."))
+    return len(known)
+
+
+def _then(run: Run) -> dict[str, str]:
+    return run.read_digests() if run.format() > 1 else {}

@@ -1,1 +1,0 @@
-"""The search for settings: a learning rate, a whole space."""

@@ -1,0 +1,139 @@
+"""The photos of a run: found, dealt, read, and what is to be said of them before training."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from kvgg_jax.core.config import PHOTO_SIZE, RunConfig
+from kvgg_jax.core.errors import ConfigError, DataError, RunError, shown
+from kvgg_jax.core.events import Emit, Note, Progress, Warned
+from kvgg_jax.core.paths import cache_folder
+from kvgg_jax.data.audit.audit import copies_warning
+from kvgg_jax.data.class_balance import unjudged
+from kvgg_jax.data.demo import cached_demo
+from kvgg_jax.data.folder import Samples, Split, scan
+from kvgg_jax.data.grouping import deal_as
+from kvgg_jax.data.reader import Pictures, read
+from kvgg_jax.runs import catalog
+from kvgg_jax.runs.folder import Run
+from kvgg_jax.runs.overlap import trained_on
+from kvgg_jax.training.initial_weights import settle as settle_weights
+
+DEMO_SIZE = 48  # small enough for minutes on two cores
+
+
+def settle(config: RunConfig, emit: Emit, *, out: str | Path = catalog.OUT) -> RunConfig:
+    """Fill in what depends on the data and the given weights: where they are, and what suits them.
+
+    `out` holds the runs among which weights are looked for.
+    """
+    config = settle_weights(config, Path(out))
+    folder, size = config.data.dir, PHOTO_SIZE
+    if folder is None and Path("data").is_dir():
+        folder = "data"
+    if folder is None:
+        emit(Note("No --data and no ./data here: using the built-in demo set of drawn beans."))
+        folder, size = str(cached_demo(cache_folder(), on_progress=_drawing(emit))), DEMO_SIZE
+    return config.with_data(
+        dir=str(Path(folder).absolute()), image_size=config.data.image_size or size
+    )
+
+
+def _drawing(emit: Emit) -> Any:
+    return lambda done, total: emit(Progress("drawing", done, total))
+
+
+def deal_photos(config: RunConfig, emit: Emit) -> tuple[Samples, Split]:
+    """All photos there are, and how they are dealt."""
+    samples = scan(Path(str(config.data.dir)))
+    split = deal_as(config, samples, emit=emit)
+    _check_steps(config, len(split.train))
+    emit(
+        Note(
+            f"{len(samples):,} photos of {len(samples.classes)} classes in {samples.root}: "
+            f"{len(split.train):,} for training, {len(split.val):,} for validation"
+        )
+    )
+    return samples, split
+
+
+def _check_steps(config: RunConfig, count: int) -> None:
+    """Raises ConfigError where `count` pictures are few for the batch or warm-up."""
+    if config.train.batch_size > count:
+        raise ConfigError(
+            f"batch_size {config.train.batch_size} is larger than the training set "
+            f"({count} images in {config.data.dir}). Choose --batch-size {count} or less."
+        )
+    steps = config.train.epochs * math.ceil(count / config.train.batch_size)
+    if config.optim.warmup_steps >= steps:
+        raise ConfigError(
+            f"optim.warmup_steps = {config.optim.warmup_steps}: the whole run has {steps} steps. "
+            f"Choose fewer, such as --warmup-steps {steps // 10}, a smaller --batch-size, or more "
+            "--epochs."
+        )
+
+
+def read_photos(samples: Samples, config: RunConfig, emit: Emit) -> Pictures:
+    """Decoded to the size of `config` and kept as it says; DataError names the unreadable ones."""
+    return read(
+        samples,
+        config.image_size,
+        skip_bad=config.data.skip_bad,
+        cache=config.data.cache,
+        folder=cache_folder(),
+        emit=emit,
+    )
+
+
+def only_readable(split: Split, pictures: Pictures) -> Split:
+    """The split without the pictures that were left out as unreadable."""
+    train, val = (
+        pictures.samples.take(pictures.rows(part).tolist()) for part in (split.train, split.val)
+    )
+    if not train or not val:
+        raise DataError(
+            f"{train.root}: without its {len(pictures.bad)} unreadable images, {len(train)} are "
+            f"left for training and {len(val)} for validation; each needs at least 1. "
+            "Replace them or add photos."
+        )
+    left = set(pictures.samples.labels)
+    for label, name in enumerate(train.classes):
+        if label not in left:
+            raise DataError(
+                f"{shown(train.root / name)} has no readable images. "
+                f"Add photos of class {name!r}, or remove the folder."
+            )
+    return Split(train, val)
+
+
+def warn_of_split(split: Split, pictures: Pictures, config: RunConfig, emit: Emit) -> None:
+    """What of `data check` costs nothing, since the photos were read anyway; and which photos for
+    validation the weights to begin with have seen."""
+    digests = dict(zip(pictures.samples.paths, pictures.digests(), strict=True))
+    copies = copies_warning(split, digests, grouped=config.data.split == "grouped")
+    seen = _seen_by_weights(split.val, pictures, config)
+    for warning in (copies, unjudged(split.val, config.data.split), seen):
+        if warning:
+            emit(Warned(warning))
+
+
+def _seen_by_weights(val: Samples, pictures: Pictures, config: RunConfig) -> str | None:
+    """A line on photos for validation that the run, whose weights this begins with, has learnt."""
+    weights = config.model.weights
+    if weights is None or not os.path.isdir(weights):
+        return None
+    try:
+        known = set(trained_on(Run(Path(weights)), pictures)) & set(val.paths)
+    except RunError as error:
+        return f"Whether {shown(weights)} has learnt photos for validation is not known: {error}"
+    if not known:
+        return None
+    return (
+        f"{len(known):,} of the {len(val):,} photos for validation are among those that "
+        f"{shown(weights)} was trained on, which flatters what is measured on them. Judge by "
+        "others (kvgg evaluate --data DIR); the same photos, none added, are dealt alike with the "
+        "same --seed and --split."
+    )

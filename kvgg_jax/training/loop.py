@@ -1,0 +1,222 @@
+"""The order of operations of a training run. No printing, no files, no signals: it decides,
+others observe, keep and ask it to stop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from kvgg_jax.core.config import TrainConfig
+from kvgg_jax.core.errors import NonFiniteLoss, Stopped
+from kvgg_jax.core.events import Emit, EpochEnded, Progress, ignore
+from kvgg_jax.core.history import NOTHING_YET, Epoch, History, Metrics, Partial, ratios
+from kvgg_jax.core.state import Batch, Tally, TrainState, Weights
+from kvgg_jax.training.ema import judged
+from kvgg_jax.training.step import EvalStep, TrainStep, zero_tally
+
+
+class Batches(Protocol):
+    """What the loop asks of a data pipeline."""
+
+    @property
+    def steps(self) -> int:
+        """Batches an epoch."""
+
+    def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from step `start` on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Compiled steps, the batches to feed them, and what surrounds them."""
+
+    train_step: TrainStep
+    eval_step: EvalStep
+    train: Batches
+    val: Batches
+    learning_rate: Callable[[int], float]
+    """Steps already taken -> the rate of the next step."""
+    clock: Callable[[], float] = time.perf_counter
+
+
+class Standing(NamedTuple):
+    """How far a run has come: its state, the epochs done, and what it has of the next one."""
+
+    state: TrainState
+    history: History
+    partial: Partial = NOTHING_YET
+
+
+class Keeper(Protocol):
+    """Who keeps what a run has reached. The state's arrays are donated once a call returns."""
+
+    def save(self, state: TrainState, partial: Partial) -> None:
+        """Keep a state amid an epoch, or at the end of its training half."""
+
+    def record(self, state: TrainState, history: History) -> None:
+        """Keep an epoch that has ended, and its weights when it is the best."""
+
+
+def never() -> bool:
+    """What to ask for a run that nobody stops."""
+    return False
+
+
+def fit(
+    task: Task,
+    config: TrainConfig,
+    standing: Standing,
+    *,
+    keeper: Keeper,
+    stop: Callable[[], bool] = never,
+    emit: Emit = ignore,
+) -> tuple[History, str]:
+    """Train from where a run stands to the end; say why it ended.
+
+    `stop` is asked before the first step and after each; when it says yes, all is given to
+    `keeper` and Stopped is raised. A run that stopped, at whatever step, and is called again from
+    what was kept gives the same history. Raises NonFiniteLoss too.
+    """
+    state, history, partial = standing
+    epochs, patience = config.epochs, config.patience
+    for epoch in range(len(history) + 1, epochs + 1):
+        if history.stale(config.min_delta) >= patience:
+            return history, spent(config)
+        hooks = Hooks(keeper, config.save_every_steps, stop, emit)
+        state, row = run_epoch(task, state, epoch, partial, hooks)
+        partial, history = NOTHING_YET, history.append(row)
+        keeper.record(state, history)
+        emit(EpochEnded(row, epochs, is_best=history.best == row))
+    return history, f"all {epochs} epochs are done"
+
+
+def spent(config: TrainConfig) -> str:
+    """Why a run ends before its last epoch."""
+    return (
+        f"validation accuracy has not risen by more than {config.min_delta:g} "
+        f"for {config.patience} epochs"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What an epoch asks and tells others."""
+
+    keeper: Keeper
+    save_every: int | None
+    stop: Callable[[], bool]
+    emit: Emit
+
+
+def run_epoch(
+    task: Task, state: TrainState, epoch: int, partial: Partial, hooks: Hooks
+) -> tuple[TrainState, Epoch]:
+    """One pass over the training pictures, less what `partial` has of it, and a validation."""
+    started = task.clock() - partial.seconds
+    state, partial = train_epoch(task, (state, partial), epoch, started, hooks)
+    weights = judged(state)
+    validated, _ = evaluate(
+        task.eval_step,
+        (weights.params, weights.model_state),
+        task.val,
+        stop=hooks.stop,
+        emit=hooks.emit,
+        epoch=epoch,
+    )
+    trained = partial.metrics
+    return state, Epoch(
+        epoch=epoch,
+        loss=trained.loss,
+        accuracy=trained.accuracy,
+        val_loss=validated.loss,
+        val_accuracy=validated.accuracy,
+        learning_rate=task.learning_rate(int(state.step) - 1),
+        seconds=task.clock() - started,
+        images_per_second=trained.count / max(partial.seconds, 1e-9),
+    )
+
+
+def train_epoch(
+    task: Task, begun: tuple[TrainState, Partial], epoch: int, started: float, hooks: Hooks
+) -> tuple[TrainState, Partial]:
+    """The training half of an epoch that began at `started` by the task's clock.
+
+    The host stays one step behind the device: while a step runs, the loss of the step before is
+    read, so that a diverged run stops at once and a progress bar shows what is really done.
+    """
+    (state, partial), steps = begun, task.train.steps
+    if hooks.stop():  # all that was done is kept already
+        raise Stopped(f"Stopped in epoch {epoch}, after step {partial.steps} of {steps}.")
+    if partial.steps == steps:
+        return state, partial
+    tally = Tally(*(jnp.float32(value) for value in partial.sums))
+    for done, batch in enumerate(task.train.epoch(epoch, start=partial.steps), partial.steps + 1):
+        previous = tally
+        state, tally = task.train_step(state, previous, batch)
+        _check_finite(previous, task, epoch=epoch, done=done - 1)
+        hooks.emit(Progress("training", done - 1, steps, len(batch.labels), epoch))
+        stopping = hooks.stop()
+        if stopping or done == steps or (hooks.save_every and done % hooks.save_every == 0):
+            _check_finite(tally, task, epoch=epoch, done=done)
+            loss, correct, count = _numbers(tally)
+            partial = Partial(done, loss, correct, count, seconds=task.clock() - started)
+            hooks.keeper.save(state, partial)
+        if stopping:
+            raise Stopped(f"Stopped in epoch {epoch}, after step {done} of {steps}.")
+    hooks.emit(Progress("training", steps, steps, len(batch.labels), epoch))
+    return state, partial
+
+
+def evaluate(
+    step: EvalStep,
+    weights: Weights,
+    batches: Batches,
+    *,
+    stop: Callable[[], bool] = never,
+    emit: Emit = ignore,
+    epoch: int = 0,
+) -> tuple[Metrics, NDArray[np.float32]]:
+    """Metrics over all pictures of `batches`, and their probabilities, float32 [count, classes].
+
+    Training and the `evaluate` command both call this, so that they measure the same figures.
+    Raises Stopped as soon as `stop` says so.
+    """
+    tally, parts = zero_tally(), []
+    for done, batch in enumerate(batches.epoch(0), 1):
+        now, probabilities = step(*weights, batch)
+        tally = tally.merge(now)
+        parts.append(np.asarray(probabilities)[np.asarray(batch.weight) > 0])
+        emit(Progress("validating", done, batches.steps, len(batch.labels), epoch))
+        if stop():
+            raise Stopped(f"Stopped while validating epoch {epoch}.")
+    return metrics(tally), np.concatenate(parts)
+
+
+def metrics(tally: Tally) -> Metrics:
+    """The ratios of a tally, on the host. This waits for the device."""
+    return ratios(*_numbers(tally))
+
+
+def _numbers(tally: Tally) -> list[float]:
+    return [float(value) for value in jax.device_get(tally)]
+
+
+def _check_finite(tally: Tally, task: Task, *, epoch: int, done: int) -> None:
+    loss = float(jax.device_get(tally.loss))
+    if math.isfinite(loss):
+        return
+    step = (epoch - 1) * task.train.steps + done
+    raise NonFiniteLoss(
+        f"The loss became {loss} in epoch {epoch}, step {done} of {task.train.steps} "
+        f"(step {step} of the run), at learning rate {task.learning_rate(step - 1):.3g}. "
+        "Try a lower --lr, --batch-norm, or --precision float32; the checkpoints before "
+        "it are untouched."
+    )

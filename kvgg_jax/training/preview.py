@@ -1,0 +1,64 @@
+"""A grid of photos as the network sees them, and as augmentation changes them in training."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kvgg_jax.core.config import PHOTO_SIZE, RunConfig
+from kvgg_jax.core.events import Emit, ignore
+from kvgg_jax.core.state import Batch
+from kvgg_jax.data.folder import Samples, scan
+from kvgg_jax.data.reader import read
+from kvgg_jax.models.functional import normalise
+from kvgg_jax.runs.charts import draw_samples
+from kvgg_jax.training.step_setup import build_changes, changed
+
+COLUMNS = 8
+
+
+def preview(
+    folder: str | Path,
+    file: str | Path,
+    *,
+    config: RunConfig | None = None,
+    count: int = COLUMNS,
+    emit: Emit = ignore,
+) -> None:
+    """Draw `count` photos of `folder`, chosen from `seed` and even over the classes, into `file`.
+
+    With augmentation or mixing, a row a photo: as it is, then as steps 1 to 7 of training would
+    have it, if these photos were its batch.
+    Raises DataError for photos that will not do, RunError when `file` cannot be written.
+    """
+    config, samples = config or RunConfig(), scan(Path(folder))
+    size, seed = config.data.image_size or PHOTO_SIZE, config.seed
+    chosen = samples.take(_even_choice(samples, count, seed))
+    pictures = read(chosen, size, skip_bad=config.data.skip_bad, emit=emit)
+    labels = np.array(pictures.samples.labels, np.int32)
+    images = np.asarray(normalise(pictures.images[np.arange(len(labels))]))
+    names = [samples.classes[label] for label in labels]
+    augment, mix = build_changes(config, size, len(samples.classes))
+    if augment or mix:
+        batch, steps = Batch(images, labels, np.ones(len(labels), np.float32)), range(1, COLUMNS)
+        change = jax.jit(partial(changed, augment=augment, mix=mix))
+        later = [np.asarray(change(batch, jnp.int32(step - 1)).images) for step in steps]
+        images = np.stack([images, *later], axis=1).reshape(-1, size, size, 3)
+        names = [title for name in names for title in (name, *(f"step {step}" for step in steps))]
+    draw_samples(images, names, Path(file), columns=COLUMNS)
+
+
+def _even_choice(samples: Samples, count: int, seed: int) -> list[int]:
+    """Places of `count` photos: one of each class in turn, in an order drawn from `seed`."""
+    order = np.random.default_rng(seed).permutation(len(samples)).tolist()
+    turn: dict[int, int] = {}
+    seen = [0] * len(samples.classes)
+    for place in order:
+        label = samples.labels[place]
+        turn[place] = seen[label]
+        seen[label] += 1
+    return sorted(order, key=lambda place: (turn[place], samples.labels[place]))[:count]

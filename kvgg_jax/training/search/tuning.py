@@ -1,0 +1,115 @@
+"""`tune`: a search for settings by Optuna, each trial an ordinary run in the folder of the search.
+
+Which settings trial n tries depends on nothing but the seed, n and the trials before it, and each
+trial can be gone on with, so a search that was cut is, resumed, the search that was never cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.config_file import read_toml
+from kvgg_jax.core.errors import RunError, UsageError
+from kvgg_jax.core.events import Emit, ignore
+from kvgg_jax.core.extras import require
+from kvgg_jax.core.files import write_text
+from kvgg_jax.runs import catalog
+from kvgg_jax.runs.lock import locked
+from kvgg_jax.runs.manifest import UNSEEN, differences
+from kvgg_jax.training.inputs import settle
+from kvgg_jax.training.loop import never
+from kvgg_jax.training.search.space import DEFAULT_SPACE, Space, check_space, to_table
+from kvgg_jax.training.search.study import BEST, Search, Trial
+from kvgg_jax.training.tracking.tracking import check_trackers
+
+
+@dataclass(frozen=True, slots=True)
+class TuneResult:
+    """All trials of a search in their order, and the configuration of the best."""
+
+    folder: Path
+    trials: tuple[Trial, ...]
+    config: Path
+    """`best.toml`, for `kvgg train --config`."""
+
+    @property
+    def best(self) -> Trial:
+        """The complete trial of the highest rank."""
+        return max(self.trials, key=lambda trial: trial.rank)
+
+
+def tune(
+    config: RunConfig | None = None,
+    space: Space = DEFAULT_SPACE,
+    *,
+    trials: int = 20,
+    out: str | Path = catalog.OUT,
+    name: str = "tune",
+    stop: Callable[[], bool] = never,
+    emit: Emit = ignore,
+) -> TuneResult:
+    """Search `space` around `config` until `out/name` holds `trials` trials.
+
+    Called again with the same arguments, or more trials, it goes on where it was cut. `stop` is as
+    for `train`. Raises MissingExtra without Optuna, ConfigError for a space that cannot be, and
+    RunError when the folder holds another search or no trial came to its end.
+    """
+    require("tune", by="kvgg tune")
+    catalog.check_name(name)
+    config, folder = settle(config or RunConfig(), emit, out=out), Path(out) / name
+    check_trackers(config)
+    check_space(space, config, where="space")
+    if trials < 1:
+        raise UsageError(f"--trials {trials}: at least 1.")
+    catalog.check_writable(Path(out))
+    with locked(folder):
+        _begin(folder, config, space)
+        search = Search(folder, config, space, stop, emit)
+        while len(told := search.told()) < trials:
+            search.run_next(trials)
+        search.write_best(told)  # a kill after the last trial may have come before it
+    found = TuneResult(folder, tuple(told), folder / BEST)
+    if found.best.state != "complete":
+        raise RunError(
+            f"None of the {len(told)} trials in {folder} came to its end. "
+            "Search a space with lower learning rates, or give more --trials."
+        )
+    return found
+
+
+def _begin(folder: Path, config: RunConfig, space: Space) -> None:
+    """Write down what is searched. Raises RunError when the folder holds something else."""
+    file = folder / "tune.toml"
+    now = {"config": config.model_dump(mode="json", exclude_none=True), "space": to_table(space)}
+    if file.is_file():
+        then, flat = _flat(read_toml(file, errors="surrogateescape")), _flat(now)
+        defaults = _flat({"config": RunConfig().model_dump(mode="json", exclude_none=True)})
+        # what the version that began it did not know had its default
+        then = {key: value for key, value in defaults.items() if key in flat} | then
+        differing = differences(then, flat, {f"config.{key}" for key in UNSEEN})
+        if differing:
+            head = f"{folder} holds a search of something else:"
+            tail = "Search with its settings, or choose another --name."
+            raise RunError("\n".join([head, *differing, tail]))
+        return
+    if folder.exists() and any(folder.iterdir()):
+        raise RunError(f"{folder} exists and holds no search. Choose another --name.")
+    try:
+        folder.mkdir(exist_ok=True)
+        write_text(file, tomli_w.dumps(now))
+    except OSError as error:
+        raise RunError(f"Cannot write to {folder}: {error.strerror}.") from None
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        nested = isinstance(value, dict)
+        flat |= _flat(value, f"{prefix}{key}.") if nested else {prefix + key: value}
+    return flat

@@ -1,0 +1,181 @@
+"""The three steps: pure functions of arrays, made for one model, without I/O.
+
+`make_*` returns a function to be jitted by its caller; nothing here knows about devices.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.core.state import AnyArray, Batch, Tally, TrainState
+from kvgg_jax.models.functional import normalise
+from kvgg_jax.training.losses import Loss, cross_entropy
+
+Augment = Callable[[AnyArray, AnyArray], AnyArray]
+Mix = Callable[[Batch, AnyArray], Batch]
+TrainStep = Callable[[TrainState, Tally, Batch], tuple[TrainState, Tally]]
+EvalStep = Callable[[dict[str, AnyArray], dict[str, AnyArray], Batch], tuple[Tally, Array]]
+
+
+def init_state(model: keras.Model, optimizer: keras.Optimizer) -> TrainState:
+    """The state before the first step, keyed by variable name.
+
+    It shares the variables' arrays instead of copying them: once a step has donated the state,
+    the weights are in the new state alone and no longer in `model` or `optimizer`.
+    """
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=_values(model.trainable_variables),
+        model_state=_values(model.non_trainable_variables),
+        opt_state=_values(optimizer.variables),
+    )
+
+
+def zero_tally() -> Tally:
+    """Sums over no pictures."""
+    return Tally(*(jnp.zeros((), jnp.float32) for _ in Tally._fields))
+
+
+def make_train_step(
+    model: keras.Model,
+    optimizer: keras.Optimizer,
+    augment: Augment | None = None,
+    mix: Mix | None = None,
+    *,
+    loss: Loss = cross_entropy,
+    accumulate: int = 1,
+) -> TrainStep:
+    """(state, tally, batch) -> (state, tally): one Adam step on the mean `loss` of the real rows.
+
+    `model` may be a part of the network, and take features for images: the rest of the state stays.
+    `augment(images, step)` maps float images [batch, size, size, 3] in [0, 1] to the same shape,
+    then `mix(batch, step)` those of a batch and its labels, which count by the largest share.
+    `accumulate` deals the batch out to so many equal parts, computes one after the other and adds
+    up their gradients: the memory of a part, the step of the whole (batch norm sees one part at a
+    time). Each part takes rows from all over the batch, so it has its share of every device's.
+    """
+    read_params = _reader(model.trainable_variables)
+    read_state = _reader(model.non_trainable_variables)
+    read_slots = _reader(optimizer.variables)
+    gradients = _make_gradients(model, loss, accumulate)
+
+    def train_step(state: TrainState, tally: Tally, batch: Batch) -> tuple[TrainState, Tally]:
+        images: AnyArray = normalise(batch.images)
+        if augment is not None:
+            images = augment(images, state.step)
+        batch = batch._replace(images=images)
+        if mix is not None:
+            batch = mix(batch, state.step)
+        params = read_params(state.params)
+        model_state, now, grads = gradients(params, read_state(state.model_state), batch)
+        params, slots = optimizer.stateless_apply(read_slots(state.opt_state), grads, params)
+        new = TrainState(
+            step=state.step + 1,
+            params=_keyed(model.trainable_variables, params),
+            model_state={**state.model_state, **_keyed(model.non_trainable_variables, model_state)},
+            opt_state=_keyed(optimizer.variables, slots),
+        )
+        return new, tally.merge(now)
+
+    return train_step
+
+
+def _make_gradients(model: keras.Model, loss: Loss, parts: int) -> Callable[..., Any]:
+    """(params, model_state, batch of float images) -> (model_state, tally, gradients)."""
+
+    def loss_and_parts(
+        params: list[AnyArray], model_state: list[AnyArray], batch: Batch, count: Array
+    ) -> tuple[AnyArray, tuple[list[AnyArray], Tally]]:
+        logits, new = model.stateless_call(params, model_state, batch.images, training=True)
+        tally = _tally(logits, batch, loss)
+        return tally.loss / jnp.maximum(count, 1), (new, tally)
+
+    differentiate = jax.value_and_grad(loss_and_parts, has_aux=True)
+
+    def gradients(params: list[AnyArray], model_state: list[AnyArray], batch: Batch) -> Any:
+        count = jnp.sum(batch.weight)
+        if parts == 1:
+            (_, (model_state, tally)), grads = differentiate(params, model_state, batch, count)
+            return model_state, tally, grads
+
+        def add_part(carry: Any, number: Array) -> tuple[Any, None]:
+            model_state, tally, total = carry
+            part = jax.tree.map(lambda rows: _part(rows, number, parts), batch)
+            (_, (model_state, now)), grads = differentiate(params, model_state, part, count)
+            return (model_state, tally.merge(now), jax.tree.map(jnp.add, total, grads)), None
+
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        return jax.lax.scan(add_part, (model_state, zero_tally(), zeros), jnp.arange(parts))[0]
+
+    return gradients
+
+
+def _part(rows: AnyArray, number: Array, parts: int) -> Array:
+    """[batch, ...] -> [batch / parts, ...]: every `parts`-th row, from row `number` on."""
+    dealt = rows.reshape(-1, parts, *rows.shape[1:])
+    return jax.lax.dynamic_index_in_dim(dealt, number, axis=1, keepdims=False)
+
+
+def make_eval_step(model: keras.Model) -> EvalStep:
+    """(params, model_state, batch) -> (tally of the batch, probabilities [batch, classes])."""
+    read_params = _reader(model.trainable_variables)
+    read_state = _reader(model.non_trainable_variables)
+
+    def eval_step(
+        params: dict[str, AnyArray], model_state: dict[str, AnyArray], batch: Batch
+    ) -> tuple[Tally, Array]:
+        logits, _ = model.stateless_call(
+            read_params(params), read_state(model_state), normalise(batch.images), training=False
+        )
+        return _tally(logits, batch, cross_entropy), jax.nn.softmax(logits)
+
+    return eval_step
+
+
+def _tally(logits: Array, batch: Batch, loss: Loss) -> Tally:
+    losses = loss(batch.labels, logits)
+    labels = jnp.argmax(batch.labels, axis=-1) if batch.labels.ndim == 2 else batch.labels
+    right = jnp.argmax(logits, axis=-1) == labels
+    # where, not a product: a filler row's infinite loss times 0 would be NaN
+    real = batch.weight > 0
+    return Tally(
+        loss=jnp.sum(jnp.where(real, losses, 0.0)),
+        correct=jnp.sum(jnp.where(real, right, False).astype(jnp.float32)),
+        count=jnp.sum(batch.weight),
+    )
+
+
+def variable_names(variables: list[keras.Variable]) -> list[str]:
+    """A unique, stable name each: the variable's path in the model.
+
+    Keras numbers seed generators across the whole process; here they count within the list.
+    """
+    names: list[str] = []
+    generators = itertools.count(1)
+    for variable in variables:
+        head, _, tail = variable.path.rpartition("/")
+        if tail == "seed_generator_state":
+            head = f"seed_generator_{next(generators)}"
+        names.append(f"{head}/{tail}" if head else tail)
+    assert len(set(names)) == len(names), "variable names must be unique"
+    return names
+
+
+def _keyed(variables: list[keras.Variable], values: list[AnyArray]) -> dict[str, AnyArray]:
+    return dict(zip(variable_names(variables), values, strict=True))
+
+
+def _values(variables: list[keras.Variable]) -> dict[str, AnyArray]:
+    return _keyed(variables, [variable.value for variable in variables])
+
+
+def _reader(variables: list[keras.Variable]) -> Callable[[dict[str, AnyArray]], list[AnyArray]]:
+    names = variable_names(variables)
+    return lambda values: [values[name] for name in names]

@@ -1,0 +1,1 @@
+"""Epochs sent to TensorBoard, MLflow and Weights & Biases."""

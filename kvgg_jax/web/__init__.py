@@ -1,0 +1,1 @@
+"""Results for a browser: pages and the server."""

@@ -1,0 +1,90 @@
+"""The page of `kvgg report`: what the run came from, photos, settings, versions, and its cost."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from shlex import quote
+from typing import Any
+
+from kvgg_jax.cli.console import duration
+from kvgg_jax.cli.text.check import facts
+from kvgg_jax.core.config import RunConfig, settings
+from kvgg_jax.data.audit.findings import Check
+from kvgg_jax.data.folder import Split
+from kvgg_jax.runs.listing import RunSummary
+from kvgg_jax.web.html.page import definitions, escaped, table
+
+
+def photos(check: Check | None, split: Split) -> Iterator[str]:
+    """What `data check` found, and how the photos were dealt."""
+    assert check is not None, "a section of what is left out is not asked for"
+    yield definitions(facts(check))
+    train, val = (Counter(part.labels) for part in (split.train, split.val))
+    rows = (
+        (name, f"{train[k]:,}", f"{val[k]:,}", f"{train[k] + val[k]:,}")
+        for k, name in enumerate(split.train.classes)
+    )
+    yield table("Photos of the run", ("class", "training", "validation", "in all"), rows)
+    command = f"kvgg data check {quote(str(check.folder))} --html check.html"
+    yield f"<p>With pictures of all that was found:</p>\n<pre>{escaped(command)}</pre>"
+
+
+def cost(run: RunSummary, split: Split) -> Iterator[str]:
+    """Time, size and arithmetic."""
+    yield definitions(_cost(run, split))
+    yield '<p class="note">A multiply-add counts as two FLOPs. Time is that of all epochs, '
+    yield "validation included, compiling and reading the photos not.</p>"
+
+
+def _cost(run: RunSummary, split: Split) -> Iterator[tuple[str, str]]:
+    config, history, one = run.config, run.history, run.cost
+    yield "training time", f"{duration(history.seconds)} ({history.seconds:,.1f} s)"
+    if speed := history.images_per_second:
+        yield "speed", f"{speed:,.1f} photos a second, validation left out"
+    yield "machine", run.device
+    yield "parameters", f"{one.params:,}, of which {one.head_params:,} in the head"
+    yield "weights", f"{one.weight_bytes / 2**20:,.1f} MiB in float32"
+    yield "FLOPs a photo", f"{one.forward_flops / 1e9:,.2f} G to classify it"
+    if config.model.frozen_blocks == 0:
+        flops = one.training_flops * len(split.train) * len(history)
+        yield "FLOPs of training", f"{flops / 1e12:,.1f} T, from the size of the network"
+
+
+def making(run: RunSummary) -> Iterator[str]:
+    """Settings, command, versions: all that repeats the run."""
+    config, info = run.config, run.info
+    values, default = settings(config), settings(RunConfig())
+    changed = {key: value for key, value in values.items() if value != default[key]}
+    yield "<h3>Settings</h3>"
+    rows = ((key, _toml(value), _toml(default[key])) for key, value in changed.items())
+    yield table(
+        "Settings that differ from the defaults", ("key", "value", "default"), rows, kind="words"
+    )
+    yield f"<details>\n<summary>All settings</summary>\n<pre>{_lines(config.to_toml())}</pre>"
+    yield "</details>\n<h3>Command</h3>\n<p>This repeats the run:</p>"
+    flags = [f"--set {quote(f'{key}={_toml(value)}')}" for key, value in changed.items()]
+    yield f"<pre>{escaped(' '.join(['kvgg train', *flags]))}</pre>"
+    yield "<h3>Versions and origin</h3>"
+    yield definitions(_origin(info))
+
+
+def _origin(info: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    versions, data = info.get("versions"), info.get("data", {})
+    yield "run", f"{info.get('status')}, begun {str(info.get('created')).replace('T', ' ')}"
+    for name, version in versions.items() if isinstance(versions, dict) else ():
+        yield str(name), str(version)
+    yield "photos", f"fingerprint {data.get('fingerprint')}"
+    if weights := info.get("weights"):
+        yield "first weights", f"digest {weights}"
+
+
+def _toml(value: Any) -> str:
+    """As it stands in a config file; "none" where a key is not set."""
+    return "none" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _lines(text: str) -> str:
+    """`escaped`, line by line."""
+    return "\n".join(map(escaped, text.splitlines()))

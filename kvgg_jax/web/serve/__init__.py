@@ -1,0 +1,1 @@
+"""`kvgg serve`: a run as a page and as JSON, over HTTP."""

@@ -1,0 +1,166 @@
+"""`serve`: the socket, the signals, the order of starting and stopping."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+
+from kvgg_jax.core.errors import ServeError
+from kvgg_jax.core.events import Emit, Note, Warned, ignore
+from kvgg_jax.inference.classifier import load_classifier
+from kvgg_jax.runs import catalog
+from kvgg_jax.web.serve.app import PATHS, create_app
+from kvgg_jax.web.serve.limits import Limits
+from kvgg_jax.web.serve.metrics import Gauges
+from kvgg_jax.web.serve.middleware import Hosts, is_loopback
+from kvgg_jax.web.serve.network import Network
+from kvgg_jax.web.serve.service import Service
+
+GRACE_SECONDS = 30  # in which requests under way are answered when it is stopped
+HIGHEST_PORT = 65_535
+
+
+def serve(
+    run: str | Path | None = None,
+    *,
+    host: str,
+    port: int,
+    hosts: tuple[str, ...] = (),
+    limits: Limits,
+    most: int,
+    wait: float,
+    raw: bool = False,
+    unsure_below: float | None = None,
+    out: str | Path = catalog.OUT,
+    stop: Callable[[], bool],
+    ready: Callable[[str], None],
+    emit: Emit = ignore,
+) -> None:
+    """Serve a run at `host` and `port` (0: a free one) until `stop` says so.
+
+    `ready` is told the address once it can be asked. `hosts` are further names that it has;
+    `most` pictures are judged at once, gathered for `wait` seconds. Raises ServeError for the
+    address, RunError for the run.
+    """
+    with contextlib.closing(_bind(host, port)) as bound:
+        classifier = load_classifier(run, out=out, emit=emit)
+        if run is None:
+            emit(Note(f"Using {classifier.run.path}, the newest finished run"))
+        network = Network(classifier, most=most, raw=raw, unsure_below=unsure_below, emit=emit)
+        if not is_loopback(host):
+            text = f"--host {host} lets everyone in that network use it, unencrypted and unasked"
+            emit(Warned(f"{text}; without it, only this machine can."))
+        gauges = Gauges(paths=PATHS, sizes=network.sizes)
+        service = Service(network, limits, gauges, wait=wait)
+        _run(service, bound, Hosts(host, hosts), stop, ready, emit)
+
+
+def _run(
+    service: Service,
+    bound: socket.socket,
+    hosts: Hosts,
+    stop: Callable[[], bool],
+    ready: Callable[[str], None],
+    emit: Emit,
+) -> None:
+    errors: list[BaseException] = []
+
+    def compile_all() -> None:
+        try:
+            service.network.compile(emit=emit, stopped=stop)
+            if not stop():
+                service.open()
+                ready(_address(bound))
+        except BaseException as error:  # of this thread; raised where the program can end by it
+            errors.append(error)
+
+    compiling = threading.Thread(target=compile_all, name="compiling")
+
+    def report(error: Exception) -> None:
+        logging.getLogger("kvgg_jax.serving").error("A request failed", exc_info=error)
+
+    def stopping() -> bool:
+        if errors or stop():
+            service.status = "stopping"
+        return service.status == "stopping"
+
+    app = create_app(service, hosts=hosts, report=report, start=compiling.start)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # nobody's word on who is asking is needed
+        ws="none",
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    asyncio.run(_Server(config, stopping).serve([bound]))
+    compiling.join()
+    for error in errors:
+        raise error
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, which leaves signals to the program and asks it ten times a second."""
+
+    def __init__(self, config: uvicorn.Config, stopping: Callable[[], bool]) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or self._stopping()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises ServeError."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise ServeError(f"--host {host}: {_reason(error)}. Use 127.0.0.1.") from None
+    try:
+        if os.name == "posix":  # a server just stopped leaves the port to the next
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.listen(128)
+    except OSError as error:
+        bound.close()
+        raise _refused(error, host, port) from None
+    return bound
+
+
+def _refused(error: OSError, host: str, port: int) -> ServeError:
+    if error.errno == errno.EADDRINUSE:
+        other = port + 1 if port < HIGHEST_PORT else 0
+        return ServeError(
+            f"Port {port} of {host} is in use. Stop what uses it, or choose another port: "
+            f"--port {other}"
+        )
+    if error.errno == errno.EACCES:
+        return ServeError(
+            f"Port {port} is for administrators. Choose one from 1024 on: --port 8000"
+        )
+    return ServeError(f"--host {host}: {_reason(error)}. Use an address of this machine.")
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    return getattr(error, "strerror", None) or "is no name of a host"
+
+
+def _address(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # one that a browser can open
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

@@ -1,1 +1,0 @@
-"""Weights from files that may be anybody's."""

@@ -21,27 +21,6 @@ FROM_ROOT = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
 }
-RESULTS = (
-    "training.trainer.TrainResult",
-    "core.history.History",
-    "core.history.Epoch",
-    "training.search.crossval.Crossval",
-    "inference.classifier.Classifier",
-    "inference.classifier.Evaluation",
-    "evaluation.metrics.Scores",
-    "evaluation.calibration.Calibrated",
-    "inference.prediction.Prediction",
-    "runs.listing.RunSummary",
-    "runs.listing.DamagedRun",
-    "evaluation.comparison.Comparison",
-    "inference.explain.Explanation",
-    "export.exporter.Export",
-    "web.html.report.Report",
-    "data.audit.findings.Check",
-    "training.search.lr_range.RangeTest",
-    "training.search.tuning.TuneResult",
-)
-"""What the public functions give, and what that is made of."""
 LOADS = re.compile(
     r"""<(?:script|link|img|iframe|source|video|audio|object|embed)\b[^>]*?"""
     r"""\b(?:src|href|data|srcset)\s*=\s*["']?((?:https?:)?//[^"'\s>]+)""",
@@ -105,40 +84,34 @@ def _names() -> Iterator[tuple[str, ...]]:
 
 
 def _python() -> str:
-    """What `kvgg_jax` exports, from the docstrings."""
+    """What `kvgg_jax.api` lists, from the docstrings: functions and settings, then results."""
     home = _home()
-    _check_results(home)
+    lazy = re.findall(r" as (\w+)$", (ROOT / "kvgg_jax/__init__.pyi").read_text(), re.MULTILINE)
+    results = sorted(home.keys() - set(lazy))
     parts = ["# Python", "## Functions and settings", "All are imported from `kvgg_jax`."]
-    parts += [f"::: kvgg_jax.{home[name]}.{name}" for name in sorted(home, key=str.lower)]
-    parts += ["## What they give", *(f"::: kvgg_jax.{name}" for name in RESULTS)]
-    parts += [
-        "## What they raise",
-        "::: kvgg_jax.core.errors\n    options: {show_root_heading: false}",
-    ]
-    return "\n\n".join(parts) + "\n"
+    parts += [f"::: {home[name]}.{name}" for name in sorted(set(lazy) & home.keys(), key=str.lower)]
+    parts += ["## What they return", *(f"::: {home[name]}.{name}" for name in results)]
+    errors = "::: kvgg_jax.core.errors\n    options: {show_root_heading: false}"
+    return "\n\n".join([*parts, "## What they raise", errors]) + "\n"
 
 
 def _home() -> dict[str, str]:
-    """Public name -> its module, from the package's own table."""
-    tree = ast.parse((ROOT / "kvgg_jax/__init__.py").read_text())
-    (table,) = (
-        node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_HOME"
-    )
-    home: dict[str, str] = ast.literal_eval(table)
+    """Public name -> its module, from the imports of `kvgg_jax/api.py`."""
+    tree = ast.parse((ROOT / "kvgg_jax/api.py").read_text())
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    home = {alias.name: str(node.module) for node in imports for alias in node.names}
+    _check_results(home)
     return home
 
 
 def _check_results(home: dict[str, str]) -> None:
-    """Fail where a public function gives a class that the page would leave out."""
-    known = {name.rpartition(".")[2] for name in RESULTS} | {"Iterator"}
+    """Fail where a public function returns a class that the page would leave out."""
     for name, module in home.items():
-        for node in ast.parse((ROOT / f"kvgg_jax/{module.replace('.', '/')}.py").read_text()).body:
+        for node in ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text()).body:
             if isinstance(node, ast.FunctionDef) and node.name == name and node.returns:
                 given = set(re.findall(r"(?<![\w.])[A-Z]\w+", ast.unparse(node.returns)))
-                if missing := given - known:
-                    raise PluginError(f"{name} gives {missing}: add it to RESULTS in docs/hooks.py")
+                if missing := given - home.keys() - {"Iterator"}:
+                    raise PluginError(f"{name} returns {missing}: add it to kvgg_jax/api.py")
 
 
 def on_post_build(config: Any) -> None:

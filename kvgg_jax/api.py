@@ -1,0 +1,65 @@
+"""The public functions, and the types they take, return and raise.
+
+`kvgg_jax.NAME` loads only what NAME needs; importing this module loads everything.
+"""
+
+from kvgg_jax.core.config import ModelConfig, RunConfig
+from kvgg_jax.core.errors import KvggError
+from kvgg_jax.core.history import Epoch, History
+from kvgg_jax.data.audit.audit import check_data
+from kvgg_jax.data.audit.findings import Check
+from kvgg_jax.evaluation.calibration import Calibrated, calibrate
+from kvgg_jax.evaluation.comparison import Comparison, compare_runs
+from kvgg_jax.evaluation.evaluate import Evaluation, evaluate
+from kvgg_jax.evaluation.metrics import Scores
+from kvgg_jax.export.exporter import Export, export
+from kvgg_jax.inference.classifier import Classifier, load_classifier, predict
+from kvgg_jax.inference.explain import Explanation, explain
+from kvgg_jax.inference.prediction import Prediction
+from kvgg_jax.models.build import vgg
+from kvgg_jax.runs.listing import DamagedRun, RunSummary, list_runs
+from kvgg_jax.training.search.crossval import Crossval, crossval
+from kvgg_jax.training.search.lr_range import RangeTest, lr_find
+from kvgg_jax.training.search.tuning import TuneResult, tune
+from kvgg_jax.training.trainer import TrainResult, resume, train
+from kvgg_jax.web.html.report import Report, report
+
+__all__ = [
+    "Calibrated",
+    "Check",
+    "Classifier",
+    "Comparison",
+    "Crossval",
+    "DamagedRun",
+    "Epoch",
+    "Evaluation",
+    "Explanation",
+    "Export",
+    "History",
+    "KvggError",
+    "ModelConfig",
+    "Prediction",
+    "RangeTest",
+    "Report",
+    "RunConfig",
+    "RunSummary",
+    "Scores",
+    "TrainResult",
+    "TuneResult",
+    "calibrate",
+    "check_data",
+    "compare_runs",
+    "crossval",
+    "evaluate",
+    "explain",
+    "export",
+    "list_runs",
+    "load_classifier",
+    "lr_find",
+    "predict",
+    "report",
+    "resume",
+    "train",
+    "tune",
+    "vgg",
+]

@@ -10,8 +10,8 @@ from conftest import COLOURS, draw_photos
 from kvgg_jax.data.audit.color_baseline import ColourBaseline
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.evaluation.confusion import class_scores, confusion_matrix
+from kvgg_jax.evaluation.evaluate import Evaluation
 from kvgg_jax.evaluation.metrics import judge
-from kvgg_jax.inference.classifier import Evaluation
 
 NAMES = tuple(sorted(COLOURS))
 

@@ -16,7 +16,8 @@ from kvgg_jax import calibrate, evaluate, predict
 from kvgg_jax.core.errors import DataError, RunError, UsageError
 from kvgg_jax.core.events import Event, Note, Warned
 from kvgg_jax.evaluation.calibration import Calibrated, remove_calibration
-from kvgg_jax.inference.temperature import FILE, HIGHEST, cross_entropy, soften, stored
+from kvgg_jax.evaluation.temperature_fit import cross_entropy
+from kvgg_jax.inference.temperature import FILE, HIGHEST, soften, stored
 from kvgg_jax.runs.folder import Run
 
 pytestmark = pytest.mark.usefixtures("thin_network")
@@ -159,7 +160,7 @@ def test_without_mistakes_nothing_is_fitted(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One is not enough: it cannot be set aside."""
-    monkeypatch.setattr("kvgg_jax.inference.classifier.Evaluation.mistakes", [0])
+    monkeypatch.setattr("kvgg_jax.evaluation.evaluate.Evaluation.mistakes", [0])
     with pytest.raises(DataError) as caught:
         calibrate(finished)
     assert str(caught.value) == (

@@ -11,8 +11,9 @@ from PIL import Image
 
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.history import Epoch, History
+from kvgg_jax.evaluation.charts import draw_confusion
 from kvgg_jax.evaluation.confusion import MATRIX
-from kvgg_jax.runs.charts import draw_confusion, draw_curves, draw_samples
+from kvgg_jax.runs.charts import draw_curves, draw_samples
 
 ODD = ["r\udce9d", "$x_", "中", "two\nlines"]  # bytes that are no text, math markup, no glyph
 

@@ -18,15 +18,16 @@ from pictures import scene
 from PIL import Image
 
 from kvgg_jax import check_data
-from kvgg_jax.cli.text.check import colour_advice
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.data.audit import audit
 from kvgg_jax.data.audit.audit import copies_warning
 from kvgg_jax.data.audit.color_baseline import ColourBaseline
 from kvgg_jax.data.audit.duplicates import Look, same_photo
 from kvgg_jax.data.audit.findings import Check
-from kvgg_jax.data.folder import deal, scan
+from kvgg_jax.data.audit.sentences import colour_advice
+from kvgg_jax.data.folder import scan
 from kvgg_jax.data.grouping import deal_as
+from kvgg_jax.data.split import deal
 from kvgg_jax.training import trainer
 
 BROKEN = "is not a picture but text. Replace or remove it."

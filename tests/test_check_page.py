@@ -13,7 +13,7 @@ from pages import Page
 from pictures import scene
 from PIL import Image
 
-from kvgg_jax.core.errors import shown
+from kvgg_jax.core.text import shown
 from kvgg_jax.web.html import check_page
 
 HOSTILE = "<b onload=alert(1)>&\"'x"

@@ -17,8 +17,9 @@ from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Event, Note
 from kvgg_jax.data import grouping
 from kvgg_jax.data.audit.findings import Check
-from kvgg_jax.data.folder import deal, scan
+from kvgg_jax.data.folder import scan
 from kvgg_jax.data.grouping import deal_as, fill, find_groups
+from kvgg_jax.data.split import deal
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.training import trainer
 

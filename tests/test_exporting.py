@@ -29,8 +29,8 @@ from kvgg_jax.export import exporter, keras_file, saved_model, stablehlo
 from kvgg_jax.export.exporter import FORMATS, Int8
 from kvgg_jax.inference.classifier import Classifier
 from kvgg_jax.inference.temperature import soften
+from kvgg_jax.models.build import variable_names
 from kvgg_jax.runs.folder import Run
-from kvgg_jax.training.step import variable_names
 
 pytestmark = [
     pytest.mark.usefixtures("thin_network"),

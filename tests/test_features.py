@@ -21,7 +21,8 @@ from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Compiled, EpochEnded, Event, Note, Progress
 from kvgg_jax.data.folder import scan
 from kvgg_jax.data.reader import read
-from kvgg_jax.inference.classifier import evaluate, load_classifier
+from kvgg_jax.evaluation.evaluate import evaluate
+from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.training import frozen_features as module
 from kvgg_jax.training.frozen_features import KEPT, are_constant, features
 from kvgg_jax.training.trainer import TrainResult, resume, train

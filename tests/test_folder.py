@@ -18,15 +18,8 @@ from PIL import Image
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.tf_gate import tf  # noqa: F401  (Keras lists folders through it)
-from kvgg_jax.data.folder import (
-    Samples,
-    Split,
-    deal,
-    find_pictures,
-    scan,
-    split_from_csv,
-    split_to_csv,
-)
+from kvgg_jax.data.folder import Samples, find_pictures, scan
+from kvgg_jax.data.split import Split, deal, split_from_csv, split_to_csv
 
 KINDS = {".JPG": "JPEG", ".png": "PNG", ".Jpeg": "JPEG", ".bmp": "BMP", ".gif": "GIF"}
 

@@ -11,9 +11,8 @@ import pytest
 
 from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.models.build import vgg
+from kvgg_jax.models.build import variable_names, vgg
 from kvgg_jax.models.functional import caffe, make_predict_step, normalise, weight_shapes
-from kvgg_jax.training.step import variable_names
 
 CONFIGS = [
     {"head": "8,4", "dropout": 0.5},

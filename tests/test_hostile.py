@@ -16,8 +16,7 @@ from conftest import ROOT
 from hostile import CLASSES, KINDS, Kind, listed, write_corpus
 
 from kvgg_jax import predict
-from kvgg_jax.cli.console import printable
-from kvgg_jax.core.errors import shown
+from kvgg_jax.core.text import printable, shown
 from kvgg_jax.data.folder import find_pictures, scan
 from kvgg_jax.data.reader import read
 from kvgg_jax.runs.folder import Run

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from evaluations import six_photos
 
+from kvgg_jax.evaluation.evaluate import Evaluation
 from kvgg_jax.evaluation.figures import as_judged, kept
 from kvgg_jax.evaluation.record import keep
-from kvgg_jax.inference.classifier import Evaluation
 from kvgg_jax.runs.folder import Run
 
 

@@ -17,8 +17,8 @@ from commands import kvgg, message
 from conftest import ROOT, THIN
 
 from kvgg_jax import predict
-from kvgg_jax.cli.console import printable
 from kvgg_jax.core.errors import ConfigError, RunError
+from kvgg_jax.core.text import printable
 from kvgg_jax.inference.temperature import stored
 from kvgg_jax.runs.folder import Run
 

@@ -14,8 +14,9 @@ from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.events import ignore
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import Batch
-from kvgg_jax.data.folder import Samples, Split
+from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.reader import Pictures
+from kvgg_jax.data.split import Split
 from kvgg_jax.training import step_setup
 from kvgg_jax.training.setup import build_network
 

@@ -15,8 +15,8 @@ from conftest import small_config
 from evaluations import NAMES, made, six_photos
 
 from kvgg_jax.core.errors import RunError
+from kvgg_jax.evaluation.evaluate import Evaluation
 from kvgg_jax.evaluation.record import evaluation_json, keep, predictions_csv, recall
-from kvgg_jax.inference.classifier import Evaluation
 from kvgg_jax.runs.folder import Run
 
 

@@ -25,7 +25,8 @@ from kvgg_jax.core.state import TrainState, discard
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import Pictures
-from kvgg_jax.inference.classifier import evaluate, load_classifier
+from kvgg_jax.evaluation.evaluate import evaluate
+from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.models.build import vgg
 from kvgg_jax.runs.checkpoint import Checkpoints
 from kvgg_jax.runs.folder import Run

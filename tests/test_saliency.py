@@ -14,7 +14,7 @@ from kvgg_jax.core.errors import RunError
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.inference.classifier import Classifier
 from kvgg_jax.inference.explain import METHODS
-from kvgg_jax.training.step import variable_names
+from kvgg_jax.models.build import variable_names
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 

@@ -12,7 +12,7 @@ from evaluations import made, six_photos
 
 from kvgg_jax.cli.text.evaluation import evaluation_text
 from kvgg_jax.evaluation.confusion import ClassScore
-from kvgg_jax.inference.classifier import Evaluation
+from kvgg_jax.evaluation.evaluate import Evaluation
 from kvgg_jax.inference.temperature import Calibration, Quality
 
 

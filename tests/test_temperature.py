@@ -14,16 +14,13 @@ from scipy.optimize import minimize_scalar
 
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Warned
+from kvgg_jax.evaluation.temperature_fit import cross_entropy, cross_fit, fit_temperature, losses
 from kvgg_jax.inference.temperature import (
     FILE,
     HIGHEST,
     LOWEST,
     Calibration,
-    cross_entropy,
-    cross_fit,
-    fit_temperature,
     in_force,
-    losses,
     soften,
     stored,
 )

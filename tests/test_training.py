@@ -12,7 +12,8 @@ from conftest import Trained, small_config
 
 from kvgg_jax.core.errors import ConfigError, DataError, RunError, UsageError
 from kvgg_jax.core.history import Epoch, History
-from kvgg_jax.data.folder import deal, scan
+from kvgg_jax.data.folder import scan
+from kvgg_jax.data.split import deal
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.training import setup, trainer

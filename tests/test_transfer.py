@@ -21,8 +21,9 @@ from kvgg_jax.core.config import ModelConfig, RunConfig
 from kvgg_jax.core.errors import ConfigError, RunError, WeightsError
 from kvgg_jax.core.events import Event, Note, Progress, Warned
 from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.evaluation.evaluate import evaluate
 from kvgg_jax.export.exporter import export
-from kvgg_jax.inference.classifier import evaluate, load_classifier
+from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.models.functional import weight_shapes
 from kvgg_jax.models.weights import imagenet
 from kvgg_jax.runs.folder import Run

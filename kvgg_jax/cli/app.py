@@ -19,12 +19,12 @@ from typing import Annotated, Any, ParamSpec, get_args
 import typer
 from rich.console import Console
 
-import kvgg_jax
 from kvgg_jax.cli import completion
 from kvgg_jax.cli.console import Screen, say
 from kvgg_jax.cli.signals import Stop
 from kvgg_jax.core.errors import KvggError, Stopped, is_out_of_memory
 from kvgg_jax.core.events import Emit, Event, Preparing
+from kvgg_jax.core.version import __version__
 
 app = typer.Typer(
     name="kvgg",
@@ -40,7 +40,7 @@ P = ParamSpec("P")
 
 def _version(asked: bool) -> None:
     if asked:
-        print(f"kvgg_jax {kvgg_jax.__version__}")
+        print(f"kvgg_jax {__version__}")
         raise typer.Exit
 
 

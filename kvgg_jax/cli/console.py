@@ -5,7 +5,6 @@ On a terminal there are progress bars; elsewhere plain lines, one a stage and on
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +22,6 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from kvgg_jax.core.errors import shown
 from kvgg_jax.core.events import (
     Compiled,
     EpochEnded,
@@ -35,31 +33,15 @@ from kvgg_jax.core.events import (
     Warned,
 )
 from kvgg_jax.core.history import Epoch
+from kvgg_jax.core.text import duration, printable
 
 PLAIN_EVERY = 30.0  # seconds between progress lines where there is no terminal
 HEADER = "  epoch     loss  accuracy  val loss  val accuracy      rate     time   img/s"
 
 
-def printable(text: str) -> str:
-    """`text` with control characters and broken bytes shown, not sent to the terminal."""
-    return "\n".join(map(shown, text.split("\n")))
-
-
-def program() -> str:
-    """How the user started this program, for the commands it suggests."""
-    return "python cli.py" if Path(sys.argv[0]).name == "cli.py" else "kvgg"
-
-
 def say(console: Console, text: str, style: str = "") -> None:
     """Print `text` as it is: no markup, no guessed colours, no wrapping inside a path."""
     console.print(Text(printable(text), style), soft_wrap=True)
-
-
-def duration(seconds: float) -> str:
-    """95.2 -> "1:35"."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def epoch_line(row: Epoch, epochs: int, *, is_best: bool) -> str:

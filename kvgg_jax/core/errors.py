@@ -20,11 +20,6 @@ from __future__ import annotations
 import errno
 
 
-def shown(name: object) -> str:
-    """The name of a file or a class as part of one line: what does not print is escaped."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(name))
-
-
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether there was not the memory that was asked for.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.core.errors import shown
+from kvgg_jax.core.text import shown
 from kvgg_jax.data.folder import Samples
 
 UNEVEN = 2  # times as many photos in the largest class as in the smallest, to be worth a word

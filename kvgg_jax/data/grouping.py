@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.config import RunConfig
-from kvgg_jax.core.errors import DataError, shown
+from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Emit, Note, ignore
+from kvgg_jax.core.text import shown
 from kvgg_jax.data.audit.duplicates import same_photo
 from kvgg_jax.data.audit.inspect import survey
-from kvgg_jax.data.folder import Samples, Split, check_parts, deal
+from kvgg_jax.data.folder import Samples
+from kvgg_jax.data.split import Split, check_parts, deal
 
 
 def deal_as(

@@ -8,21 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from kvgg_jax.core.errors import DataError, RunError, UsageError, shown
+from kvgg_jax.core.errors import DataError, RunError, UsageError
 from kvgg_jax.core.events import Emit, Warned, ignore
-from kvgg_jax.evaluation.confusion import Labels, Probabilities
+from kvgg_jax.core.text import shown
+from kvgg_jax.evaluation.evaluate import Evaluation, evaluate
 from kvgg_jax.evaluation.metrics import calibration_error, reliability
-from kvgg_jax.inference.classifier import Evaluation, evaluate
-from kvgg_jax.inference.temperature import (
-    FILE,
-    HIGHEST,
-    Calibration,
-    Quality,
-    cross_entropy,
-    cross_fit,
-    fit_temperature,
-    losses,
-)
+from kvgg_jax.evaluation.temperature_fit import cross_entropy, cross_fit, fit_temperature, losses
+from kvgg_jax.inference.prediction import Labels, Probabilities
+from kvgg_jax.inference.temperature import FILE, HIGHEST, Calibration, Quality
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
 

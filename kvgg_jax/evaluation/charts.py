@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from kvgg_jax.core.errors import shown
 from kvgg_jax.core.history import History
+from kvgg_jax.core.text import shown
+from kvgg_jax.evaluation.confusion import MATRIX
 from kvgg_jax.evaluation.curves import Curves
 from kvgg_jax.evaluation.metrics import Bin, calibration_error
 from kvgg_jax.runs.charts import BEST, TRAIN, VAL, plain, save
@@ -121,3 +122,31 @@ def draw_mistakes(mistakes: Sequence[Mistake], file: Path, *, title: str) -> Non
 def _short(text: str) -> str:
     text = shown(text)
     return plain(text if len(text) <= 24 else f"...{text[-21:]}")
+
+
+def draw_confusion(
+    confusion: NDArray[np.int64], classes: Sequence[str], file: Path, *, title: str
+) -> None:
+    """Counts [true, predicted], shaded by the share of the true class.
+
+    Above `MATRIX` classes there is no room for numbers and names: the shades alone.
+    """
+    side = max(3.6, 0.55 * min(len(classes), MATRIX) + 2)
+    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
+    axes = figure.subplots()
+    share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    axes.imshow(share, cmap="YlGnBu", vmin=0, vmax=1)
+    axes.set(xlabel="predicted", ylabel="true", title=title)
+    if len(classes) <= MATRIX:
+        _write_counts(axes, confusion, share, [plain(name) for name in classes])
+    save(figure, file)
+
+
+def _write_counts(
+    axes: Axes, confusion: NDArray[np.int64], share: NDArray[np.float64], names: Sequence[str]
+) -> None:
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    for (row, column), count in np.ndenumerate(confusion):
+        dark = share[row, column] > 0.5
+        axes.text(column, row, str(count), ha="center", va="center", color="w" if dark else "k")

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from kvgg_jax.core.config import RunConfig, settings
-from kvgg_jax.core.errors import KvggError, RunError, UsageError, shown
+from kvgg_jax.core.errors import KvggError, RunError, UsageError
 from kvgg_jax.core.events import Emit, Note, Warned, ignore
+from kvgg_jax.core.text import shown
 from kvgg_jax.evaluation.charts import draw_comparison
 from kvgg_jax.evaluation.record import recall, try_to_keep
 from kvgg_jax.evaluation.significance import holm, mcnemar
@@ -114,7 +115,7 @@ def _answers(of: RunSummary, data: str | Path | None, emit: Emit) -> Answers | s
     state = step_folders.newest(run.checkpoints / "best")
     if data is None and state and (kept := recall(run, state=state)) is not None:
         return Answers(os.path.realpath(str(of.config.data.dir)), kept)
-    from kvgg_jax.inference.classifier import evaluate  # loads what the rest does without
+    from kvgg_jax.evaluation.evaluate import evaluate
 
     emit(Note(f"Evaluating {run.path}"))
     try:

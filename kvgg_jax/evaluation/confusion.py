@@ -9,10 +9,6 @@ from numpy.typing import NDArray
 
 MATRIX = 30  # classes, up to which each cell of a confusion matrix is drawn and written
 PAIRS = 20  # most frequent confusions, where it is not
-Labels = NDArray[np.integer]
-"""[count], each an index into the classes."""
-Probabilities = NDArray[np.floating]
-"""[count, classes], rows adding up to 1."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.data.audit.color_baseline import ColourBaseline
-from kvgg_jax.data.folder import check_below
+from kvgg_jax.data.split import check_below
+from kvgg_jax.evaluation.evaluate import Evaluation
 from kvgg_jax.evaluation.metrics import Bin
 from kvgg_jax.evaluation.record import evaluation_json, file_names
-from kvgg_jax.inference.classifier import Evaluation
 from kvgg_jax.inference.temperature import Calibration
 from kvgg_jax.runs.folder import Run
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.evaluation.confusion import Labels, Probabilities
 from kvgg_jax.evaluation.curves import Curves, one_vs_rest
+from kvgg_jax.inference.prediction import Labels, Probabilities
 
 TOP = (2, 3, 5)  # for top-k accuracy, as far as there are more classes
 BINS = 15  # of equal width, as Guo et al. 2017 have them

@@ -14,13 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from kvgg_jax.core.errors import RunError, shown
+from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, Warned
+from kvgg_jax.core.text import shown
 from kvgg_jax.data.decode.image import load
-from kvgg_jax.evaluation.charts import Mistake, draw_mistakes, draw_ranking, draw_reliability
+from kvgg_jax.evaluation.charts import (
+    Mistake,
+    draw_confusion,
+    draw_mistakes,
+    draw_ranking,
+    draw_reliability,
+)
+from kvgg_jax.evaluation.evaluate import Evaluation
 from kvgg_jax.evaluation.metrics import LEVEL, RESAMPLES, SEED
-from kvgg_jax.inference.classifier import Evaluation
-from kvgg_jax.runs.charts import draw_confusion
 from kvgg_jax.runs.folder import Run
 
 WORST = 24  # mistakes in the gallery and in `--json`

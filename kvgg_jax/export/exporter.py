@@ -14,12 +14,14 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-import kvgg_jax
-from kvgg_jax.core.errors import DataError, RunError, UsageError, shown
+from kvgg_jax.core.errors import DataError, RunError, UsageError
 from kvgg_jax.core.events import Emit, Note, Progress, ignore
 from kvgg_jax.core.extras import require
+from kvgg_jax.core.text import shown
+from kvgg_jax.core.version import __version__
 from kvgg_jax.data.decode.image import load
-from kvgg_jax.data.folder import Samples, Split
+from kvgg_jax.data.folder import Samples
+from kvgg_jax.data.split import Split
 from kvgg_jax.export.graph import About, beside, portable
 from kvgg_jax.export.output import check_free, delivered
 from kvgg_jax.inference.classifier import Classifier, load_classifier
@@ -179,7 +181,7 @@ def _about(classifier: Classifier, temperature: float | None) -> About:
         "temperature": temperature,
         "model": classifier.config.model.model_dump(exclude={"weights", "freeze"}),
         "run": classifier.run.path.resolve().name,
-        "kvgg_jax": kvgg_jax.__version__,
+        "kvgg_jax": __version__,
     }
 
 

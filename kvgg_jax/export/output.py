@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kvgg_jax.core.errors import RunError, shown
+from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.files import flush, sweep
+from kvgg_jax.core.text import shown
 
 
 def check_free(path: Path, *, overwrite: bool, mark: str | None = None) -> None:

@@ -12,25 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.config import RunConfig
-from kvgg_jax.core.errors import DataError, RunError, shown
+from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, Note, ignore
 from kvgg_jax.core.memory import judging_advice
-from kvgg_jax.core.paths import cache_folder
 from kvgg_jax.core.state import Weights, empty_batch
-from kvgg_jax.data.audit.color_baseline import ColourBaseline, colour_baseline
-from kvgg_jax.data.folder import Samples, scan
-from kvgg_jax.data.reader import read
-from kvgg_jax.evaluation.confusion import ClassScore, class_scores, confusion_matrix
-from kvgg_jax.evaluation.metrics import Scores, judge
 from kvgg_jax.inference import onnx_session
 from kvgg_jax.inference.prediction import MAX_BATCH, Prediction, classify, find_files, thresholded
-from kvgg_jax.inference.temperature import Calibration, cross_entropy, in_force, soften, threshold
+from kvgg_jax.inference.temperature import Calibration, in_force, soften, threshold
 from kvgg_jax.models.compile import compile_step
 from kvgg_jax.models.functional import make_predict_step, weight_shapes
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.checkpoint import Checkpoints
 from kvgg_jax.runs.folder import Run
-from kvgg_jax.runs.overlap import meet_again
 
 if TYPE_CHECKING:
     from kvgg_jax.core.keras_gate import keras
@@ -50,8 +43,7 @@ class Classifier:
     @cached_property
     def model(self) -> keras.Model:
         """Built when it is first asked for: `predict` does without Keras."""
-        from kvgg_jax.models.build import vgg
-        from kvgg_jax.training.step import variable_names
+        from kvgg_jax.models.build import variable_names, vgg
 
         config, size = self.config, self.image_size
         precision = config.train.precision
@@ -73,44 +65,6 @@ class Classifier:
     def image_size(self) -> int:
         """Pixels a side of the network's input."""
         return self.config.image_size
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """How a run does on labelled photos. `confusion` counts [true, predicted]."""
-
-    run: Path
-    split: str
-    samples: Samples
-    loss: float
-    accuracy: float
-    classes: dict[str, ClassScore]
-    confusion: NDArray[np.int64]
-    probabilities: NDArray[np.floating]
-    """[count, classes], in the order of `samples`; `loss` and `scores` are of these."""
-    scores: Scores
-    state: str
-    """Name of the saved step that was judged."""
-    calibration: Calibration | None
-    """What the probabilities were calibrated by; None for the network's own."""
-    colour: ColourBaseline
-    """What colour alone says of these photos."""
-    trained_on: int | None = 0
-    """How many of them the run was trained on; None where it does not tell. 0 for its validation
-    part, which is not looked through."""
-
-    @property
-    def count(self) -> int:
-        """Pictures judged."""
-        return len(self.samples)
-
-    @property
-    def mistakes(self) -> list[int]:
-        """Rows of the pictures called wrongly, the most confident call first."""
-        predicted = self.probabilities.argmax(axis=1)
-        wrong = np.flatnonzero(predicted != np.array(self.samples.labels))
-        confidence = self.probabilities[wrong, predicted[wrong]]
-        return wrong[np.argsort(-confidence, kind="stable")].tolist()
 
 
 def load_classifier(
@@ -191,102 +145,3 @@ def certainty(
     calibration = None if raw else in_force(classifier.run, classifier.state, emit)
     temperature = calibration.temperature if calibration else None
     return calibration, threshold(temperature, unsure_below, emit)
-
-
-def evaluate(
-    run: str | Path | None = None,
-    *,
-    data: str | Path | None = None,
-    split: str | None = None,
-    skip_bad: bool | None = None,
-    raw: bool = False,
-    batch_size: int | None = None,
-    out: str | Path = catalog.OUT,
-    emit: Emit = ignore,
-) -> Evaluation:
-    """Judge a run's best weights on labelled photos.
-
-    Probabilities are calibrated where `calibrate` has fitted the run, unless `raw`.
-
-    Without `data`: on the run's own validation part (`split="val"`, the default), or all of its
-    photos. With `data`: on all of that folder; with `split="val"` too, on the files there that the
-    run dealt to validation. `batch_size` of them are judged at once, None means as many as in
-    training. Raises DataError and RunError, ValueError for another `split`.
-    """
-    from kvgg_jax.data.pipeline import Pipeline, hold  # loads TensorFlow, which predict must not
-    from kvgg_jax.training.loop import evaluate as measure
-    from kvgg_jax.training.step import make_eval_step
-
-    classifier = load_classifier(run, out=out, emit=emit)
-    if split not in (None, "val", "all"):
-        raise ValueError(f"split {split!r}: use 'val' or 'all'")
-    calibration = None if raw else in_force(classifier.run, classifier.state, emit)
-    config, part = classifier.config, split or ("all" if data else "val")
-    samples = _labelled(classifier, data, part)
-    skip = config.data.skip_bad if skip_bad is None else skip_bad
-    pictures = read(
-        samples,
-        classifier.image_size,
-        skip_bad=skip,
-        cache=config.data.cache,
-        folder=cache_folder(),
-        emit=emit,
-    )
-    known = meet_again(classifier.run, pictures, part, is_own=data is None, emit=emit)
-    batch, size = batch_size or config.train.part_size, classifier.image_size
-    with judging_advice(batch, size):
-        evaluation, example = make_eval_step(classifier.model), empty_batch(batch, size)
-        step = compile_step("evaluation", evaluation, *classifier.weights, example, emit=emit)
-        batches = Pipeline(hold(pictures), pictures.rows(samples), batch_size=batch)
-        metrics, own = measure(step, classifier.weights, batches, emit=emit)
-    if not np.isfinite(own).all():
-        raise RunError(
-            f"The best weights of {classifier.run.path} give probabilities that are no numbers. "
-            "Train it anew, with a lower --lr."
-        )
-    true = np.array(pictures.samples.labels)
-    probabilities = own if calibration is None else soften(own, calibration.temperature)
-    loss = metrics.loss if calibration is None else cross_entropy(true, probabilities)
-    confusion = confusion_matrix(true, probabilities.argmax(axis=1), len(classifier.classes))
-    return Evaluation(
-        run=classifier.run.path,
-        split=part,
-        samples=pictures.samples,
-        loss=loss,
-        accuracy=metrics.accuracy,
-        classes=dict(zip(classifier.classes, class_scores(confusion), strict=True)),
-        confusion=confusion,
-        probabilities=probabilities,
-        scores=judge(true, probabilities),
-        state=classifier.state,
-        calibration=calibration,
-        colour=_by_colour(classifier, pictures.samples, emit),
-        trained_on=known,
-    )
-
-
-def _by_colour(classifier: Classifier, judged: Samples, emit: Emit) -> ColourBaseline:
-    """Learnt from the run's own training part, where that is still there."""
-    run = classifier.run
-    try:
-        train = run.split(Path(str(classifier.config.data.dir))).train
-    except RunError as error:  # the network can be judged without it
-        return ColourBaseline(left_out=str(error).removesuffix("."))
-    return colour_baseline(train, judged, emit=emit)
-
-
-def _labelled(classifier: Classifier, data: str | Path | None, part: str) -> Samples:
-    """The photos to judge, labelled by the classes of the run."""
-    run, own = classifier.run, classifier.config.data.dir
-    root = Path(data or str(own))
-    if data is None or part == "val":
-        dealt = run.split(root)
-        return dealt.val if part == "val" else dealt.all
-    found = scan(root)
-    unknown = [name for name in found.classes if name not in classifier.classes]
-    if unknown:
-        raise DataError(
-            f"{root} has classes that {run.path} does not know: {', '.join(map(shown, unknown))}. "
-            f"It knows: {', '.join(map(shown, classifier.classes))}."
-        )
-    return found.relabel(classifier.classes)

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.core.errors import ImageError, RunError, shown
+from kvgg_jax.core.errors import ImageError, RunError
 from kvgg_jax.core.events import Emit, Progress, ignore
 from kvgg_jax.core.state import empty_batch
+from kvgg_jax.core.text import shown
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.inference.classifier import Classifier, load_classifier, predict
 from kvgg_jax.inference.gradients import make_grad_cam_step, make_gradient_step

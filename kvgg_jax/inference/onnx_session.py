@@ -13,9 +13,10 @@ from typing import TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.core.errors import RunError, UsageError, shown
+from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.extras import require
+from kvgg_jax.core.text import shown
 from kvgg_jax.inference.prediction import (
     MAX_BATCH,
     Judge,

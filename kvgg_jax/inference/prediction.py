@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -126,3 +127,29 @@ def _prediction(
     if isinstance(picture, ImageError):
         return Prediction(path, error=str(picture))
     return ranked(path, probabilities, classes)
+
+
+Labels = NDArray[np.integer]
+"""[count], each an index into the classes."""
+
+
+Probabilities = NDArray[np.floating]
+"""[count, classes], rows adding up to 1."""
+
+
+def predictions_json(found: Sequence[Prediction], *, top: int) -> list[dict[str, Any]]:
+    """`{"path", "class", ..., "top": [...]}` each; `{"path", "error"}` for a bad file."""
+    return [
+        {"path": str(one.path), "error": one.error}
+        if one.error
+        else {
+            "path": str(one.path),
+            "class": one.label,
+            "probability": one.probability,
+            "calibrated": one.calibrated,
+            "unsure": one.unsure,
+            "unsure_below": one.unsure_below,
+            "top": [{"class": name, "probability": p} for name, p in one.top[:top]],
+        }
+        for one in found
+    ]

@@ -16,15 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, Note, Warned
-from kvgg_jax.evaluation.confusion import Labels, Probabilities
+from kvgg_jax.inference.prediction import Probabilities
 from kvgg_jax.runs.folder import Run
 
 FLOOR = float(np.finfo(np.float32).tiny)  # 1e-38: below it, the device gives 0
 # Of temperatures. Above 8 the logits that `FLOOR` cuts off would show: 5e-5 of a probability there.
 LOWEST, HIGHEST = 0.05, 8.0
 UNSURE_BELOW = 0.7  # of the most probable class, for a calibrated run where nothing else is said
-FOLDS, SEED = 5, 0
-HALVINGS = 50
 FILE = "calibration.json"  # in the run folder
 
 
@@ -33,58 +31,6 @@ def soften(probabilities: Probabilities, temperature: float) -> NDArray[np.float
     logits = _logits(probabilities) / temperature
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     return shares / shares.sum(axis=1, keepdims=True)
-
-
-def losses(true: Labels, probabilities: Probabilities) -> NDArray[np.float64]:
-    """Negative log-likelihood of each picture's true class, in nats: [count]."""
-    return -_logits(probabilities)[np.arange(len(true)), true]
-
-
-def cross_entropy(true: Labels, probabilities: Probabilities) -> float:
-    """Mean of `losses`."""
-    return float(losses(true, probabilities).mean())
-
-
-def fit_temperature(true: Labels, probabilities: Probabilities) -> float:
-    """The temperature of the least cross-entropy, within `LOWEST` and `HIGHEST`.
-
-    Cross-entropy is convex in 1 / T, so the root of its slope is bisected. Where every answer is
-    right it falls without end as T goes to 0: then the result is `LOWEST`, and means nothing.
-    """
-    logits, of_true = _logits(probabilities), -losses(true, probabilities)
-    low, high = 1 / HIGHEST, 1 / LOWEST
-    for _ in range(HALVINGS):
-        middle = np.sqrt(low * high)
-        expected = (soften(probabilities, 1 / middle) * logits).sum(axis=1)
-        if np.mean(expected - of_true) < 0:  # the slope by 1 / T
-            low = middle
-        else:
-            high = middle
-    return float(1 / np.sqrt(low * high))
-
-
-def cross_fit(
-    true: Labels, probabilities: Probabilities
-) -> tuple[NDArray[np.float64], tuple[float, ...]]:
-    """Each picture's probabilities at the temperature that the others fitted; and these.
-
-    What calibration does to pictures it was not fitted on, without setting any aside. Up to
-    `FOLDS` folds, to each of which the wrong answers, from 2 of which on it can be done, are dealt
-    in turn: a fit without any means nothing.
-    """
-    right = probabilities.argmax(axis=1) == true
-    folds = min(FOLDS, int((~right).sum()))
-    order = np.random.default_rng(SEED).permutation(len(true))
-    order = order[np.argsort(right[order], kind="stable")]
-    fold = np.empty(len(true), int)
-    fold[order] = np.arange(len(true)) % folds
-    softened = np.empty(probabilities.shape)
-    fitted = []
-    for k in range(folds):
-        inside = fold == k
-        fitted.append(fit_temperature(true[~inside], probabilities[~inside]))
-        softened[inside] = soften(probabilities[inside], fitted[-1])
-    return softened, tuple(fitted)
 
 
 def _logits(probabilities: Probabilities) -> NDArray[np.float64]:

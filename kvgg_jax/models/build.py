@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -141,3 +142,19 @@ class _Layers:
     def seed(self) -> int:
         self._seed += 1
         return self._seed % 2**32  # Keras takes 32 bits
+
+
+def variable_names(variables: list[keras.Variable]) -> list[str]:
+    """A unique, stable name each: the variable's path in the model.
+
+    Keras numbers seed generators across the whole process; here they count within the list.
+    """
+    names: list[str] = []
+    generators = itertools.count(1)
+    for variable in variables:
+        head, _, tail = variable.path.rpartition("/")
+        if tail == "seed_generator_state":
+            head = f"seed_generator_{next(generators)}"
+        names.append(f"{head}/{tail}" if head else tail)
+    assert len(set(names)) == len(names), "variable names must be unique"
+    return names

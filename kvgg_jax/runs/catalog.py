@@ -11,7 +11,8 @@ from pathlib import Path
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.files import flush
 from kvgg_jax.runs.lock import lock_file
-from kvgg_jax.core.errors import RunError, UsageError, shown
+from kvgg_jax.core.errors import RunError, UsageError
+from kvgg_jax.core.text import shown
 from kvgg_jax.runs.folder import Run
 
 OUT = Path("runs")

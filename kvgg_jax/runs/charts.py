@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from kvgg_jax.core.files import new_file
-from kvgg_jax.core.errors import RunError, shown
+from kvgg_jax.core.errors import RunError
+from kvgg_jax.core.text import shown
 from kvgg_jax.core.history import History
-from kvgg_jax.evaluation.confusion import MATRIX
 
 TRAIN, VAL, BEST = "#8c5a2b", "#1f6f78", "#c23b22"
 
@@ -82,32 +82,8 @@ def draw_samples(
     save(figure, file)
 
 
-def draw_confusion(
-    confusion: NDArray[np.int64], classes: Sequence[str], file: Path, *, title: str
-) -> None:
-    """Counts [true, predicted], shaded by the share of the true class.
-
-    Above `MATRIX` classes there is no room for numbers and names: the shades alone.
-    """
-    side = max(3.6, 0.55 * min(len(classes), MATRIX) + 2)
-    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
-    axes = figure.subplots()
-    share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    axes.imshow(share, cmap="YlGnBu", vmin=0, vmax=1)
-    axes.set(xlabel="predicted", ylabel="true", title=title)
-    if len(classes) <= MATRIX:
-        _write_counts(axes, confusion, share, [plain(name) for name in classes])
-    save(figure, file)
 
 
-def _write_counts(
-    axes: Axes, confusion: NDArray[np.int64], share: NDArray[np.float64], names: Sequence[str]
-) -> None:
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-    axes.set_yticks(range(len(names)), names)
-    for (row, column), count in np.ndenumerate(confusion):
-        dark = share[row, column] > 0.5
-        axes.text(column, row, str(count), ha="center", va="center", color="w" if dark else "k")
 
 
 def plain(text: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kvgg_jax.core.config import RunConfig
-from kvgg_jax.data.folder import Split, split_from_csv
+from kvgg_jax.data.split import Split, split_from_csv
 from kvgg_jax.core.files import read_text, write_text
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.history import History

@@ -16,12 +16,14 @@ from typing import Any
 
 import jax
 
-from kvgg_jax import __version__
+from kvgg_jax.core.version import __version__
 from kvgg_jax.core.config import RunConfig, settings
-from kvgg_jax.data.folder import Samples, Split, find_pictures, split_to_csv
+from kvgg_jax.data.folder import Samples, find_pictures
+from kvgg_jax.data.split import Split, split_to_csv
 from kvgg_jax.data.reader import Pictures, fingerprint
 from kvgg_jax.runs import step_folders
-from kvgg_jax.core.errors import RunError, shown
+from kvgg_jax.core.errors import RunError
+from kvgg_jax.core.text import shown
 from kvgg_jax.core.events import Emit, Warned
 from kvgg_jax.runs.folder import FORMAT, Run
 

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from kvgg_jax.data.reader import Pictures
-from kvgg_jax.core.errors import RunError, shown
+from kvgg_jax.core.errors import RunError
+from kvgg_jax.core.text import shown
 from kvgg_jax.core.events import Emit, Warned
 from kvgg_jax.runs.manifest import count, digests_of
 from kvgg_jax.runs.folder import Run

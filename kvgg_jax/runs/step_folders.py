@@ -21,7 +21,7 @@ def steps(folder: Path) -> dict[int, int]:
 def name(step: Path) -> str:
     """What tells a step from all others: its number and a part of its digest."""
     try:
-        return f"{step.name}-{integrity.identity(step)[:16]}"
+        return f"{step.name}-{digests.identity(step)[:16]}"
     except FileNotFoundError:  # removed since, by a run that is under way
         return f"{step.name}-gone"
 

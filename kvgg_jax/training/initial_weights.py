@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.config import ModelConfig, RunConfig
-from kvgg_jax.core.errors import ConfigError, RunError, WeightsError, WeightsMismatch, shown
+from kvgg_jax.core.errors import ConfigError, RunError, WeightsError, WeightsMismatch
 from kvgg_jax.core.events import Emit, Note, Warned
 from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.core.text import shown
 from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.models.functional import weight_shapes
 from kvgg_jax.models.weights.arrays import rank

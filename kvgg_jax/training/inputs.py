@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from kvgg_jax.core.config import PHOTO_SIZE, RunConfig
-from kvgg_jax.core.errors import ConfigError, DataError, RunError, shown
+from kvgg_jax.core.errors import ConfigError, DataError, RunError
 from kvgg_jax.core.events import Emit, Note, Progress, Warned
 from kvgg_jax.core.paths import cache_folder
+from kvgg_jax.core.text import shown
 from kvgg_jax.data.audit.audit import copies_warning
 from kvgg_jax.data.class_balance import unjudged
 from kvgg_jax.data.demo import cached_demo
-from kvgg_jax.data.folder import Samples, Split, scan
+from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.grouping import deal_as
 from kvgg_jax.data.reader import Pictures, read
+from kvgg_jax.data.split import Split
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.overlap import trained_on

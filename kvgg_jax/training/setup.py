@@ -12,9 +12,9 @@ from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.events import Emit, Note
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import TrainState
-from kvgg_jax.data.folder import Split
 from kvgg_jax.data.pipeline import Pipeline, Store, hold
 from kvgg_jax.data.reader import Pictures
+from kvgg_jax.data.split import Split
 from kvgg_jax.models.build import vgg
 from kvgg_jax.models.compile import compile_step
 from kvgg_jax.training.frozen_features import learner

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from jax import Array
 
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import AnyArray, Batch, Tally, TrainState
+from kvgg_jax.models.build import variable_names
 from kvgg_jax.models.functional import normalise
 from kvgg_jax.training.losses import Loss, cross_entropy
 
@@ -150,22 +150,6 @@ def _tally(logits: Array, batch: Batch, loss: Loss) -> Tally:
         correct=jnp.sum(jnp.where(real, right, False).astype(jnp.float32)),
         count=jnp.sum(batch.weight),
     )
-
-
-def variable_names(variables: list[keras.Variable]) -> list[str]:
-    """A unique, stable name each: the variable's path in the model.
-
-    Keras numbers seed generators across the whole process; here they count within the list.
-    """
-    names: list[str] = []
-    generators = itertools.count(1)
-    for variable in variables:
-        head, _, tail = variable.path.rpartition("/")
-        if tail == "seed_generator_state":
-            head = f"seed_generator_{next(generators)}"
-        names.append(f"{head}/{tail}" if head else tail)
-    assert len(set(names)) == len(names), "variable names must be unique"
-    return names
 
 
 def _keyed(variables: list[keras.Variable], values: list[AnyArray]) -> dict[str, AnyArray]:

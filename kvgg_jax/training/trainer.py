@@ -11,14 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from kvgg_jax.core.config import RunConfig, Tracked, settings
-from kvgg_jax.core.errors import RunError, UsageError, shown
+from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Emit, Finished, Preparing, Started, ignore
 from kvgg_jax.core.history import History
 from kvgg_jax.core.memory import training_advice
 from kvgg_jax.core.state import Batch, TrainState, discard
-from kvgg_jax.data.folder import Split
+from kvgg_jax.core.text import shown
 from kvgg_jax.data.pipeline import Pipeline
 from kvgg_jax.data.reader import Pictures
+from kvgg_jax.data.split import Split
 from kvgg_jax.models.functional import normalise
 from kvgg_jax.runs import catalog, step_folders
 from kvgg_jax.runs.charts import draw_curves, draw_samples

@@ -10,7 +10,8 @@ import typer
 
 from kvgg_jax.cli.app import answers, app, print_json, talk, with_options_of
 from kvgg_jax.cli.commands.train import train
-from kvgg_jax.cli.console import Screen, program, say
+from kvgg_jax.cli.console import Screen, say
+from kvgg_jax.core.text import program
 
 data_app = typer.Typer(no_args_is_help=True, help="Folders of photos.")
 app.add_typer(data_app, name="data")
@@ -67,8 +68,9 @@ def check(
     from kvgg_jax.core.config_file import resolve
 
     settings = resolve(given["config"], all_typed(given))
-    from kvgg_jax.cli.text.check import check_json, check_text
+    from kvgg_jax.cli.text.check import check_text
     from kvgg_jax.data.audit.audit import check_data
+    from kvgg_jax.data.audit.sentences import check_json
     from kvgg_jax.web.html.check_page import write_check
 
     with Screen(talk()) as screen:

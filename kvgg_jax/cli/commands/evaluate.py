@@ -56,11 +56,11 @@ def evaluate(
     """
     check_part(split)
     from kvgg_jax.cli.text import evaluation as show_evaluation
+    from kvgg_jax.evaluation import evaluate as evaluation
     from kvgg_jax.evaluation import record
-    from kvgg_jax.inference import classifier
 
     with Screen(talk()) as screen:
-        result = classifier.evaluate(
+        result = evaluation.evaluate(
             run,
             data=data,
             split=split,
@@ -161,6 +161,7 @@ def predict(
         raise UsageError("--csv and --json exclude each other; choose one.")
     from kvgg_jax.cli.text import results as show
     from kvgg_jax.inference import onnx_session
+    from kvgg_jax.inference.prediction import predictions_json
 
     with Screen(talk()) as screen:
         if onnx_session.is_onnx(run):  # without JAX, which takes a second
@@ -185,7 +186,7 @@ def predict(
                 emit=screen,
             )
     if json:
-        print_json(show.predictions_json(found, top=top))
+        print_json(predictions_json(found, top=top))
     elif csv:
         show.predictions_csv(found, top=top)
     else:

@@ -9,8 +9,9 @@ import typer
 
 from kvgg_jax.cli import completion
 from kvgg_jax.cli.app import RUNS, Json, Out, answers, app, print_json, talk
-from kvgg_jax.cli.console import Screen, program, say
+from kvgg_jax.cli.console import Screen, say
 from kvgg_jax.core.errors import UsageError
+from kvgg_jax.core.text import program
 
 
 @app.command("runs")

@@ -11,8 +11,9 @@ import typer
 
 from kvgg_jax.cli import completion
 from kvgg_jax.cli.app import RUNS, Json, Out, answers, app, print_json, resting, stoppable, talk
-from kvgg_jax.cli.console import Screen, program, say
+from kvgg_jax.cli.console import Screen, say
 from kvgg_jax.cli.options import takes_settings
+from kvgg_jax.core.text import program
 
 
 @app.command("lr-find")

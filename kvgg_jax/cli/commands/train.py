@@ -12,8 +12,9 @@ import typer
 
 from kvgg_jax.cli import completion
 from kvgg_jax.cli.app import RUNS, Json, Out, SkipBad, answers, app, print_json, stoppable, talk
-from kvgg_jax.cli.console import Screen, program, say
+from kvgg_jax.cli.console import Screen, say
 from kvgg_jax.cli.defaults import ShowsDefaults
+from kvgg_jax.core.text import program
 
 
 @app.command(cls=ShowsDefaults)

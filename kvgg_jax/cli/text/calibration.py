@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from kvgg_jax.cli.console import program, say
+from kvgg_jax.cli.console import say
+from kvgg_jax.core.text import program
 from kvgg_jax.evaluation.metrics import BINS
 from kvgg_jax.inference.temperature import FILE, UNSURE_BELOW
 

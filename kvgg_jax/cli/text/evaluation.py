@@ -12,14 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from kvgg_jax.cli.console import say
-from kvgg_jax.core.errors import shown
+from kvgg_jax.core.text import shown
+from kvgg_jax.data.audit.sentences import colour_text
 from kvgg_jax.evaluation.confusion import confused
 from kvgg_jax.evaluation.metrics import BINS, LEVEL
+from kvgg_jax.evaluation.sentences import all_right_text, probabilities_text
 
 if TYPE_CHECKING:
-    from kvgg_jax.data.audit.color_baseline import ColourBaseline
-    from kvgg_jax.inference.classifier import Evaluation
-    from kvgg_jax.inference.temperature import Calibration
+    from kvgg_jax.evaluation.evaluate import Evaluation
 
 FIRST = 14  # characters that the first column of the confusion matrix needs
 
@@ -46,29 +46,6 @@ def evaluation_text(result: Evaluation, files: Sequence[Path]) -> None:
         say(console, f"Wrote to {result.run}: {', '.join(file.name for file in files)}")
 
 
-def probabilities_text(of: Calibration | None, *, data: str, split: str) -> str:
-    """What the probabilities of an evaluation are, of photos in `data`."""
-    if of is None:
-        return "Probabilities: the network's own"
-    text = (
-        f"Probabilities: calibrated, temperature {of.temperature:.3f}, fitted on {of.count} images"
-    )
-    if of.data != data:
-        return f"{text} of {of.data}"
-    if of.split != split:
-        return f"{text} ({of.split})"
-    return f"{text}, these very ones: loss and calibration error are flattered"
-
-
-def all_right_text(count: int) -> str:
-    """The bootstrap cannot tell here: it never draws a mistake that was not made."""
-    most = 1 - (1 - LEVEL) ** (1 / count)  # Clopper & Pearson 1934, one-sided, for none of `count`
-    return (
-        f"All are right. From {count} images that says no more than this: "
-        f"up to {most:.1%} of such pictures may still be called wrongly."
-    )
-
-
 def _figures(result: Evaluation) -> Table:
     scores, table = result.scores, Table("figure", "value", f"{LEVEL:.0%} interval")
     table.columns[1].justify = "right"
@@ -86,16 +63,6 @@ def _figures(result: Evaluation) -> Table:
         between = f"{ends[0]:.4f} to {ends[1]:.4f}" if ends else ""
         table.add_row(label, f"{value:.4f}", between)
     return table
-
-
-def colour_text(colour: ColourBaseline) -> str:
-    """One line: what a network must beat to have learnt more than colour."""
-    if colour.left_out:
-        return f"colour alone: left out, since {colour.left_out}"
-    return (
-        f"colour alone: accuracy {colour.class_mean:.4f} by the nearest class mean, "
-        f"{colour.nearest:.4f} by the nearest of {colour.reference:,} training photos"
-    )
 
 
 def cell(text: str, style: str = "") -> Text:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kvgg_jax.core.errors import RunError, shown
+from kvgg_jax.core.errors import RunError
+from kvgg_jax.core.text import shown
 from kvgg_jax.inference.explain import Explanation
 from kvgg_jax.inference.heatmap import draw_explanation
 

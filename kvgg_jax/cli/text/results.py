@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from kvgg_jax.cli.console import duration, printable, program, say
-from kvgg_jax.core.errors import shown
+from kvgg_jax.cli.console import say
+from kvgg_jax.core.text import duration, printable, program, shown
 
 if TYPE_CHECKING:
     from kvgg_jax.export.exporter import Export
@@ -67,24 +67,6 @@ def crossval_text(result: Crossval) -> None:
     mean, sd = result.mean("val_accuracy"), result.sd("val_accuracy")
     say(console, f"Validation accuracy {mean:.4f}, standard deviation {sd:.4f}", "bold")
     say(console, f"Folds, crossval.json and crossval.csv: {result.path}")
-
-
-def predictions_json(found: Sequence[Prediction], *, top: int) -> list[dict[str, Any]]:
-    """`{"path", "class", ..., "top": [...]}` each; `{"path", "error"}` for a bad file."""
-    return [
-        {"path": str(one.path), "error": one.error}
-        if one.error
-        else {
-            "path": str(one.path),
-            "class": one.label,
-            "probability": one.probability,
-            "calibrated": one.calibrated,
-            "unsure": one.unsure,
-            "unsure_below": one.unsure_below,
-            "top": [{"class": name, "probability": p} for name, p in one.top[:top]],
-        }
-        for one in found
-    ]
 
 
 def predictions_csv(found: Sequence[Prediction], *, top: int) -> None:

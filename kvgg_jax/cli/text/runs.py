@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kvgg_jax.cli.console import duration, say
-from kvgg_jax.core.errors import shown
+from kvgg_jax.cli.console import say
+from kvgg_jax.core.text import duration, shown
 from kvgg_jax.evaluation.significance import FEWEST, LEVEL
 from kvgg_jax.runs.listing import DamagedRun, RunSummary
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from kvgg_jax.cli.console import duration, program, say
+from kvgg_jax.cli.console import say
+from kvgg_jax.core.text import duration, program
 from kvgg_jax.training.search.space import short
 
 if TYPE_CHECKING:

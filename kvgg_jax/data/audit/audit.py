@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.config import RunConfig
-from kvgg_jax.core.errors import DataError, shown
+from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Emit, ignore
+from kvgg_jax.core.text import shown
 from kvgg_jax.data.audit.color_baseline import ColourBaseline, compare_colours
 from kvgg_jax.data.audit.duplicates import same_digest, same_photo
 from kvgg_jax.data.audit.findings import AGAINST, TRAIN, VAL, Check, Duplicates, Photo
 from kvgg_jax.data.audit.inspect import Seen, survey
-from kvgg_jax.data.folder import Samples, Split, find_pictures, scan
+from kvgg_jax.data.folder import Samples, find_pictures, scan
 from kvgg_jax.data.grouping import deal_as
+from kvgg_jax.data.split import Split
 
 FLAT = 1 / 255  # spread of every channel below which a picture is of one colour
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.core.errors import shown
 from kvgg_jax.core.events import Emit, ignore
+from kvgg_jax.core.text import shown
 from kvgg_jax.data.audit.inspect import Seen, survey
 from kvgg_jax.data.folder import Samples
 

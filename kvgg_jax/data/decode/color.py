@@ -13,7 +13,8 @@ from PIL.ExifTags import Base as Tag
 from PIL.ImageFile import ImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from kvgg_jax.core.errors import ImageError, shown
+from kvgg_jax.core.errors import ImageError
+from kvgg_jax.core.text import shown
 from kvgg_jax.data.decode.limits import LARGE
 
 KEPT = 65_536  # bytes of a colour profile

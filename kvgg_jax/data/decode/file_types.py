@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kvgg_jax.core.errors import ImageError, shown
+from kvgg_jax.core.errors import ImageError
+from kvgg_jax.core.text import shown
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 DROP = "Replace or remove it."

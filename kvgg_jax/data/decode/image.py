@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
-from kvgg_jax.core.errors import ImageError, shown
+from kvgg_jax.core.errors import ImageError
+from kvgg_jax.core.text import shown
 from kvgg_jax.data.decode.color import mend_transparency, upright_rgb
 from kvgg_jax.data.decode.file_types import DROP, HEAD, foreign, kind_not_read, kind_of
 from kvgg_jax.data.decode.limits import MAX_PIXELS, refuse_bombs

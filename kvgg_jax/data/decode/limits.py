@@ -9,7 +9,8 @@ from typing import BinaryIO
 from PIL import Image
 from PIL.ExifTags import Base as Tag
 
-from kvgg_jax.core.errors import ImageError, shown
+from kvgg_jax.core.errors import ImageError
+from kvgg_jax.core.text import shown
 from kvgg_jax.data.decode.file_types import DROP
 
 MAX_PIXELS = 200_000_000  # 800 MB while decoded; the largest phone sensors have as many

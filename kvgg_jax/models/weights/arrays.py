@@ -12,7 +12,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.core.errors import KvggError, WeightsError, shown
+from kvgg_jax.core.errors import KvggError, WeightsError
+from kvgg_jax.core.text import shown
 
 MAX_CONFIG = 2**24  # bytes of a model's configuration; VGG16's has 20,000
 ORDER = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")

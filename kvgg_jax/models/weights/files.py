@@ -23,8 +23,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.core.errors import KvggError, WeightsError, shown
+from kvgg_jax.core.errors import KvggError, WeightsError
 from kvgg_jax.core.extras import require
+from kvgg_jax.core.text import shown
 from kvgg_jax.models.weights.arrays import (
     MAX_CONFIG,
     Layers,

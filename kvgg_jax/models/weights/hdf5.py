@@ -9,7 +9,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.core.errors import WeightsError, shown
+from kvgg_jax.core.errors import WeightsError
+from kvgg_jax.core.text import shown
 from kvgg_jax.models.weights.arrays import (
     MAX_CONFIG,
     Layers,

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.core.errors import WeightsError, shown
+from kvgg_jax.core.errors import WeightsError
+from kvgg_jax.core.text import shown
 from kvgg_jax.models.weights import files
 
 Shapes = dict[str, list[tuple[int, ...]]]

@@ -19,11 +19,11 @@ from kvgg_jax.core.errors import (
     RunError,
     Stopped,
     WeightsMismatch,
-    shown,
 )
 from kvgg_jax.core.events import Emit, EpochEnded, Event, Note, Started, Warned
 from kvgg_jax.core.files import write_text
 from kvgg_jax.core.history import History
+from kvgg_jax.core.text import shown
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.training.search.space import Range, Space, Value, short
 from kvgg_jax.training.trainer import resume, train

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kvgg_jax.core.config import RunConfig
-from kvgg_jax.core.errors import RunError, shown
+from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, EpochEnded, Event, Note, Warned
 from kvgg_jax.core.extras import require
 from kvgg_jax.core.history import Epoch, History
+from kvgg_jax.core.text import shown
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.training.tracking.trackers import TRACKERS, Tracker
 

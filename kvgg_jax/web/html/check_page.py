@@ -7,10 +7,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from kvgg_jax.cli.text.check import facts, reason
-from kvgg_jax.core.errors import ImageError, shown
+from kvgg_jax.core.errors import ImageError
 from kvgg_jax.core.events import Emit, Progress, ignore
+from kvgg_jax.core.text import shown
 from kvgg_jax.data.audit.findings import AGAINST, TRAIN, VAL, Check, Duplicates, Photo
+from kvgg_jax.data.audit.sentences import facts, reason
 from kvgg_jax.data.decode.image import decode
 from kvgg_jax.data.folder import scan
 from kvgg_jax.web.html.page import data_url, definitions, document, escaped, write_page

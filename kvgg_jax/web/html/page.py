@@ -10,8 +10,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from kvgg_jax.core.errors import RunError, shown
+from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.files import write_text
+from kvgg_jax.core.text import shown
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 STYLE = """

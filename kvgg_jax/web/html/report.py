@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from kvgg_jax.core.config import RunConfig
-from kvgg_jax.core.errors import DataError, RunError, shown
+from kvgg_jax.core.errors import DataError, RunError
 from kvgg_jax.core.events import Emit, Note, Warned, ignore
+from kvgg_jax.core.text import shown
 from kvgg_jax.data.audit.audit import check_data
 from kvgg_jax.data.audit.findings import Check
+from kvgg_jax.evaluation.evaluate import evaluate
 from kvgg_jax.evaluation.figures import Judged, as_judged, kept
 from kvgg_jax.evaluation.mistakes import Seen, look_at
 from kvgg_jax.evaluation.record import WORST, try_to_keep
-from kvgg_jax.inference.classifier import evaluate
 from kvgg_jax.inference.temperature import in_force
 from kvgg_jax.runs import catalog, step_folders
 from kvgg_jax.runs.folder import Run

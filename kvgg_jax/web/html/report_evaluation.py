@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image
 
-from kvgg_jax.cli.text.evaluation import probabilities_text
 from kvgg_jax.evaluation.confusion import MATRIX, confused
 from kvgg_jax.evaluation.figures import Judged, Mistake
 from kvgg_jax.evaluation.metrics import BINS
 from kvgg_jax.evaluation.mistakes import Seen
+from kvgg_jax.evaluation.sentences import probabilities_text
 from kvgg_jax.web.html import svg
 from kvgg_jax.web.html.page import data_url, escaped, scrolling, table
 

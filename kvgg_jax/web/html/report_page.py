@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from kvgg_jax import __version__
-from kvgg_jax.core.errors import shown
+from kvgg_jax.core.text import shown
+from kvgg_jax.core.version import __version__
 from kvgg_jax.data.audit.findings import Check
-from kvgg_jax.data.folder import Split
+from kvgg_jax.data.split import Split
 from kvgg_jax.evaluation.figures import Judged, Mistake
 from kvgg_jax.evaluation.mistakes import Seen
 from kvgg_jax.runs.listing import RunSummary

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from kvgg_jax.cli.text.evaluation import all_right_text, colour_text
 from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.data.audit.findings import Check
+from kvgg_jax.data.audit.sentences import colour_text
 from kvgg_jax.evaluation.figures import Judged
 from kvgg_jax.evaluation.metrics import LEVEL
+from kvgg_jax.evaluation.sentences import all_right_text
 from kvgg_jax.web.html import svg
 from kvgg_jax.web.html.page import escaped, table
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from shlex import quote
 from typing import Any
 
-from kvgg_jax.cli.console import duration
-from kvgg_jax.cli.text.check import facts
 from kvgg_jax.core.config import RunConfig, settings
+from kvgg_jax.core.text import duration
 from kvgg_jax.data.audit.findings import Check
-from kvgg_jax.data.folder import Split
+from kvgg_jax.data.audit.sentences import facts
+from kvgg_jax.data.split import Split
 from kvgg_jax.runs.listing import RunSummary
 from kvgg_jax.web.html.page import definitions, escaped, table
 

@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
 
-from kvgg_jax.cli.text.results import predictions_json
 from kvgg_jax.core.errors import ImageError
 from kvgg_jax.data.decode.image import load_bytes
 from kvgg_jax.inference.heatmap import layer, spread
+from kvgg_jax.inference.prediction import predictions_json
 from kvgg_jax.web.serve.batcher import Batcher, Room
 from kvgg_jax.web.serve.limits import Limits
 from kvgg_jax.web.serve.metrics import Gauges

@@ -1,0 +1,28 @@
+"""Text for people: escaped names, durations, the name of the program."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def printable(text: str) -> str:
+    """`text` with control characters and broken bytes shown, not sent to the terminal."""
+    return "\n".join(map(shown, text.split("\n")))
+
+
+def program() -> str:
+    """How the user started this program, for the commands it suggests."""
+    return "python cli.py" if Path(sys.argv[0]).name == "cli.py" else "kvgg"
+
+
+def duration(seconds: float) -> str:
+    """95.2 -> "1:35"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def shown(name: object) -> str:
+    """The name of a file or a class as part of one line: what does not print is escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(name))

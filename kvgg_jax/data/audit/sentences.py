@@ -1,0 +1,129 @@
+"""What `data check` found, in sentences and as JSON: the terminal and the page share them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kvgg_jax.core.text import shown
+
+if TYPE_CHECKING:
+    from kvgg_jax.data.audit.color_baseline import ColourBaseline
+from collections import Counter
+from typing import Any
+
+from kvgg_jax.data.audit.findings import Check, Duplicates
+from kvgg_jax.data.class_balance import UNEVEN
+
+COMMON = 5  # sizes named
+
+
+def check_json(result: Check) -> dict[str, Any]:
+    """All that was found; docs/json.md describes it."""
+    against = {
+        "folder": str(result.against),
+        "count": result.parts["against"],
+        "leaks": result.folder_leaks,
+    }
+    return {
+        "folder": str(result.folder),
+        "count": result.count,
+        "classes": result.classes,
+        "imbalance": round(result.imbalance, 3),
+        "sizes": dict(result.sizes.most_common(COMMON)),
+        "modes": dict(result.modes.most_common()),
+        "formats": dict(result.formats.most_common()),
+        "bad": [{"path": str(path), "reason": text} for path, text in result.bad],
+        "odd": [{"path": str(path), "reason": text} for path, text in result.odd],
+        "duplicates": [_group_json(group) for group in result.duplicates],
+        "contradictory": result.contradictory,
+        "split": {
+            "how": result.how,
+            "train": result.parts["train"],
+            "val": result.parts["val"],
+            "leaks": result.split_leaks,
+        },
+        "against": against if result.against else None,
+        "colour": {**result.colour.to_json(), "chance": result.chance},
+    }
+
+
+def _group_json(group: Duplicates) -> dict[str, Any]:
+    photos = [{"path": str(p.path), "class": p.label, "part": p.part} for p in group.photos]
+    return {"exact": group.exact, "photos": photos}
+
+
+def facts(result: Check) -> list[tuple[str, str]]:
+    """Name and sentence of each figure, for the table and the page."""
+    groups = result.duplicates
+    exact = sum(group.exact for group in groups)
+    lines = [
+        ("photos", f"{result.count:,} in {len(result.classes)} classes"),
+        ("class sizes", _balance(result)),
+        ("pixels", _common(result.sizes)),
+        ("modes", _common(result.modes)),
+        ("formats", _common(result.formats)),
+        ("unreadable", str(len(result.bad) or "none")),
+        ("odd", str(len(result.odd) or "none")),
+        ("duplicates", f"groups: {exact} exact, {len(groups) - exact} near" if groups else "none"),
+        ("contradictory", f"groups in several classes: {result.contradictory or 'none'}"),
+        ("across the split", _split(result)),
+    ]
+    if result.against:
+        shared = f"{result.folder_leaks:,} of {result.parts['against']:,} photos are here too"
+        lines.append((f"in {shown(result.against)}", shared))
+    colour = colour_text(result.colour).removeprefix("colour alone: ")
+    return [*lines, ("colour alone", f"{colour}. {colour_advice(result)}".strip())]
+
+
+def _balance(result: Check) -> str:
+    counts = result.classes
+    few, many = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
+    if counts[few] == counts[many]:
+        return f"even: {counts[few]:,} each"
+    if result.imbalance < UNEVEN:
+        return f"even enough: {counts[few]:,} to {counts[many]:,}"
+    return (
+        f"uneven: {shown(many)} has {result.imbalance:.1f} times the photos of {shown(few)} "
+        f"({counts[many]:,} and {counts[few]:,})"
+    )
+
+
+def _common(counts: Counter[str]) -> str:
+    named = ", ".join(f"{name} ({count:,})" for name, count in counts.most_common(COMMON))
+    return f"{named} and {len(counts) - COMMON} more" if len(counts) > COMMON else named
+
+
+def _split(result: Check) -> str:
+    leaks = f"{result.split_leaks:,} of {result.parts['val']:,} validation photos are in training"
+    better = "; --split grouped prevents it" if result.split_leaks else ""
+    return f"{leaks} too (--split {result.how}){better}"
+
+
+def colour_advice(result: Check) -> str:
+    """Whether augmentation may change colours."""
+    if result.colour.left_out:
+        return ""
+    guess = f"Guessing gives {result.chance:.4f}"
+    if result.colour_tells is None:
+        verdict = "too close to tell with so few photos, so augmentation should leave"
+    elif result.colour_tells:
+        verdict = "colour tells classes apart, so augmentation must leave"
+    else:
+        return f"{guess}: colour tells nothing, so --augment-color is safe."
+    return f"{guess}: {verdict} hue and saturation alone, as it does by default."
+
+
+def reason(path: Path, text: str) -> str:
+    """Messages on unreadable files open with their path, which stands beside them here."""
+    return text.removeprefix(f"{shown(path)}: ")
+
+
+def colour_text(colour: ColourBaseline) -> str:
+    """One line: what a network must beat to have learnt more than colour."""
+    if colour.left_out:
+        return f"colour alone: left out, since {colour.left_out}"
+    return (
+        f"colour alone: accuracy {colour.class_mean:.4f} by the nearest class mean, "
+        f"{colour.nearest:.4f} by the nearest of {colour.reference:,} training photos"
+    )

@@ -1,0 +1,109 @@
+"""Which photos are for training and which for validation, and the CSV file that keeps it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from kvgg_jax.core.errors import DataError
+from kvgg_jax.core.text import shown
+from kvgg_jax.data.folder import Samples
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Samples dealt in two parts."""
+
+    train: Samples
+    val: Samples
+
+    @property
+    def all(self) -> Samples:
+        """Both parts, training first."""
+        both = self.train.paths + self.val.paths
+        return replace(self.train, paths=both, labels=self.train.labels + self.val.labels)
+
+
+def deal(samples: Samples, *, val_split: float, seed: int, how: str = "keras") -> Split:
+    """Split `samples`; `how` is "keras" or "stratified".
+
+    "keras" deals exactly the files that `image_dataset_from_directory(validation_split=val_split,
+    seed=seed, shuffle=True)` would: shuffle all, the last int(val_split * N) are for validation.
+    "stratified" does the same inside each class, so that class shares are kept.
+    """
+    if how == "keras":
+        order = np.arange(len(samples))
+        np.random.RandomState(seed).shuffle(order)
+        train, val = _cut(order, val_split)
+    else:
+        parts = [
+            _cut(_shuffled(samples, label, seed), val_split)
+            for label in range(len(samples.classes))
+        ]
+        train = [i for part, _ in parts for i in part]
+        val = [i for _, part in parts for i in part]
+    check_parts(samples, len(train), len(val), val_split)
+    return Split(samples.take(train), samples.take(val))
+
+
+def check_parts(samples: Samples, train: int, val: int, val_split: float) -> None:
+    """Raises DataError when one of two parts, of so many pictures, is empty."""
+    if not train or not val:
+        raise DataError(
+            f"{shown(samples.root)}: {len(samples)} images with val_split = {val_split} leave "
+            f"{train} for training and {val} for validation; each needs at least 1. "
+            "Add photos or change --val-split."
+        )
+
+
+def _shuffled(samples: Samples, label: int, seed: int) -> np.ndarray:
+    order = np.array([i for i, other in enumerate(samples.labels) if other == label])
+    np.random.RandomState(seed).shuffle(order)
+    return order
+
+
+def _cut(order: np.ndarray, val_split: float) -> tuple[list[int], list[int]]:
+    val = int(val_split * len(order))
+    indices: list[int] = order.tolist()
+    return indices[: len(order) - val], indices[len(order) - val :]
+
+
+def split_to_csv(split: Split) -> str:
+    """The text of `split.csv`: path (relative to the data folder), class, part (train or val)."""
+    out = io.StringIO()
+    bare = "\r" in "".join(split.all.paths)  # which Python leaves unquoted before 3.13
+    writer = csv.writer(
+        out, lineterminator="\n", quoting=csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL
+    )
+    writer.writerow(("path", "class", "part"))
+    for part, samples in (("train", split.train), ("val", split.val)):
+        for path, label in zip(samples.paths, samples.labels, strict=True):
+            writer.writerow((path, samples.classes[label], part))
+    return out.getvalue()
+
+
+def check_below(path: str) -> str:
+    """`path`, as a file of a run gives it. Raises ValueError where it leaves the photos' folder."""
+    if path.startswith("/") or ".." in PurePosixPath(path).parts:
+        raise ValueError(f"{path!r} is not below the folder of photos")
+    return path
+
+
+def split_from_csv(text: str, *, root: Path, classes: tuple[str, ...]) -> Split:
+    """The inverse of `split_to_csv`. Raises ValueError when the text is not such a table."""
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    if not rows or rows[0] != ["path", "class", "part"]:
+        raise ValueError("expected the columns path,class,part")
+    parts: dict[str, tuple[list[str], list[int]]] = {"train": ([], []), "val": ([], [])}
+    for row in rows[1:]:
+        if len(row) != 3 or row[1] not in classes or row[2] not in parts:
+            raise ValueError(f"{row} is not a path, one of the run's classes, and train or val")
+        path, name, part = row
+        parts[part][0].append(check_below(path))
+        parts[part][1].append(classes.index(name))
+    made = {k: Samples(root, tuple(p), tuple(n), classes) for k, (p, n) in parts.items()}
+    return Split(made["train"], made["val"])

@@ -1,10 +1,10 @@
-"""The shape of the package: floors, gates, names, docstrings. `docs/architecture.md` draws it."""
+"""The shape of the package: rooms, gates, names, docstrings. `docs/architecture.md` draws it."""
 
 from __future__ import annotations
 
 import ast
 import graphlib
-import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +17,7 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
     if path.name != "__init__.py"
 }
-GATES = {"keras": "keras_gate.py", "tensorflow": "data/tf_gate.py"}
+GATES = {"keras": "core/keras_gate.py", "tensorflow": "core/tf_gate.py"}
 BROAD_TESTS = {
     "architecture",
     "bad_input",
@@ -58,6 +58,41 @@ def imports(tree: ast.Module) -> set[str]:
     return names
 
 
+ROOMS = {
+    "core", "data", "models", "runs", "inference", "training", "evaluation", "export", "web", "cli",
+}  # fmt: skip
+MOST = 15  # modules in one folder
+
+
+def test_the_package_has_ten_rooms() -> None:
+    """Beside them lie the public names alone."""
+    assert {path.name for path in PACKAGE.iterdir() if path.suffix == ".py"} == {
+        "__init__.py",
+        "api.py",
+    }
+    assert {path.parent.name for path in PACKAGE.glob("*/__init__.py")} == ROOMS
+
+
+def test_no_folder_holds_more_than_fifteen_modules() -> None:
+    """A stranger finds the room for a change in a minute."""
+    counts = Counter(Path(module).parent.as_posix() for module in MODULES)
+    assert {folder: count for folder, count in counts.items() if count > MOST} == {}
+
+
+def test_each_room_says_what_belongs_there() -> None:
+    """In the one line that its `__init__` holds."""
+    for path in PACKAGE.glob("*/**/__init__.py"):
+        tree = ast.parse(path.read_text())
+        assert len((ast.get_docstring(tree) or "").splitlines()) == 1, path
+        assert len(tree.body) == 1, path
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Within one package either."""
+    order = graphlib.TopologicalSorter({module: own_imports(module) for module in MODULES})
+    assert set(order.static_order()) == set(MODULES)  # CycleError otherwise
+
+
 def own_imports(module: str) -> set[str]:
     """The modules of the package that `module` imports, as file names."""
     found: set[str] = set()
@@ -66,31 +101,6 @@ def own_imports(module: str) -> set[str]:
         candidates = ("/".join(parts[:n]) + ".py" for n in range(len(parts), 0, -1))
         found |= {next((c for c in candidates if c in MODULES), module)} - {module}
     return found
-
-
-def floors() -> dict[str, int]:
-    """Module -> floor, from the table in docs/architecture.md."""
-    text = (ROOT / "docs" / "architecture.md").read_text()
-    rows = re.findall(r"^\| (\d) \| (.*?) \|", text, re.MULTILINE)
-    return {name: int(floor) for floor, names in rows for name in re.findall(r"`(.*?)`", names)}
-
-
-def test_every_module_has_its_floor() -> None:
-    """The table in docs/architecture.md names each module once, and none that is gone."""
-    assert sorted(floors()) == sorted(MODULES)
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_imports_from_its_own_floor_or_below(module: str) -> None:
-    """Never from above: a change upstairs cannot break what lies below."""
-    floor = floors()
-    assert {name: floor[name] for name in own_imports(module) if floor[name] > floor[module]} == {}
-
-
-def test_no_modules_import_each_other_in_a_circle() -> None:
-    """Not on one floor either."""
-    order = graphlib.TopologicalSorter({module: own_imports(module) for module in MODULES})
-    assert set(order.static_order()) == set(MODULES)  # CycleError otherwise
 
 
 @pytest.mark.parametrize("library", GATES)
@@ -114,7 +124,8 @@ def test_keras_comes_before_tensorflow() -> None:
     [
         name
         for name in MODULES
-        if name.startswith(("cli", "commands", "config", "errors", "console"))
+        if name.startswith(("cli/main", "cli/app", "cli/options", "cli/commands", "cli/console"))
+        or name in ("core/config.py", "core/errors.py", "core/text.py", "core/events.py")
     ],
 )
 def test_what_help_needs_imports_nothing_heavy_at_its_top(module: str) -> None:
@@ -143,8 +154,10 @@ def test_whatever_is_public_says_what_it_is(module: str) -> None:
 
 
 def test_a_test_file_is_named_after_the_module_it_tests() -> None:
-    """Or after a matter of the whole program, named above."""
-    names = {path.stem.removeprefix("test_") for path in (ROOT / "tests").glob("test_*.py")}
-    modules = [Path(module).with_suffix("") for module in MODULES]
-    known = {module.name for module in modules} | {"_".join(module.parts) for module in modules}
-    assert names - known == BROAD_TESTS
+    """And lies in the same room; what tests the whole program lies at the top of `tests/`."""
+    tests = ROOT / "tests"
+    paths = [path.relative_to(tests) for path in tests.rglob("test_*.py")]
+    top = {path.stem.removeprefix("test_") for path in paths if len(path.parts) == 1}
+    assert top == BROAD_TESTS
+    named = {(p.parent / p.name.removeprefix("test_")).as_posix() for p in paths if p.parts[1:]}
+    assert named - MODULES.keys() == set()

@@ -20,15 +20,15 @@ from rich.console import Console
 
 from kvgg_jax.cli.console import Screen
 from kvgg_jax.core.config import ModelConfig, OptimConfig
-from kvgg_jax.core.history import NOTHING_YET, History, Partial
+from kvgg_jax.core.history import NOTHING_YET, EpochProgress, History
 from kvgg_jax.core.state import TrainState, empty_batch
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, hold
-from kvgg_jax.data.reader import Pictures
+from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.models.build import vgg
 from kvgg_jax.models.compile import compile_step
 from kvgg_jax.runs.checkpoint import Checkpoints
-from kvgg_jax.training.loop import Hooks, Task, never, train_epoch
+from kvgg_jax.training.loop import Hooks, LoopInputs, never, train_epoch
 from kvgg_jax.training.optimizers import build_optimizer
 from kvgg_jax.training.step import init_state, make_eval_step, make_train_step, zero_tally
 
@@ -36,21 +36,23 @@ from kvgg_jax.training.step import init_state, make_eval_step, make_train_step, 
 class NoKeeper:
     """The state is saved once an epoch, by `main`."""
 
-    def save(self, state: TrainState, partial: Partial) -> None: ...
+    def save(self, state: TrainState, partial: EpochProgress) -> None: ...
 
     def record(self, state: TrainState, history: History) -> None: ...
 
 
-def make(size: int, batch: int, steps: int) -> tuple[Task, TrainState]:
+def make(size: int, batch: int, steps: int) -> tuple[LoopInputs, TrainState]:
     count = batch * steps
     samples = Samples(Path(), tuple(map(str, range(count))), (0,) * count, ("a", "b"))
     images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
-    pipeline = Pipeline(hold(Pictures(samples, images)), np.arange(count), batch_size=batch, seed=0)
+    pipeline = Pipeline(
+        hold(DecodedImages(samples, images)), np.arange(count), batch_size=batch, seed=0
+    )
     model = vgg(ModelConfig(), classes=2, image_size=size)
     optimizer = build_optimizer(OptimConfig(), model)
     state, example = init_state(model, optimizer), empty_batch(batch, size)
     step = make_train_step(model, optimizer)
-    task = Task(
+    task = LoopInputs(
         compile_step("training", step, state, zero_tally(), example, donate=(0,)),
         make_eval_step(model),
         train=pipeline,

@@ -63,10 +63,10 @@ def _commands() -> str:
     runner = CliRunner(env={"COLUMNS": "100", "FORCE_COLOR": None, "NO_COLOR": "1"})
     parts = ["# Commands", "What each command says of itself with `--help`."]
     for words in _names():
-        shown = runner.invoke(app, [*words, "--help"], prog_name="kvgg")
-        if shown.exit_code:
-            raise PluginError(f"kvgg {' '.join(words)} --help failed:\n{shown.output}")
-        text = "\n".join(line.rstrip() for line in shown.stdout.strip("\n").split("\n"))
+        escape_name = runner.invoke(app, [*words, "--help"], prog_name="kvgg")
+        if escape_name.exit_code:
+            raise PluginError(f"kvgg {' '.join(words)} --help failed:\n{escape_name.output}")
+        text = "\n".join(line.rstrip() for line in escape_name.stdout.strip("\n").split("\n"))
         parts += [f"## `{' '.join(('kvgg', *words))}`", f"```text\n{text}\n```"]
     return "\n\n".join(parts) + "\n"
 

@@ -1,6 +1,6 @@
 """Draw the terminal pictures of the README: `nox -s pictures`, some minutes on two cores.
 
-Runs `kvgg train` on the demo set and `kvgg evaluate` of that run, in colour, and writes as SVG what
+Runs `kvgg train` on the demo set and `kvgg evaluate` of that run, in color, and writes as SVG what
 a terminal would show: of the training while its sixth epoch is under way, of the evaluation when it
 is done.
 """
@@ -43,8 +43,8 @@ def main() -> None:
         )
         said = [line.replace(folder, "/home/me") for line in said]
         draw(TRAIN, said, PICTURES / "train.svg")
-        shown, _ = run(EVALUATE, folder)
-        draw(EVALUATE, shown, PICTURES / "evaluate.svg")
+        escape_name, _ = run(EVALUATE, folder)
+        draw(EVALUATE, escape_name, PICTURES / "evaluate.svg")
 
 
 def run(
@@ -75,7 +75,7 @@ def run(
 
 
 def on_screen(stream: bytes) -> list[str]:
-    """What a terminal shows of a stream, line by line, with its colours."""
+    """What a terminal shows of a stream, line by line, with its colors."""
     lines, row, anew = [""], 0, False
     for part in CONTROL.split(stream.decode(errors="ignore")):
         if part == "\n":
@@ -94,7 +94,7 @@ def on_screen(stream: bytes) -> list[str]:
 
 
 def draw(command: str, lines: list[str], file: Path) -> None:
-    """Write lines in colour as a picture of a terminal, which loads no font from elsewhere."""
+    """Write lines in color as a picture of a terminal, which loads no font from elsewhere."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(Text(f"$ kvgg {command}", "bold"))
     console.print(Text.from_ansi("\n".join(lines).rstrip()))

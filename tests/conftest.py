@@ -38,7 +38,7 @@ settings.register_profile("kvgg", deadline=None, derandomize=True, database=None
 settings.load_profile("kvgg")
 
 ROOT = Path(__file__).parents[1]
-COLOURS = {"blue": (40, 60, 200), "green": (40, 200, 60), "red": (200, 50, 40)}
+COLORS = {"blue": (40, 60, 200), "green": (40, 200, 60), "red": (200, 50, 40)}
 THIN = ((8,), (16,), (32,), (64,), (64,))  # of each block one layer, an eighth as wide
 
 LEGAL = (
@@ -64,12 +64,12 @@ class Trained(NamedTuple):
 
 
 def draw_photos(folder: Path, *, per_class: int = 12, size: int = 32) -> Path:
-    """`folder` filled with noisy flat PNGs, one colour a class: the least that can be learnt."""
+    """`folder` filled with noisy flat PNGs, one color a class: the least that can be learnt."""
     rng = np.random.default_rng(0)
-    for name, colour in COLOURS.items():
+    for name, color in COLORS.items():
         (folder / name).mkdir(parents=True)
         for number in range(per_class):
-            pixels = rng.normal(colour, 25, (size, size, 3)).clip(0, 255).astype(np.uint8)
+            pixels = rng.normal(color, 25, (size, size, 3)).clip(0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(folder / name / f"{name}_{number:02}.png")
     return folder
 

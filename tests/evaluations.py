@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from conftest import COLOURS, draw_photos
+from conftest import COLORS, draw_photos
 
-from kvgg_jax.data.audit.color_baseline import ColourBaseline
+from kvgg_jax.data.audit.color_baseline import ColorBaseline
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.evaluation.confusion import class_scores, confusion_matrix
 from kvgg_jax.evaluation.evaluate import Evaluation
-from kvgg_jax.evaluation.metrics import judge
+from kvgg_jax.evaluation.metrics import compute_metrics
 
-NAMES = tuple(sorted(COLOURS))
+NAMES = tuple(sorted(COLORS))
 
 
 def six_photos(folder: Path) -> Evaluation:
@@ -41,8 +41,8 @@ def made(run: Path, samples: Samples, probabilities: np.ndarray) -> Evaluation:
         classes=dict(zip(NAMES, class_scores(confusion), strict=True)),
         confusion=confusion,
         probabilities=probabilities,
-        scores=judge(true, probabilities),
+        scores=compute_metrics(true, probabilities),
         state="1-0123456789abcdef",
         calibration=None,
-        colour=ColourBaseline(class_mean=0.5, nearest=2 / 3, reference=12),
+        color=ColorBaseline(class_mean=0.5, nearest=2 / 3, reference=12),
     )

@@ -66,8 +66,8 @@ class Start:
 
     def __post_init__(self) -> None:
         (self.folder / "cli.py").write_text(PROGRAM)
-        self.talk = self.folder / "talk"
-        self.talk.touch()
+        self.stderr_console = self.folder / "talk"
+        self.stderr_console.touch()
         old = signal.signal(signal.SIGINT, signal.default_int_handler)  # or a child ignores it too
         self.process = subprocess.Popen(
             [sys.executable, "cli.py", "train", *self.arguments],
@@ -82,15 +82,18 @@ class Start:
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
-        with self.process.stdout as said, self.talk.open("wb", buffering=0) as talk:
+        with (
+            self.process.stdout as said,
+            self.stderr_console.open("wb", buffering=0) as stderr_console,
+        ):
             while part := said.read1():
-                talk.write(part)
+                stderr_console.write(part)
 
     @property
     def text(self) -> str:
         if self.process.poll() is not None:
             self.listener.join(60)
-        return self.talk.read_text()
+        return self.stderr_console.read_text()
 
     def until(self, when: Callable[[], object]) -> bool:
         """Wait until `when` holds; False when the process has ended before."""

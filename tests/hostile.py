@@ -1,7 +1,7 @@
 """A folder of hostile pictures: what downloads, phones, editors and attackers leave among photos.
 
 `KINDS` maps the name of a file to how it is made and what is right: a picture, told by its size
-and the colours of its corners, or an `ImageError`, told by its text after the path.
+and the colors of its corners, or an `ImageError`, told by its text after the path.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from PIL import Image, ImageCms
 
 from kvgg_jax.data.decode.file_types import FORMATS
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Make = Callable[[Path], object]
 DROP = "Replace or remove it."
 TOO_MANY = "the limit is 200000000 in all. Scale it down."
@@ -55,13 +55,13 @@ class Kind:
     """How to make a file, and what is right to say of it."""
 
     make: bytes | Make
-    colours: tuple[Colour, ...] = ()
+    colors: tuple[Color, ...] = ()
     """Of the four corners, from the top left in reading order; one where all are alike."""
     size: tuple[int, int] = (16, 16)
     """Height and width of the picture in pixels."""
     error: str = ""
     off: int = 0
-    """Levels by which a lossy format may miss the colours."""
+    """Levels by which a lossy format may miss the colors."""
     mib: int = 300
     """Memory that it may take to read."""
 
@@ -75,12 +75,12 @@ class Kind:
 
 def right(
     make: bytes | Make,
-    *colours: Colour,
+    *colors: Color,
     size: tuple[int, int] = (16, 16),
     off: int = 0,
     mib: int = 300,
 ):
-    return Kind(make, colours or (MINE,), size, off=off, mib=mib)
+    return Kind(make, colors or (MINE,), size, off=off, mib=mib)
 
 
 def wrong(make: bytes | Make, error: str):
@@ -365,10 +365,10 @@ KINDS: dict[str, Kind] = {
     "1 x 30000.jpg": right(
         encode(flat("RGB", MINE, (1, 30_000)), "JPEG", **BEST["JPEG"]), size=(30_000, 1), off=4
     ),
-    # Depths and colours
+    # Depths and colors
     "16 bits.png": right(encode(flat("I;16", 100 * 257), "PNG"), (100, 100, 100)),
     "16 bits.tif": right(encode(flat("I;16", 100 * 257), "TIFF"), (100, 100, 100)),
-    "16 bits colour.png": right(png((4, 4), 16, 2, b"d" * 24), (100,) * 3, size=(4, 4)),
+    "16 bits color.png": right(png((4, 4), 16, 2, b"d" * 24), (100,) * 3, size=(4, 4)),
     "1 bit.tif": right(encode(flat("1", 0), "TIFF", compression="group4"), BLACK),
     "cmyk.jpg": right(encode(flat("CMYK", (0, 0, 255, 0)), "JPEG", quality=100), (255, 255, 0)),
     "cmyk with a profile.jpg": right(

@@ -42,8 +42,8 @@ def noise(size: int) -> Pixels:
     return np.random.default_rng(7).integers(0, 256, (size, size, 3), np.uint8)
 
 
-def flat(mode: str, colour: Any, size: tuple[int, int] = (16, 16)) -> Image.Image:
-    return Image.new(mode, size, colour)
+def flat(mode: str, color: Any, size: tuple[int, int] = (16, 16)) -> Image.Image:
+    return Image.new(mode, size, color)
 
 
 def encode(picture: Image.Image | Pixels, kind: str, **options: Any) -> bytes:
@@ -64,10 +64,10 @@ def chunk(name: bytes, data: bytes) -> bytes:
 
 
 def png(
-    size: tuple[int, int], bits: int, colour: int, row: bytes, *, clear: bytes | None = None
+    size: tuple[int, int], bits: int, color: int, row: bytes, *, clear: bytes | None = None
 ) -> bytes:
-    """A PNG of equal rows, of the depths and colour types Pillow does not write."""
-    header = struct.pack(">IIBBBBB", *size, bits, colour, 0, 0, 0)
+    """A PNG of equal rows, of the depths and color types Pillow does not write."""
+    header = struct.pack(">IIBBBBB", *size, bits, color, 0, 0, 0)
     body = zlib.compress((b"\0" + row) * size[1]) if row else b"\0"
     parts = [chunk(b"IHDR", header), chunk(b"IDAT", body), chunk(b"IEND", b"")]
     if clear is not None:
@@ -84,7 +84,7 @@ def tiff(
     tags: dict[int, int] | None = None,
     order: str = "<",
 ) -> bytes:
-    """A raw 8 x 8 TIFF of one colour, of the kinds Pillow reads but does not write."""
+    """A raw 8 x 8 TIFF of one color, of the kinds Pillow reads but does not write."""
     entries = {256: 8, 257: 8, 259: 1, 262: photometric, 273: 256, 277: len(bits), 278: 8}
     entries |= {279: len(pixel) * 64, 339: sample_format, **(tags or {})}
     fields = [(tag, 4, 1, struct.pack(f"{order}I", value)) for tag, value in entries.items()]
@@ -148,12 +148,12 @@ def grey_paper_profile() -> bytes:
 
 
 def scene(seed: int, size: int = 96) -> Image.Image:
-    """A picture with structure of its own: a few soft spots of random place and colour."""
+    """A picture with structure of its own: a few soft spots of random place and color."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:size, 0:size] / size
     pixels = np.full((size, size, 3), 200.0)
     for _ in range(6):
-        (cy, cx), spread, colour = rng.random(2), rng.uniform(0.05, 0.2), rng.uniform(-150, 50, 3)
+        (cy, cx), spread, color = rng.random(2), rng.uniform(0.05, 0.2), rng.uniform(-150, 50, 3)
         spot = np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * spread**2))
-        pixels += spot[..., None] * colour
+        pixels += spot[..., None] * color
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))

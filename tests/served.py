@@ -36,8 +36,8 @@ def network_of(run: Path, **options: Any) -> Network:
 @contextmanager
 def serving(network: Network, limits: Limits | None = None) -> Iterator[TestClient]:
     """A client of a ready server; its `service` and its `errors` can be looked at."""
-    gauges = Gauges(paths=PATHS, sizes=network.sizes)
-    service = Service(network, limits or Limits(), gauges, wait=0.005)
+    metrics = Gauges(paths=PATHS, sizes=network.sizes)
+    service = Service(network, limits or Limits(), metrics, wait=0.005)
     errors: list[Exception] = []
     app = create_app(service, hosts=Hosts("127.0.0.1"), report=errors.append)
     with TestClient(app, AT, raise_server_exceptions=False) as client:

@@ -116,7 +116,7 @@ HOSTILE = {
 
 
 def bomb(side: int) -> bytes:
-    """A sound PNG, small and all of one colour."""
+    """A sound PNG, small and all of one color."""
     Image.new("1", (side, side)).save(file := io.BytesIO(), "PNG")
     return file.getvalue()
 

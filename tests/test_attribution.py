@@ -19,7 +19,7 @@ RED, GREEN = 0, 1
 
 
 def hand_set(config: ModelConfig) -> keras.Model:
-    """A VGG11 that finds colours: features 0 and 1 are the red and green of each 16 x 16 pixels'
+    """A VGG11 that finds colors: features 0 and 1 are the red and green of each 16 x 16 pixels'
     brightest one, and the logits of the classes RED and GREEN add these up.
     """
     model = vgg(config, classes=2, image_size=SIZE, seed=None)
@@ -65,7 +65,7 @@ def red_here_green_there() -> np.ndarray:
     [("full", False), ("slim", False), ("8,4", False), ("gap", False), ("gap", True)],
 )
 def test_grad_cam_shows_what_alone_drives_the_class(head: str, batch_norm: bool) -> None:
-    """Each colour's map is its spot's brightness there and 0 elsewhere, times the mean gradient:
+    """Each color's map is its spot's brightness there and 0 elsewhere, times the mean gradient:
     4 pooled values of 16 places count 1 each, or with average pooling a quarter."""
     config = ModelConfig(arch="vgg11", head=head, batch_norm=batch_norm)
     model = hand_set(config)

@@ -1,4 +1,4 @@
-"""Random changes to training pictures: repeatable, in range, and never a change of colour."""
+"""Random changes to training pictures: repeatable, in range, and never a change of color."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ FLAT = np.broadcast_to(BEAN, SOME.shape)
 
 
 def hues(pictures: np.ndarray) -> np.ndarray:
-    """Of the mean colour of each picture, as shares of a turn."""
+    """Of the mean color of each picture, as shares of a turn."""
     return np.array([colorsys.rgb_to_hsv(*x.mean(axis=(0, 1)).tolist())[0] for x in pictures])
 
 
@@ -91,8 +91,8 @@ def saturations(pictures: np.ndarray) -> np.ndarray:
     return np.array([colorsys.rgb_to_hsv(*x.mean(axis=(0, 1)).tolist())[1] for x in pictures])
 
 
-def test_a_flat_colour_keeps_its_hue(augment):
-    """Coffee roasts differ by colour: neither the hue nor R - G and G - B of a bean may move."""
+def test_a_flat_color_keeps_its_hue(augment):
+    """Coffee roasts differ by color: neither the hue nor R - G and G - B of a bean may move."""
     for step in range(3):
         changed = np.asarray(augment(FLAT, np.int32(step)))
         np.testing.assert_allclose(hues(changed), hues(FLAT), atol=1e-5)
@@ -101,7 +101,7 @@ def test_a_flat_colour_keeps_its_hue(augment):
 
 
 @pytest.mark.parametrize("augment", ["light", "randaugment"], indirect=True)
-def test_a_flat_colour_comes_out_as_it_went_in(augment):
+def test_a_flat_color_comes_out_as_it_went_in(augment):
     """So the channels keep their ratios too; strong alone makes it brighter or darker."""
     for step in range(3):
         np.testing.assert_allclose(augment(FLAT, np.int32(step)), FLAT, atol=1e-5)
@@ -109,7 +109,7 @@ def test_a_flat_colour_comes_out_as_it_went_in(augment):
 
 def test_changes_of_hue_and_saturation_are_made_where_they_are_allowed():
     """Within what the documents say of light: 7 degrees and a fifth."""
-    augment = jax.jit(make_augment("light", seed=42, image_size=SIZE, colour=True))
+    augment = jax.jit(make_augment("light", seed=42, image_size=SIZE, color=True))
     changed = np.concatenate([augment(FLAT, np.int32(step)) for step in range(4)])
     turned = np.abs(hues(changed) - hues(FLAT)[0])
     assert 0.01 < turned.max() <= 0.02 + 1e-4
@@ -117,9 +117,9 @@ def test_changes_of_hue_and_saturation_are_made_where_they_are_allowed():
     assert 0.1 < np.abs(ratio - 1).max() < 0.23
 
 
-def test_randaugment_draws_changes_of_colour_where_they_are_allowed():
-    """And keeps its range; some pictures keep their colour, those that drew others."""
-    augment = jax.jit(make_augment("randaugment", seed=42, image_size=SIZE, colour=True))
+def test_randaugment_draws_changes_of_color_where_they_are_allowed():
+    """And keeps its range; some pictures keep their color, those that drew others."""
+    augment = jax.jit(make_augment("randaugment", seed=42, image_size=SIZE, color=True))
     changed = np.concatenate([augment(FLAT, np.int32(step)) for step in range(16)])
     assert 0 <= changed.min() <= changed.max() <= 1
     kept = np.abs(changed - BEAN).max(axis=(1, 2, 3)) < 1e-5

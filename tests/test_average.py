@@ -11,7 +11,7 @@ import pytest
 from kvgg_jax.core.config import OptimConfig
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import Batch, TrainState
-from kvgg_jax.training.ema import judged, make_averaging, with_average
+from kvgg_jax.training.ema import make_averaging, with_average, with_ema_weights
 from kvgg_jax.training.optimizers import build_optimizer
 from kvgg_jax.training.step import init_state, make_train_step, zero_tally
 
@@ -46,8 +46,8 @@ def test_the_average_is_that_of_its_formula(name):
         d = 0.0 if step == 0 else min(0.3, (1 + step) / (10 + step))
         value = np.asarray({**state.params, **state.model_state}[name], np.float64)
         expected = d * expected + (1 - d) * value
-        shown = judged(state)
-        average = np.asarray({**shown.params, **shown.model_state}[name])
+        escape_name = with_ema_weights(state)
+        average = np.asarray({**escape_name.params, **escape_name.model_state}[name])
         np.testing.assert_allclose(average, expected, rtol=1e-5, atol=1e-7)
     assert np.abs(average - value).max() > 1e-4  # it is not the last value
 
@@ -57,11 +57,11 @@ def test_the_first_weights_do_not_count_and_early_ones_are_soon_forgotten():
     found = trajectory(20, 0.999)
     for state in (found[0], found[-1]):
         seen = [np.asarray(s.params["out/kernel"]) for s in found[: int(state.step)]]
-        average = np.asarray(judged(state).params["out/kernel"])
+        average = np.asarray(with_ema_weights(state).params["out/kernel"])
         late = np.mean(seen[-10:], axis=0)
         assert np.abs(average - late).max() <= 0.5 * np.abs(seen[0] - late).max()
     np.testing.assert_array_equal(
-        judged(found[0]).params["out/kernel"], found[0].params["out/kernel"]
+        with_ema_weights(found[0]).params["out/kernel"], found[0].params["out/kernel"]
     )
 
 
@@ -76,9 +76,9 @@ def test_training_goes_on_with_the_weights_themselves():
 def test_a_dropout_seed_is_not_averaged():
     """It is no quantity; and the state without averages is judged as it is."""
     plain, averaged = trajectory(1, None)[0], trajectory(1, 0.9)[0]
-    assert judged(plain) == plain
+    assert with_ema_weights(plain) == plain
     (seed,) = (name for name in plain.model_state if name.startswith("seed"))
-    assert judged(averaged).model_state[seed] is averaged.model_state[seed]
+    assert with_ema_weights(averaged).model_state[seed] is averaged.model_state[seed]
     kept = averaged.opt_state.keys() - plain.opt_state.keys()
     assert f"average/{seed}" not in kept
     assert len(kept) == len(plain.params) + len(plain.model_state) - 1

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kvgg_jax.data.class_balance import class_weights, describe, draw_evenly, unjudged
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, hold
-from kvgg_jax.data.reader import Pictures
+from kvgg_jax.data.reader import DecodedImages
 
 
 def samples(*counts: int) -> Samples:
@@ -50,7 +50,7 @@ def test_each_class_is_drawn_equally_often_and_so_is_each_of_its_photos(counts, 
 
 def pipeline(seed: int) -> Pipeline:
     found = samples(2, 10)
-    store = hold(Pictures(found, np.zeros((12, 1, 1, 3), np.uint8)))
+    store = hold(DecodedImages(found, np.zeros((12, 1, 1, 3), np.uint8)))
     return Pipeline(store, np.arange(12), batch_size=4, seed=seed, balance=True)
 
 

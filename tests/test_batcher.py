@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from kvgg_jax.web.serve.batcher import Batcher, Full, Room
+from kvgg_jax.web.serve.batcher import Batcher, CapacityLimit, Full
 
 
-class Judge:
+class PredictFunction:
     """Answers with the square; notes each batch, and can be held up in one."""
 
     def __init__(self) -> None:
@@ -28,35 +28,39 @@ class Judge:
 
 
 @pytest.fixture
-def judge() -> Judge:
+def predict() -> PredictFunction:
     """One for each test."""
-    return Judge()
+    return PredictFunction()
 
 
 @pytest.fixture
-def batcher(judge: Judge) -> Iterator[Batcher[int, int]]:
+def batcher(predict: PredictFunction) -> Iterator[Batcher[int, int]]:
     """Up to 3, gathered for a hundredth of a second."""
-    made = Batcher[int, int](judge, most=3, wait=0.01)
+    made = Batcher[int, int](predict, most=3, wait=0.01)
     yield made
-    judge.go.set()
+    predict.go.set()
     made.close()
 
 
-def test_what_comes_while_one_batch_is_judged_is_the_next(judge: Judge, batcher: Batcher) -> None:
+def test_what_comes_while_one_batch_is_judged_is_the_next(
+    predict: PredictFunction, batcher: Batcher
+) -> None:
     """Up to its bound, in the order it came."""
-    judge.go.clear()
+    predict.go.clear()
     futures = [batcher.ask(1)]
-    assert judge.entered.wait(10)
+    assert predict.entered.wait(10)
     futures += [batcher.ask(number) for number in (2, 3, 4, 5)]
-    judge.go.set()
+    predict.go.set()
     assert [future.result(10) for future in futures] == [1, 4, 9, 16, 25]
-    assert judge.batches == [[1], [2, 3, 4], [5]]
+    assert predict.batches == [[1], [2, 3, 4], [5]]
 
 
-def test_a_single_question_does_not_wait_for_others(judge: Judge, batcher: Batcher) -> None:
+def test_a_single_question_does_not_wait_for_others(
+    predict: PredictFunction, batcher: Batcher
+) -> None:
     """But for the time it was told."""
     assert batcher.ask(7).result(10) == 49
-    assert judge.batches == [[7]]
+    assert predict.batches == [[7]]
 
 
 def test_an_error_goes_to_those_of_its_batch(batcher: Batcher) -> None:
@@ -66,31 +70,31 @@ def test_an_error_goes_to_those_of_its_batch(batcher: Batcher) -> None:
     assert batcher.ask(2).result(10) == 4
 
 
-def test_nobody_judges_what_nobody_waits_for(judge: Judge, batcher: Batcher) -> None:
+def test_nobody_judges_what_nobody_waits_for(predict: PredictFunction, batcher: Batcher) -> None:
     """As when its sender has gone."""
-    judge.go.clear()
+    predict.go.clear()
     first = batcher.ask(1)
-    assert judge.entered.wait(10)
+    assert predict.entered.wait(10)
     left, last = batcher.ask(2), batcher.ask(3)
     assert left.cancel()
-    judge.go.set()
+    predict.go.set()
     assert (first.result(10), last.result(10)) == (1, 9)
-    assert judge.batches == [[1], [3]]
+    assert predict.batches == [[1], [3]]
 
 
-def test_what_was_asked_is_answered_before_it_closes(judge: Judge) -> None:
+def test_what_was_asked_is_answered_before_it_closes(predict: PredictFunction) -> None:
     """Even amid gathering."""
-    batcher = Batcher[int, int](judge, most=100, wait=60)
+    batcher = Batcher[int, int](predict, most=100, wait=60)
     futures = [batcher.ask(number) for number in (1, 2)]
     batcher.close()
     assert [future.result(0) for future in futures] == [1, 4]
 
 
-def test_the_size_and_time_of_each_batch_are_told(judge: Judge) -> None:
+def test_the_size_and_time_of_each_batch_are_told(predict: PredictFunction) -> None:
     """For the metrics."""
     seen: list[tuple[int, float]] = []
     batcher = Batcher[int, int](
-        judge, most=2, wait=60, watch=lambda size, seconds: seen.append((size, seconds))
+        predict, most=2, wait=60, watch=lambda size, seconds: seen.append((size, seconds))
     )
     for future in [batcher.ask(1), batcher.ask(2)]:
         future.result(10)
@@ -102,7 +106,7 @@ def test_the_size_and_time_of_each_batch_are_told(judge: Judge) -> None:
 
 def test_a_room_is_given_back_whatever_happens() -> None:
     """All of it or nothing is taken."""
-    room = Room(3)
+    room = CapacityLimit(3)
     with room.take(2):
         with pytest.raises(Full), room.take(2):
             pass

@@ -17,7 +17,7 @@ from kvgg_jax.core.errors import DataError, RunError, UsageError
 from kvgg_jax.core.events import Event, Note, Warned
 from kvgg_jax.evaluation.calibration import Calibrated, remove_calibration
 from kvgg_jax.evaluation.temperature_fit import cross_entropy
-from kvgg_jax.inference.temperature import FILE, HIGHEST, soften, stored
+from kvgg_jax.inference.temperature import FILE, HIGHEST, apply_temperature, stored
 from kvgg_jax.runs.folder import Run
 
 pytestmark = pytest.mark.usefixtures("thin_network")
@@ -60,7 +60,7 @@ def test_what_is_stored_is_what_is_returned(done: Calibrated, others: Path) -> N
 def test_evaluate_shows_the_calibrated_probabilities(done: Calibrated, others: Path) -> None:
     """Loss and scores are of them; no answer changes; `raw` gives the network's own."""
     raw, result = (evaluate(done.run, data=others, raw=raw) for raw in (True, False))
-    expected = soften(raw.probabilities, done.calibration.temperature)
+    expected = apply_temperature(raw.probabilities, done.calibration.temperature)
     np.testing.assert_array_equal(result.probabilities, expected)
     assert result.loss == cross_entropy(np.array(raw.samples.labels), expected) < raw.loss
     assert result.confusion.tolist() == raw.confusion.tolist()
@@ -69,17 +69,17 @@ def test_evaluate_shows_the_calibrated_probabilities(done: Calibrated, others: P
 
 def test_predict_gives_the_probabilities_of_evaluate(done: Calibrated, others: Path) -> None:
     """Calibrated ones, within 1e-5; below 0.7 it is unsure, or below what is said."""
-    judged = evaluate(done.run, data=others)
+    evaluated = evaluate(done.run, data=others)
     events: list[Any] = []
-    found = predict(judged.samples.files(), done.run, emit=events.append)
-    got = [[dict(one.top)[name] for name in judged.classes] for one in found]
-    np.testing.assert_allclose(got, judged.probabilities, rtol=0, atol=1e-5)
+    found = predict(evaluated.samples.files(), done.run, emit=events.append)
+    got = [[dict(one.top)[name] for name in evaluated.classes] for one in found]
+    np.testing.assert_allclose(got, evaluated.probabilities, rtol=0, atol=1e-5)
     assert {(one.calibrated, one.unsure_below) for one in found} == {(True, 0.7)}
     assert [one.unsure for one in found] == [one.probability < 0.7 for one in found]
     temperature = done.calibration.temperature
     text = f"Probabilities are calibrated (temperature {temperature:.3f}); below 70% it is unsure"
     assert Note(text) in events
-    (one,) = predict(judged.samples.files()[0], done.run, unsure_below=1)
+    (one,) = predict(evaluated.samples.files()[0], done.run, unsure_below=1)
     assert (one.unsure, one.unsure_below) == (True, 1)
 
 
@@ -194,8 +194,8 @@ def test_the_commands_say_what_is_calibrated(
         "To take it back: kvgg calibrate --run run --remove",
     ]
     monkeypatch.setattr("kvgg_jax.evaluation.record._pictures", lambda _: {})  # each takes a moment
-    judged = kvgg("evaluate", "--run", "run", "--data", others)
-    assert judged.stdout.splitlines()[1] == (
+    evaluated = kvgg("evaluate", "--run", "run", "--data", others)
+    assert evaluated.stdout.splitlines()[1] == (
         f"Probabilities: calibrated, temperature {of.temperature:.3f}, fitted on 18 images, "
         "these very ones: loss and calibration error are flattered"
     )

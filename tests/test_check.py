@@ -21,13 +21,13 @@ from kvgg_jax import check_data
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.data.audit import audit
 from kvgg_jax.data.audit.audit import copies_warning
-from kvgg_jax.data.audit.color_baseline import ColourBaseline
-from kvgg_jax.data.audit.duplicates import Look, same_photo
+from kvgg_jax.data.audit.color_baseline import ColorBaseline
+from kvgg_jax.data.audit.duplicates import Fingerprint, same_photo
 from kvgg_jax.data.audit.findings import Check
-from kvgg_jax.data.audit.sentences import colour_advice
+from kvgg_jax.data.audit.sentences import color_advice
 from kvgg_jax.data.folder import scan
-from kvgg_jax.data.grouping import deal_as
-from kvgg_jax.data.split import deal
+from kvgg_jax.data.grouping import split_photos
+from kvgg_jax.data.split import split_samples
 from kvgg_jax.training import trainer
 
 BROKEN = "is not a picture but text. Replace or remove it."
@@ -57,7 +57,7 @@ def test_all_that_is_odd_in_a_folder_is_found(beans: Path) -> None:
     result = kvgg("data", "check", "beans", "--split", "stratified", "--json")
     assert result.exit_code == 0, result.output
     printed = json.loads(result.stdout)
-    colour, duplicates = printed.pop("colour"), printed.pop("duplicates")
+    color, duplicates = printed.pop("color"), printed.pop("duplicates")
     assert printed == {
         "folder": "beans",
         "count": 25,
@@ -68,7 +68,7 @@ def test_all_that_is_odd_in_a_folder_is_found(beans: Path) -> None:
         "formats": {"PNG": 23, "JPEG": 1},
         "bad": [{"path": "beans/a/broken.jpg", "reason": f"beans/a/broken.jpg: {BROKEN}"}],
         "odd": [
-            {"path": "beans/a/flat.png", "reason": "is of one colour"},
+            {"path": "beans/a/flat.png", "reason": "is of one color"},
             {
                 "path": "beans/a/long.png",
                 "reason": "has 64 x 20 pixels and is squashed to a square",
@@ -90,9 +90,9 @@ def test_all_that_is_odd_in_a_folder_is_found(beans: Path) -> None:
         "split": {"how": "stratified", "train": 21, "val": 4, "leaks": 0},
         "against": None,
     }
-    assert list(colour) == ["class_mean", "nearest", "reference", "chance"]
-    assert (colour["reference"], colour["chance"]) == (20, 0.5)
-    val = set(deal(scan(beans), val_split=0.2, seed=42, how="stratified").val.paths)
+    assert list(color) == ["class_mean", "nearest", "reference", "chance"]
+    assert (color["reference"], color["chance"]) == (20, 0.5)
+    val = set(split_samples(scan(beans), val_split=0.2, seed=42, how="stratified").val.paths)
     groups = ((False, ("a/02.png", "b/not b.jpg")), (True, ("a/00.png", "a/copy.png")))
 
     def told(path: str) -> dict[str, str]:
@@ -125,7 +125,7 @@ def test_another_folder_does_not_change_how_photos_are_dealt(
 ) -> None:
     """A photo there may be near two photos here that are not near each other."""
 
-    def all_are_near(looks: Sequence[Look | None]) -> NDArray[np.int64]:
+    def all_are_near(looks: Sequence[Fingerprint | None]) -> NDArray[np.int64]:
         return same_photo(looks) if len(looks) == 25 else np.zeros(len(looks), np.int64)
 
     (tmp_path / "flat").mkdir()
@@ -178,7 +178,7 @@ def test_the_tables_name_what_was_found(beans: Path) -> None:
         ["2 exact", "a/00.png", "a"],
         ["2 exact", "a/copy.png", "a"],
     ]
-    assert ["a/flat.png", "is of one colour"] in rows
+    assert ["a/flat.png", "is of one color"] in rows
 
 
 def test_uneven_classes_and_long_lists_are_told_shortly(photos: Path) -> None:
@@ -195,25 +195,25 @@ def test_uneven_classes_and_long_lists_are_told_shortly(photos: Path) -> None:
 @pytest.mark.parametrize(
     ("accuracy", "count", "tells", "advice"),
     [
-        (0.9, 20, True, "colour tells classes apart, so augmentation must leave hue and"),
-        (0.4, 240, True, "colour tells classes apart, so augmentation must leave hue and"),
-        (0.27, 240, False, "colour tells nothing, so --augment-color is safe."),
+        (0.9, 20, True, "color tells classes apart, so augmentation must leave hue and"),
+        (0.4, 240, True, "color tells classes apart, so augmentation must leave hue and"),
+        (0.27, 240, False, "color tells nothing, so --augment-color is safe."),
         (1.0, 1, None, "too close to tell with so few photos, so augmentation should leave hue"),
         (0.27, 20, None, "too close to tell with so few photos, so augmentation should leave hue"),
         (0.33, 240, None, "too close to tell with so few photos, so augmentation should leave hue"),
     ],
 )
-def test_the_advice_on_colour_follows_from_the_baseline(
+def test_the_advice_on_color_follows_from_the_baseline(
     photos: Path, accuracy: float, count: int, tells: bool | None, advice: str
 ) -> None:
     """By the better of the two, with its error on so many photos; chance is a quarter here."""
-    colour = ColourBaseline(class_mean=0.2, nearest=accuracy, reference=960)
+    color = ColorBaseline(class_mean=0.2, nearest=accuracy, reference=960)
     result = replace(
-        check_data(photos), colour=colour, chance=0.25, parts={"train": 960, "val": count}
+        check_data(photos), color=color, chance=0.25, parts={"train": 960, "val": count}
     )
-    assert result.colour_tells is tells
-    assert replace(result, colour=ColourBaseline(left_out="why")).colour_tells is None
-    assert colour_advice(result).startswith(f"Guessing gives 0.2500: {advice}")
+    assert result.color_tells is tells
+    assert replace(result, color=ColorBaseline(left_out="why")).color_tells is None
+    assert color_advice(result).startswith(f"Guessing gives 0.2500: {advice}")
 
 
 def test_what_cannot_be_checked_is_a_data_error(beans: Path) -> None:
@@ -263,15 +263,15 @@ def test_train_warns_of_a_class_without_validation_photos(photos: Path) -> None:
     seed = next(
         seed
         for seed in range(99)
-        if "red" not in str(deal(samples, val_split=0.2, seed=seed).val.paths)
+        if "red" not in str(split_samples(samples, val_split=0.2, seed=seed).val.paths)
     )
-    talk = kvgg("train", "--data", "photos", *TINY, "--seed", str(seed)).stderr
-    assert "No validation photo of red: the accuracy says nothing of it" in talk
+    stderr_console = kvgg("train", "--data", "photos", *TINY, "--seed", str(seed)).stderr
+    assert "No validation photo of red: the accuracy says nothing of it" in stderr_console
 
 
 def test_copies_that_were_grouped_are_no_news(photos: Path) -> None:
     """Unless their labels contradict each other."""
-    split = deal(scan(photos), val_split=0.2, seed=42)
+    split = split_samples(scan(photos), val_split=0.2, seed=42)
     digests = {path: path for path in split.all.paths}
     assert copies_warning(split, digests, grouped=False) is None
     first, second = split.train.paths[0], split.val.paths[0]
@@ -287,13 +287,13 @@ def test_the_coffee_photos_are_checked(checked: Check) -> None:
     """Two validation photos of seed 42 are in the training part too; nothing is contradictory."""
     assert (len(checked.duplicates), checked.contradictory, checked.split_leaks) == (7, 0, 2)
     assert (checked.sizes, checked.bad, checked.odd) == ({"224 x 224": 1200}, (), ())
-    assert checked.colour_tells
+    assert checked.color_tells
 
 
 def test_a_split_that_was_dealt_before_is_taken_as_it_is(beans: Path) -> None:
     """Photos that came since are no part of it, and do not deal it anew."""
     config = small_config(beans, data={"split_seed": 3})
-    split = deal_as(config, scan(beans))
+    split = split_photos(config, scan(beans))
     before = check_data(beans, config=config)
     scene(41, 64).save(beans / "a" / "new.png")
     after = check_data(beans, config=config, split=split)

@@ -13,7 +13,7 @@ from pages import Page
 from pictures import scene
 from PIL import Image
 
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.web.html import check_page
 
 HOSTILE = "<b onload=alert(1)>&\"'x"
@@ -64,8 +64,8 @@ def test_no_control_character_of_a_name_reaches_the_page(place: Path) -> None:
     assert made.all("script") == []
     text = Path("check.html").read_text()
     assert text.replace("\n", "").isprintable()
-    assert f"{shown(FORGED)}: " in made.text
-    assert f"{shown(FORGED)}.png" in made.text
+    assert f"{escape_name(FORGED)}: " in made.text
+    assert f"{escape_name(FORGED)}.png" in made.text
 
 
 def test_every_picture_has_a_text_and_its_own_shape(place: Path) -> None:
@@ -89,7 +89,7 @@ def test_groups_say_what_is_wrong_with_them(place: Path) -> None:
 
 
 def test_the_page_is_for_phones_and_for_the_dark(place: Path) -> None:
-    """It follows the width of the screen and the colours that the reader chose."""
+    """It follows the width of the screen and the colors that the reader chose."""
     made = page()
     assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in made.all(
         "meta"

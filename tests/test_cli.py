@@ -150,7 +150,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run Python without what would colour its output or make it narrow."""
+    """Run Python without what would color its output or make it narrow."""
     loud = {"COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS"}
     env = {name: value for name, value in os.environ.items() if name not in loud}
     command = [sys.executable, *arguments]
@@ -341,7 +341,7 @@ def test_every_flag_of_train_reaches_its_setting(
     """Each with a value that is not the default."""
     with h5py.File(quick / "given.h5", "w") as file:
         file["predictions/bias"] = [0.0]
-    monkeypatch.setattr(trainer, "begin", lambda *_: None)
+    monkeypatch.setattr(trainer, "load_initial_weights", lambda *_: None)
     flags = {
         "--weights": "given.h5",
         "--freeze": "2",
@@ -506,9 +506,9 @@ def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(
     printed, rows = json.loads(finished.stdout), history(tmp_path / "runs" / "my run")
     assert [int(row["epoch"]) for row in rows] == list(range(1, 13))
     assert (printed["epochs"], rows[: len(done)]) == (12, done)
-    judged = json.loads(kvgg("evaluate", "--json").stdout)
+    evaluated = json.loads(kvgg("evaluate", "--json").stdout)
     best = printed["best"]
-    assert (judged["accuracy"], judged["loss"]) == (best["val_accuracy"], best["val_loss"])
+    assert (evaluated["accuracy"], evaluated["loss"]) == (best["val_accuracy"], best["val_loss"])
 
 
 def test_ctrl_c_before_the_run_began_writes_nothing(
@@ -533,7 +533,7 @@ FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "matthews")
 SHAPE = [
     *("run", "state", "data", "split", "count", "trained_on", "loss", *FIGURES, "top_k"),
     *("calibration_error", "calibration", "intervals"),
-    *("classes", "confusion", "colour", "reliability", "mistakes", "files"),
+    *("classes", "confusion", "color", "reliability", "mistakes", "files"),
 ]
 
 
@@ -762,11 +762,11 @@ def test_data_demo_writes_a_folder_to_train_on(
 
 def test_late_writes_of_a_failed_save_are_no_tracebacks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The save tells its failure by itself; what nobody knows of is still shown."""
-    shown: list[Any] = []
-    monkeypatch.setattr(sys, "__unraisablehook__", shown.append)
+    escape_name: list[Any] = []
+    monkeypatch.setattr(sys, "__unraisablehook__", escape_name.append)
     late, another = (
         SimpleNamespace(exc_value=RuntimeError(text)) for text in ("Event loop is closed", "x")
     )
     main._ignore_late(late)
     main._ignore_late(another)
-    assert shown == [another]
+    assert escape_name == [another]

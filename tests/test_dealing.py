@@ -18,8 +18,8 @@ from kvgg_jax.core.events import Event, Note
 from kvgg_jax.data import grouping
 from kvgg_jax.data.audit.findings import Check
 from kvgg_jax.data.folder import scan
-from kvgg_jax.data.grouping import deal_as, fill, find_groups
-from kvgg_jax.data.split import deal
+from kvgg_jax.data.grouping import fill, find_groups, split_photos
+from kvgg_jax.data.split import split_samples
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.training import trainer
 
@@ -44,11 +44,11 @@ def test_duplicates_stay_on_one_side(copied: Path) -> None:
     samples, sides = scan(copied), set()
     for seed in range(8):
         config = small_config(copied, data={"split": "grouped", "split_seed": seed})
-        split = deal_as(config, samples)
+        split = split_photos(config, samples)
         val = set(split.val.paths)
         assert all(group <= val or not group & val for group in TOGETHER)
         assert sorted(split.all.paths) == sorted(samples.paths)
-        assert split == deal_as(config, samples)
+        assert split == split_photos(config, samples)
         sides.add(TOGETHER[1] <= val)
     assert sides == {True, False}
 
@@ -67,8 +67,8 @@ def test_other_splits_do_not_look_for_duplicates(copied: Path) -> None:
     for how in ("keras", "stratified"):
         heard: list[Event] = []
         config = small_config(copied, data={"split": how})
-        dealt = deal(scan(copied), val_split=0.2, seed=42, how=how)
-        assert deal_as(config, scan(copied), emit=heard.append) == dealt
+        dealt = split_samples(scan(copied), val_split=0.2, seed=42, how=how)
+        assert split_photos(config, scan(copied), emit=heard.append) == dealt
         assert heard == []
 
 
@@ -114,7 +114,7 @@ def test_photos_that_are_all_one_cannot_be_split(tmp_path: Path, photos: Path) -
         shutil.copy(photos / "red" / "red_00.png", tmp_path / "same" / name / "x.png")
     root = tmp_path / "same"
     with pytest.raises(DataError) as caught:
-        deal_as(small_config(root, data={"split": "grouped"}), scan(root))
+        split_photos(small_config(root, data={"split": "grouped"}), scan(root))
     assert str(caught.value) == (
         f"{root}: 2 images with val_split = 0.2 leave 2 for training and 0 for validation; "
         "each needs at least 1. Add photos or change --val-split."
@@ -128,7 +128,7 @@ def test_a_grouped_run_keeps_its_split_and_resumes_with_it(
     config, started = small_config(copied, data={"split": "grouped"}), []
     monkeypatch.setattr(trainer, "_run", lambda run, *_, **__: started.append(run.split(copied)))
     trainer.train(config, out=tmp_path, name="x")
-    monkeypatch.setattr(grouping, "survey", None)
+    monkeypatch.setattr(grouping, "inspect_photos", None)
     trainer.resume(tmp_path / "x")
     first, again = started
     assert first == again
@@ -143,7 +143,7 @@ def test_the_coffee_photos_are_dealt_in_equal_shares(checked: Check) -> None:
         places = [samples.paths.index(f"{p.label}/{p.path.name}") for p in group.photos]
         groups[places] = places[0]
     config = small_config(checked.folder, data={"split": "grouped"})
-    val = deal_as(config, samples, groups=groups).val
+    val = split_photos(config, samples, groups=groups).val
     assert Counter(val.labels) == {0: 60, 1: 60, 2: 60, 3: 60}
     held_out = groups[[samples.paths.index(path) for path in val.paths]]
     assert len(held_out) == np.isin(groups, held_out).sum()

@@ -57,7 +57,7 @@ def test_no_two_pictures_are_the_same(whole_set: Path) -> None:
     assert len({picture.tobytes() for picture in pictures.values()}) == len(pictures)
 
 
-def test_mean_and_spread_of_colour_do_not_tell_the_roasts_apart(whole_set: Path) -> None:
+def test_mean_and_spread_of_color_do_not_tell_the_roasts_apart(whole_set: Path) -> None:
     """The nearest class mean of RGB mean and deviation is above 0.5 (chance 0.25), below 0.9."""
     pictures = read_pictures(whole_set)
     stack = np.stack(list(pictures.values()))

@@ -16,9 +16,9 @@ from pictures import scene
 from PIL import Image, ImageEnhance
 
 from kvgg_jax.data.audit import duplicates
-from kvgg_jax.data.audit.duplicates import Look, look, same_digest, same_photo
+from kvgg_jax.data.audit.duplicates import Fingerprint, look, same_digest, same_photo
 from kvgg_jax.data.audit.findings import Check, Duplicates
-from kvgg_jax.data.audit.inspect import survey
+from kvgg_jax.data.audit.inspect import inspect_photos
 
 KNOWN = {  # found by hand before this program looked
     ("Dark", (104, 105)),
@@ -41,7 +41,7 @@ def jpeg(quality: int) -> Callable[[Image.Image], Image.Image]:
     return save
 
 
-def looked(image: Image.Image) -> Look:
+def looked(image: Image.Image) -> Fingerprint:
     return look(np.asarray(image))
 
 
@@ -73,14 +73,14 @@ def test_equal_pixels_are_an_exact_duplicate_whatever_the_file(tmp_path: Path) -
     image = scene(1)
     for name in ("a.png", "b.bmp", "c.webp"):
         image.save(tmp_path / name, lossless=True)
-    a, b, c = (seen.look for seen in survey(sorted(tmp_path.iterdir())))
+    a, b, c = (seen.look for seen in inspect_photos(sorted(tmp_path.iterdir())))
     assert a is not None
     assert a.digest == b.digest == c.digest
     flat = np.zeros((4, 8, 3), np.uint8)
     assert look(flat).digest != look(flat.reshape(8, 4, 3)).digest
 
 
-def test_pictures_of_one_colour_are_near_nothing() -> None:
+def test_pictures_of_one_color_are_near_nothing() -> None:
     """A blank page correlates with no other, not by chance either; equal ones are exact."""
     white, white_too, grey = (
         look(np.full((32, 32, 3), value, np.uint8)) for value in (255, 255, 254)

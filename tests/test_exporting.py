@@ -28,7 +28,7 @@ from kvgg_jax.data.folder import Samples
 from kvgg_jax.export import exporter, keras_file, saved_model, stablehlo
 from kvgg_jax.export.exporter import FORMATS, Int8
 from kvgg_jax.inference.classifier import Classifier
-from kvgg_jax.inference.temperature import soften
+from kvgg_jax.inference.temperature import apply_temperature
 from kvgg_jax.models.build import variable_names
 from kvgg_jax.runs.folder import Run
 
@@ -250,7 +250,7 @@ def test_a_calibrated_run_is_exported_with_its_temperature(
     result = export(format, calibrated, output=tmp_path / FORMATS[format].file)
     assert (result.temperature, result.difference <= 1e-4) == (2.5, True)
     read = {"keras": keras_file, "saved-model": saved_model, "stablehlo": stablehlo}[format].read
-    softened = soften(expected, 2.5)
+    softened = apply_temperature(expected, 2.5)
     assert np.abs(softened - expected).max() > 0.1
     np.testing.assert_allclose(read(result.path)(pictures), softened, rtol=0, atol=1e-4)
     inside = result.path / saved_model.ABOUT
@@ -298,10 +298,12 @@ def test_int8_says_what_it_costs_on_the_validation_photos(
     whole = export("onnx", run, output=tmp_path / "whole.onnx")
     photos = shutil.copytree(finished.parents[1] / "photos", tmp_path / "photos")
     small = export("onnx", run, output=tmp_path / "small.onnx", quantize="int8", data=photos)
-    judged = evaluate(finished)
-    found = predict(judged.samples.files(), small.path)
-    right = [o.label == CLASSES[k] for o, k in zip(found, judged.samples.labels, strict=True)]
-    assert small.int8 == Int8(float(np.mean(right)), pytest.approx(judged.accuracy), judged.count)
+    evaluated = evaluate(finished)
+    found = predict(evaluated.samples.files(), small.path)
+    right = [o.label == CLASSES[k] for o, k in zip(found, evaluated.samples.labels, strict=True)]
+    assert small.int8 == Int8(
+        float(np.mean(right)), pytest.approx(evaluated.accuracy), evaluated.count
+    )
     assert small.size < 0.4 * whole.size
     assert 0 < small.difference < 0.2
     rows = [[p for _, p in one.top] for one in found]  # in float32: of 256 levels they would not
@@ -330,8 +332,8 @@ def test_int8_sees_training_photos_from_first_to_last(monkeypatch: pytest.Monkey
     labels = tuple(label for label in range(4) for _ in range(48))
     samples = Samples(Path(), tuple(map(str, range(192))), labels, tuple("abcd"))
     monkeypatch.setattr(exporter, "load", lambda file, size: np.array(int(file.name)))
-    shown = np.concatenate(list(exporter._pictures(samples, 32, ignore)))
-    assert np.bincount(shown // 48).tolist() == [32, 32, 32, 32]
+    escape_name = np.concatenate(list(exporter._images(samples, 32, ignore)))
+    assert np.bincount(escape_name // 48).tolist() == [32, 32, 32, 32]
 
 
 def test_int8_without_the_photos_says_where_it_looked(
@@ -454,7 +456,7 @@ def test_export_is_what_the_documents_promise(
     )
     again = kvgg(*arguments, "--overwrite", "--quantize", "int8", "--json")
     assert again.exit_code == 0, again.output
-    printed, judged = json.loads(again.stdout), evaluate(finished)
+    printed, evaluated = json.loads(again.stdout), evaluate(finished)
     assert list(printed) == [
         "run",
         "path",
@@ -468,7 +470,7 @@ def test_export_is_what_the_documents_promise(
     assert (printed["run"], printed["path"]) == (str(finished), "x.keras")
     assert printed["bytes"] == Path("x.keras").stat().st_size
     assert list(printed["int8"]) == ["accuracy", "float_accuracy", "count"]
-    assert printed["int8"]["float_accuracy"] == pytest.approx(judged.accuracy)
+    assert printed["int8"]["float_accuracy"] == pytest.approx(evaluated.accuracy)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.keras", "x.keras.json"]
 
 

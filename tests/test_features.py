@@ -81,8 +81,8 @@ def test_a_run_on_features_holds_the_whole_network(on, source):
     for name, value in load_classifier(result.run).weights[1].items():
         if name.startswith("block"):
             np.testing.assert_array_equal(value, {**params, **state}[name])
-    best, judged = result.history.best, evaluate(result.run)
-    assert (judged.accuracy, judged.loss) == (best.val_accuracy, pytest.approx(best.val_loss))
+    best, evaluated = result.history.best, evaluate(result.run)
+    assert (evaluated.accuracy, evaluated.loss) == (best.val_accuracy, pytest.approx(best.val_loss))
 
 
 def test_a_run_on_features_that_was_cut_and_resumed_is_the_run_never_cut(
@@ -115,13 +115,13 @@ def cache(tmp_path: Path) -> Path:
 @pytest.fixture
 def made(source: Path, cache: Path) -> Any:
     """Computes features of the source's photos; gives them and what was told."""
-    pictures = read(scan(source.parents[1] / "photos"), 32)
+    decoded = read(scan(source.parents[1] / "photos"), 32)
     weights = load_classifier(source).weights
 
-    def make(config: RunConfig | None = None, pictures=pictures, weights=weights) -> Any:
+    def make(config: RunConfig | None = None, decoded=decoded, weights=weights) -> Any:
         heard: list[Event] = []
         found = features(
-            config or frozen(source), pictures, weights, folder=cache, emit=heard.append
+            config or frozen(source), decoded, weights, folder=cache, emit=heard.append
         )
         return found, heard
 
@@ -144,7 +144,7 @@ def test_features_are_found_in_whatever_order_the_pictures_come(made, source):
     """A resume has those of training first; a batch of another size may differ in its last bits."""
     samples = scan(source.parents[1] / "photos")
     first, _ = made()
-    turned, heard = made(pictures=read(samples.take(ROWS[::-1].tolist()), 32))
+    turned, heard = made(decoded=read(samples.take(ROWS[::-1].tolist()), 32))
     assert not computed(heard)
     np.testing.assert_array_equal(first[ROWS], turned[ROWS[::-1]])
     _, heard = made(config=frozen(source, train={"batch_size": 4}))
@@ -153,15 +153,15 @@ def test_features_are_found_in_whatever_order_the_pictures_come(made, source):
 
 def test_features_of_other_weights_pictures_or_preprocessing_are_others(made, source, cache):
     """Nothing that decides them is left out of their name."""
-    pictures = read(scan(source.parents[1] / "photos"), 32)
+    decoded = read(scan(source.parents[1] / "photos"), 32)
     params, state = load_classifier(source).weights
     other = {**params, "block5_conv1/kernel": params["block5_conv1/kernel"] * 2}
-    changed = np.array(pictures.images)
+    changed = np.array(decoded.images)
     changed[0, 0, 0, 0] ^= 1
     made()
     for how in (
         {"weights": (other, state)},
-        {"pictures": type(pictures)(pictures.samples, changed)},
+        {"pictures": type(decoded)(decoded.samples, changed)},
         {"config": frozen(source).with_model(preprocessing="caffe")},
     ):
         _, heard = made(**how)

@@ -18,8 +18,8 @@ from PIL import Image
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.tf_gate import tf  # noqa: F401  (Keras lists folders through it)
-from kvgg_jax.data.folder import Samples, find_pictures, scan
-from kvgg_jax.data.split import Split, deal, split_from_csv, split_to_csv
+from kvgg_jax.data.folder import Samples, find_images, scan
+from kvgg_jax.data.split import Split, split_from_csv, split_samples, split_to_csv
 
 KINDS = {".JPG": "JPEG", ".png": "PNG", ".Jpeg": "JPEG", ".bmp": "BMP", ".gif": "GIF"}
 
@@ -154,21 +154,21 @@ def test_files_to_predict_are_kept_and_folders_replaced_by_their_pictures(tmp_pa
     first = picture(tmp_path / "some" / "b.png")
     text(tmp_path / "some" / "notes.txt")
     gone = tmp_path / "gone.jpg"
-    assert find_pictures([gone, tmp_path / "some"]) == [gone, first, inner]
+    assert find_images([gone, tmp_path / "some"]) == [gone, first, inner]
 
 
 @pytest.mark.parametrize(("val_split", "seed"), [(0.2, 42), (0.35, 7)])
 def test_the_default_split_is_that_of_keras(tmp_path: Path, val_split: float, seed: int) -> None:
     """Same files in the same order in both parts as `image_dataset_from_directory` deals."""
     root = mixed_folder(tmp_path / "photos")
-    dealt = deal(scan(root), val_split=val_split, seed=seed)
+    dealt = split_samples(scan(root), val_split=val_split, seed=seed)
     assert dealt == keras_split(root, val_split=val_split, seed=seed)
     assert (len(dealt.train), len(dealt.val)) == (37 - int(37 * val_split), int(37 * val_split))
 
 
 def test_the_coffee_photos_are_dealt_as_by_keras(coffee: Path) -> None:
     """960 and 240 photos, file by file in the order of Keras."""
-    dealt = deal(scan(coffee), val_split=0.2, seed=42)
+    dealt = split_samples(scan(coffee), val_split=0.2, seed=42)
     assert dealt == keras_split(coffee)
     assert (len(dealt.train), len(dealt.val)) == (960, 240)
 
@@ -177,7 +177,7 @@ def test_another_seed_deals_another_split(tmp_path: Path) -> None:
     """The seed reaches both ways of dealing."""
     samples = scan(mixed_folder(tmp_path))
     for how in ("keras", "stratified"):
-        first, other = (deal(samples, val_split=0.2, seed=s, how=how) for s in (1, 2))
+        first, other = (split_samples(samples, val_split=0.2, seed=s, how=how) for s in (1, 2))
         assert set(first.val.paths) != set(other.val.paths)
 
 
@@ -198,7 +198,7 @@ def test_a_stratified_split_keeps_the_share_of_each_class(
     expected = {k: int(val_split * n) for k, n in enumerate(counts)}
     if not 0 < sum(expected.values()) < len(labels):
         return
-    dealt = deal(samples, val_split=val_split, seed=seed, how="stratified")
+    dealt = split_samples(samples, val_split=val_split, seed=seed, how="stratified")
     assert {k: Counter(dealt.val.labels)[k] for k in expected} == expected
     assert sorted(dealt.all.paths, key=int) == list(samples.paths)
     assert all(labels[int(p)] == k for p, k in zip(dealt.all.paths, dealt.all.labels, strict=True))
@@ -353,13 +353,13 @@ def test_each_part_needs_a_picture(val_split: float, train: int, val: int) -> No
     samples = Samples(Path("beans"), tuple("12345"), (0, 0, 0, 1, 1), ("a", "b"))
     if val == 0:
         with pytest.raises(DataError) as caught:
-            deal(samples, val_split=val_split, seed=0)
+            split_samples(samples, val_split=val_split, seed=0)
         assert str(caught.value) == (
             "beans: 5 images with val_split = 0.1 leave 5 for training and 0 for validation; "
             "each needs at least 1. Add photos or change --val-split."
         )
     else:
-        dealt = deal(samples, val_split=val_split, seed=0)
+        dealt = split_samples(samples, val_split=val_split, seed=0)
         assert (len(dealt.train), len(dealt.val)) == (train, val)
 
 
@@ -368,6 +368,6 @@ def test_a_deal_is_a_permutation_of_numpy() -> None:
     samples = Samples(Path("r"), tuple("abcdef"), (0, 0, 0, 1, 1, 1), ("a", "b"))
     order = np.arange(6)
     np.random.RandomState(3).shuffle(order)
-    assert deal(samples, val_split=0.5, seed=3) == Split(
+    assert split_samples(samples, val_split=0.5, seed=3) == Split(
         samples.take(order[:3].tolist()), samples.take(order[3:].tolist())
     )

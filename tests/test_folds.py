@@ -24,7 +24,7 @@ from kvgg_jax.core.errors import DataError, RunError, Stopped, UsageError
 from kvgg_jax.core.events import Emit, Event, Note, Started
 from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.data.folder import scan
-from kvgg_jax.data.grouping import deal_as
+from kvgg_jax.data.grouping import split_photos
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.manifest import settings
 from kvgg_jax.training import trainer
@@ -80,7 +80,7 @@ def test_folds_differ_in_the_split_alone(trained: list[str], photos: Path, tmp_p
     first = settings(runs[0].config())
     for number, run in enumerate(runs, 1):
         assert settings(run.config()) == {**first, "data.fold": number}
-        assert deal_as(run.config(), scan(photos)) == run.split(photos)
+        assert split_photos(run.config(), scan(photos)) == run.split(photos)
     assert (first["data.split"], first["data.folds"], first["seed"]) == ("grouped", 3, 42)
 
 

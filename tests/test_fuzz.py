@@ -75,7 +75,7 @@ def test_a_spoilt_picture_is_pixels_or_an_image_error(times: int, tmp_path: Path
         assert said.isprintable(), content
         if pixels is not None:
             assert (pixels.shape, pixels.dtype) == ((32, 32, 3), np.uint8), content
-            assert header(file).width, content  # what `data check` and the colour baseline ask
+            assert header(file).width, content  # what `data check` and the color baseline ask
             read += 1
         assert time.thread_time() - start < SECONDS, content
     assert read > times / 20  # or nothing but the first check was tried

@@ -73,7 +73,7 @@ def test_a_photo_of_a_phone_that_brings_a_second_picture_is_a_jpeg(tmp_path: Pat
 def test_a_second_frame_that_is_damaged_is_a_second_frame(tmp_path: Path) -> None:
     """The first is a sound picture, so the file is trained on, and must be judged and checked."""
     file = tmp_path / "a.gif"
-    frames = [Image.new("RGB", (40, 40), colour) for colour in ("red", "blue")]
+    frames = [Image.new("RGB", (40, 40), color) for color in ("red", "blue")]
     frames[0].save(file, save_all=True, append_images=frames[1:])
     whole = file.read_bytes()
     for size in range(len(whole) // 2 + 12, len(whole)):

@@ -11,7 +11,7 @@ from PIL import Image
 from kvgg_jax.inference.heatmap import (
     CELL,
     COVER,
-    coloured,
+    colored,
     draw_explanation,
     enlarge,
     layer,
@@ -39,11 +39,11 @@ def test_where_there_is_no_heat_the_picture_stays() -> None:
 
 def test_for_is_red_and_against_is_blue_by_the_same_scale() -> None:
     """And the middle is white, or black where nothing can be against."""
-    red, blue, white = coloured(heat(2.0, -2.0))[0, :3].astype(int)
+    red, blue, white = colored(heat(2.0, -2.0))[0, :3].astype(int)
     assert red[0] > red[2] + 50
     assert blue[2] > blue[0] + 50
     assert white.min() > 240
-    assert coloured(heat(2.0))[0, 1].max() < 10
+    assert colored(heat(2.0))[0, 1].max() < 10
 
 
 @pytest.mark.parametrize("map_", [heat(1.0), heat(1.0, -1.0), heat()])

@@ -16,8 +16,8 @@ from conftest import ROOT
 from hostile import CLASSES, KINDS, Kind, listed, write_corpus
 
 from kvgg_jax import predict
-from kvgg_jax.core.text import printable, shown
-from kvgg_jax.data.folder import find_pictures, scan
+from kvgg_jax.core.text import escape_name, printable
+from kvgg_jax.data.folder import find_images, scan
 from kvgg_jax.data.reader import read
 from kvgg_jax.runs.folder import Run
 
@@ -77,7 +77,7 @@ class Corpus(NamedTuple):
 
 
 def said(path: Path, kind: Kind) -> str:
-    return f"{shown(path)}: {kind.error}"
+    return f"{escape_name(path)}: {kind.error}"
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ class Trained(NamedTuple):
     """A run on the hostile folder, and what `train --skip-bad` said on stderr."""
 
     run: Path
-    talk: str
+    stderr_console: str
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_a_kind_is_the_right_picture_or_a_named_error_in_a_second(
     assert row["error"] == (said(path, kind) if kind.error else "")
     if not kind.error:
         assert tuple(row["size"]) == kind.size
-        assert np.abs(np.subtract(row["corners"], kind.colours)).max() <= kind.off
+        assert np.abs(np.subtract(row["corners"], kind.colors)).max() <= kind.off
     assert row["seconds"] < SECONDS
     assert row["mib"] < kind.mib
 
@@ -162,7 +162,7 @@ def test_reading_the_folder_leaves_out_the_bad_and_names_each(folder: Corpus) ->
 def test_predicting_answers_the_good_and_names_the_bad(folder: Corpus, trained: Trained) -> None:
     """From Python: one Prediction a file, with its error or with all classes."""
     found = predict([folder.root], trained.run)
-    assert [one.path for one in found] == find_pictures([folder.root])
+    assert [one.path for one in found] == find_images([folder.root])
     assert sorted(one.error for one in found if one.error) == sorted(folder.bad)
     answered = [one for one in found if not one.error]
     assert sorted(one.path for one in answered) == folder.good
@@ -171,9 +171,9 @@ def test_predicting_answers_the_good_and_names_the_bad(folder: Corpus, trained: 
 
 def test_train_names_each_bad_file_and_keeps_the_others(folder: Corpus, trained: Trained) -> None:
     """On stderr and in run.json; no line of theirs can be one of ours."""
-    left = [line for line in trained.talk.splitlines() if line.startswith("Left out: ")]
+    left = [line for line in trained.stderr_console.splitlines() if line.startswith("Left out: ")]
     assert sorted(left) == sorted(f"Left out: {error}" for error in folder.bad)
-    assert trained.talk == printable(trained.talk)
+    assert trained.stderr_console == printable(trained.stderr_console)
     run = Run(trained.run)
     assert sorted(run.info()["data"]["left_out"]) == sorted(folder.bad)
     assert sorted(run.split(folder.root).all.files()) == folder.good
@@ -187,7 +187,7 @@ def test_predict_has_a_line_a_file(folder: Corpus, trained: Trained) -> None:
     errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
     assert sorted(errors) == sorted(f"Error: {error}" for error in folder.bad)
     starts = [line[: line.rindex(": ")] for line in result.stdout.splitlines()]
-    assert sorted(starts) == sorted(shown(path) for path in folder.good)
+    assert sorted(starts) == sorted(escape_name(path) for path in folder.good)
     for text in (result.stdout, result.stderr):
         assert text == printable(text)
 
@@ -200,6 +200,6 @@ def test_evaluate_judges_the_good_and_names_the_bad(folder: Corpus, trained: Tra
     assert sorted(left) == sorted(f"Left out: {error}" for error in folder.bad)
     assert f" on {len(folder.good)} images (all): accuracy " in result.stdout
     for name in CLASSES:
-        assert f"│ {shown(name)} " in result.stdout
+        assert f"│ {escape_name(name)} " in result.stdout
     for text in (result.stdout, result.stderr):
         assert text == printable(text)

@@ -43,17 +43,17 @@ from kvgg_jax.data.decode.file_types import FORMATS
 from kvgg_jax.data.decode.image import SUFFIXES, decode, load, load_bytes, looks_like_image
 
 
-def p3_to_srgb(colour: tuple[int, int, int]) -> list[int]:
-    """The same colour by its formula: decode, one matrix, encode (IEC 61966-2-1)."""
-    encoded = np.array(colour) / 255
+def p3_to_srgb(color: tuple[int, int, int]) -> list[int]:
+    """The same color by its formula: decode, one matrix, encode (IEC 61966-2-1)."""
+    encoded = np.array(color) / 255
     linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
     linear = np.clip(np.linalg.solve(SRGB, P3 @ linear), 0, 1)
     encoded = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
     return [round(value) for value in encoded * 255]
 
 
-def only_colour(pixels: Pixels) -> list[int]:
-    """The one colour of a flat picture."""
+def only_color(pixels: Pixels) -> list[int]:
+    """The one color of a flat picture."""
     assert pixels.dtype == np.uint8
     assert pixels.ndim == 3
     assert (pixels == pixels[0, 0]).all()
@@ -167,7 +167,7 @@ SAVED: dict[str, tuple[Image.Image, str, dict[str, Any], list[int]]] = {
     ),
     "alpha 1/5, TIFF": (flat("RGBA", (200, 100, 50, 51)), "TIFF", {}, [244, 224, 214]),
     "grey and alpha": (flat("LA", (100, 51)), "PNG", {}, [224, 224, 224]),
-    "RGB, clear colour": (flat("RGB", RED), "PNG", {"transparency": RED}, [255, 255, 255]),
+    "RGB, clear color": (flat("RGB", RED), "PNG", {"transparency": RED}, [255, 255, 255]),
     "RGB, other clear": (flat("RGB", RED), "PNG", {"transparency": BLUE}, [255, 0, 0]),
     "grey, clear value": (flat("L", 100), "PNG", {"transparency": 100}, [255, 255, 255]),
     "16-bit PNG": (flat("I;16", 100 * 257), "PNG", {}, [100, 100, 100]),
@@ -181,9 +181,9 @@ SAVED: dict[str, tuple[Image.Image, str, dict[str, Any], list[int]]] = {
 
 @pytest.mark.parametrize("name", SAVED)
 def test_every_mode_comes_out_as_it_is_seen(name: str, file: Path) -> None:
-    """Grey, palette, alpha over white, clear colours, 16 bits, CMYK: as a viewer shows them."""
+    """Grey, palette, alpha over white, clear colors, 16 bits, CMYK: as a viewer shows them."""
     picture, kind, options, expected = SAVED[name]
-    assert only_colour(decode(write(file, encode(picture, kind, **options)))) == expected
+    assert only_color(decode(write(file, encode(picture, kind, **options)))) == expected
 
 
 RAW: dict[str, tuple[bytes, list[int]]] = {
@@ -218,7 +218,7 @@ RAW: dict[str, tuple[bytes, list[int]]] = {
 def test_rare_pixels_come_out_as_they_are_seen(name: str, file: Path) -> None:
     """What scanners and image editors write and Pillow's own writer does not."""
     content, expected = RAW[name]
-    assert only_colour(decode(write(file, content))) == expected
+    assert only_color(decode(write(file, content))) == expected
 
 
 @pytest.mark.parametrize("pixel", [struct.pack("<f", 0.5), struct.pack("<i", 70000)])
@@ -277,7 +277,7 @@ def test_broken_exif_is_no_exif(file: Path) -> None:
     assert (decode(write(file, content)) == corners()).all()
 
 
-# Colour
+# Color
 
 
 def test_a_wide_gamut_photo_is_converted_to_srgb(file: Path) -> None:
@@ -285,21 +285,21 @@ def test_a_wide_gamut_photo_is_converted_to_srgb(file: Path) -> None:
     write(file, encode(flat("RGB", (120, 80, 60)), "PNG", icc_profile=p3_profile()))
     expected = p3_to_srgb((120, 80, 60))
     assert expected != [120, 80, 60]
-    assert np.abs(np.subtract(only_colour(decode(file)), expected)).max() <= 1
+    assert np.abs(np.subtract(only_color(decode(file)), expected)).max() <= 1
 
 
 def test_a_profile_keeps_alpha_and_palette(file: Path) -> None:
-    """Colours are converted first, then laid over white; palette entries count as colours."""
+    """Colors are converted first, then laid over white; palette entries count as colors."""
     write(file, encode(flat("RGB", (120, 80, 60)), "PNG", icc_profile=p3_profile()))
-    converted = np.array(only_colour(decode(file)))
+    converted = np.array(only_color(decode(file)))
     picture = flat("RGBA", (120, 80, 60, 51))
     write(file, encode(picture, "PNG", icc_profile=p3_profile()))
     expected = 255 - (255 - converted) / 5
-    assert np.abs(only_colour(decode(file)) - expected).max() <= 1
+    assert np.abs(only_color(decode(file)) - expected).max() <= 1
     picture = Image.new("P", (16, 16), 0)
     picture.putpalette([120, 80, 60])
     write(file, encode(picture, "PNG", icc_profile=p3_profile()))
-    assert only_colour(decode(file)) == converted.tolist()
+    assert only_color(decode(file)) == converted.tolist()
 
 
 def test_an_srgb_profile_changes_no_bit(file: Path) -> None:
@@ -317,15 +317,15 @@ def test_a_broken_profile_is_taken_for_srgb(icc: bytes, file: Path) -> None:
 def test_a_grey_profile_is_converted(file: Path) -> None:
     """Linear 55/255 is sRGB 128 (IEC 61966-2-1), in 8 bits and in 16."""
     write(file, encode(flat("L", 55), "PNG", icc_profile=linear_grey_profile()))
-    assert only_colour(decode(file)) == [128, 128, 128]
+    assert only_color(decode(file)) == [128, 128, 128]
     write(file, encode(flat("I;16", 55 * 257), "PNG", icc_profile=linear_grey_profile()))
-    assert only_colour(decode(file)) == [128, 128, 128]
+    assert only_color(decode(file)) == [128, 128, 128]
 
 
 def test_a_profile_for_other_pixels_is_ignored(file: Path) -> None:
     """An RGB profile in a grey picture says nothing about grey."""
     write(file, encode(flat("L", 55), "PNG", icc_profile=p3_profile()))
-    assert only_colour(decode(file)) == [55, 55, 55]
+    assert only_color(decode(file)) == [55, 55, 55]
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "JPEG"])
@@ -333,7 +333,7 @@ def test_cmyk_goes_through_its_own_profile(kind: str, file: Path) -> None:
     """L* = 50.2 is sRGB 119 (CIE 15); without the profile cyan would be (0, 255, 255)."""
     picture = flat("CMYK", (255, 0, 0, 0))
     write(file, encode(picture, kind, icc_profile=grey_paper_profile()))
-    assert only_colour(decode(file)) == [119, 119, 119]
+    assert only_color(decode(file)) == [119, 119, 119]
 
 
 # Size
@@ -623,7 +623,7 @@ def test_ctrl_c_goes_through(file: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_threads_read_what_one_reader_reads(tmp_path: Path) -> None:
-    """All formats at once, with one colour profile shared, in a pool of 8."""
+    """All formats at once, with one color profile shared, in a pool of 8."""
     paths = []
     for kind in FORMATS:
         extra = {} if kind in ("BMP", "GIF") else {"icc_profile": p3_profile()}

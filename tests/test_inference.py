@@ -78,11 +78,11 @@ def test_split_all_judges_every_picture_of_the_run(trained: Trained, photos: Pat
 
 def test_predict_gives_the_probabilities_of_evaluate(trained: Trained) -> None:
     """Within 1e-5 on the same files, though in batches of another size."""
-    judged = evaluate(trained.run)
-    found = predict(judged.samples.files(), trained.run)
-    assert [one.path for one in found] == judged.samples.files()
-    got = [[dict(one.top)[name] for name in judged.classes] for one in found]
-    np.testing.assert_allclose(got, judged.probabilities, rtol=0, atol=1e-5)
+    evaluated = evaluate(trained.run)
+    found = predict(evaluated.samples.files(), trained.run)
+    assert [one.path for one in found] == evaluated.samples.files()
+    got = [[dict(one.top)[name] for name in evaluated.classes] for one in found]
+    np.testing.assert_allclose(got, evaluated.probabilities, rtol=0, atol=1e-5)
 
 
 def test_a_prediction_ranks_all_classes(trained: Trained, photos: Path) -> None:
@@ -258,14 +258,14 @@ def test_a_checkpoint_of_another_network_is_refused(trained: Trained, tmp_path: 
 
 def test_a_classifier_holds_a_plain_keras_model(trained: Trained) -> None:
     """Logits of its `model` give the probabilities that `evaluate` reports."""
-    judged = evaluate(trained.run)
+    evaluated = evaluate(trained.run)
     classifier = load_classifier(trained.run)
     model = classifier.model
-    images = np.stack([pixels(path, classifier.image_size) for path in judged.samples.files()])
+    images = np.stack([pixels(path, classifier.image_size) for path in evaluated.samples.files()])
     logits = np.asarray(model(images))
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(shares, judged.probabilities, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(shares, evaluated.probabilities, rtol=0, atol=1e-5)
 
 
 def pixels(path: Path, size: int) -> Any:

@@ -32,7 +32,7 @@ def test_what_is_kept_is_what_was_judged(result: Evaluation) -> None:
     assert found.interval("accuracy") == result.scores.intervals["accuracy"]
     assert found.interval("seed") is found.interval("loss") is None
     assert found.reliability == result.scores.reliability
-    assert found.colour == result.colour
+    assert found.color == result.color
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kvgg_jax.runs.folder import Run
 
 
-def test_a_small_vgg_tells_three_colours_apart(whole):
+def test_a_small_vgg_tells_three_colors_apart(whole):
     """Each validation picture is right soon; the loss, of mixed pictures, falls by a third."""
     history = Run(whole.run).history()
     assert history.best is not None

@@ -13,9 +13,9 @@ import pytest
 from kvgg_jax.core.config import TrainConfig
 from kvgg_jax.core.errors import NonFiniteLoss, Stopped
 from kvgg_jax.core.events import EpochEnded, Event, Progress
-from kvgg_jax.core.history import Epoch, History, Metrics, Partial
+from kvgg_jax.core.history import Epoch, EpochProgress, History, Metrics
 from kvgg_jax.core.state import Batch, Tally, TrainState
-from kvgg_jax.training.loop import Standing, Task, evaluate, fit, metrics
+from kvgg_jax.training.loop import LoopInputs, RunProgress, evaluate, fit, metrics
 from kvgg_jax.training.step import zero_tally
 
 WEIGHTS = [np.float32([1, 1, 1, 1]), np.float32([1, 1, 0, 0])]  # 6 pictures in batches of 4
@@ -41,7 +41,7 @@ class Fake:
     """The step of the run, from 1, at which the loss becomes NaN."""
     log: list[object] = field(default_factory=list)
     ticks: int = 0
-    kept: Standing = field(init=False)
+    kept: RunProgress = field(init=False)
     """What was given to be kept last."""
 
     def __post_init__(self) -> None:
@@ -68,21 +68,21 @@ class Fake:
         self.ticks += 1
         return 10.0 * self.ticks
 
-    def save(self, state: TrainState, partial: Partial) -> None:
+    def save(self, state: TrainState, partial: EpochProgress) -> None:
         self.log.append(("save", int(state.step), partial.steps))
-        self.kept = Standing(state, self.kept.history, partial)
+        self.kept = RunProgress(state, self.kept.history, partial)
 
     def record(self, state: TrainState, history: History) -> None:
         self.log.append(("record", int(state.step), len(history)))
-        self.kept = Standing(state, history)
+        self.kept = RunProgress(state, history)
 
     def emit(self, event: Event) -> None:
         if isinstance(event, EpochEnded):
             self.log.append(("ended", event.row.epoch, event.epochs, event.is_best))
 
     @property
-    def task(self) -> Task:
-        return Task(
+    def inputs(self) -> LoopInputs:
+        return LoopInputs(
             self.train_step,
             self.eval_step,
             Batches(),
@@ -92,12 +92,12 @@ class Fake:
         )
 
 
-def start() -> Standing:
-    return Standing(TrainState(np.int32(0), {"w": np.int32(0)}, {}, {}), History())
+def start() -> RunProgress:
+    return RunProgress(TrainState(np.int32(0), {"w": np.int32(0)}, {}, {}), History())
 
 
 def run(fake: Fake, **config: object) -> tuple[History, str]:
-    return fit(fake.task, TrainConfig(**config), start(), keeper=fake, emit=fake.emit)
+    return fit(fake.inputs, TrainConfig(**config), start(), recorder=fake, emit=fake.emit)
 
 
 def test_an_epoch_is_trained_then_saved_then_validated_then_recorded_then_announced():
@@ -136,7 +136,7 @@ def test_progress_counts_every_batch_of_both_halves():
     """Each step reports its place in the epoch and how many pictures it handled."""
     seen: list[Event] = []
     fake = Fake([3])
-    fit(fake.task, TrainConfig(epochs=1), start(), keeper=fake, emit=seen.append)
+    fit(fake.inputs, TrainConfig(epochs=1), start(), recorder=fake, emit=seen.append)
     assert [event for event in seen if isinstance(event, Progress)] == [
         Progress("training", 0, 2, 4, 1),
         Progress("training", 1, 2, 4, 1),
@@ -186,8 +186,8 @@ def test_a_run_continued_from_a_history_equals_one_uninterrupted(cut):
     whole = run(Fake(right), epochs=6, **config)
     first, _ = run(Fake(right), epochs=cut, **config)
     state = TrainState(np.int32(2 * cut), {"w": np.int32(cut)}, {}, {})
-    rest, standing = Fake(right), Standing(state, first)
-    continued = fit(rest.task, TrainConfig(epochs=6, **config), standing, keeper=rest)
+    rest, progress = Fake(right), RunProgress(state, first)
+    continued = fit(rest.inputs, TrainConfig(epochs=6, **config), progress, recorder=rest)
     assert continued == whole
     assert rest.log[0] == ("train", 2 * cut + 1)
 
@@ -197,8 +197,8 @@ def test_a_run_whose_patience_is_spent_does_not_train_again():
     right = [3, 3, 3]
     history, reason = run(Fake(right), epochs=9, patience=2)
     again = Fake(right)
-    standing = Standing(start().state, history)
-    result = fit(again.task, TrainConfig(epochs=9, patience=2), standing, keeper=again)
+    progress = RunProgress(start().state, history)
+    result = fit(again.inputs, TrainConfig(epochs=9, patience=2), progress, recorder=again)
     assert result == (history, reason)
     assert again.log == []
 
@@ -237,7 +237,7 @@ def test_a_state_is_kept_each_so_many_steps_of_an_epoch_and_at_its_end():
 def stopped(fake: Fake, *, epochs: int, stop: Callable[[], bool]) -> str:
     """Train until `stop` says so; what Stopped says then."""
     with pytest.raises(Stopped) as caught:
-        fit(fake.task, TrainConfig(epochs=epochs), start(), keeper=fake, stop=stop)
+        fit(fake.inputs, TrainConfig(epochs=epochs), start(), recorder=fake, stop=stop)
     return str(caught.value)
 
 
@@ -250,7 +250,7 @@ def test_a_run_that_stops_when_asked_goes_on_as_if_it_had_not(asked):
     stopped(fake, epochs=3, stop=lambda: next(questions) == asked)
     steps = [entry for entry in fake.log if entry[0] == "train"]
     rest = Fake(right)
-    again, why = fit(rest.task, TrainConfig(epochs=3), fake.kept, keeper=rest)
+    again, why = fit(rest.inputs, TrainConfig(epochs=3), fake.kept, recorder=rest)
     assert (timeless(again), why) == (timeless(whole), reason)
     more = [entry for entry in rest.log if entry[0] == "train"]
     assert [*steps, *more] == [("train", step) for step in range(1, 7)]  # no step is repeated
@@ -279,7 +279,7 @@ def test_the_time_of_an_epoch_adds_up_over_its_starts():
     stopped(fake, epochs=1, stop=lambda: next(questions))
     assert fake.kept.partial.seconds == 10.0
     rest = Fake([3])
-    history, _ = fit(rest.task, TrainConfig(epochs=1), fake.kept, keeper=rest)
+    history, _ = fit(rest.inputs, TrainConfig(epochs=1), fake.kept, recorder=rest)
     (row,) = history
     assert (row.seconds, row.images_per_second) == (30.0, 6 / 20)
 

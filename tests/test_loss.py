@@ -81,9 +81,9 @@ def test_the_training_step_minimises_it_and_evaluation_measures_the_plain_one():
     logits = images.reshape(6, 3) / 255 @ np.asarray(state.params["out/kernel"])
     step = jax.jit(make_train_step(model, optimizer, loss=make_loss(0.2)))
     _, trained = step(state, zero_tally(), batch)
-    judged, _ = make_eval_step(model)(state.params, state.model_state, batch)
+    evaluated, _ = make_eval_step(model)(state.params, state.model_state, batch)
     log_p = log_softmax(logits)[:4]
     plain = -log_p[np.arange(4), LABELS[:4]].sum()
     assert float(trained.loss) == pytest.approx(0.8 * plain - 0.05 * log_p.sum(), rel=1e-5)
-    assert float(judged.loss) == pytest.approx(plain, rel=1e-5)
-    assert [float(x) for x in trained[1:]] == [float(x) for x in judged[1:]]
+    assert float(evaluated.loss) == pytest.approx(plain, rel=1e-5)
+    assert [float(x) for x in trained[1:]] == [float(x) for x in evaluated[1:]]

@@ -20,7 +20,7 @@ from kvgg_jax.cli.text import summary
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import OutOfMemory, RunError, is_out_of_memory
 from kvgg_jax.core.history import History
-from kvgg_jax.core.memory import training_advice
+from kvgg_jax.core.memory import training_memory_advice
 from kvgg_jax.data.pipeline import Pipeline
 from kvgg_jax.inference import classifier
 from kvgg_jax.runs.folder import Run
@@ -40,7 +40,7 @@ def ask_for_a_petabyte() -> None:
 @pytest.mark.parametrize("library", [jnp, np], ids=["XLA", "NumPy"])
 def test_an_allocation_that_fails_says_which_batch_size_to_try(library):
     """A petabyte, asked for in earnest."""
-    with pytest.raises(OutOfMemory) as caught, training_advice(settings(32)):
+    with pytest.raises(OutOfMemory) as caught, training_memory_advice(settings(32)):
         library.zeros((1 << 10, 1 << 40), library.uint8).block_until_ready()
     assert str(caught.value) == (
         "Out of memory with batches of 32 pictures of 96 px. Start a new run with "
@@ -51,7 +51,7 @@ def test_an_allocation_that_fails_says_which_batch_size_to_try(library):
 
 def test_a_batch_of_one_can_only_be_of_smaller_pictures():
     """There is no --batch-size 0."""
-    with pytest.raises(OutOfMemory) as caught, training_advice(settings(1)):
+    with pytest.raises(OutOfMemory) as caught, training_memory_advice(settings(1)):
         raise MemoryError
     assert str(caught.value) == (
         "Out of memory with batches of 1 pictures of 96 px. Start a new run with a smaller "
@@ -61,7 +61,7 @@ def test_a_batch_of_one_can_only_be_of_smaller_pictures():
 
 def test_other_errors_pass_as_they_are():
     """They are not about memory."""
-    with pytest.raises(RuntimeError, match=r"^INTERNAL: no$"), training_advice(settings(1)):
+    with pytest.raises(RuntimeError, match=r"^INTERNAL: no$"), training_memory_advice(settings(1)):
         raise RuntimeError("INTERNAL: no")
 
 

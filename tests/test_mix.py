@@ -25,9 +25,9 @@ SIZE, KINDS = 16, ("mixup", "cutmix")
 
 
 def batch(*labels: int, real: int | None = None) -> Batch:
-    """Flat pictures whose colour is their label as a share: red, green or blue."""
-    colours = np.eye(3, dtype=np.float32)[list(labels)]
-    images = np.broadcast_to(colours[:, None, None], (len(labels), SIZE, SIZE, 3))
+    """Flat pictures whose color is their label as a share: red, green or blue."""
+    colors = np.eye(3, dtype=np.float32)[list(labels)]
+    images = np.broadcast_to(colors[:, None, None], (len(labels), SIZE, SIZE, 3))
     weight = (np.arange(len(labels)) < (len(labels) if real is None else real)).astype(np.float32)
     return Batch(images, np.array(labels, np.int32), weight)
 

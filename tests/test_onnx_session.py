@@ -200,4 +200,4 @@ def test_class_names_may_be_anything(model: Path, tmp_path: Path) -> None:
     with_metadata(model, tmp_path / "x.onnx", "classes", json.dumps(names))
     opened = open_onnx(tmp_path / "x.onnx")
     assert opened.classes == tuple(names)
-    assert np.asarray(opened.judge(np.zeros((2, 32, 32, 3), np.uint8))).shape == (2, 3)
+    assert np.asarray(opened.predict(np.zeros((2, 32, 32, 3), np.uint8))).shape == (2, 3)

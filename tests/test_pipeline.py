@@ -25,16 +25,18 @@ from kvgg_jax.core.state import Batch, Tally
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.pipeline import Pipeline, hold
-from kvgg_jax.data.reader import Pictures
+from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.inference import classifier as classifier_module
 from kvgg_jax.training import setup, trainer
 
 
-def numbered(count: int) -> Pictures:
+def numbered(count: int) -> DecodedImages:
     """`count` pictures of one pixel; picture i is grey i and of class i % 3."""
     paths = tuple(f"{i}.png" for i in range(count))
     samples = Samples(Path("r"), paths, tuple(i % 3 for i in range(count)), ("a", "b", "c"))
-    return Pictures(samples, np.arange(count, dtype=np.uint8).repeat(3).reshape(count, 1, 1, 3))
+    return DecodedImages(
+        samples, np.arange(count, dtype=np.uint8).repeat(3).reshape(count, 1, 1, 3)
+    )
 
 
 def pipeline(count: int, batch_size: int, *, seed: int | None = 1) -> Pipeline:

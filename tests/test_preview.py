@@ -58,7 +58,7 @@ def test_augmentation_is_that_of_the_first_steps_of_training(
     preview.preview(photos, "x.png", config=config, count=3)
     ((images, names, _, _),) = drawn
     rows = images.reshape(3, 8, 32, 32, 3)
-    augment = make_augment("light", seed=42, image_size=32, colour=True)
+    augment = make_augment("light", seed=42, image_size=32, color=True)
     assert augment is not None
     change = jax.jit(augment)
     for step in range(7):

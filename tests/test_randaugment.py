@@ -1,4 +1,4 @@
-"""RandAugment: each picture draws its own operations, and none of them is a change of colour."""
+"""RandAugment: each picture draws its own operations, and none of them is a change of color."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Event, Progress
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.folder import Samples, scan
-from kvgg_jax.data.reader import Pictures, fingerprint, read
+from kvgg_jax.data.reader import DecodedImages, fingerprint, read
 
 
 def draw(path: Path, seed: int = 0, *, size: tuple[int, int] = (40, 24)) -> Path:
@@ -36,7 +36,7 @@ def spoil(path: Path) -> Path:
     return path
 
 
-def pictures_of(*images: tuple[str, str, int]) -> Pictures:
+def pictures_of(*images: tuple[str, str, int]) -> DecodedImages:
     """Pictures of 2 pixels a side from (path, class, grey)."""
     classes = tuple(sorted({name for _, name, _ in images}))
     samples = Samples(
@@ -45,17 +45,17 @@ def pictures_of(*images: tuple[str, str, int]) -> Pictures:
         tuple(classes.index(name) for _, name, _ in images),
         classes,
     )
-    return Pictures(samples, np.stack([np.full((2, 2, 3), g, np.uint8) for _, _, g in images]))
+    return DecodedImages(samples, np.stack([np.full((2, 2, 3), g, np.uint8) for _, _, g in images]))
 
 
 def test_each_picture_is_what_load_gives(folder: Path) -> None:
     """The one decode: no second way for pixels to reach the network."""
     samples = scan(folder)
-    pictures = read(samples, 16)
+    decoded = read(samples, 16)
     expected = np.stack([load(path, 16) for path in samples.files()])
-    np.testing.assert_array_equal(pictures.images, expected)
-    assert (pictures.images.dtype, pictures.samples, pictures.bad) == (np.uint8, samples, ())
-    assert len({image.tobytes() for image in pictures.images}) == 6
+    np.testing.assert_array_equal(decoded.images, expected)
+    assert (decoded.images.dtype, decoded.samples, decoded.bad) == (np.uint8, samples, ())
+    assert len({image.tobytes() for image in decoded.images}) == 6
 
 
 def test_reading_is_reported_picture_by_picture(folder: Path) -> None:
@@ -98,12 +98,12 @@ def test_skip_bad_leaves_them_out_and_lists_them(folder: Path) -> None:
     """The good ones keep their pixels and classes."""
     whole = read(scan(folder), 16)
     bad = spoil(folder / "a" / "2.jpg")
-    pictures = read(scan(folder), 16, skip_bad=True)
+    decoded = read(scan(folder), 16, skip_bad=True)
     kept = [0, 2, 3, 4, 5]
-    assert pictures.samples == whole.samples.take(kept)
-    np.testing.assert_array_equal(pictures.images[np.arange(5)], whole.images[kept])
+    assert decoded.samples == whole.samples.take(kept)
+    np.testing.assert_array_equal(decoded.images[np.arange(5)], whole.images[kept])
     reason = "is not a picture but text. Replace or remove it."
-    assert [str(error) for error in pictures.bad] == [f"{bad}: {reason}"]
+    assert [str(error) for error in decoded.bad] == [f"{bad}: {reason}"]
 
 
 def test_skip_bad_needs_one_picture_that_is_good(folder: Path) -> None:
@@ -119,8 +119,8 @@ def test_rows_find_the_pictures_of_a_part(folder: Path) -> None:
     """In the part's order; what was left out as bad has no row."""
     samples = scan(folder)
     spoil(folder / "a" / "2.jpg")
-    pictures = read(samples, 16, skip_bad=True)
-    assert pictures.rows(samples.take([4, 1, 0])).tolist() == [3, 0]
+    decoded = read(samples, 16, skip_bad=True)
+    assert decoded.rows(samples.take([4, 1, 0])).tolist() == [3, 0]
 
 
 def test_the_fingerprint_does_not_depend_on_the_order() -> None:
@@ -143,7 +143,7 @@ def test_the_fingerprint_knows_pixels_names_and_classes() -> None:
         pictures_of(("a/1", "b", 1), ("b/1", "b", 3)),
         pictures_of(("a/1", "a", 1), ("b/1", "b", 3), ("b/2", "b", 3)),
     ]
-    assert len({fingerprint(pictures) for pictures in (base, *changed)}) == 5
+    assert len({fingerprint(decoded) for decoded in (base, *changed)}) == 5
 
 
 def test_the_fingerprint_takes_names_that_are_not_utf_8() -> None:

@@ -15,7 +15,7 @@ from kvgg_jax.core.events import ignore
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import Batch
 from kvgg_jax.data.folder import Samples
-from kvgg_jax.data.reader import Pictures
+from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.data.split import Split
 from kvgg_jax.training import step_setup
 from kvgg_jax.training.setup import build_network
@@ -116,7 +116,7 @@ def test_an_average_is_kept_where_it_is_asked_for():
 def test_a_network_computes_in_the_precision_asked_for(precision, dtype):
     """And is shown each class equally often with `balance`."""
     split = Split(SAMPLES, SAMPLES)
-    pictures = Pictures(SAMPLES, PICTURES)
+    pictures = DecodedImages(SAMPLES, PICTURES)
     settings = config(train={"precision": precision}, data={"balance": precision == "bfloat16"})
     network = build_network(settings, pictures, split, None, emit=ignore)
     assert network.model.get_layer("block1_conv1").compute_dtype == dtype

@@ -111,16 +111,16 @@ def test_the_page_can_be_heard_as_well_as_seen(page: Page) -> None:
 def test_the_page_has_the_figures_of_the_evaluation(reported: Path, page: Page) -> None:
     """Accuracy, each mistake twice, with and without heat, and what repeats the run."""
     run = Run(reported / "runs" / "x")
-    judged = kept(run, split="val")
-    assert f"{judged.accuracy:.1%} right: {judged.right} of 7 validation photos." in page.text
-    assert judged.wrong == len(judged.mistakes) > 0
+    evaluated = kept(run, split="val")
+    assert f"{evaluated.accuracy:.1%} right: {evaluated.right} of 7 validation photos." in page.text
+    assert evaluated.wrong == len(evaluated.mistakes) > 0
     photos, heats = (page.all("img")[k::2] for k in (0, 1))
     assert [image["alt"] for image in photos] == [
         f"{m.path}, a photo of class {m.true} called {m.predicted} with {m.probability:.1%}"
-        for m in judged.mistakes
+        for m in evaluated.mistakes
     ]
     assert {str(image["alt"]).split(":")[0] for image in heats} == {
-        f"The same with the heat of class {m.predicted}" for m in judged.mistakes
+        f"The same with the heat of class {m.predicted}" for m in evaluated.mistakes
     }
     command = re.search(r"kvgg train (--set .*)", page.text)[1]
     assert command.startswith(f"--set 'data.dir=\"{reported}/photos\"' --set data.image_size=32 ")
@@ -239,11 +239,11 @@ CONTRAST = """(() => {
     const own = parse(getComputedStyle(node).backgroundColor);
     return own[3] === 1 ? own : over(own, behind(node.parentElement));
   };
-  const light = colour => colour.slice(0, 3).map(v => v / 255)
+  const light = color => color.slice(0, 3).map(v => v / 255)
     .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
     .reduce((sum, v, k) => sum + v * [0.2126, 0.7152, 0.0722][k], 0);
-  const contrast = (node, colour) => {
-    const ground = behind(node), both = [light(over(parse(colour), ground)), light(ground)];
+  const contrast = (node, color) => {
+    const ground = behind(node), both = [light(over(parse(color), ground)), light(ground)];
     return (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05);
   };
   document.querySelectorAll('details').forEach(one => { one.open = true });

@@ -24,7 +24,7 @@ from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.core.state import TrainState, discard
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, hold
-from kvgg_jax.data.reader import Pictures
+from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.evaluation.evaluate import evaluate
 from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.models.build import vgg
@@ -32,10 +32,10 @@ from kvgg_jax.runs.checkpoint import Checkpoints
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.training import trainer
 from kvgg_jax.training.augment.levels import make_augment
-from kvgg_jax.training.ema import judged
-from kvgg_jax.training.loop import Standing
+from kvgg_jax.training.ema import evaluated
+from kvgg_jax.training.loop import RunProgress
 from kvgg_jax.training.optimizers import build_optimizer
-from kvgg_jax.training.recorder import Keeper
+from kvgg_jax.training.recorder import Recorder
 from kvgg_jax.training.step import init_state
 from kvgg_jax.training.trainer import TrainResult, resume, train
 
@@ -201,8 +201,8 @@ def test_the_best_weights_are_made_up_for_when_the_cut_fell_between_the_saves(la
     assert timeless(result.history) == timeless(lab.whole.history().upto(1))
     assert {path.name for path in best.iterdir()} - {str(STEPS - 1)} == {str(STEPS)}
     last, weights = states(run)
-    shown = judged(last)
-    assert_same(weights, (shown.params, shown.model_state))
+    escape_name = evaluated(last)
+    assert_same(weights, (escape_name.params, escape_name.model_state))
 
 
 def test_best_holds_the_averages_that_validation_saw(lab):
@@ -377,7 +377,7 @@ def test_the_seed_covers_weights_order_augmentation_and_dropout():
         assert augment is not None
         images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
         rows = np.arange(50)
-        store = hold(Pictures(Samples(Path(), (), (), ()), np.zeros((0, 32, 32, 3), np.uint8)))
+        store = hold(DecodedImages(Samples(Path(), (), (), ()), np.zeros((0, 32, 32, 3), np.uint8)))
         return [
             np.asarray(state.params["block1_conv1/kernel"]),
             np.asarray(next(iter(state.model_state.values()))),
@@ -422,8 +422,8 @@ def test_older_best_weights_that_are_whole_are_not_called_lost(tmp_path):
     rows = [Epoch(i, 1.0, 0.5, 1.0, val, 1e-3, 1.0, 1.0) for i, val in ((1, 0.5), (2, 0.4))]
     state = TrainState(np.int32(2 * STEPS), {}, {}, {})
     heard: list[Event] = []
-    keeper = Keeper(Run(tmp_path), Kept(), steps=STEPS, emit=heard.append)
-    keeper._mend_best(Standing(state, History(tuple(rows))))
+    recorder = Recorder(Run(tmp_path), Kept(), steps=STEPS, emit=heard.append)
+    recorder._mend_best(RunProgress(state, History(tuple(rows))))
     assert (heard, dropped) == ([], [2 * STEPS])
 
 

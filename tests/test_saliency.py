@@ -40,7 +40,7 @@ def test_an_explanation_goes_with_the_prediction(
     found = list(explain(files, classifier, method=method))
     assert [one.prediction for one in found] == predict(files, classifier)
     for one, file in zip(found, files, strict=True):
-        np.testing.assert_array_equal(one.picture, load(file, 32))
+        np.testing.assert_array_equal(one.image, load(file, 32))
         assert (one.heat.shape, one.heat.dtype) == ((32, 32), np.float32)
         assert np.isfinite(one.heat).all()
         assert (one.path, one.method) == (file, method)
@@ -67,7 +67,7 @@ def test_integrated_gradients_add_up_to_the_logit(
     for one in explain(files, classifier, method="integrated-gradients", target="red"):
         logits = [
             float(np.asarray(model(images))[0, classifier.classes.index("red")])
-            for images in (one.picture[None].astype(np.float32) / 255, black, white)
+            for images in (one.image[None].astype(np.float32) / 255, black, white)
         ]
         expected = logits[0] - (logits[1] + logits[2]) / 2
         assert one.expected_sum == pytest.approx(expected, abs=1e-4)
@@ -112,7 +112,7 @@ def test_one_bad_file_does_not_stop_the_others(
     bad.write_text("no picture")
     broken, good = explain([bad, files[0]], classifier)
     assert broken.prediction == predict(bad, classifier)[0]
-    assert (broken.picture, broken.heat) == (None, None)
+    assert (broken.image, broken.heat) == (None, None)
     assert good.heat is not None
 
 

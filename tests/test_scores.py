@@ -13,7 +13,7 @@ from kvgg_jax.evaluation.metrics import (
     Bin,
     bootstrap,
     calibration_error,
-    judge,
+    compute_metrics,
     margins,
     reliability,
     top_k_accuracy,
@@ -59,7 +59,7 @@ def test_the_figures_are_those_of_scikit_learn(classes: int, count: int) -> None
     """With its defaults; of 30 classes, some have no picture."""
     metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
     true, probabilities = drawn(classes, count)
-    predicted, scores = probabilities.argmax(axis=1), judge(true, probabilities)
+    predicted, scores = probabilities.argmax(axis=1), compute_metrics(true, probabilities)
     assert (scores.balanced_accuracy, scores.macro_f1, scores.matthews) == pytest.approx(
         (
             metrics.balanced_accuracy_score(true, predicted),
@@ -136,4 +136,4 @@ def test_many_classes_have_no_curves() -> None:
     """Ten have, eleven not."""
     for classes, expected in ((10, 10), (11, 0)):
         true, probabilities = drawn(classes, 40)
-        assert len(judge(true, probabilities).curves) == expected
+        assert len(compute_metrics(true, probabilities).curves) == expected

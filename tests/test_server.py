@@ -54,9 +54,9 @@ def test_a_signal_ends_it_once_what_is_under_way_is_answered(
 
     The process has loaded neither TensorFlow nor Keras, and no trace is on its screen.
     """
-    photo, talk = trained.photos / "red" / "red_00.png", tmp_path / "talk"
+    photo, stderr_console = trained.photos / "red" / "red_00.png", tmp_path / "talk"
     (tmp_path / "program.py").write_text(PROGRAM)
-    with talk.open("wb") as stderr:
+    with stderr_console.open("wb") as stderr:
         process = subprocess.Popen(
             [sys.executable, "program.py", "serve", "--run", str(trained.run), "--port", "0"],
             cwd=tmp_path,
@@ -68,7 +68,7 @@ def test_a_signal_ends_it_once_what_is_under_way_is_answered(
     with process, _ended(process):
         assert process.stdout is not None
         said = process.stdout.readline()
-        assert said.startswith("Ready at http://127.0.0.1:"), talk.read_text()
+        assert said.startswith("Ready at http://127.0.0.1:"), stderr_console.read_text()
         url = said.removeprefix("Ready at ").strip()
         with urllib.request.urlopen(f"{url}health", timeout=30) as health:
             assert json.load(health) == {"status": "ready"}
@@ -92,11 +92,11 @@ def test_a_signal_ends_it_once_what_is_under_way_is_answered(
         assert answer.startswith(b"HTTP/1.1 200"), answer
         assert json.loads(answer.split(b"\r\n\r\n")[1])["results"][0]["name"] == "a.png"
         assert process.wait(30) == 143
-    lines = talk.read_text().splitlines()
+    lines = stderr_console.read_text().splitlines()
     assert "Stop it with Ctrl-C." in lines
     assert "Stopping: what is under way is answered. Ctrl-C again to stop at once." in lines
     assert "heavy: []" in lines
-    assert "Traceback" not in talk.read_text()
+    assert "Traceback" not in stderr_console.read_text()
 
 
 @contextmanager

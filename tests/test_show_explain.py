@@ -42,8 +42,8 @@ def test_each_picture_gets_a_png_in_the_run_folder(at: Path) -> None:
         expected.append(f"{one.path}: {said} -> {file}")
     assert result.stdout.splitlines() == expected
     for file in files:
-        with Image.open(file) as picture:
-            assert picture.format == "PNG"
+        with Image.open(file) as image:
+            assert image.format == "PNG"
     assert sorted(Path("runs/x/explained").iterdir()) == sorted(map(Path, files))
 
 

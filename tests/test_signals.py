@@ -18,7 +18,7 @@ import typer
 from conftest import ROOT
 from rich.console import Console
 
-from kvgg_jax.cli.app import resting, stoppable
+from kvgg_jax.cli.app import interrupt_between_runs, stoppable
 from kvgg_jax.cli.console import Screen
 from kvgg_jax.cli.signals import AFTER_STEP, ECHO, NUMBERS, SOON, Stop
 from kvgg_jax.core.events import Preparing
@@ -192,7 +192,7 @@ def test_each_run_of_several_rests_before_it_is_prepared():
     def work():
         console = Console(file=io.StringIO())
         with Screen(console) as screen, stoppable(screen, lambda _, said: told.append(said)) as s:
-            listen = resting(screen, s)
+            listen = interrupt_between_runs(screen, s)
             for _ in range(2):
                 listen(Preparing())
                 assert not s()

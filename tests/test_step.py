@@ -207,8 +207,8 @@ def test_the_training_tally_is_of_the_weights_before_the_step():
     model = network()
     step, state = make(model)
     _, trained = step(state, zero_tally(), batch())
-    judged, _ = make_eval_step(model)(state.params, state.model_state, batch())
-    np.testing.assert_allclose(trained, judged, rtol=1e-6)
+    with_ema_weights, _ = make_eval_step(model)(state.params, state.model_state, batch())
+    np.testing.assert_allclose(trained, with_ema_weights, rtol=1e-6)
 
 
 def test_what_the_model_does_not_know_of_a_state_stays():
@@ -261,5 +261,5 @@ def test_dropout_masks_follow_the_state_and_differ_from_step_to_step():
     _, other = step(moved, zero_tally(), batch())
     assert float(other.loss) != float(once[1].loss)
     judge = make_eval_step(network(dropout=0.5))
-    judged = [judge(state.params, s.model_state, batch()) for s in (state, moved)]
-    assert_same(*judged)  # evaluation drops nothing
+    with_ema_weights = [judge(state.params, s.model_state, batch()) for s in (state, moved)]
+    assert_same(*with_ema_weights)  # evaluation drops nothing

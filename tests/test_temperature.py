@@ -20,8 +20,8 @@ from kvgg_jax.inference.temperature import (
     HIGHEST,
     LOWEST,
     Calibration,
-    in_force,
-    soften,
+    apply_temperature,
+    current_calibration,
     stored,
 )
 from kvgg_jax.runs.folder import Run
@@ -54,8 +54,8 @@ def test_to_soften_is_to_divide_the_logits() -> None:
     logits = np.array([[2.0, -1.0, 0.5], [30.0, 0.0, -30.0]])
     softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     expected = np.exp(logits / 3) / np.exp(logits / 3).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(soften(softmax, 3), expected, rtol=1e-12)
-    np.testing.assert_allclose(soften(softmax, 1), softmax, rtol=1e-12)
+    np.testing.assert_allclose(apply_temperature(softmax, 3), expected, rtol=1e-12)
+    np.testing.assert_allclose(apply_temperature(softmax, 1), softmax, rtol=1e-12)
 
 
 @given(
@@ -66,7 +66,7 @@ def test_softening_changes_no_answer(row: list[float], temperature: float) -> No
     """The order of float32 probabilities stays, a 0 among them too; the sum is 1."""
     probabilities = np.array([row], np.float32)
     probabilities /= probabilities.sum()
-    soft = soften(probabilities, temperature)
+    soft = apply_temperature(probabilities, temperature)
     assert soft.argmax() == probabilities.argmax()
     assert soft.sum() == pytest.approx(1)
 
@@ -81,7 +81,7 @@ def test_a_probability_of_zero_is_a_finite_loss() -> None:
 def test_the_temperature_that_was_put_in_is_found(factor: float) -> None:
     """Logits made `factor` times as large as honest ones, in float32."""
     true, probabilities = honest(4000)
-    spoilt = soften(probabilities, 1 / factor).astype(np.float32)
+    spoilt = apply_temperature(probabilities, 1 / factor).astype(np.float32)
     assert fit_temperature(true, spoilt) == pytest.approx(factor, rel=0.05)
 
 
@@ -89,7 +89,9 @@ def test_the_fit_is_the_minimum_of_the_cross_entropy() -> None:
     """As a general minimiser finds it."""
     true, probabilities = honest(200)
     best = minimize_scalar(
-        lambda t: cross_entropy(true, soften(probabilities, t)), bounds=(0.1, 10), method="bounded"
+        lambda t: cross_entropy(true, apply_temperature(probabilities, t)),
+        bounds=(0.1, 10),
+        method="bounded",
     )
     assert fit_temperature(true, probabilities) == pytest.approx(best.x, rel=1e-4)
 
@@ -136,9 +138,11 @@ def test_a_calibration_of_other_weights_is_not_used(tmp_path: Path) -> None:
     """A warning says so, and how to fit it again."""
     (tmp_path / FILE).write_text(json.dumps(SOUND))
     events: list[Any] = []
-    assert in_force(Run(tmp_path), "16-0123456789abcdef", events.append) == stored(Run(tmp_path))
+    assert current_calibration(Run(tmp_path), "16-0123456789abcdef", events.append) == stored(
+        Run(tmp_path)
+    )
     assert events == []
-    assert in_force(Run(tmp_path), "24-0123456789abcdef", events.append) is None
+    assert current_calibration(Run(tmp_path), "24-0123456789abcdef", events.append) is None
     assert events == [
         Warned(
             f"{tmp_path}/calibration.json was fitted to other weights than the run's best ones "
@@ -178,4 +182,4 @@ def test_what_float32_cuts_off_does_not_show_at_the_highest_temperature() -> Non
         shares = np.exp(logits - logits.max())
         given = (shares / shares.sum()).astype(np.float32)
         soft = np.exp((logits - logits.max()) / HIGHEST)
-        assert np.abs(soften(given, HIGHEST) - soft / soft.sum()).max() < 1e-4
+        assert np.abs(apply_temperature(given, HIGHEST) - soft / soft.sum()).max() < 1e-4

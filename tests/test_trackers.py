@@ -125,13 +125,13 @@ def test_mlflow_has_each_epoch_once_and_the_settings(run, monkeypatch):
     client = MlflowClient(f"sqlite:///{run.path.parent / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("kvgg_jax").experiment_id
     (found,) = client.search_runs([experiment])
-    shown = {
+    escape_name = {
         name: sorted((m.step, m.value) for m in client.get_metric_history(found.info.run_id, name))
         for name in FIGURES
     }
     first, _, third = history
-    assert shown.pop("seconds") == [(1, first.seconds), (2, 9.0), (3, third.seconds)]
-    assert shown == figures(history, but=("seconds",))
+    assert escape_name.pop("seconds") == [(1, first.seconds), (2, 9.0), (3, third.seconds)]
+    assert escape_name == figures(history, but=("seconds",))
     assert (found.info.run_name, found.info.status) == ("x", "FINISHED")
     assert (found.data.params["model.arch"], found.data.tags["train.epochs"]) == ("vgg11", "1")
 
@@ -145,14 +145,14 @@ def test_wandb_has_each_epoch_once_on_this_machine(run, monkeypatch):
     wandb.teardown()  # waits until its other process has written all
     (folder,) = (run.path / "wandb").glob("offline-run-*")
     (file,) = folder.glob("*.wandb")
-    shown: dict[str, list[Any]] = {name: [] for name in FIGURES}
+    escape_name: dict[str, list[Any]] = {name: [] for name in FIGURES}
     for record in wandb_records(file):
         if record.WhichOneof("record_type") == "history":
             items = record.history.item
             values = {item.key or item.nested_key[0]: item.value_json for item in items}
             for name in FIGURES:
-                shown[name].append((int(values["_step"]), float(values[name])))
-    assert figures(history) == shown
+                escape_name[name].append((int(values["_step"]), float(values[name])))
+    assert figures(history) == escape_name
 
 
 def wandb_records(file: Path) -> list[Any]:

@@ -13,11 +13,11 @@ from conftest import Trained, small_config
 from kvgg_jax.core.errors import ConfigError, DataError, RunError, UsageError
 from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.data.folder import scan
-from kvgg_jax.data.split import deal
+from kvgg_jax.data.split import split_samples
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.training import setup, trainer
-from kvgg_jax.training.loop import Task
+from kvgg_jax.training.loop import LoopInputs
 from kvgg_jax.training.trainer import resume, train
 
 pytestmark = pytest.mark.usefixtures("thin_network")
@@ -48,10 +48,10 @@ def test_a_warm_up_as_long_as_the_run_is_a_config_error(photos, tmp_path):
 
 def test_a_cosine_runs_over_all_steps_of_all_epochs(photos, tmp_path, thin, monkeypatch):
     """29 photos in batches of 8, 2 epochs: 8 steps, of which 2 are the warm-up."""
-    tasks: list[Task] = []
+    tasks: list[LoopInputs] = []
 
-    def look(task: Task, *_: Any, **__: Any) -> tuple[History, str]:
-        tasks.append(task)
+    def look(inputs: LoopInputs, *_: Any, **__: Any) -> tuple[History, str]:
+        tasks.append(inputs)
         return History((Epoch(1, 0.5, 0.75, 0.25, 1.0, 1e-4, 2.0, 10.0),)), "seen"
 
     monkeypatch.setattr(trainer, "fit", look)
@@ -86,7 +86,7 @@ def test_a_cosine_cannot_be_made_longer(finished, tmp_path):
 
 def test_a_part_whose_pictures_are_all_unreadable_is_a_data_error(photos, tmp_path):
     """--skip-bad leaves them out, and a run without validation could not be judged."""
-    for file in deal(scan(photos), val_split=0.2, seed=42).val.files():
+    for file in split_samples(scan(photos), val_split=0.2, seed=42).val.files():
         file.write_bytes(b"not a picture")
     with pytest.raises(DataError) as caught:
         train(small_config(photos, data={"skip_bad": True}), out=tmp_path / "runs", name="new")

@@ -27,7 +27,7 @@ from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.models.functional import weight_shapes
 from kvgg_jax.models.weights import imagenet
 from kvgg_jax.runs.folder import Run
-from kvgg_jax.training.initial_weights import Given, begin, settle
+from kvgg_jax.training.initial_weights import InitialWeights, complete_config, load_initial_weights
 from kvgg_jax.training.trainer import resume, train
 
 CLASSES = ("blue", "green", "red")
@@ -45,7 +45,9 @@ def taken(
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """What a run would begin with, and what is said about it."""
     heard: list[Event] = []
-    given = begin(settle(config(finished, weights, **model), Path()), classes, heard.append)
+    given = load_initial_weights(
+        complete_config(config(finished, weights, **model), Path()), classes, heard.append
+    )
     assert given is not None
     return given.arrays, [
         f"{type(e).__name__}: {e.text}" for e in heard if isinstance(e, Note | Warned)
@@ -95,17 +97,17 @@ def test_a_run_gives_its_image_size_and_preprocessing_and_is_found_by_name(finis
     text = (run / "config.toml").read_text()
     (run / "config.toml").write_text(text.replace("[model]", "[model]\npreprocessing = 'caffe'"))
     given = RunConfig(model={"weights": "mine"})
-    found = settle(given, tmp_path)
+    found = complete_config(given, tmp_path)
     assert (found.model.weights, found.model.preprocessing) == (str(run), "caffe")
     assert found.data.image_size == 32
     asked = given.with_data(image_size=64).with_model(preprocessing="scale")
-    assert settle(asked, tmp_path) == asked.with_model(weights=str(run))
+    assert complete_config(asked, tmp_path) == asked.with_model(weights=str(run))
 
 
 def test_what_is_nowhere_is_named(tmp_path):
     """As a file and as a run."""
     with pytest.raises(WeightsError) as caught:
-        settle(RunConfig(model={"weights": "x.h5"}), tmp_path)
+        complete_config(RunConfig(model={"weights": "x.h5"}), tmp_path)
     assert str(caught.value) == (
         f"--weights x.h5: there is no such file, and no run x.h5 or {tmp_path / 'x.h5'}. "
         "Give a weight file, a run, or imagenet."
@@ -304,8 +306,8 @@ def test_frozen_blocks_keep_their_weights_and_the_others_learn(begun, network):
 def test_evaluate_and_predict_know_the_preprocessing_and_the_frozen_part(begun):
     """The same figures as the training's validation."""
     row = Run(begun).history().best
-    judged = evaluate(begun)
-    assert (judged.accuracy, judged.loss) == (row.val_accuracy, pytest.approx(row.val_loss))
+    evaluated = evaluate(begun)
+    assert (evaluated.accuracy, evaluated.loss) == (row.val_accuracy, pytest.approx(row.val_loss))
     assert load_classifier(begun).model.get_layer("preprocessing") is not None
     assert load_classifier(begun).config.model.preprocessing == "caffe"
 
@@ -343,5 +345,5 @@ def test_a_run_that_has_saved_nothing_asks_for_the_weights_it_began_with(
 def test_given_weights_have_a_digest_of_names_and_values():
     """Another name or another value is another digest."""
     one = np.ones(3, np.float32)
-    digests = {Given(x).digest for x in ({"a": one}, {"b": one}, {"a": one + 1})}
+    digests = {InitialWeights(x).digest for x in ({"a": one}, {"b": one}, {"a": one + 1})}
     assert len(digests) == 3

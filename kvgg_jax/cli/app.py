@@ -20,7 +20,7 @@ import typer
 from rich.console import Console
 
 from kvgg_jax.cli import completion
-from kvgg_jax.cli.console import Screen, say
+from kvgg_jax.cli.console import Screen, print_line
 from kvgg_jax.cli.signals import Stop
 from kvgg_jax.core.errors import KvggError, Stopped, is_out_of_memory
 from kvgg_jax.core.events import Emit, Event, Preparing
@@ -86,7 +86,7 @@ OUT_OF_MEMORY = (
 )
 
 
-def answers(command: Callable[P, None]) -> Callable[P, None]:
+def handle_errors(command: Callable[P, None]) -> Callable[P, None]:
     """Turn the errors made for the user into one message on stderr and an exit code."""
 
     @functools.wraps(command)
@@ -96,15 +96,15 @@ def answers(command: Callable[P, None]) -> Callable[P, None]:
             if sys.stdout is not None:  # as where it was closed
                 sys.stdout.flush()  # a disk that is full says so now, not as the process ends
         except KvggError as error:
-            say(talk(), f"Error: {error}", "red")
+            print_line(stderr_console(), f"Error: {error}", "red")
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            say(talk(), "Stopped.")
+            print_line(stderr_console(), "Stopped.")
             raise typer.Exit(130) from None
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            say(talk(), f"Error: {OUT_OF_MEMORY}", "red")
+            print_line(stderr_console(), f"Error: {OUT_OF_MEMORY}", "red")
             raise typer.Exit(1) from None
 
     return run
@@ -131,7 +131,7 @@ def stoppable(
             raise typer.Exit(stop.exit_code) from None
 
 
-def resting(screen: Screen, stop: Stop) -> Emit:
+def interrupt_between_runs(screen: Screen, stop: Stop) -> Emit:
     """The listener of work that is several runs, one after the other."""
 
     def listen(event: Event) -> None:
@@ -145,7 +145,7 @@ def resting(screen: Screen, stop: Stop) -> Emit:
 def end_with(errors: Collection[str]) -> None:
     """Say what was wrong with some of the pictures, and end with exit code 1 where there is any."""
     for error in errors:
-        say(talk(), f"Error: {error}", "red")
+        print_line(stderr_console(), f"Error: {error}", "red")
     if errors:
         raise typer.Exit(1)
 
@@ -182,7 +182,7 @@ def _in_panel(parameter: inspect.Parameter, panel: str | None) -> inspect.Parame
     return parameter.replace(annotation=annotation)
 
 
-def talk() -> Console:
+def stderr_console() -> Console:
     """Where all goes that is not the result."""
     return Console(stderr=True)
 

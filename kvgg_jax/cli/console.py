@@ -39,8 +39,8 @@ PLAIN_EVERY = 30.0  # seconds between progress lines where there is no terminal
 HEADER = "  epoch     loss  accuracy  val loss  val accuracy      rate     time   img/s"
 
 
-def say(console: Console, text: str, style: str = "") -> None:
-    """Print `text` as it is: no markup, no guessed colours, no wrapping inside a path."""
+def print_line(console: Console, text: str, style: str = "") -> None:
+    """Print `text` as it is: no markup, no guessed colors, no wrapping inside a path."""
     console.print(Text(printable(text), style), soft_wrap=True)
 
 
@@ -93,12 +93,12 @@ class Screen:
 
     def interject(self, text: str) -> None:
         """Say something from another thread, above a bar; the process may end right after."""
-        say(self.console, text, "yellow")
+        print_line(self.console, text, "yellow")
         self.console.show_cursor(True)
 
     def _line(self, text: str, style: str = "") -> None:
         self._take_down()
-        say(self.console, text, style)
+        print_line(self.console, text, style)
 
     def _epoch(self, row: Epoch, epochs: int, is_best: bool) -> None:
         if not self._has_header:
@@ -120,7 +120,7 @@ class Screen:
         elif now - self._spoken > PLAIN_EVERY and done:
             left = (event.total - event.done) * (now - self._since) / done
             text = f"{self._name(event)}: {event.done} of {event.total}"
-            say(self.console, f"{text}, {speed:.1f} images/s, {duration(left)} left")
+            print_line(self.console, f"{text}, {speed:.1f} images/s, {duration(left)} left")
             self._spoken = now
 
     def _show_bar(self, event: Progress, speed: float) -> None:

@@ -23,20 +23,20 @@ NUMBERS = [  # SIGHUP is that of a terminal that is closed; not every system has
 class Stop:
     """Ask it whether to stop; use it in a `with` block of the main thread, which it listens in.
 
-    The first signal is answered at once by `say`, even while a step or the compiler holds the main
+    The first signal is answered at once by `print_line`, even while a step or the compiler holds the main
     thread: the system writes it to a pipe that a thread reads. Nobody who has not asked yet can be
     waited for: until then a signal raises KeyboardInterrupt. The second ends the process, unless it
     comes within `ECHO` of the first.
     """
 
     def __init__(
-        self, say: Callable[[str], None], *, asked: str = AFTER_STEP, at_once: str = AT_ONCE
+        self, print_line: Callable[[str], None], *, asked: str = AFTER_STEP, at_once: str = AT_ONCE
     ) -> None:
         """`asked` is said to the first signal where it is asked for, `at_once` to the second."""
         self._asked, self._at_once = asked, at_once
         self.signal: int | None = None
         """The signal that came first."""
-        self._say = say
+        self._say = print_line
         self._is_asked = self._has_raised = False
         self._old: dict[int, Any] = {}
         self._pipe = (-1, -1)

@@ -88,7 +88,7 @@ class DataConfig(_Frozen):
     """Whose turn it is, from 1; `crossval` sets it."""
     augment: Literal["none", "light", "strong", "randaugment"] = "none"
     augment_color: bool = False
-    """Let `augment` change hue and saturation too; not where classes differ by colour."""
+    """Let `augment` change hue and saturation too; not where classes differ by color."""
     mix: Literal["none", "mixup", "cutmix"] = "none"
     mix_alpha: float | None = Field(None, gt=0, le=1)
     """Of the Beta distribution of the shares; None: 0.2 for mixup and 1 for cutmix."""

@@ -24,7 +24,7 @@ def ratios(loss: float, correct: float, count: float) -> Metrics:
 
 
 @dataclass(frozen=True, slots=True)
-class Partial:
+class EpochProgress:
     """The training half of an epoch, as far as it has come: what its row will be made of."""
 
     steps: int
@@ -47,7 +47,7 @@ class Partial:
         return ratios(*self.sums)
 
 
-NOTHING_YET = Partial(steps=0, loss=0.0, correct=0.0, count=0.0, seconds=0.0)
+NOTHING_YET = EpochProgress(steps=0, loss=0.0, correct=0.0, count=0.0, seconds=0.0)
 
 
 @dataclass(frozen=True, slots=True)

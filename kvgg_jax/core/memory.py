@@ -9,7 +9,7 @@ from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import OutOfMemory, is_out_of_memory
 
 
-def training_advice(config: RunConfig) -> AbstractContextManager[None]:
+def training_memory_advice(config: RunConfig) -> AbstractContextManager[None]:
     """Turn what happens for want of memory into an OutOfMemory that says how to train with less."""
     batch, parts = config.train.batch_size, 2 * config.train.accumulate
     same = f"--accumulate {parts} (the same steps), " if batch % parts == 0 else ""
@@ -21,7 +21,7 @@ def training_advice(config: RunConfig) -> AbstractContextManager[None]:
     )
 
 
-def judging_advice(batch: int, size: int) -> AbstractContextManager[None]:
+def inference_memory_advice(batch: int, size: int) -> AbstractContextManager[None]:
     """The same for a trained network, which is given `batch` pictures of `size` pixels at once."""
     smaller = f"--batch-size {batch // 2}, or a" if batch > 1 else "a"
     return _advice(batch, size, f"Try {smaller} machine with more memory.")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 def printable(text: str) -> str:
     """`text` with control characters and broken bytes shown, not sent to the terminal."""
-    return "\n".join(map(shown, text.split("\n")))
+    return "\n".join(map(escape_name, text.split("\n")))
 
 
 def program() -> str:
@@ -23,6 +23,6 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def shown(name: object) -> str:
+def escape_name(name: object) -> str:
     """The name of a file or a class as part of one line: what does not print is escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(name))

@@ -63,14 +63,14 @@ class OnDisk:
                 f"{error.strerror}. Make room there, or decode anew each time: --cache none."
             ) from None
 
-    def __setitem__(self, row: int, picture: Pixels) -> None:
-        os.pwrite(self._file.fileno(), picture.tobytes(), row * self._bytes)
+    def __setitem__(self, row: int, image: Pixels) -> None:
+        os.pwrite(self._file.fileno(), image.tobytes(), row * self._bytes)
 
     def __getitem__(self, rows: Rows) -> Pixels:
         out = np.empty((len(rows), *self.shape[1:]), np.uint8)
-        for picture, row in zip(out, rows, strict=True):
+        for image, row in zip(out, rows, strict=True):
             raw = os.pread(self._file.fileno(), self._bytes, int(row) * self._bytes)
-            picture[:] = np.frombuffer(raw, np.uint8).reshape(picture.shape)
+            image[:] = np.frombuffer(raw, np.uint8).reshape(image.shape)
         return out
 
 
@@ -90,7 +90,7 @@ class Undecoded:
         self._files, self._load, self._digests = files, load, digests
         self._pool = ThreadPoolExecutor(THREADS)
 
-    def __setitem__(self, row: int, picture: Pixels) -> None:
+    def __setitem__(self, row: int, image: Pixels) -> None:
         """Nothing is kept of it but its entry in `digests`, which the reader makes."""
 
     def __getitem__(self, rows: Rows) -> Pixels:
@@ -99,15 +99,15 @@ class Undecoded:
     def _decode(self, row: np.int64) -> Pixels:
         file = self._files[row]
         try:
-            picture = self._load(file, self.shape[1])
+            image = self._load(file, self.shape[1])
         except ImageError as error:
             raise DataError(f"A photo was lost during the run. {error}") from None
-        if sha256(picture) != self._digests[int(row)]:
+        if sha256(image) != self._digests[int(row)]:
             raise DataError(
                 f"{file} changed during the run. Put it back and go on with --resume, "
                 "or start a new run."
             )
-        return picture
+        return image
 
 
 class Chosen:
@@ -158,9 +158,9 @@ def _left_of_limit() -> float:
     return max(limit - used + int(stat["inactive_file"]), 0)  # the last is given up when asked for
 
 
-def sha256(picture: Pixels) -> str:
+def sha256(image: Pixels) -> str:
     """Of the pixels, in hexadecimal."""
-    return hashlib.sha256(np.ascontiguousarray(picture).data).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(image).data).hexdigest()
 
 
 def _gib(count: float) -> str:

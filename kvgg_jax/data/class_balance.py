@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.folder import Samples
 
 UNEVEN = 2  # times as many photos in the largest class as in the smallest, to be worth a word
@@ -53,7 +53,7 @@ def describe(samples: Samples, *, drawn_evenly: bool, weighted: bool) -> str | N
         done = f"a photo counts {weights[many]:.3g} to {weights[few]:.3g} times, by its class"
     else:
         done = "--balance or --class-weight balanced makes them count alike"
-    names = [shown(samples.classes[label]) for label in (few, many)]
+    names = [escape_name(samples.classes[label]) for label in (few, many)]
     return (
         f"Uneven classes: {counts[few]} training photos of {names[0]}, {counts[many]} of "
         f"{names[1]}; {done}"
@@ -65,7 +65,7 @@ def unjudged(val: Samples, how: str) -> str | None:
 
     `how` they were dealt decides what to do about it.
     """
-    names = [shown(val.classes[label]) for label in np.flatnonzero(_counts(val) == 0)]
+    names = [escape_name(val.classes[label]) for label in np.flatnonzero(_counts(val) == 0)]
     if not names:
         return None
     return (

@@ -1,7 +1,7 @@
 """A drawn stand-in for a folder of photos: coffee-like beans in four roasts, one to a picture.
 
-Light and white balance vary, so the mean colour alone does not tell the roasts apart. In `_`
-functions planes are (pixels, pixels), colours sRGB 0-255, lengths half-sides of the picture.
+Light and white balance vary, so the mean color alone does not tell the roasts apart. In `_`
+functions planes are (pixels, pixels), colors sRGB 0-255, lengths half-sides of the picture.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Progress = Callable[[int, int], None] | None  # gets (pictures done, pictures in
 
 
 class _Roast(NamedTuple):
-    """Colours from least to most roasted, crease in half-widths of the bean, strengths 0-1."""
+    """Colors from least to most roasted, crease in half-widths of the bean, strengths 0-1."""
 
     pale: tuple[int, int, int]
     deep: tuple[int, int, int]
@@ -92,11 +92,11 @@ def write_demo(
         made = Path(temporary) / "demo"  # not the folder itself, which only its owner may enter
         jobs = [(k, i) for k in range(len(CLASSES)) for i in range(per_class)]
         for done, (k, i) in enumerate(jobs, start=1):
-            picture = draw_bean(CLASSES[k], np.random.default_rng([seed, k, i]), size=size)
+            image = draw_bean(CLASSES[k], np.random.default_rng([seed, k, i]), size=size)
             file = made / CLASSES[k] / f"{CLASSES[k].lower()}_{i:03d}.png"
             with _explained(folder):
                 file.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(picture).save(file)
+                Image.fromarray(image).save(file)
             if on_progress is not None:
                 on_progress(done, len(jobs))
         with _explained(folder):
@@ -196,5 +196,5 @@ def _smooth_step(distance: Array, width: float) -> Array:
     return np.asarray(t * t * (3 - 2 * t))
 
 
-def _mix(colour: ArrayLike, other: ArrayLike, share: Array) -> Array:
-    return np.asarray(np.add(colour, share[..., None] * np.subtract(other, colour)))
+def _mix(color: ArrayLike, other: ArrayLike, share: Array) -> Array:
+    return np.asarray(np.add(color, share[..., None] * np.subtract(other, color)))

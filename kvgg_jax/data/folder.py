@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kvgg_jax.core.errors import DataError, ImageError
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.image import SUFFIXES, looks_like_image
 
 PARTS = ("train", "training", "val", "valid", "validation", "test", "testing")
@@ -56,23 +56,25 @@ def scan(root: Path) -> Samples:
     paths: list[str] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        found = [p.relative_to(root).as_posix() for p in _pictures(root / name)]
+        found = [p.relative_to(root).as_posix() for p in _images(root / name)]
         paths += found
         labels += [label] * len(found)
     counts = Counter(labels)
     if not paths:
-        raise DataError(f"{shown(root)} has no images in its class folders. {_expected(root)}")
+        raise DataError(
+            f"{escape_name(root)} has no images in its class folders. {_expected(root)}"
+        )
     for label, name in enumerate(classes):
         if not counts[label]:
             raise DataError(
-                f"{shown(root / name)} has no images. "
+                f"{escape_name(root / name)} has no images. "
                 f"Add photos of class {name!r}, or remove the folder."
             )
     return Samples(root, tuple(paths), tuple(labels), classes)
 
 
 def _expected(root: Path) -> str:
-    return f"Expected {shown(root)}/<class>/<image files>."
+    return f"Expected {escape_name(root)}/<class>/<image files>."
 
 
 def _class_names(root: Path) -> tuple[str, ...]:
@@ -80,18 +82,18 @@ def _class_names(root: Path) -> tuple[str, ...]:
     try:
         entries = sorted(os.listdir(root))
     except (FileNotFoundError, ValueError):  # ValueError: a name with a zero byte
-        raise DataError(f"{shown(root)} does not exist. {expected}") from None
+        raise DataError(f"{escape_name(root)} does not exist. {expected}") from None
     except NotADirectoryError:
-        raise DataError(f"{shown(root)} is a file, not a folder. {expected}") from None
+        raise DataError(f"{escape_name(root)} is a file, not a folder. {expected}") from None
     except OSError as error:
         raise _unlistable(root, error) from None
     # `os.path`, not `Path.is_dir`, which raises where a link leads to what may not be looked at.
     names = [n for n in entries if not n.startswith(".") and os.path.isdir(root / n)]
     if not names:
-        raise DataError(f"{shown(root)} has no class folders. {expected}")
+        raise DataError(f"{escape_name(root)} has no class folders. {expected}")
     if len(names) == 1:
         raise DataError(
-            f"{shown(root)} has 1 class folder ({names[0]!r}); a classifier needs 2. {expected}"
+            f"{escape_name(root)} has 1 class folder ({names[0]!r}); a classifier needs 2. {expected}"
         )
     _check_no_parts(root, names)
     return tuple(names)
@@ -106,9 +108,9 @@ def _check_no_parts(root: Path, names: list[str]) -> None:
     first = next((name for name in names if name.lower().startswith("train")), names[0])
     other = next(name for name in names if name != first)
     raise DataError(
-        f"{shown(root)} holds {' and '.join(shown(name) for name in names)}, the parts of a split, "
-        f"where classes are expected. Give one part: --data {shown(root / first)} to train, which "
-        f"splits it anew, and --data {shown(root / other)} to evaluate."
+        f"{escape_name(root)} holds {' and '.join(escape_name(name) for name in names)}, the parts of a split, "
+        f"where classes are expected. Give one part: --data {escape_name(root / first)} to train, which "
+        f"splits it anew, and --data {escape_name(root / other)} to evaluate."
     )
 
 
@@ -121,10 +123,10 @@ def _has_folders(folder: Path) -> bool:
 
 
 def _unlistable(folder: object, error: OSError) -> DataError:
-    return DataError(f"Cannot list {shown(folder)}: {error.strerror}.")
+    return DataError(f"Cannot list {escape_name(folder)}: {error.strerror}.")
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _images(folder: Path) -> list[Path]:
     """Pictures below `folder` in the order of `keras.utils.image_dataset_from_directory`."""
 
     def fail(error: OSError) -> None:
@@ -134,11 +136,11 @@ def _pictures(folder: Path) -> list[Path]:
     for parent, dirs, names in os.walk(folder, onerror=fail):
         dirs[:] = [name for name in dirs if not name.startswith(".")]
         seen = [Path(parent, name) for name in sorted(names) if not name.startswith(".")]
-        found += [path for path in seen if _may_be_picture(path)]
+        found += [path for path in seen if _may_be_image(path)]
     return sorted(found, key=lambda path: str(path.parent))
 
 
-def _may_be_picture(path: Path) -> bool:
+def _may_be_image(path: Path) -> bool:
     """By suffix or content. A file that cannot be opened counts: `read` then names it."""
     try:
         return path.name.lower().endswith(SUFFIXES) or looks_like_image(path)
@@ -146,9 +148,9 @@ def _may_be_picture(path: Path) -> bool:
         return True
 
 
-def find_pictures(paths: list[Path]) -> list[Path]:
+def find_images(paths: list[Path]) -> list[Path]:
     """Files as given, folders replaced by the pictures in them, sorted. For `predict`."""
     found: list[Path] = []
     for path in paths:
-        found += _pictures(path) if os.path.isdir(path) else [path]
+        found += _images(path) if os.path.isdir(path) else [path]
     return found

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Emit, Note, ignore
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.duplicates import same_photo
-from kvgg_jax.data.audit.inspect import survey
+from kvgg_jax.data.audit.inspect import inspect_photos
 from kvgg_jax.data.folder import Samples
-from kvgg_jax.data.split import Split, check_parts, deal
+from kvgg_jax.data.split import Split, check_parts, split_samples
 
 
-def deal_as(
+def split_photos(
     config: RunConfig,
     samples: Samples,
     *,
@@ -31,7 +31,7 @@ def deal_as(
     data = config.data
     seed = config.seed if data.split_seed is None else data.split_seed
     if data.split != "grouped" and not data.folds:
-        return deal(samples, val_split=data.val_split, seed=seed, how=data.split)
+        return split_samples(samples, val_split=data.val_split, seed=seed, how=data.split)
     if data.split != "grouped":
         groups = np.arange(len(samples))
     elif groups is None:
@@ -41,7 +41,7 @@ def deal_as(
     train, val = (np.flatnonzero(part).tolist() for part in (~held_out, held_out))
     if data.folds and not (train and val):
         raise DataError(
-            f"{shown(samples.root)}: fold {data.fold} of {data.folds} would have {len(train)} of "
+            f"{escape_name(samples.root)}: fold {data.fold} of {data.folds} would have {len(train)} of "
             f"{len(samples)} images for training and {len(val)} for validation; each needs at "
             "least 1. Add photos or choose fewer folds."
         )
@@ -51,7 +51,7 @@ def deal_as(
 
 def find_groups(samples: Samples, *, emit: Emit = ignore) -> NDArray[np.int64]:
     """Group of each photo, duplicates in one; a Note says how many there are. int64 [count]."""
-    groups = same_photo([seen.look for seen in survey(samples.files(), emit=emit)])
+    groups = same_photo([seen.look for seen in inspect_photos(samples.files(), emit=emit)])
     sizes = np.bincount(groups)
     copies = sizes[sizes > 1]
     found = f"{copies.sum():,} photos in {len(copies):,} groups" if len(copies) else "none"

@@ -16,12 +16,12 @@ from kvgg_jax.core.state import Batch
 from kvgg_jax.core.tf_gate import tf
 from kvgg_jax.data.cache import Images
 from kvgg_jax.data.class_balance import draw_evenly
-from kvgg_jax.data.reader import Pictures
+from kvgg_jax.data.reader import DecodedImages
 
 
-def hold(pictures: Pictures) -> Store:
+def hold(decoded: DecodedImages) -> Store:
     """Pictures and their labels, to be shared by several pipelines."""
-    return Store(pictures.images, np.array(pictures.samples.labels, np.int32))
+    return Store(decoded.images, np.array(decoded.samples.labels, np.int32))
 
 
 class Store(NamedTuple):

@@ -21,7 +21,7 @@ SHOWN = 10  # bad files named in one message
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class DecodedImages:
     """Samples with their pixels: uint8 [count, size, size, 3], a quarter of float32's memory."""
 
     samples: Samples
@@ -49,7 +49,7 @@ def read(
     cache: str = "memory",
     folder: Path = Path(),
     emit: Emit = ignore,
-) -> Pictures:
+) -> DecodedImages:
     """Decode all samples to `size` pixels a side, on all cores, and keep them as `cache` says.
 
     `cache` is memory, disk (in `folder`), none, or auto, which takes what there is room for.
@@ -63,15 +63,15 @@ def read(
     def read_one(job: tuple[int, Path]) -> None:
         index, path = job
         try:
-            picture = load(path, size)
+            image = load(path, size)
         except ImageError as error:
             bad[index] = error
         else:
-            images[index], digests[index] = picture, sha256(picture)
+            images[index], digests[index] = image, sha256(image)
 
     each(read_one, list(enumerate(samples.files())), stage="reading", emit=emit)
     if not bad:
-        return Pictures(samples, images, (), tuple(digests))
+        return DecodedImages(samples, images, (), tuple(digests))
     errors = tuple(bad[index] for index in sorted(bad))
     if not skip_bad:
         raise DataError(_name_bad(errors, len(samples)))
@@ -81,7 +81,7 @@ def read(
     for error in errors:
         emit(Warned(f"Left out: {error}"))
     kept = Chosen(images, np.array(good))  # a copy would take the memory twice
-    return Pictures(samples.take(good), kept, errors, tuple(digests[index] for index in good))
+    return DecodedImages(samples.take(good), kept, errors, tuple(digests[index] for index in good))
 
 
 def _place(
@@ -119,10 +119,10 @@ def _name_bad(errors: tuple[ImageError, ...], count: int) -> str:
     return "\n".join([head, *lines, tail])
 
 
-def fingerprint(pictures: Pictures) -> str:
+def fingerprint(decoded: DecodedImages) -> str:
     """SHA-256 over paths, classes and pixels as the network sees them, in any order of reading."""
     digest = hashlib.sha256()
-    samples, pixels = pictures.samples, pictures.digests()
+    samples, pixels = decoded.samples, decoded.digests()
     for row in sorted(range(len(samples)), key=samples.paths.__getitem__):
         name = samples.classes[samples.labels[row]]
         line = f"{samples.paths[row]}\0{name}\0{pixels[row]}\n"

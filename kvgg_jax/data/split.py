@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from kvgg_jax.core.errors import DataError
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.folder import Samples
 
 
@@ -28,7 +28,7 @@ class Split:
         return replace(self.train, paths=both, labels=self.train.labels + self.val.labels)
 
 
-def deal(samples: Samples, *, val_split: float, seed: int, how: str = "keras") -> Split:
+def split_samples(samples: Samples, *, val_split: float, seed: int, how: str = "keras") -> Split:
     """Split `samples`; `how` is "keras" or "stratified".
 
     "keras" deals exactly the files that `image_dataset_from_directory(validation_split=val_split,
@@ -54,7 +54,7 @@ def check_parts(samples: Samples, train: int, val: int, val_split: float) -> Non
     """Raises DataError when one of two parts, of so many pictures, is empty."""
     if not train or not val:
         raise DataError(
-            f"{shown(samples.root)}: {len(samples)} images with val_split = {val_split} leave "
+            f"{escape_name(samples.root)}: {len(samples)} images with val_split = {val_split} leave "
             f"{train} for training and {val} for validation; each needs at least 1. "
             "Add photos or change --val-split."
         )

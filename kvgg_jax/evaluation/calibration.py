@@ -10,7 +10,7 @@ import numpy as np
 
 from kvgg_jax.core.errors import DataError, RunError, UsageError
 from kvgg_jax.core.events import Emit, Warned, ignore
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.evaluation.evaluate import Evaluation, evaluate
 from kvgg_jax.evaluation.metrics import calibration_error, reliability
 from kvgg_jax.evaluation.temperature_fit import cross_entropy, cross_fit, fit_temperature, losses
@@ -54,7 +54,7 @@ def calibrate(
             "--split all has the photos of training, on which a network is surer than elsewhere. "
             "Calibrate on --split val, or on other photos with --data."
         )
-    judged = evaluate(
+    evaluated = evaluate(
         run,
         data=data,
         split=split,
@@ -64,23 +64,23 @@ def calibrate(
         out=out,
         emit=emit,
     )
-    if judged.split == "all":
-        _check_unseen(judged)
-    calibration = _fit(judged)
+    if evaluated.split == "all":
+        _check_unseen(evaluated)
+    calibration = _fit(evaluated)
     if np.isclose(calibration.temperature, HIGHEST):
         emit(
             Warned(
-                f"The temperature stopped at the highest, {HIGHEST:g}: {judged.run} guesses, or is "
+                f"The temperature stopped at the highest, {HIGHEST:g}: {evaluated.run} guesses, or is "
                 "surest where it is wrong. More training photos help, and --label-smoothing 0.1."
             )
         )
     text = json.dumps(calibration.model_dump(), indent=2)
     try:
-        Run(judged.run).write(FILE, text + "\n")
+        Run(evaluated.run).write(FILE, text + "\n")
     except RunError as error:
         emit(Warned(f"{error} The calibration is shown and not stored, so nothing will use it."))
-        return Calibrated(judged.run, calibration, is_stored=False)
-    return Calibrated(judged.run, calibration)
+        return Calibrated(evaluated.run, calibration, is_stored=False)
+    return Calibrated(evaluated.run, calibration)
 
 
 def remove_calibration(run: str | Path | None = None, *, out: str | Path = catalog.OUT) -> Path:
@@ -95,27 +95,27 @@ def remove_calibration(run: str | Path | None = None, *, out: str | Path = catal
     return file
 
 
-def _check_unseen(judged: Evaluation) -> None:
+def _check_unseen(evaluated: Evaluation) -> None:
     """Raises DataError when a photo is one of those that the run was trained on, or may be."""
-    if judged.trained_on is None:
+    if evaluated.trained_on is None:
         raise DataError(
-            f"Which photos {judged.run} was trained on is not known, so none can be told to be "
+            f"Which photos {evaluated.run} was trained on is not known, so none can be told to be "
             "others. Put its split.csv and digests.csv back."
         )
-    if judged.trained_on:
+    if evaluated.trained_on:
         raise DataError(
-            f"{shown(judged.samples.root)} has {judged.trained_on} photos that {judged.run} was "
+            f"{escape_name(evaluated.samples.root)} has {evaluated.trained_on} photos that {evaluated.run} was "
             "trained on, where it is surer than elsewhere. Calibrate without --data, or add "
             "--split val."
         )
 
 
-def _fit(judged: Evaluation) -> Calibration:
-    true, probabilities = np.array(judged.samples.labels), judged.probabilities
-    wrong = len(judged.mistakes)
+def _fit(evaluated: Evaluation) -> Calibration:
+    true, probabilities = np.array(evaluated.samples.labels), evaluated.probabilities
+    wrong = len(evaluated.mistakes)
     if wrong < FEWEST_WRONG:
         raise DataError(
-            f"{judged.run} calls {judged.count - wrong} of {judged.count} photos rightly: with "
+            f"{evaluated.run} calls {evaluated.count - wrong} of {evaluated.count} photos rightly: with "
             f"fewer than {FEWEST_WRONG} mistakes nothing tells how far its certainty can be "
             "trusted. Calibrate on more photos that it was not trained on: --data DIR."
         )
@@ -123,10 +123,10 @@ def _fit(judged: Evaluation) -> Calibration:
     gains = losses(true, probabilities) - losses(true, softened)
     return Calibration(
         temperature=fit_temperature(true, probabilities),
-        state=judged.state,
-        split=judged.split,
-        data=shown(judged.samples.root.absolute()),
-        count=judged.count,
+        state=evaluated.state,
+        split=evaluated.split,
+        data=escape_name(evaluated.samples.root.absolute()),
+        count=evaluated.count,
         wrong=wrong,
         before=_quality(true, probabilities),
         after=_quality(true, softened),

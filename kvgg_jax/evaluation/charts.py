@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from kvgg_jax.core.history import History
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.evaluation.confusion import MATRIX
 from kvgg_jax.evaluation.curves import Curves
 from kvgg_jax.evaluation.metrics import Bin, calibration_error
@@ -120,7 +120,7 @@ def draw_mistakes(mistakes: Sequence[Mistake], file: Path, *, title: str) -> Non
 
 
 def _short(text: str) -> str:
-    text = shown(text)
+    text = escape_name(text)
     return plain(text if len(text) <= 24 else f"...{text[-21:]}")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from kvgg_jax.core.config import RunConfig, settings
 from kvgg_jax.core.errors import KvggError, RunError, UsageError
 from kvgg_jax.core.events import Emit, Note, Warned, ignore
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.evaluation.charts import draw_comparison
 from kvgg_jax.evaluation.record import recall, try_to_keep
 from kvgg_jax.evaluation.significance import holm, mcnemar
@@ -50,7 +50,7 @@ class Comparison:
     differences: dict[str, tuple[Any, ...]]
     """Settings that are not the same in all runs: key -> the value of each."""
     pairs: tuple[Pair, ...]
-    picture: Path | None
+    chart: Path | None
     """Their curves, one over the other; None where it cannot be written."""
 
 
@@ -99,14 +99,14 @@ def compare_runs(
 
 
 def _draw(called: Sequence[str], found: Sequence[RunSummary], emit: Emit) -> Path | None:
-    picture = found[0].path.parent / PICTURE
+    chart = found[0].path.parent / PICTURE
     histories = {name: one.history for name, one in zip(called, found, strict=True)}
     try:
-        draw_comparison(histories, picture)
+        draw_comparison(histories, chart)
     except RunError as error:
         emit(Warned(f"{error} The comparison is shown without it."))
         return None
-    return picture
+    return chart
 
 
 def _answers(of: RunSummary, data: str | Path | None, emit: Emit) -> Answers | str:
@@ -139,7 +139,7 @@ def _pair(first: str, second: str, one: Answers | str, other: Answers | str) -> 
     assert isinstance(one, Answers)
     assert isinstance(other, Answers)
     if one.root != other.root:
-        where = f"{first} has its photos in {shown(one.root)}, {second} in {shown(other.root)}"
+        where = f"{first} has its photos in {escape_name(one.root)}, {second} in {escape_name(other.root)}"
         return replace(bare, reason=f"{where}. Judge both on one folder: --data DIR.")
     common = [
         (one.of[path], other.of[path])

@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import DataError, RunError
 from kvgg_jax.core.events import Emit, ignore
-from kvgg_jax.core.memory import judging_advice
+from kvgg_jax.core.memory import inference_memory_advice
 from kvgg_jax.core.paths import cache_folder
 from kvgg_jax.core.state import empty_batch
-from kvgg_jax.core.text import shown
-from kvgg_jax.data.audit.color_baseline import ColourBaseline, colour_baseline
+from kvgg_jax.core.text import escape_name
+from kvgg_jax.data.audit.color_baseline import ColorBaseline, color_baseline
 from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.reader import read
 from kvgg_jax.evaluation.confusion import ClassScore, class_scores, confusion_matrix
-from kvgg_jax.evaluation.metrics import Scores, judge
+from kvgg_jax.evaluation.metrics import Scores, compute_metrics
 from kvgg_jax.evaluation.temperature_fit import cross_entropy
 from kvgg_jax.inference.classifier import Classifier, load_classifier
-from kvgg_jax.inference.temperature import Calibration, in_force, soften
+from kvgg_jax.inference.temperature import Calibration, apply_temperature, current_calibration
 from kvgg_jax.models.compile import compile_step
 from kvgg_jax.runs import catalog
-from kvgg_jax.runs.overlap import meet_again
+from kvgg_jax.runs.overlap import check_overlap
 
 if TYPE_CHECKING:
     pass
@@ -49,8 +49,8 @@ class Evaluation:
     """Name of the saved step that was judged."""
     calibration: Calibration | None
     """What the probabilities were calibrated by; None for the network's own."""
-    colour: ColourBaseline
-    """What colour alone says of these photos."""
+    color: ColorBaseline
+    """What color alone says of these photos."""
     trained_on: int | None = 0
     """How many of them the run was trained on; None where it does not tell. 0 for its validation
     part, which is not looked through."""
@@ -96,11 +96,11 @@ def evaluate(
     classifier = load_classifier(run, out=out, emit=emit)
     if split not in (None, "val", "all"):
         raise ValueError(f"split {split!r}: use 'val' or 'all'")
-    calibration = None if raw else in_force(classifier.run, classifier.state, emit)
+    calibration = None if raw else current_calibration(classifier.run, classifier.state, emit)
     config, part = classifier.config, split or ("all" if data else "val")
     samples = _labelled(classifier, data, part)
     skip = config.data.skip_bad if skip_bad is None else skip_bad
-    pictures = read(
+    decoded = read(
         samples,
         classifier.image_size,
         skip_bad=skip,
@@ -108,47 +108,47 @@ def evaluate(
         folder=cache_folder(),
         emit=emit,
     )
-    known = meet_again(classifier.run, pictures, part, is_own=data is None, emit=emit)
+    known = check_overlap(classifier.run, decoded, part, is_own=data is None, emit=emit)
     batch, size = batch_size or config.train.part_size, classifier.image_size
-    with judging_advice(batch, size):
+    with inference_memory_advice(batch, size):
         evaluation, example = make_eval_step(classifier.model), empty_batch(batch, size)
         step = compile_step("evaluation", evaluation, *classifier.weights, example, emit=emit)
-        batches = Pipeline(hold(pictures), pictures.rows(samples), batch_size=batch)
+        batches = Pipeline(hold(decoded), decoded.rows(samples), batch_size=batch)
         metrics, own = measure(step, classifier.weights, batches, emit=emit)
     if not np.isfinite(own).all():
         raise RunError(
             f"The best weights of {classifier.run.path} give probabilities that are no numbers. "
             "Train it anew, with a lower --lr."
         )
-    true = np.array(pictures.samples.labels)
-    probabilities = own if calibration is None else soften(own, calibration.temperature)
+    true = np.array(decoded.samples.labels)
+    probabilities = own if calibration is None else apply_temperature(own, calibration.temperature)
     loss = metrics.loss if calibration is None else cross_entropy(true, probabilities)
     confusion = confusion_matrix(true, probabilities.argmax(axis=1), len(classifier.classes))
     return Evaluation(
         run=classifier.run.path,
         split=part,
-        samples=pictures.samples,
+        samples=decoded.samples,
         loss=loss,
         accuracy=metrics.accuracy,
         classes=dict(zip(classifier.classes, class_scores(confusion), strict=True)),
         confusion=confusion,
         probabilities=probabilities,
-        scores=judge(true, probabilities),
+        scores=compute_metrics(true, probabilities),
         state=classifier.state,
         calibration=calibration,
-        colour=_by_colour(classifier, pictures.samples, emit),
+        color=_by_color(classifier, decoded.samples, emit),
         trained_on=known,
     )
 
 
-def _by_colour(classifier: Classifier, judged: Samples, emit: Emit) -> ColourBaseline:
+def _by_color(classifier: Classifier, evaluated: Samples, emit: Emit) -> ColorBaseline:
     """Learnt from the run's own training part, where that is still there."""
     run = classifier.run
     try:
         train = run.split(Path(str(classifier.config.data.dir))).train
     except RunError as error:  # the network can be judged without it
-        return ColourBaseline(left_out=str(error).removesuffix("."))
-    return colour_baseline(train, judged, emit=emit)
+        return ColorBaseline(left_out=str(error).removesuffix("."))
+    return color_baseline(train, evaluated, emit=emit)
 
 
 def _labelled(classifier: Classifier, data: str | Path | None, part: str) -> Samples:
@@ -162,7 +162,7 @@ def _labelled(classifier: Classifier, data: str | Path | None, part: str) -> Sam
     unknown = [name for name in found.classes if name not in classifier.classes]
     if unknown:
         raise DataError(
-            f"{root} has classes that {run.path} does not know: {', '.join(map(shown, unknown))}. "
-            f"It knows: {', '.join(map(shown, classifier.classes))}."
+            f"{root} has classes that {run.path} does not know: {', '.join(map(escape_name, unknown))}. "
+            f"It knows: {', '.join(map(escape_name, classifier.classes))}."
         )
     return found.relabel(classifier.classes)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from kvgg_jax.core.errors import RunError
-from kvgg_jax.data.audit.color_baseline import ColourBaseline
+from kvgg_jax.data.audit.color_baseline import ColorBaseline
 from kvgg_jax.data.split import check_below
 from kvgg_jax.evaluation.evaluate import Evaluation
 from kvgg_jax.evaluation.metrics import Bin
@@ -42,7 +42,7 @@ class Mistake(_Part):
     """Of `predicted`, in [0, 1]."""
 
 
-class Judged(_Part):
+class EvaluationRecord(_Part):
     """The figures of `evaluate --json`, which docs/json.md and docs/judging.md describe."""
 
     state: str
@@ -61,12 +61,12 @@ class Judged(_Part):
     intervals: dict[str, float | tuple[float, float]]
     classes: dict[str, ClassFigures]
     confusion: tuple[tuple[int, ...], ...]
-    colour: ColourBaseline
+    color: ColorBaseline
     reliability: tuple[Bin, ...] = Field(min_length=1)
     mistakes: tuple[Mistake, ...]
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Judged:
+    def _fits_together(self) -> EvaluationRecord:
         size = len(self.classes)
         if [len(row) for row in self.confusion] != [size] * size:
             raise ValueError("the confusion matrix does not fit the classes")
@@ -88,15 +88,15 @@ class Judged(_Part):
         return ends if isinstance(ends, tuple) else None
 
 
-def as_judged(result: Evaluation) -> Judged:
+def as_judged(result: Evaluation) -> EvaluationRecord:
     """The figures of an evaluation that was made just now."""
     return _parse(json.dumps(evaluation_json(result, [])))
 
 
-def kept(run: Run, **expected: Any) -> Judged | None:
+def kept(run: Run, **expected: Any) -> EvaluationRecord | None:
     """The evaluation that the run folder holds of `expected["split"]`.
 
-    None where there is none, or one of anything else than `expected`: fields of `Judged`.
+    None where there is none, or one of anything else than `expected`: fields of `EvaluationRecord`.
     """
     try:
         found = _parse(run.read(file_names(expected["split"])[0]))
@@ -106,6 +106,6 @@ def kept(run: Run, **expected: Any) -> Judged | None:
     return found if as_expected else None
 
 
-def _parse(text: str) -> Judged:
+def _parse(text: str) -> EvaluationRecord:
     """Raises ValueError. By Python's reader: names may hold bytes that pydantic's refuses."""
-    return Judged.model_validate(json.loads(text), strict=False)
+    return EvaluationRecord.model_validate(json.loads(text), strict=False)

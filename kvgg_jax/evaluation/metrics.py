@@ -148,7 +148,7 @@ def calibration_error(bins: tuple[Bin, ...]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What `judge` finds. Shares are in [0, 1], `matthews` in [-1, 1]."""
+    """What `compute_metrics` finds. Shares are in [0, 1], `matthews` in [-1, 1]."""
 
     balanced_accuracy: float
     macro_f1: float
@@ -163,7 +163,7 @@ class Scores:
     """A class each; None for one without pictures, nothing at all beyond `CURVES` classes."""
 
 
-def judge(true: Labels, probabilities: Probabilities) -> Scores:
+def compute_metrics(true: Labels, probabilities: Probabilities) -> Scores:
     """All figures of a classifier on labelled pictures."""
     classes, predicted = probabilities.shape[1], probabilities.argmax(axis=1)
     of, bins = margins(true, predicted, classes), reliability(true, probabilities)

@@ -16,7 +16,7 @@ import numpy as np
 
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, Warned
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.evaluation.charts import (
     Mistake,
@@ -44,7 +44,7 @@ def keep(result: Evaluation) -> list[Path]:
     run, figures, table = Run(result.run), *file_names(result.split)
     _remove(run.path / figures)
     kept = []
-    for what, draw in _pictures(result).items():
+    for what, draw in _images(result).items():
         file = result.run / f"{what}-{result.split}.png"
         if draw is None:
             _remove(file)
@@ -80,7 +80,7 @@ def recall(run: Run, *, state: str) -> dict[str, tuple[str, str]] | None:
         rows = list(csv.reader(io.StringIO(run.read(table), newline="")))
     except (RunError, ValueError, RecursionError, csv.Error):
         return None
-    own = shown(Path(str(run.config().data.dir)).absolute())
+    own = escape_name(Path(str(run.config().data.dir)).absolute())
     if not isinstance(known, dict) or (known.get("state"), known.get("data")) != (state, own):
         return None
     if not rows or tuple(rows[0]) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
@@ -93,7 +93,7 @@ def file_names(split: str) -> tuple[str, str]:
     return f"evaluation-{split}.json", f"predictions-{split}.csv"
 
 
-def _pictures(result: Evaluation) -> dict[str, Callable[[Path], None] | None]:
+def _images(result: Evaluation) -> dict[str, Callable[[Path], None] | None]:
     """What to draw by name; None where there is nothing to show."""
     scores, names = result.scores, list(result.classes)
     title = f"{result.split}: {result.accuracy:.4f} of {result.count} images"
@@ -140,7 +140,7 @@ def evaluation_json(result: Evaluation, files: Sequence[Path]) -> dict[str, Any]
     return {
         "run": str(result.run),
         "state": result.state,
-        "data": shown(result.samples.root.absolute()),
+        "data": escape_name(result.samples.root.absolute()),
         "split": result.split,
         "count": result.count,
         "trained_on": result.trained_on,
@@ -160,7 +160,7 @@ def evaluation_json(result: Evaluation, files: Sequence[Path]) -> dict[str, Any]
         },
         "classes": _classes_json(result),
         "confusion": result.confusion.tolist(),
-        "colour": result.colour.to_json(),
+        "color": result.color.to_json(),
         "reliability": [asdict(one) for one in scores.reliability],
         "mistakes": _mistakes_json(result),
         "files": [str(file) for file in files],

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.inference.prediction import Labels, Probabilities
-from kvgg_jax.inference.temperature import HIGHEST, LOWEST, _logits, soften
+from kvgg_jax.inference.temperature import HIGHEST, LOWEST, _logits, apply_temperature
 
 FOLDS, SEED = 5, 0
 
@@ -34,7 +34,7 @@ def fit_temperature(true: Labels, probabilities: Probabilities) -> float:
     low, high = 1 / HIGHEST, 1 / LOWEST
     for _ in range(HALVINGS):
         middle = np.sqrt(low * high)
-        expected = (soften(probabilities, 1 / middle) * logits).sum(axis=1)
+        expected = (apply_temperature(probabilities, 1 / middle) * logits).sum(axis=1)
         if np.mean(expected - of_true) < 0:  # the slope by 1 / T
             low = middle
         else:
@@ -62,5 +62,5 @@ def cross_fit(
     for k in range(folds):
         inside = fold == k
         fitted.append(fit_temperature(true[~inside], probabilities[~inside]))
-        softened[inside] = soften(probabilities[inside], fitted[-1])
+        softened[inside] = apply_temperature(probabilities[inside], fitted[-1])
     return softened, tuple(fitted)

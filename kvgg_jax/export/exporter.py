@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from kvgg_jax.core.errors import DataError, RunError, UsageError
 from kvgg_jax.core.events import Emit, Note, Progress, ignore
 from kvgg_jax.core.extras import require
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.core.version import __version__
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.folder import Samples
@@ -25,8 +25,8 @@ from kvgg_jax.data.split import Split
 from kvgg_jax.export.graph import About, beside, portable
 from kvgg_jax.export.output import check_free, delivered
 from kvgg_jax.inference.classifier import Classifier, load_classifier
-from kvgg_jax.inference.prediction import MAX_BATCH, Judge, classify
-from kvgg_jax.inference.temperature import in_force, soften
+from kvgg_jax.inference.prediction import MAX_BATCH, PredictFunction, classify
+from kvgg_jax.inference.temperature import apply_temperature, current_calibration
 from kvgg_jax.models.functional import make_predict_step
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
@@ -122,7 +122,7 @@ def export(
         emit(Note(f"Using {found.path}, the newest finished run"))
     split = _photos(found, data) if quantize else None
     classifier = run if isinstance(run, Classifier) else load_classifier(found.path, emit=emit)
-    calibration = None if raw else in_force(classifier.run, classifier.state, emit)
+    calibration = None if raw else current_calibration(classifier.run, classifier.state, emit)
     temperature = calibration.temperature if calibration else None
     module = importlib.import_module(f"kvgg_jax.export.{known.module}")
     # Full float32 where a GPU would multiply in TF32, in the files and in what they are judged by.
@@ -130,12 +130,12 @@ def export(
         emit(Progress("writing", 0, 1))
         network = portable(classifier.model, temperature)
         module.write(network, new, _about(classifier, temperature))
-        judge: Judge = module.read(new)
-        difference, int8 = _compare(format, classifier, temperature, judge), None
+        predict: PredictFunction = module.read(new)
+        difference, int8 = _compare(format, classifier, temperature, predict), None
         if split is not None:
             tool = importlib.import_module(f"kvgg_jax.export.{known.int8}")
-            tool.quantize(new, _pictures(split.train, classifier.image_size, emit))
-            difference, int8 = _cost(split.val, classifier, (judge, module.read(new)), emit)
+            tool.quantize(new, _images(split.train, classifier.image_size, emit))
+            difference, int8 = _cost(split.val, classifier, (predict, module.read(new)), emit)
         size = sum(file.stat().st_size for file in (new, *new.rglob("*")) if file.is_file())
     seconds = time.perf_counter() - started
     return Export(found.path, path, format, size, temperature, difference, seconds, int8)
@@ -143,10 +143,10 @@ def export(
 
 def _check(format: str, quantize: str | None) -> Format:
     if format not in FORMATS:
-        raise UsageError(f"--format {shown(format)}: use {', '.join(FORMATS)}.")
+        raise UsageError(f"--format {escape_name(format)}: use {', '.join(FORMATS)}.")
     known = FORMATS[format]
     if quantize not in (None, "int8"):
-        raise UsageError(f"--quantize {shown(quantize)}: use int8.")
+        raise UsageError(f"--quantize {escape_name(quantize)}: use int8.")
     if quantize and not known.int8:
         able = " or ".join(name for name, one in FORMATS.items() if one.int8)
         raise UsageError(f"--quantize: {format} has no int8; use --format {able}.")
@@ -165,7 +165,7 @@ def _path(output: str | Path | None, known: Format, folder: Path, quantize: str 
     if name.suffix and os.path.isdir(path):
         return path / name
     if name.suffix and path.suffix != name.suffix:
-        raise UsageError(f"--output {shown(path)}: the name must end in {name.suffix}.")
+        raise UsageError(f"--output {escape_name(path)}: the name must end in {name.suffix}.")
     return path
 
 
@@ -185,14 +185,16 @@ def _about(classifier: Classifier, temperature: float | None) -> About:
     }
 
 
-def _compare(format: str, classifier: Classifier, temperature: float | None, judge: Judge) -> float:
+def _compare(
+    format: str, classifier: Classifier, temperature: float | None, predict: PredictFunction
+) -> float:
     """The largest difference to `predict` on pictures of noise. Raises RunError if it is large."""
     size = classifier.image_size
     step = make_predict_step(classifier.config.model)  # in float32, as files compute
-    pictures = np.random.default_rng(0).integers(0, 256, (CHECKED, size, size, 3), np.uint8)
-    own = np.asarray(jax.jit(step)(*classifier.weights, pictures)[1])
-    expected = own if temperature is None else soften(own, temperature)
-    difference = float(np.abs(np.asarray(judge(pictures)) - expected).max())
+    images = np.random.default_rng(0).integers(0, 256, (CHECKED, size, size, 3), np.uint8)
+    own = np.asarray(jax.jit(step)(*classifier.weights, images)[1])
+    expected = own if temperature is None else apply_temperature(own, temperature)
+    difference = float(np.abs(np.asarray(predict(images)) - expected).max())
     if not difference <= TOLERANCE:
         raise RunError(
             f"The {format} file answers otherwise than the run: a probability is {difference:.1e} "
@@ -206,13 +208,13 @@ def _photos(run: Run, data: str | Path | None) -> Split:
     root = Path(data or str(run.config().data.dir))
     if not os.path.isdir(root):
         raise DataError(
-            f"int8 is judged on the run's photos, and {shown(root)} is not there. Say where they "
+            f"int8 is judged on the run's photos, and {escape_name(root)} is not there. Say where they "
             "are: --data DIR"
         )
     return run.split(root)
 
 
-def _pictures(samples: Samples, size: int, emit: Emit) -> Iterator[NDArray[np.uint8]]:
+def _images(samples: Samples, size: int, emit: Emit) -> Iterator[NDArray[np.uint8]]:
     """Batches of some training photos: not of those on which the result is judged."""
     places = np.linspace(0, len(samples) - 1, min(CALIBRATION, len(samples))).astype(int)
     files = samples.take(places.tolist()).files()  # evenly: they may lie class by class
@@ -222,22 +224,25 @@ def _pictures(samples: Samples, size: int, emit: Emit) -> Iterator[NDArray[np.ui
 
 
 def _cost(
-    samples: Samples, classifier: Classifier, judges: tuple[Judge, Judge], emit: Emit
+    samples: Samples,
+    classifier: Classifier,
+    judges: tuple[PredictFunction, PredictFunction],
+    emit: Emit,
 ) -> tuple[float, Int8]:
     """(largest difference of a probability, accuracies) of (float, int8) on `samples`."""
     true = np.array(samples.labels)
-    before, after = (_shares(samples, classifier, judge, emit) for judge in judges)
+    before, after = (_shares(samples, classifier, predict, emit) for predict in judges)
     new, old = (float((shares.argmax(axis=1) == true).mean()) for shares in (after, before))
     return float(np.abs(after - before).max()), Int8(new, old, len(samples))
 
 
 def _shares(
-    samples: Samples, classifier: Classifier, judge: Judge, emit: Emit
+    samples: Samples, classifier: Classifier, predict: PredictFunction, emit: Emit
 ) -> NDArray[np.float64]:
     """Probabilities [photos, classes]. Raises DataError for a photo that cannot be read."""
     found = classify(
         samples.files(),
-        judge,
+        predict,
         classifier.classes,
         size=classifier.image_size,
         batch=min(len(samples), MAX_BATCH),

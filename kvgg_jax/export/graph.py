@@ -14,7 +14,7 @@ from kvgg_jax.core import tf_gate  # noqa: F401 - Keras imports TensorFlow to de
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.files import write_text
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.inference.prediction import Judge
+from kvgg_jax.inference.prediction import PredictFunction
 from kvgg_jax.models.functional import CAFFE_MEANS
 from kvgg_jax.models.layers import Caffe
 
@@ -71,7 +71,7 @@ def _stock(layer: keras.Layer) -> keras.Layer:
     return kind.from_config(config)
 
 
-def judge_of(model: keras.Model) -> Judge:
+def predict_function(model: keras.Model) -> PredictFunction:
     """A `portable` model as a function, compiled by JAX."""
     params, state = (
         [variable.value for variable in variables]

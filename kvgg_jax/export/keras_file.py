@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.export.graph import About, judge_of, write_beside
-from kvgg_jax.inference.prediction import Judge
+from kvgg_jax.export.graph import About, predict_function, write_beside
+from kvgg_jax.inference.prediction import PredictFunction
 
 
 def write(model: keras.Model, file: Path, about: About) -> None:
@@ -17,12 +17,12 @@ def write(model: keras.Model, file: Path, about: About) -> None:
     write_beside(file, about)
 
 
-def read(file: Path) -> Judge:
+def read(file: Path) -> PredictFunction:
     """The model as Keras loads it in safe mode."""
-    return judge_of(keras.saving.load_model(file, compile=False, safe_mode=True))
+    return predict_function(keras.saving.load_model(file, compile=False, safe_mode=True))
 
 
-def quantize(file: Path, pictures: Iterable[Any]) -> None:
+def quantize(file: Path, images: Iterable[Any]) -> None:
     """Replace `file` by its int8 kin: Keras does so for Dense layers alone, and needs no photos."""
     model = keras.saving.load_model(file, compile=False, safe_mode=True)
     model.quantize("int8", filters=lambda layer: isinstance(layer, keras.layers.Dense))

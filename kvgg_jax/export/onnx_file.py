@@ -19,7 +19,7 @@ from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.export.graph import About, not_known
 from kvgg_jax.inference.onnx_session import open_onnx
-from kvgg_jax.inference.prediction import Judge
+from kvgg_jax.inference.prediction import PredictFunction
 
 OPSET, IR_VERSION = 17, 8
 LIMIT = 2**31 - 2**20  # bytes: Protobuf holds no more than 2 GiB
@@ -57,9 +57,9 @@ def write(model: keras.Model, file: Path, about: About) -> None:
     onnx.save(built, file)
 
 
-def read(file: Path) -> Judge:
+def read(file: Path) -> PredictFunction:
     """The model, run by onnxruntime."""
-    return open_onnx(file).judge
+    return open_onnx(file).predict
 
 
 class _Graph:

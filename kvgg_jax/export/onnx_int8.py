@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from onnxruntime import quantization
 
 
-def quantize(file: Path, pictures: Iterable[NDArray[np.uint8]]) -> None:
-    """Replace `file` by its int8 kin; `pictures` (batches, uint8) show it what values come.
+def quantize(file: Path, images: Iterable[NDArray[np.uint8]]) -> None:
+    """Replace `file` by its int8 kin; `images` (batches, uint8) show it what values come.
 
     Weights have a scale an output channel and 7 bits of the 8: processors without VNNI would
     overflow (onnxruntime's guide to quantization). The last layer and what makes probabilities of
@@ -24,7 +24,7 @@ def quantize(file: Path, pictures: Iterable[NDArray[np.uint8]]) -> None:
     quantization.quantize_static(
         folded,
         file,
-        _Reader(pictures),
+        _Reader(images),
         per_channel=True,
         reduce_range=True,
         activation_type=quantization.QuantType.QUInt8,
@@ -41,9 +41,9 @@ def _from_the_last_layer(file: Path) -> list[str]:
 
 
 class _Reader(quantization.CalibrationDataReader):
-    def __init__(self, pictures: Iterable[NDArray[np.uint8]]) -> None:
-        self._pictures = iter(pictures)
+    def __init__(self, images: Iterable[NDArray[np.uint8]]) -> None:
+        self._images = iter(images)
 
     def get_next(self) -> dict[str, Any] | None:
-        batch = next(self._pictures, None)
+        batch = next(self._images, None)
         return None if batch is None else {"image": batch}

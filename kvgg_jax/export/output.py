@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.files import flush, sweep
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 
 
 def check_free(path: Path, *, overwrite: bool, mark: str | None = None) -> None:
@@ -27,13 +27,13 @@ def check_free(path: Path, *, overwrite: bool, mark: str | None = None) -> None:
         return
     if not overwrite:
         raise RunError(
-            f"{shown(path)} already exists. Choose another --output, or replace it with "
+            f"{escape_name(path)} already exists. Choose another --output, or replace it with "
             "--overwrite."
         )
     ours = os.path.isfile(path / mark if mark else path)
     if not ours:
         raise RunError(
-            f"{shown(path)} is not what is to be written there, so --overwrite leaves it alone."
+            f"{escape_name(path)} is not what is to be written there, so --overwrite leaves it alone."
         )
 
 
@@ -64,5 +64,5 @@ def delivered(path: Path) -> Iterator[Path]:
 
 def _not_writable(path: Path, error: OSError) -> RunError:
     return RunError(
-        f"Cannot write {shown(path)}: {error.strerror or error}. Choose another --output."
+        f"Cannot write {escape_name(path)}: {error.strerror or error}. Choose another --output."
     )

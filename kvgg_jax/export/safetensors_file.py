@@ -12,8 +12,8 @@ from safetensors.numpy import save
 
 from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.export.graph import About, judge_of, portable
-from kvgg_jax.inference.prediction import Judge
+from kvgg_jax.export.graph import About, portable, predict_function
+from kvgg_jax.inference.prediction import PredictFunction
 from kvgg_jax.models.build import vgg
 
 
@@ -29,7 +29,7 @@ def write(model: keras.Model, file: Path, about: About) -> None:
     file.write_bytes(save(arrays, {key: json.dumps(value) for key, value in about.items()}))
 
 
-def read(file: Path) -> Judge:
+def read(file: Path) -> PredictFunction:
     """The network built anew by the header, with the file's weights."""
     with safe_open(file, framework="numpy") as opened:
         about: dict[str, Any] = {k: json.loads(v) for k, v in opened.metadata().items()}
@@ -43,4 +43,4 @@ def read(file: Path) -> Judge:
         assert sorted(opened.keys()) == sorted(variable.path for variable in model.variables)
         for variable in model.variables:
             variable.assign(opened.get_tensor(variable.path))
-    return judge_of(model)
+    return predict_function(model)

@@ -14,7 +14,7 @@ from kvgg_jax.core.files import write_text
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.tf_gate import tf
 from kvgg_jax.export.graph import About, not_known
-from kvgg_jax.inference.prediction import Judge
+from kvgg_jax.inference.prediction import PredictFunction
 
 ABOUT = Path("assets.extra", "classes.json")  # TensorFlow's place for files of others
 
@@ -78,7 +78,7 @@ def _finish(layer: keras.Layer, x: Any, weights: Any) -> Any:
     return activations[layer.activation](x)
 
 
-def read(file: Path) -> Judge:
+def read(file: Path) -> PredictFunction:
     """The signature, as TensorFlow loads it."""
     loaded = tf.saved_model.load(str(file))  # kept alive: it owns the weights
     return lambda images: loaded.signatures["serving_default"](tf.constant(images))[

@@ -9,7 +9,7 @@ from jax import Array, export
 
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.export.graph import About, write_beside
-from kvgg_jax.inference.prediction import Judge
+from kvgg_jax.inference.prediction import PredictFunction
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
@@ -32,6 +32,6 @@ def write(model: keras.Model, file: Path, about: About) -> None:
     write_beside(file, about)
 
 
-def read(file: Path) -> Judge:
+def read(file: Path) -> PredictFunction:
     """The program, run by JAX."""
     return jax.jit(export.deserialize(bytearray(file.read_bytes())).call)

@@ -14,11 +14,16 @@ from numpy.typing import NDArray
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, Note, ignore
-from kvgg_jax.core.memory import judging_advice
+from kvgg_jax.core.memory import inference_memory_advice
 from kvgg_jax.core.state import Weights, empty_batch
 from kvgg_jax.inference import onnx_session
 from kvgg_jax.inference.prediction import MAX_BATCH, Prediction, classify, find_files, thresholded
-from kvgg_jax.inference.temperature import Calibration, in_force, soften, threshold
+from kvgg_jax.inference.temperature import (
+    Calibration,
+    apply_temperature,
+    current_calibration,
+    threshold,
+)
 from kvgg_jax.models.compile import compile_step
 from kvgg_jax.models.functional import make_predict_step, weight_shapes
 from kvgg_jax.runs import catalog
@@ -125,16 +130,16 @@ def predict(
     # bfloat16 rounds as the batch is cut, so there the cut is that of evaluation.
     batch = count if train.precision == "float32" or batch_size else train.part_size
     size, classes = classifier.image_size, classifier.classes
-    with judging_advice(batch, size):
+    with inference_memory_advice(batch, size):
         function = make_predict_step(classifier.config.model, precision=train.precision)
         example = empty_batch(batch, size).images
         step = compile_step("prediction", function, *classifier.weights, example, emit=emit)
 
-        def judged(images: NDArray[np.uint8]) -> NDArray[np.floating]:
+        def evaluated(images: NDArray[np.uint8]) -> NDArray[np.floating]:
             own = np.asarray(step(*classifier.weights, images)[1])
-            return own if calibration is None else soften(own, calibration.temperature)
+            return own if calibration is None else apply_temperature(own, calibration.temperature)
 
-        found = classify(files, judged, classes, size=size, batch=batch, emit=emit)
+        found = classify(files, evaluated, classes, size=size, batch=batch, emit=emit)
     return thresholded(found, calibrated=calibration is not None, unsure_below=unsure_below)
 
 
@@ -142,6 +147,6 @@ def certainty(
     classifier: Classifier, *, raw: bool, unsure_below: float | None, emit: Emit
 ) -> tuple[Calibration | None, float | None]:
     """What its probabilities are calibrated by, and below which one an answer is unsure."""
-    calibration = None if raw else in_force(classifier.run, classifier.state, emit)
+    calibration = None if raw else current_calibration(classifier.run, classifier.state, emit)
     temperature = calibration.temperature if calibration else None
     return calibration, threshold(temperature, unsure_below, emit)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kvgg_jax.core.errors import ImageError, RunError
 from kvgg_jax.core.events import Emit, Progress, ignore
 from kvgg_jax.core.state import empty_batch
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.inference.classifier import Classifier, load_classifier, predict
 from kvgg_jax.inference.gradients import make_grad_cam_step, make_gradient_step
@@ -43,7 +43,7 @@ class Explanation:
     prediction: Prediction
     label: str
     method: str
-    picture: NDArray[np.uint8] | None = None
+    image: NDArray[np.uint8] | None = None
     """[size, size, 3], as the network sees it."""
     heat: NDArray[np.float32] | None = None
     """[size, size]. Grad-CAM: 0 or more. Integrated gradients: the share of each pixel in the
@@ -91,8 +91,8 @@ def explain(
     classifier = run if isinstance(run, Classifier) else load_classifier(run, out=out, emit=emit)
     if target is not None and target not in classifier.classes:
         raise RunError(
-            f"{classifier.run.path} does not know the class {shown(target)}. "
-            f"It knows: {', '.join(map(shown, classifier.classes))}."
+            f"{classifier.run.path} does not know the class {escape_name(target)}. "
+            f"It knows: {', '.join(map(escape_name, classifier.classes))}."
         )
     found = predict(paths, classifier, emit=emit)
     return _each(found, classifier, method, target, emit)
@@ -106,13 +106,13 @@ def _each(
         emit(Progress("explaining", done, len(found)))
         try:
             label = target or one.label
-            picture = load(one.path, classifier.image_size)
+            image = load(one.path, classifier.image_size)
         except ImageError as error:
             bad = Prediction(one.path, error=str(error))
             yield Explanation(bad, target or "", method)
             continue
-        heat = attribute(picture, classifier.classes.index(label))
-        yield Explanation(one, label, method, picture, heat.values, heat.expected_sum)
+        heat = attribute(image, classifier.classes.index(label))
+        yield Explanation(one, label, method, image, heat.values, heat.expected_sum)
 
 
 def _grad_cam(classifier: Classifier, emit: Emit) -> _Attribute:
@@ -122,8 +122,8 @@ def _grad_cam(classifier: Classifier, emit: Emit) -> _Attribute:
     function = make_grad_cam_step(config.model, precision=config.train.precision)
     step = compile_step("Grad-CAM", function, *classifier.weights, *example, emit=emit)
 
-    def attribute(picture: NDArray[np.uint8], target: int) -> _Heat:
-        (small,) = np.asarray(step(*classifier.weights, picture[None], np.array(target, np.int32)))
+    def attribute(image: NDArray[np.uint8], target: int) -> _Heat:
+        (small,) = np.asarray(step(*classifier.weights, image[None], np.array(target, np.int32)))
         return _Heat(spread(small, size))
 
     return attribute
@@ -137,12 +137,12 @@ def _integrated_gradients(classifier: Classifier, emit: Emit) -> _Attribute:
     step = compile_step("gradient", function, *classifier.weights, *example, emit=emit)
     shares = ((np.arange(STEPS, dtype=np.float32) + 0.5) / STEPS).reshape(-1, CHUNK, 1, 1, 1)
 
-    def attribute(picture: NDArray[np.uint8], target: int) -> _Heat:
+    def attribute(image: NDArray[np.uint8], target: int) -> _Heat:
         def gradients(points: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
             logits, slopes = step(*classifier.weights, points, np.array(target, np.int32))
             return np.asarray(logits), np.asarray(slopes)
 
-        end = picture.astype(np.float32) / 255
+        end = image.astype(np.float32) / 255
         total = np.zeros(end.shape, np.float64)
         for start in (0.0, 1.0):  # black, white
             way = end - start

@@ -13,7 +13,7 @@ from jax import Array
 
 from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.state import AnyArray
-from kvgg_jax.models.functional import PredictStep, finest, head, network
+from kvgg_jax.models.functional import PredictStep, head, last_features, network
 from kvgg_jax.models.kernels.pool import max_pool2x2
 
 Params = dict[str, AnyArray]
@@ -65,7 +65,7 @@ def _logits_and_heat(
     target: Callable[[Array], AnyArray],
 ) -> tuple[Array, Array]:
     """`target` says of the logits [batch, classes] which class: one for all, or [batch]."""
-    features = finest(config, weights, images, precision)
+    features = last_features(config, weights, images, precision)
     logits, pull = jax.vjp(lambda x: head(config, weights, max_pool2x2(x)), features)
     # a picture's logits do not depend on the others, so that one pull gives the gradients of all
     chosen = jax.nn.one_hot(target(logits), logits.shape[-1], dtype=logits.dtype)

@@ -13,9 +13,9 @@ from PIL import Image
 from kvgg_jax.runs.charts import plain, save
 
 COVER = 0.75  # of the picture, where the heat is greatest
-BRIGHTEST = 99.5  # percentile of the heat that has full colour: single pixels stand out too far
+BRIGHTEST = 99.5  # percentile of the heat that has full color: single pixels stand out too far
 CELL = 16  # pixels a side of the last block's features, behind four poolings
-ONE_SIGN, TWO_SIGNS = "inferno", "RdBu_r"  # readable by the colour-blind
+ONE_SIGN, TWO_SIGNS = "inferno", "RdBu_r"  # readable by the color-blind
 
 
 def enlarge(heat: NDArray[np.float32], size: int) -> NDArray[np.float32]:
@@ -36,21 +36,21 @@ def overlay(picture: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np
     Red is for and blue against, where `heat` has both signs.
     """
     cover = COVER * np.abs(_scaled(heat))[..., None]
-    return np.rint(picture * (1 - cover) + coloured(heat) * cover).astype(np.uint8)
+    return np.rint(picture * (1 - cover) + colored(heat) * cover).astype(np.uint8)
 
 
 def layer(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
     """What `overlay` lays over a picture, with its opacity: uint8 [size, size, 4], RGBA."""
     opacity = np.rint(255 * COVER * np.abs(_scaled(heat)))[..., None].astype(np.uint8)
-    return np.concatenate([coloured(heat), opacity], axis=-1)
+    return np.concatenate([colored(heat), opacity], axis=-1)
 
 
-def coloured(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """`heat` [size, size] as colours, uint8 [size, size, 3]; a map without any is all zero."""
+def colored(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """`heat` [size, size] as colors, uint8 [size, size, 3]; a map without any is all zero."""
     scaled = _scaled(heat)
     signed = bool((heat < 0).any())
-    colours = mpl.colormaps[TWO_SIGNS if signed else ONE_SIGN]
-    return colours((scaled + 1) / 2 if signed else scaled, bytes=True)[..., :3]
+    colors = mpl.colormaps[TWO_SIGNS if signed else ONE_SIGN]
+    return colors((scaled + 1) / 2 if signed else scaled, bytes=True)[..., :3]
 
 
 def _scaled(heat: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -66,7 +66,7 @@ def draw_explanation(
     """The picture, its heat map, and both, side by side under `title`. Raises RunError."""
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     figure.suptitle(plain(title))
-    panels = (("picture", picture), (method, coloured(heat)), ("both", overlay(picture, heat)))
+    panels = (("picture", picture), (method, colored(heat)), ("both", overlay(picture, heat)))
     for axes, (name, image) in zip(figure.subplots(1, 3), panels, strict=True):
         axes.imshow(image, interpolation="nearest")
         axes.set_title(name, fontsize=9)

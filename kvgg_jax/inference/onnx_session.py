@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.extras import require
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.inference.prediction import (
     MAX_BATCH,
-    Judge,
+    PredictFunction,
     Prediction,
     classify,
     find_files,
@@ -39,7 +39,7 @@ class OnnxClassifier:
     image_size: int
     temperature: float | None
     """What its probabilities are calibrated by, inside; None for the network's own."""
-    judge: Judge
+    predict: PredictFunction
 
 
 def is_onnx(run: object) -> TypeGuard[str | Path]:
@@ -67,12 +67,12 @@ def predict(
     opened = open_onnx(Path(model))
     if raw and opened.temperature is not None:
         raise UsageError(
-            f"--raw: the calibration is inside {shown(model)}. Export the network's own "
+            f"--raw: the calibration is inside {escape_name(model)}. Export the network's own "
             "probabilities: kvgg export --format onnx --raw"
         )
     below = threshold(opened.temperature, unsure_below, emit)
     batch, size = min(len(files), batch_size or MAX_BATCH), opened.image_size
-    found = classify(files, opened.judge, opened.classes, size=size, batch=batch, emit=emit)
+    found = classify(files, opened.predict, opened.classes, size=size, batch=batch, emit=emit)
     return thresholded(found, calibrated=opened.temperature is not None, unsure_below=below)
 
 
@@ -82,7 +82,7 @@ def open_onnx(path: Path) -> OnnxClassifier:
     import onnxruntime
 
     if not os.path.isfile(path):  # which never raises, as for a name too long
-        raise RunError(f"{shown(path)} does not exist. Make it: kvgg export --format onnx")
+        raise RunError(f"{escape_name(path)} does not exist. Make it: kvgg export --format onnx")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = ERRORS_ONLY
     try:
@@ -90,8 +90,8 @@ def open_onnx(path: Path) -> OnnxClassifier:
             path, options, providers=onnxruntime.get_available_providers()
         )
     except Exception as error:  # onnxruntime has an exception of its own for each reason
-        reason = shown(str(error).splitlines()[0])
-        raise RunError(f"{shown(path)} is no ONNX file that can be run: {reason}") from None
+        reason = escape_name(str(error).splitlines()[0])
+        raise RunError(f"{escape_name(path)} is no ONNX file that can be run: {reason}") from None
     try:
         about = session.get_modelmeta().custom_metadata_map
         classes, temperature = json.loads(about["classes"]), _temperature(about)
@@ -106,14 +106,14 @@ def open_onnx(path: Path) -> OnnxClassifier:
             raise ValueError
     except (KeyError, TypeError, ValueError, IndexError, RecursionError):
         raise RunError(
-            f"{shown(path)} was not made by kvgg export: it does not say its classes and what "
+            f"{escape_name(path)} was not made by kvgg export: it does not say its classes and what "
             "pictures it takes."
         ) from None
 
-    def judge(images: NDArray[np.uint8]) -> NDArray[np.floating]:
+    def predict(images: NDArray[np.uint8]) -> NDArray[np.floating]:
         return session.run(None, {image.name: images})[0]
 
-    return OnnxClassifier(path, tuple(classes), size, temperature, judge)
+    return OnnxClassifier(path, tuple(classes), size, temperature, predict)
 
 
 def _temperature(about: Mapping[str, str]) -> float | None:

@@ -15,11 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 from kvgg_jax.core.errors import DataError, ImageError
 from kvgg_jax.core.events import Emit, Progress
 from kvgg_jax.data.decode.image import load
-from kvgg_jax.data.folder import find_pictures
+from kvgg_jax.data.folder import find_images
 
 MAX_BATCH = 32  # pictures predicted at once
 
-Judge = Callable[[NDArray[np.uint8]], ArrayLike]
+PredictFunction = Callable[[NDArray[np.uint8]], ArrayLike]
 """uint8 pictures [batch, size, size, 3], RGB in 0..255 -> probabilities [batch, classes]."""
 
 
@@ -59,7 +59,7 @@ class Prediction:
 def find_files(paths: Iterable[str | Path] | str | Path) -> list[Path]:
     """Files as given, and the pictures in folders. Raises DataError when there are none."""
     given = [paths] if isinstance(paths, str | Path) else paths
-    files = find_pictures([Path(path) for path in given])
+    files = find_images([Path(path) for path in given])
     if not files:
         raise DataError("No images to classify: give image files, or folders that hold some.")
     return files
@@ -67,7 +67,7 @@ def find_files(paths: Iterable[str | Path] | str | Path) -> list[Path]:
 
 def classify(
     files: Sequence[Path],
-    judge: Judge,
+    predict: PredictFunction,
     classes: tuple[str, ...],
     *,
     size: int,
@@ -84,12 +84,12 @@ def classify(
             chunk = files[start : start + batch]
             loaded = list(pool.map(partial(_load, size=size), chunk))
             images = np.zeros((batch, size, size, 3), np.uint8)
-            for row, picture in enumerate(loaded):
-                images[row] = 0 if isinstance(picture, ImageError) else picture
-            judged = np.asarray(judge(images))
+            for row, image in enumerate(loaded):
+                images[row] = 0 if isinstance(image, ImageError) else image
+            evaluated = np.asarray(predict(images))
             found += [
-                _prediction(path, picture, row, classes)
-                for path, picture, row in zip(chunk, loaded, judged, strict=False)
+                _prediction(path, image, row, classes)
+                for path, image, row in zip(chunk, loaded, evaluated, strict=False)
             ]
             emit(Progress("predicting", len(found), len(files)))
     return found
@@ -120,12 +120,12 @@ def _load(path: Path, *, size: int) -> NDArray[np.uint8] | ImageError:
 
 def _prediction(
     path: Path,
-    picture: NDArray[np.uint8] | ImageError,
+    image: NDArray[np.uint8] | ImageError,
     probabilities: NDArray[np.floating],
     classes: tuple[str, ...],
 ) -> Prediction:
-    if isinstance(picture, ImageError):
-        return Prediction(path, error=str(picture))
+    if isinstance(image, ImageError):
+        return Prediction(path, error=str(image))
     return ranked(path, probabilities, classes)
 
 

@@ -26,7 +26,7 @@ UNSURE_BELOW = 0.7  # of the most probable class, for a calibrated run where not
 FILE = "calibration.json"  # in the run folder
 
 
-def soften(probabilities: Probabilities, temperature: float) -> NDArray[np.float64]:
+def apply_temperature(probabilities: Probabilities, temperature: float) -> NDArray[np.float64]:
     """The probabilities [count, classes] at another temperature; above 1 they are less extreme."""
     logits = _logits(probabilities) / temperature
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -80,7 +80,7 @@ def stored(run: Run) -> Calibration | None:
         raise RunError(f"{file} is damaged: {reason}. {_again(run)}") from None
 
 
-def in_force(run: Run, state: str, emit: Emit) -> Calibration | None:
+def current_calibration(run: Run, state: str, emit: Emit) -> Calibration | None:
     """The calibration that was fitted to this state of the run.
 
     One of another state is not used: a Warned event says so.

@@ -65,10 +65,10 @@ def backbone(
     config: ModelConfig, weights: dict[str, AnyArray], images: AnyArray, precision: str
 ) -> Array:
     """Images -> the features of the last block, [batch, size // 32, size // 32, channels]."""
-    return max_pool2x2(finest(config, weights, images, precision))
+    return max_pool2x2(last_features(config, weights, images, precision))
 
 
-def finest(
+def last_features(
     config: ModelConfig, weights: dict[str, AnyArray], images: AnyArray, precision: str
 ) -> Array:
     """The features of the last block before its pooling: twice as fine."""

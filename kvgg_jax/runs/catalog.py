@@ -12,7 +12,7 @@ from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.files import flush
 from kvgg_jax.runs.lock import lock_file
 from kvgg_jax.core.errors import RunError, UsageError
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.runs.folder import Run
 
 OUT = Path("runs")
@@ -180,7 +180,7 @@ def _all(out: Path) -> list[Run]:
 
 
 def _runs_there(out: Path) -> str:
-    names = [shown(run.path.name) for run in _all(out)]
+    names = [escape_name(run.path.name) for run in _all(out)]
     if not names:
         return "Train one first: kvgg train --data DIR."
     more = ", ..." if len(names) > NAMED else ""

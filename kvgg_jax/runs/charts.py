@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kvgg_jax.core.files import new_file
 from kvgg_jax.core.errors import RunError
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.core.history import History
 
 TRAIN, VAL, BEST = "#8c5a2b", "#1f6f78", "#c23b22"
@@ -88,7 +88,7 @@ def draw_samples(
 
 def plain(text: str) -> str:
     """Class names are text, never Matplotlib's math markup, and may hold bytes that are no text."""
-    return shown(text).replace("$", r"\$")
+    return escape_name(text).replace("$", r"\$")
 
 
 def save(figure: Figure, file: Path) -> None:

@@ -18,12 +18,12 @@ import jax
 
 from kvgg_jax.core.version import __version__
 from kvgg_jax.core.config import RunConfig, settings
-from kvgg_jax.data.folder import Samples, find_pictures
+from kvgg_jax.data.folder import Samples, find_images
 from kvgg_jax.data.split import Split, split_to_csv
-from kvgg_jax.data.reader import Pictures, fingerprint
+from kvgg_jax.data.reader import DecodedImages, fingerprint
 from kvgg_jax.runs import step_folders
 from kvgg_jax.core.errors import RunError
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.core.events import Emit, Warned
 from kvgg_jax.runs.folder import FORMAT, Run
 
@@ -37,7 +37,7 @@ def files_of(
     config: RunConfig,
     samples: Samples,
     split: Split,
-    pictures: Pictures,
+    decoded: DecodedImages,
     *,
     number: int,
     weights: str | None = None,
@@ -55,10 +55,10 @@ def files_of(
         "versions": _versions(),
         "device": _device(),
         "data": {
-            "images": len(pictures.samples),
-            "fingerprint": fingerprint(pictures),
+            "images": len(decoded.samples),
+            "fingerprint": fingerprint(decoded),
             "split": _digest(dealt),
-            "left_out": [str(error) for error in pictures.bad],
+            "left_out": [str(error) for error in decoded.bad],
         },
         "settings": settings(config),
         **({"weights": weights} if weights else {}),
@@ -66,7 +66,7 @@ def files_of(
     return {
         "classes.json": json.dumps(split.train.classes, ensure_ascii=False) + "\n",
         "split.csv": dealt,
-        "digests.csv": _digests_csv(samples, pictures),
+        "digests.csv": _digests_csv(samples, decoded),
         "run.json": json.dumps(info, indent=2) + "\n",
     }
 
@@ -125,7 +125,7 @@ def check_files(run: Run, split: Split, emit: Emit) -> None:
         raise _other_photos(run, root, [count("removed", gone)])
     if run.format() > 1:
         known = tuple(run.read_digests())
-    here = [path.relative_to(root).as_posix() for path in find_pictures([root])]
+    here = [path.relative_to(root).as_posix() for path in find_images([root])]
     if new := sorted({path for path in here if "/" in path} - set(known)):
         emit(
             Warned(
@@ -134,14 +134,14 @@ def check_files(run: Run, split: Split, emit: Emit) -> None:
         )
 
 
-def check_pictures(run: Run, pictures: Pictures) -> None:
+def check_images(run: Run, decoded: DecodedImages) -> None:
     """Once the photos are read. Raises RunError naming those that are not what they were."""
-    root = pictures.samples.root
+    root = decoded.samples.root
     if run.format() == 1:
-        if fingerprint(pictures) != run.photos():
+        if fingerprint(decoded) != run.photos():
             raise _other_photos(run, root, [])
         return
-    now = digests_of(pictures)
+    now = digests_of(decoded)
     then = {path: digest for path, digest in run.read_digests().items() if digest}
     lost = [path for path in then if path not in now]
     changed = [path for path in then if path in now and now[path] != then[path]]
@@ -151,7 +151,7 @@ def check_pictures(run: Run, pictures: Pictures) -> None:
         raise _other_photos(run, root, found)
 
 
-def upgrade(run: Run, pictures: Pictures, emit: Emit) -> None:
+def upgrade(run: Run, decoded: DecodedImages, emit: Emit) -> None:
     """Bring a run of an older format to that of this version; raises RunError when it cannot."""
     emit(
         Warned(f"{run.path} is of a version that kept no digests: what it saved is taken on trust.")
@@ -160,7 +160,7 @@ def upgrade(run: Run, pictures: Pictures, emit: Emit) -> None:
         step_folders.seal_all(run.checkpoints)
     except OSError as error:
         raise RunError(f"Cannot write to {run.checkpoints}: {error.strerror}.") from None
-    run.write("digests.csv", _digests_csv(pictures.samples, pictures))
+    run.write("digests.csv", _digests_csv(decoded.samples, decoded))
     run.update_info(format=FORMAT)
 
 
@@ -174,21 +174,21 @@ def _other_photos(run: Run, root: Path, found: list[str]) -> RunError:
 
 def count(what: str, paths: Iterable[str]) -> str:
     """`"2 changed (a/1.png, b/2.png)"`."""
-    names = [shown(path) for path in sorted(paths)]
+    names = [escape_name(path) for path in sorted(paths)]
     more = ", ..." if len(names) > NAMED else ""
     return f"{len(names)} {what} ({', '.join(names[:NAMED])}{more})"
 
 
-def digests_of(pictures: Pictures) -> dict[str, str]:
+def digests_of(decoded: DecodedImages) -> dict[str, str]:
     """Path -> SHA-256 of class name and pixels as the network sees them."""
-    samples = pictures.samples
-    rows = zip(samples.paths, samples.labels, pictures.digests(), strict=True)
+    samples = decoded.samples
+    rows = zip(samples.paths, samples.labels, decoded.digests(), strict=True)
     return {path: _digest(f"{pixels}{samples.classes[label]}") for path, label, pixels in rows}
 
 
-def _digests_csv(samples: Samples, pictures: Pictures) -> str:
+def _digests_csv(samples: Samples, decoded: DecodedImages) -> str:
     """Every photo with its digest; none for one that was left out as unreadable."""
-    out, digests = io.StringIO(), digests_of(pictures)
+    out, digests = io.StringIO(), digests_of(decoded)
     writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(("path", "sha256"))
     writer.writerows((path, digests.get(path, "")) for path in samples.paths)

@@ -5,25 +5,25 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from kvgg_jax.data.reader import Pictures
+from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.core.errors import RunError
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.core.events import Emit, Warned
 from kvgg_jax.runs.manifest import count, digests_of
 from kvgg_jax.runs.folder import Run
 
 
-def trained_on(run: Run, pictures: Pictures) -> list[str]:
-    """Paths of those `pictures` that the run was trained on: its very files, or copies of them.
+def trained_on(run: Run, decoded: DecodedImages) -> list[str]:
+    """Paths of those `decoded` that the run was trained on: its very files, or copies of them.
 
     A copy has the same class and pixels, which can be told where both are decoded to one size.
     Raises RunError for a damaged run folder.
     """
     own = Path(str(run.config().data.dir))
-    train, then, now = run.split(own).train, _then(run), digests_of(pictures)
+    train, then, now = run.split(own).train, _then(run), digests_of(decoded)
     files = {os.path.realpath(file) for file in train.files()}
     digests = {then[path] for path in train.paths if then.get(path)}
-    samples = pictures.samples
+    samples = decoded.samples
     return [
         path
         for path, file in zip(samples.paths, samples.files(), strict=True)
@@ -31,20 +31,20 @@ def trained_on(run: Run, pictures: Pictures) -> list[str]:
     ]
 
 
-def changed_since(run: Run, pictures: Pictures) -> list[str]:
-    """Paths of those `pictures`, the run's own, whose pixels or class are not what they were."""
-    then, now = _then(run), digests_of(pictures)
+def changed_since(run: Run, decoded: DecodedImages) -> list[str]:
+    """Paths of those `decoded`, the run's own, whose pixels or class are not what they were."""
+    then, now = _then(run), digests_of(decoded)
     return [path for path in now if then.get(path) and then[path] != now[path]]
 
 
-def meet_again(run: Run, pictures: Pictures, part: str, *, is_own: bool, emit: Emit) -> int | None:
+def check_overlap(run: Run, decoded: DecodedImages, part: str, *, is_own: bool, emit: Emit) -> int | None:
     """Warn of the run's own photos that are not what they were, and, unless they are those for
     validation, of those that it was trained on; how many of the latter, None where that is not
     known."""
-    root, total = shown(pictures.samples.root), len(pictures.samples)
+    root, total = escape_name(decoded.samples.root), len(decoded.samples)
     try:
-        changed = changed_since(run, pictures) if is_own or part == "val" else []
-        known = trained_on(run, pictures) if part == "all" else []
+        changed = changed_since(run, decoded) if is_own or part == "val" else []
+        known = trained_on(run, decoded) if part == "all" else []
     except RunError as error:  # the network can be judged without it
         emit(Warned(f"Which of these photos {run.path} was trained on is not known: {error}"))
         return None

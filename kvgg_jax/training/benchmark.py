@@ -19,7 +19,7 @@ from kvgg_jax.core.events import Emit, Progress, ignore
 from kvgg_jax.core.state import empty_batch
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, hold
-from kvgg_jax.data.reader import Pictures
+from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.models.build import vgg
 from kvgg_jax.models.compile import compile_step
 from kvgg_jax.models.cost import describe, total
@@ -138,7 +138,7 @@ def _photos(count: int) -> Samples:
 def _pipeline_speed(size: int, batch_size: int) -> float:
     """Pictures a second that one epoch of the pipeline delivers, decoded ones."""
     count = max(2 * batch_size, 256)
-    store = hold(Pictures(_photos(count), np.zeros((count, size, size, 3), np.uint8)))
+    store = hold(DecodedImages(_photos(count), np.zeros((count, size, size, 3), np.uint8)))
     pipeline = Pipeline(store, np.arange(count), batch_size=batch_size, seed=0)
     started = time.perf_counter()
     for _ in pipeline.epoch(1):

@@ -42,7 +42,7 @@ def make_averaging(train_step: TrainStep, decay: float) -> TrainStep:
     return step
 
 
-def judged(state: TrainState) -> TrainState:
+def with_ema_weights(state: TrainState) -> TrainState:
     """The state with its averages in place of its weights; as it is where it keeps none."""
 
     def pick(part: dict[str, AnyArray]) -> dict[str, AnyArray]:

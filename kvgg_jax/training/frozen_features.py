@@ -26,7 +26,7 @@ from kvgg_jax.core.paths import cache_folder
 from kvgg_jax.core.state import AnyArray, Weights
 from kvgg_jax.data.cache import Chosen
 from kvgg_jax.data.pipeline import Store, hold
-from kvgg_jax.data.reader import Pictures
+from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.models.build import head_of
 from kvgg_jax.models.compile import compile_step
 from kvgg_jax.models.functional import backbone
@@ -43,63 +43,63 @@ def are_constant(config: RunConfig) -> bool:
     return whole and data.augment == data.mix == "none" and data.cache != "none"
 
 
-def learner(
-    config: RunConfig, model: keras.Model, pictures: Pictures, weights: Weights, *, emit: Emit
+def trainable_part(
+    config: RunConfig, model: keras.Model, decoded: DecodedImages, weights: Weights, *, emit: Emit
 ) -> tuple[keras.Model, Store]:
     """What is trained, and on what: the network on pictures, or its head on their features."""
-    store = hold(pictures)
+    store = hold(decoded)
     if not are_constant(config):
         return model, store
-    constant = features(config, pictures, weights, folder=cache_folder(), emit=emit)
+    constant = features(config, decoded, weights, folder=cache_folder(), emit=emit)
     return head_of(model), store._replace(images=constant)
 
 
 def features(
     config: RunConfig,
-    pictures: Pictures,
+    decoded: DecodedImages,
     weights: Weights,
     *,
     folder: Path,
     emit: Emit = ignore,
 ) -> Chosen:
-    """Float32 [count, size // 32, size // 32, channels], in the order of `pictures`, on disk.
+    """Float32 [count, size // 32, size // 32, channels], in the order of `decoded`, on disk.
 
     They are computed unless an earlier run has left them in `folder`, whatever the order of its
     pictures. Raises DataError when there is no room for them.
     """
     arrays = {name: array for part in weights for name, array in part.items()}
     arrays = {name: array for name, array in arrays.items() if name.startswith("block")}
-    where = folder / "features" / _key(config, pictures, arrays)
+    where = folder / "features" / _key(config, decoded, arrays)
     try:
         if _is_whole(where):
             emit(Note(f"The features of the frozen blocks are in {where}"))
             with contextlib.suppress(OSError):  # a cache of others
                 where.touch()  # the newest are kept
         else:
-            _fill(where, config, pictures, arrays, emit)
+            _fill(where, config, decoded, arrays, emit)
         found = np.asarray(np.load(where / FILE, mmap_mode="r", allow_pickle=False))
     except OSError as error:
         raise DataError(
             f"Cannot keep the features of the photos in {where.parent}: {error.strerror}. "
             "Make room there, or compute them anew each epoch: --cache none."
         ) from None
-    return Chosen(found, np.argsort(_order(pictures)))
+    return Chosen(found, np.argsort(_order(decoded)))
 
 
-def _order(pictures: Pictures) -> NDArray[np.int64]:
+def _order(decoded: DecodedImages) -> NDArray[np.int64]:
     """In which their features are in the file: by digest, so that any run finds its own."""
-    return np.argsort(np.array(pictures.digests()), kind="stable")
+    return np.argsort(np.array(decoded.digests()), kind="stable")
 
 
 def _is_whole(where: Path) -> bool:
     return digests.is_sealed(where) and not digests.fault(where)
 
 
-def _key(config: RunConfig, pictures: Pictures, arrays: dict[str, AnyArray]) -> str:
+def _key(config: RunConfig, decoded: DecodedImages, arrays: dict[str, AnyArray]) -> str:
     """A digest of the weights, of the pictures, and of what computes."""
     digest, model = hashlib.sha256(), config.model
     device = jax.devices()[0].device_kind
-    shape = [*pictures.images.shape]
+    shape = [*decoded.images.shape]
     train = config.train  # the size of a batch decides how convolutions are computed
     how = [VERSION, model.arch, model.batch_norm, model.preprocessing, train.precision]
     how.append(train.part_size)
@@ -107,12 +107,12 @@ def _key(config: RunConfig, pictures: Pictures, arrays: dict[str, AnyArray]) -> 
     for name in sorted(arrays):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(arrays[name]).data)
-    digest.update("".join(sorted(pictures.digests())).encode())
+    digest.update("".join(sorted(decoded.digests())).encode())
     return digest.hexdigest()[:32]
 
 
 def _fill(
-    where: Path, config: RunConfig, pictures: Pictures, arrays: dict[str, AnyArray], emit: Emit
+    where: Path, config: RunConfig, decoded: DecodedImages, arrays: dict[str, AnyArray], emit: Emit
 ) -> None:
     """Make the folder `where`: it is there whole or not at all."""
     where.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ def _fill(
     with tempfile.TemporaryDirectory(prefix=".", dir=where.parent) as scratch:
         made = Path(scratch) / "made"
         made.mkdir()
-        _write(made / FILE, config, pictures, arrays, emit)
+        _write(made / FILE, config, decoded, arrays, emit)
         digests.seal(made)
         if not _is_whole(where):  # else another run has made it meanwhile, and may be reading
             shutil.rmtree(where, ignore_errors=True)
@@ -138,12 +138,12 @@ def _used(path: Path) -> float:
 
 
 def _write(
-    file: Path, config: RunConfig, pictures: Pictures, arrays: dict[str, AnyArray], emit: Emit
+    file: Path, config: RunConfig, decoded: DecodedImages, arrays: dict[str, AnyArray], emit: Emit
 ) -> None:
-    batch, images = config.train.part_size, pictures.images
-    count, *picture = images.shape
-    order = _order(pictures)
-    example = np.zeros((batch, *picture), np.uint8)
+    batch, images = config.train.part_size, decoded.images
+    count, *image = images.shape
+    order = _order(decoded)
+    example = np.zeros((batch, *image), np.uint8)
 
     def step(weights: dict[str, AnyArray], images: AnyArray) -> Array:
         found = backbone(config.model, weights, images, config.train.precision)

@@ -15,7 +15,7 @@ from kvgg_jax.core.config import ModelConfig, RunConfig
 from kvgg_jax.core.errors import ConfigError, RunError, WeightsError, WeightsMismatch
 from kvgg_jax.core.events import Emit, Note, Warned
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.models.functional import weight_shapes
 from kvgg_jax.models.weights.arrays import rank
@@ -28,7 +28,7 @@ NAMED = 3  # layers in one message
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class InitialWeights:
     """Weights that a run begins with, by the names of its variables."""
 
     arrays: dict[str, NDArray[np.float32]]
@@ -49,7 +49,7 @@ class Given:
                 variable.assign(self.arrays[variable.path])
 
 
-def settle(config: RunConfig, out: Path) -> RunConfig:
+def complete_config(config: RunConfig, out: Path) -> RunConfig:
     """Fill in what `model.weights` decides: its whole path, preprocessing, and a run's image size.
 
     Raises WeightsError when there is nothing at that path, ConfigError for a network that Keras has
@@ -88,12 +88,14 @@ def _run_at(where: str, out: Path) -> Run | None:
         return catalog.find(where, out=out)
     except RunError:
         raise WeightsError(
-            f"--weights {shown(where)}: there is no such file, and no run {shown(where)} or "
-            f"{shown(out / where)}. Give a weight file, a run, or imagenet."
+            f"--weights {escape_name(where)}: there is no such file, and no run {escape_name(where)} or "
+            f"{escape_name(out / where)}. Give a weight file, a run, or imagenet."
         ) from None
 
 
-def begin(config: RunConfig, classes: tuple[str, ...], emit: Emit) -> Given | None:
+def load_initial_weights(
+    config: RunConfig, classes: tuple[str, ...], emit: Emit
+) -> InitialWeights | None:
     """What of `model.weights` fits the network; None where a run begins at random.
 
     Says what has come and what begins at random. Raises WeightsError for a source that cannot be
@@ -115,7 +117,7 @@ def begin(config: RunConfig, classes: tuple[str, ...], emit: Emit) -> Given | No
     _tell(match, anew, model, emit)
     taken = [layer for layer in found.arrays if _is_backbone(layer) or anew is None]
     pairs = [zip(names[layer], found.arrays[layer], strict=True) for layer in taken]
-    return Given(dict(pair for layer in pairs for pair in layer))
+    return InitialWeights(dict(pair for layer in pairs for pair in layer))
 
 
 def _by_layer(names: Iterable[str]) -> dict[str, list[str]]:
@@ -176,7 +178,7 @@ class Match:
         if not others:
             return "there is none"
         if others != mine:
-            return f"there it is {', '.join(map(shown, sorted(others)[:NAMED]))}"
+            return f"there it is {', '.join(map(escape_name, sorted(others)[:NAMED]))}"
         return next((self.differs(layer) for layer in mine if self.differs(layer)), None)
 
     def differs(self, layer: str) -> str | None:
@@ -199,7 +201,7 @@ def _sizes(shapes: list[tuple[int, ...]]) -> str:
 
 def _check(match: Match, model: ModelConfig) -> None:
     """Raises WeightsMismatch when no layer fits, or one that is to be frozen does not."""
-    source, missing = shown(model.weights), match.missing
+    source, missing = escape_name(model.weights), match.missing
     if len(missing) == len(match.backbone):
         raise WeightsMismatch(
             f"{source} has none of the {len(missing)} layers of {model.arch.upper()}'s blocks: "
@@ -232,7 +234,7 @@ def _tell(match: Match, anew: str | None, model: ModelConfig, emit: Emit) -> Non
     which = f"{count - missing} of the {count}" if missing else f"the {count}"
     head = f"; the head starts anew: {anew}" if anew else ", and the head"
     what = f"{which} layers of {model.arch.upper()}'s blocks{head}"
-    text = f"Weights from {shown(model.weights)}: {what}"
+    text = f"Weights from {escape_name(model.weights)}: {what}"
     emit(Warned(f"{text}. At random: {match.listed()}.") if missing else Note(text))
     if model.weights == "imagenet" or not Path(str(model.weights)).is_dir():  # a run knows it
         caffe = model.preprocessing == "caffe"

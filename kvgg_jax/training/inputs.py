@@ -11,23 +11,23 @@ from kvgg_jax.core.config import PHOTO_SIZE, RunConfig
 from kvgg_jax.core.errors import ConfigError, DataError, RunError
 from kvgg_jax.core.events import Emit, Note, Progress, Warned
 from kvgg_jax.core.paths import cache_folder
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.audit import copies_warning
 from kvgg_jax.data.class_balance import unjudged
 from kvgg_jax.data.demo import cached_demo
 from kvgg_jax.data.folder import Samples, scan
-from kvgg_jax.data.grouping import deal_as
-from kvgg_jax.data.reader import Pictures, read
+from kvgg_jax.data.grouping import split_photos
+from kvgg_jax.data.reader import DecodedImages, read
 from kvgg_jax.data.split import Split
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.overlap import trained_on
-from kvgg_jax.training.initial_weights import settle as settle_weights
+from kvgg_jax.training.initial_weights import complete_config as settle_weights
 
 DEMO_SIZE = 48  # small enough for minutes on two cores
 
 
-def settle(config: RunConfig, emit: Emit, *, out: str | Path = catalog.OUT) -> RunConfig:
+def complete_config(config: RunConfig, emit: Emit, *, out: str | Path = catalog.OUT) -> RunConfig:
     """Fill in what depends on the data and the given weights: where they are, and what suits them.
 
     `out` holds the runs among which weights are looked for.
@@ -51,7 +51,7 @@ def _drawing(emit: Emit) -> Any:
 def deal_photos(config: RunConfig, emit: Emit) -> tuple[Samples, Split]:
     """All photos there are, and how they are dealt."""
     samples = scan(Path(str(config.data.dir)))
-    split = deal_as(config, samples, emit=emit)
+    split = split_photos(config, samples, emit=emit)
     _check_steps(config, len(split.train))
     emit(
         Note(
@@ -78,7 +78,7 @@ def _check_steps(config: RunConfig, count: int) -> None:
         )
 
 
-def read_photos(samples: Samples, config: RunConfig, emit: Emit) -> Pictures:
+def read_photos(samples: Samples, config: RunConfig, emit: Emit) -> DecodedImages:
     """Decoded to the size of `config` and kept as it says; DataError names the unreadable ones."""
     return read(
         samples,
@@ -90,52 +90,54 @@ def read_photos(samples: Samples, config: RunConfig, emit: Emit) -> Pictures:
     )
 
 
-def only_readable(split: Split, pictures: Pictures) -> Split:
+def only_readable(split: Split, decoded: DecodedImages) -> Split:
     """The split without the pictures that were left out as unreadable."""
     train, val = (
-        pictures.samples.take(pictures.rows(part).tolist()) for part in (split.train, split.val)
+        decoded.samples.take(decoded.rows(part).tolist()) for part in (split.train, split.val)
     )
     if not train or not val:
         raise DataError(
-            f"{train.root}: without its {len(pictures.bad)} unreadable images, {len(train)} are "
+            f"{train.root}: without its {len(decoded.bad)} unreadable images, {len(train)} are "
             f"left for training and {len(val)} for validation; each needs at least 1. "
             "Replace them or add photos."
         )
-    left = set(pictures.samples.labels)
+    left = set(decoded.samples.labels)
     for label, name in enumerate(train.classes):
         if label not in left:
             raise DataError(
-                f"{shown(train.root / name)} has no readable images. "
+                f"{escape_name(train.root / name)} has no readable images. "
                 f"Add photos of class {name!r}, or remove the folder."
             )
     return Split(train, val)
 
 
-def warn_of_split(split: Split, pictures: Pictures, config: RunConfig, emit: Emit) -> None:
+def warn_of_split(split: Split, decoded: DecodedImages, config: RunConfig, emit: Emit) -> None:
     """What of `data check` costs nothing, since the photos were read anyway; and which photos for
     validation the weights to begin with have seen."""
-    digests = dict(zip(pictures.samples.paths, pictures.digests(), strict=True))
+    digests = dict(zip(decoded.samples.paths, decoded.digests(), strict=True))
     copies = copies_warning(split, digests, grouped=config.data.split == "grouped")
-    seen = _seen_by_weights(split.val, pictures, config)
+    seen = _seen_by_weights(split.val, decoded, config)
     for warning in (copies, unjudged(split.val, config.data.split), seen):
         if warning:
             emit(Warned(warning))
 
 
-def _seen_by_weights(val: Samples, pictures: Pictures, config: RunConfig) -> str | None:
+def _seen_by_weights(val: Samples, decoded: DecodedImages, config: RunConfig) -> str | None:
     """A line on photos for validation that the run, whose weights this begins with, has learnt."""
     weights = config.model.weights
     if weights is None or not os.path.isdir(weights):
         return None
     try:
-        known = set(trained_on(Run(Path(weights)), pictures)) & set(val.paths)
+        known = set(trained_on(Run(Path(weights)), decoded)) & set(val.paths)
     except RunError as error:
-        return f"Whether {shown(weights)} has learnt photos for validation is not known: {error}"
+        return (
+            f"Whether {escape_name(weights)} has learnt photos for validation is not known: {error}"
+        )
     if not known:
         return None
     return (
         f"{len(known):,} of the {len(val):,} photos for validation are among those that "
-        f"{shown(weights)} was trained on, which flatters what is measured on them. Judge by "
+        f"{escape_name(weights)} was trained on, which flatters what is measured on them. Judge by "
         "others (kvgg evaluate --data DIR); the same photos, none added, are dealt alike with the "
         "same --seed and --split."
     )

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from kvgg_jax.core.config import TrainConfig
 from kvgg_jax.core.errors import NonFiniteLoss, Stopped
 from kvgg_jax.core.events import Emit, EpochEnded, Progress, ignore
-from kvgg_jax.core.history import NOTHING_YET, Epoch, History, Metrics, Partial, ratios
+from kvgg_jax.core.history import NOTHING_YET, Epoch, EpochProgress, History, Metrics, ratios
 from kvgg_jax.core.state import Batch, Tally, TrainState, Weights
-from kvgg_jax.training.ema import judged
+from kvgg_jax.training.ema import with_ema_weights
 from kvgg_jax.training.step import EvalStep, TrainStep, zero_tally
 
 
@@ -35,7 +35,7 @@ class Batches(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class LoopInputs:
     """Compiled steps, the batches to feed them, and what surrounds them."""
 
     train_step: TrainStep
@@ -47,18 +47,18 @@ class Task:
     clock: Callable[[], float] = time.perf_counter
 
 
-class Standing(NamedTuple):
+class RunProgress(NamedTuple):
     """How far a run has come: its state, the epochs done, and what it has of the next one."""
 
     state: TrainState
     history: History
-    partial: Partial = NOTHING_YET
+    partial: EpochProgress = NOTHING_YET
 
 
-class Keeper(Protocol):
+class Recorder(Protocol):
     """Who keeps what a run has reached. The state's arrays are donated once a call returns."""
 
-    def save(self, state: TrainState, partial: Partial) -> None:
+    def save(self, state: TrainState, partial: EpochProgress) -> None:
         """Keep a state amid an epoch, or at the end of its training half."""
 
     def record(self, state: TrainState, history: History) -> None:
@@ -71,29 +71,29 @@ def never() -> bool:
 
 
 def fit(
-    task: Task,
+    inputs: LoopInputs,
     config: TrainConfig,
-    standing: Standing,
+    progress: RunProgress,
     *,
-    keeper: Keeper,
+    recorder: Recorder,
     stop: Callable[[], bool] = never,
     emit: Emit = ignore,
 ) -> tuple[History, str]:
     """Train from where a run stands to the end; say why it ended.
 
     `stop` is asked before the first step and after each; when it says yes, all is given to
-    `keeper` and Stopped is raised. A run that stopped, at whatever step, and is called again from
+    `recorder` and Stopped is raised. A run that stopped, at whatever step, and is called again from
     what was kept gives the same history. Raises NonFiniteLoss too.
     """
-    state, history, partial = standing
+    state, history, partial = progress
     epochs, patience = config.epochs, config.patience
     for epoch in range(len(history) + 1, epochs + 1):
         if history.stale(config.min_delta) >= patience:
             return history, spent(config)
-        hooks = Hooks(keeper, config.save_every_steps, stop, emit)
-        state, row = run_epoch(task, state, epoch, partial, hooks)
+        hooks = Hooks(recorder, config.save_every_steps, stop, emit)
+        state, row = run_epoch(inputs, state, epoch, partial, hooks)
         partial, history = NOTHING_YET, history.append(row)
-        keeper.record(state, history)
+        recorder.record(state, history)
         emit(EpochEnded(row, epochs, is_best=history.best == row))
     return history, f"all {epochs} epochs are done"
 
@@ -110,23 +110,23 @@ def spent(config: TrainConfig) -> str:
 class Hooks:
     """What an epoch asks and tells others."""
 
-    keeper: Keeper
+    recorder: Recorder
     save_every: int | None
     stop: Callable[[], bool]
     emit: Emit
 
 
 def run_epoch(
-    task: Task, state: TrainState, epoch: int, partial: Partial, hooks: Hooks
+    inputs: LoopInputs, state: TrainState, epoch: int, partial: EpochProgress, hooks: Hooks
 ) -> tuple[TrainState, Epoch]:
     """One pass over the training pictures, less what `partial` has of it, and a validation."""
-    started = task.clock() - partial.seconds
-    state, partial = train_epoch(task, (state, partial), epoch, started, hooks)
-    weights = judged(state)
+    started = inputs.clock() - partial.seconds
+    state, partial = train_epoch(inputs, (state, partial), epoch, started, hooks)
+    weights = with_ema_weights(state)
     validated, _ = evaluate(
-        task.eval_step,
+        inputs.eval_step,
         (weights.params, weights.model_state),
-        task.val,
+        inputs.val,
         stop=hooks.stop,
         emit=hooks.emit,
         epoch=epoch,
@@ -138,37 +138,41 @@ def run_epoch(
         accuracy=trained.accuracy,
         val_loss=validated.loss,
         val_accuracy=validated.accuracy,
-        learning_rate=task.learning_rate(int(state.step) - 1),
-        seconds=task.clock() - started,
+        learning_rate=inputs.learning_rate(int(state.step) - 1),
+        seconds=inputs.clock() - started,
         images_per_second=trained.count / max(partial.seconds, 1e-9),
     )
 
 
 def train_epoch(
-    task: Task, begun: tuple[TrainState, Partial], epoch: int, started: float, hooks: Hooks
-) -> tuple[TrainState, Partial]:
+    inputs: LoopInputs,
+    begun: tuple[TrainState, EpochProgress],
+    epoch: int,
+    started: float,
+    hooks: Hooks,
+) -> tuple[TrainState, EpochProgress]:
     """The training half of an epoch that began at `started` by the task's clock.
 
     The host stays one step behind the device: while a step runs, the loss of the step before is
     read, so that a diverged run stops at once and a progress bar shows what is really done.
     """
-    (state, partial), steps = begun, task.train.steps
+    (state, partial), steps = begun, inputs.train.steps
     if hooks.stop():  # all that was done is kept already
         raise Stopped(f"Stopped in epoch {epoch}, after step {partial.steps} of {steps}.")
     if partial.steps == steps:
         return state, partial
     tally = Tally(*(jnp.float32(value) for value in partial.sums))
-    for done, batch in enumerate(task.train.epoch(epoch, start=partial.steps), partial.steps + 1):
+    for done, batch in enumerate(inputs.train.epoch(epoch, start=partial.steps), partial.steps + 1):
         previous = tally
-        state, tally = task.train_step(state, previous, batch)
-        _check_finite(previous, task, epoch=epoch, done=done - 1)
+        state, tally = inputs.train_step(state, previous, batch)
+        _check_finite(previous, inputs, epoch=epoch, done=done - 1)
         hooks.emit(Progress("training", done - 1, steps, len(batch.labels), epoch))
         stopping = hooks.stop()
         if stopping or done == steps or (hooks.save_every and done % hooks.save_every == 0):
-            _check_finite(tally, task, epoch=epoch, done=done)
+            _check_finite(tally, inputs, epoch=epoch, done=done)
             loss, correct, count = _numbers(tally)
-            partial = Partial(done, loss, correct, count, seconds=task.clock() - started)
-            hooks.keeper.save(state, partial)
+            partial = EpochProgress(done, loss, correct, count, seconds=inputs.clock() - started)
+            hooks.recorder.save(state, partial)
         if stopping:
             raise Stopped(f"Stopped in epoch {epoch}, after step {done} of {steps}.")
     hooks.emit(Progress("training", steps, steps, len(batch.labels), epoch))
@@ -209,14 +213,14 @@ def _numbers(tally: Tally) -> list[float]:
     return [float(value) for value in jax.device_get(tally)]
 
 
-def _check_finite(tally: Tally, task: Task, *, epoch: int, done: int) -> None:
+def _check_finite(tally: Tally, inputs: LoopInputs, *, epoch: int, done: int) -> None:
     loss = float(jax.device_get(tally.loss))
     if math.isfinite(loss):
         return
-    step = (epoch - 1) * task.train.steps + done
+    step = (epoch - 1) * inputs.train.steps + done
     raise NonFiniteLoss(
-        f"The loss became {loss} in epoch {epoch}, step {done} of {task.train.steps} "
-        f"(step {step} of the run), at learning rate {task.learning_rate(step - 1):.3g}. "
+        f"The loss became {loss} in epoch {epoch}, step {done} of {inputs.train.steps} "
+        f"(step {step} of the run), at learning rate {inputs.learning_rate(step - 1):.3g}. "
         "Try a lower --lr, --batch-norm, or --precision float32; the checkpoints before "
         "it are untouched."
     )

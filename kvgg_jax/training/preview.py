@@ -38,9 +38,9 @@ def preview(
     config, samples = config or RunConfig(), scan(Path(folder))
     size, seed = config.data.image_size or PHOTO_SIZE, config.seed
     chosen = samples.take(_even_choice(samples, count, seed))
-    pictures = read(chosen, size, skip_bad=config.data.skip_bad, emit=emit)
-    labels = np.array(pictures.samples.labels, np.int32)
-    images = np.asarray(normalise(pictures.images[np.arange(len(labels))]))
+    decoded = read(chosen, size, skip_bad=config.data.skip_bad, emit=emit)
+    labels = np.array(decoded.samples.labels, np.int32)
+    images = np.asarray(normalise(decoded.images[np.arange(len(labels))]))
     names = [samples.classes[label] for label in labels]
     augment, mix = build_changes(config, size, len(samples.classes))
     if augment or mix:

@@ -11,22 +11,22 @@ from dataclasses import asdict
 
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, Note, Warned
-from kvgg_jax.core.history import NOTHING_YET, History, Partial
+from kvgg_jax.core.history import NOTHING_YET, EpochProgress, History
 from kvgg_jax.core.state import TrainState
 from kvgg_jax.runs.checkpoint import Checkpoints
 from kvgg_jax.runs.folder import Run
-from kvgg_jax.training.ema import judged
-from kvgg_jax.training.loop import Standing
+from kvgg_jax.training.ema import with_ema_weights
+from kvgg_jax.training.loop import RunProgress
 
 
-class Keeper:
+class Recorder:
     """Keeps one run; `steps` is how many an epoch has."""
 
     def __init__(self, run: Run, checkpoints: Checkpoints, *, steps: int, emit: Emit) -> None:
         self._run, self._checkpoints = run, checkpoints
         self._steps, self._emit = steps, emit
 
-    def save(self, state: TrainState, partial: Partial) -> None:
+    def save(self, state: TrainState, partial: EpochProgress) -> None:
         """Start saving all that a resume needs. Raises RunError when the save before failed."""
         self._checkpoints.save_last(state, asdict(partial))
 
@@ -35,9 +35,9 @@ class Keeper:
         self._checkpoints.wait()  # a row without its state could not be gone on from
         self._run.write("history.csv", history.to_csv())
         if history.best == history.epochs[-1]:
-            self._checkpoints.save_best(judged(state))
+            self._checkpoints.save_best(with_ema_weights(state))
 
-    def restore(self, fresh: TrainState) -> Standing:
+    def restore(self, fresh: TrainState) -> RunProgress:
         """Where the run stands; at `fresh` when nothing was saved yet.
 
         Raises RunError when all states are damaged or gone, or rows of the history are missing.
@@ -50,11 +50,11 @@ class Keeper:
                     f"{self._checkpoints.folder / 'last'} holds no checkpoint. "
                     "Put back a copy of it, or start a new run."
                 )
-            return Standing(fresh, History())
+            return RunProgress(fresh, History())
         state, notes = found
         epochs, amid = divmod(int(state.step), self._steps)
         history = written.upto(epochs)
-        partial = Partial(**notes) if notes else NOTHING_YET  # type: ignore[arg-type]
+        partial = EpochProgress(**notes) if notes else NOTHING_YET  # type: ignore[arg-type]
         if not amid and len(history) == epochs:
             partial = NOTHING_YET  # it has its row
         complete = epochs - (1 if not amid and notes else 0)  # whose rows cannot be made again
@@ -65,24 +65,24 @@ class Keeper:
             )
         if history != written:
             self._run.write("history.csv", history.to_csv())
-        standing = Standing(state, history, partial)
-        self._mend_best(standing)
-        self._emit(Note(self._where(standing)))
-        return standing
+        progress = RunProgress(state, history, partial)
+        self._mend_best(progress)
+        self._emit(Note(self._where(progress)))
+        return progress
 
-    def _mend_best(self, standing: Standing) -> None:
+    def _mend_best(self, progress: RunProgress) -> None:
         """Save the best weights again where the state has them, else say that they are lost.
 
         Weights of an epoch that is to come, since the newest state was damaged, would belie the
         history; they go where those that it tells of are whole.
         """
-        best = standing.history.best
+        best = progress.history.best
         if best is None:
             return
         if self._checkpoints.has_best(best.epoch * self._steps):
-            self._checkpoints.drop_best_after(int(standing.state.step))
-        elif best.epoch * self._steps == int(standing.state.step):
-            self._checkpoints.save_best(judged(standing.state))
+            self._checkpoints.drop_best_after(int(progress.state.step))
+        elif best.epoch * self._steps == int(progress.state.step):
+            self._checkpoints.save_best(with_ema_weights(progress.state))
         else:
             self._emit(
                 Warned(
@@ -91,11 +91,11 @@ class Keeper:
                 )
             )
 
-    def _where(self, standing: Standing) -> str:
-        step, partial = int(standing.state.step), standing.partial
+    def _where(self, progress: RunProgress) -> str:
+        step, partial = int(progress.state.step), progress.partial
         if partial.steps == self._steps:
-            return f"Going on with the validation of epoch {len(standing.history) + 1}"
+            return f"Going on with the validation of epoch {len(progress.history) + 1}"
         return (
-            f"Going on in epoch {len(standing.history) + 1}, after step {partial.steps} of "
+            f"Going on in epoch {len(progress.history) + 1}, after step {partial.steps} of "
             f"{self._steps} (step {step} of the run)"
         )

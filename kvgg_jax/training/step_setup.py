@@ -54,7 +54,7 @@ def build_step(
 def build_changes(config: RunConfig, size: int, classes: int) -> tuple[Augment | None, Mix | None]:
     """What is done to training pictures one by one, and in pairs."""
     data, seed = config.data, config.seed
-    augment = make_augment(data.augment, seed=seed, image_size=size, colour=data.augment_color)
+    augment = make_augment(data.augment, seed=seed, image_size=size, color=data.augment_color)
     return augment, make_mix(data.mix, data.mix_alpha, seed=seed, classes=classes)
 
 

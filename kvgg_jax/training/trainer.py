@@ -14,11 +14,11 @@ from kvgg_jax.core.config import RunConfig, Tracked, settings
 from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Emit, Finished, Preparing, Started, ignore
 from kvgg_jax.core.history import History
-from kvgg_jax.core.memory import training_advice
+from kvgg_jax.core.memory import training_memory_advice
 from kvgg_jax.core.state import Batch, TrainState, discard
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.pipeline import Pipeline
-from kvgg_jax.data.reader import Pictures
+from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.data.split import Split
 from kvgg_jax.models.functional import normalise
 from kvgg_jax.runs import catalog, step_folders
@@ -26,11 +26,17 @@ from kvgg_jax.runs.charts import draw_curves, draw_samples
 from kvgg_jax.runs.checkpoint import Checkpoints
 from kvgg_jax.runs.folder import FORMAT, Run
 from kvgg_jax.runs.lock import locked
-from kvgg_jax.runs.manifest import check_files, check_pictures, check_settings, files_of, upgrade
-from kvgg_jax.training.initial_weights import Given, begin
-from kvgg_jax.training.inputs import deal_photos, only_readable, read_photos, settle, warn_of_split
-from kvgg_jax.training.loop import Task, fit, never, spent
-from kvgg_jax.training.recorder import Keeper
+from kvgg_jax.runs.manifest import check_files, check_images, check_settings, files_of, upgrade
+from kvgg_jax.training.initial_weights import InitialWeights, load_initial_weights
+from kvgg_jax.training.inputs import (
+    complete_config,
+    deal_photos,
+    only_readable,
+    read_photos,
+    warn_of_split,
+)
+from kvgg_jax.training.loop import LoopInputs, fit, never, spent
+from kvgg_jax.training.recorder import Recorder
 from kvgg_jax.training.setup import assemble, build_network
 from kvgg_jax.training.step_setup import build_changes, changed
 from kvgg_jax.training.tracking.tracking import check_trackers, tracked
@@ -70,18 +76,21 @@ def train(
     """
     emit(Preparing())
     check_trackers(config or RunConfig())
-    config, out = settle(config or RunConfig(), emit, out=out), Path(out)
+    config, out = complete_config(config or RunConfig(), emit, out=out), Path(out)
     path = catalog.choose(config, out=out, name=name, overwrite=overwrite)
-    with locked(path), training_advice(config):  # at once: no other run takes that name meanwhile
+    with (
+        locked(path),
+        training_memory_advice(config),
+    ):  # at once: no other run takes that name meanwhile
         samples, split = deal_photos(config, emit)
-        given = begin(config, samples.classes, emit)
-        pictures = read_photos(samples, config, emit)
-        dealt = only_readable(split, pictures)
-        warn_of_split(dealt, pictures, config, emit)
+        given = load_initial_weights(config, samples.classes, emit)
+        decoded = read_photos(samples, config, emit)
+        dealt = only_readable(split, decoded)
+        warn_of_split(dealt, decoded, config, emit)
         number, weights = catalog.next_number(out), given.digest if given else None
-        files = files_of(config, samples, dealt, pictures, number=number, weights=weights)
+        files = files_of(config, samples, dealt, decoded, number=number, weights=weights)
         run = catalog.create(path, config, files, overwrite=overwrite)
-        return _run(run, config, pictures, given, stop=stop, emit=emit)
+        return _run(run, config, decoded, given, stop=stop, emit=emit)
 
 
 def resume(
@@ -112,40 +121,40 @@ def resume(
         given = _given(found, config, emit)
         split = found.split(Path(str(config.data.dir)))
         check_files(found, split, emit)
-        with training_advice(config):
-            pictures = read_photos(split.all, config, emit)
-            check_pictures(found, pictures)
+        with training_memory_advice(config):
+            decoded = read_photos(split.all, config, emit)
+            check_images(found, decoded)
             if found.format() < FORMAT:
-                upgrade(found, pictures, emit)
+                upgrade(found, decoded, emit)
             found.write("config.toml", config.to_toml())
             found.update_info(status="unfinished", settings=settings(config))
-            return _run(found, config, pictures, given, stop=stop, emit=emit)
+            return _run(found, config, decoded, given, stop=stop, emit=emit)
 
 
-def prepare(config: RunConfig, emit: Emit = ignore) -> tuple[Task, TrainState]:
+def prepare(config: RunConfig, emit: Emit = ignore) -> tuple[LoopInputs, TrainState]:
     """All that `train` would begin with, of a config that is settled, without a run folder.
 
     Raises KvggError as `train` does.
     """
     samples, split = deal_photos(config, emit)
-    given = begin(config, samples.classes, emit)
-    pictures = read_photos(samples, config, emit)
-    split = only_readable(split, pictures)
-    network = build_network(config, pictures, split, given, emit=emit)
-    return assemble(config, network, pictures, split, network.state, emit=emit), network.state
+    given = load_initial_weights(config, samples.classes, emit)
+    decoded = read_photos(samples, config, emit)
+    split = only_readable(split, decoded)
+    network = build_network(config, decoded, split, given, emit=emit)
+    return assemble(config, network, decoded, split, network.state, emit=emit), network.state
 
 
-def _given(run: Run, config: RunConfig, emit: Emit) -> Given | None:
+def _given(run: Run, config: RunConfig, emit: Emit) -> InitialWeights | None:
     """The weights that a run begins with, where it has saved none yet.
 
     Raises RunError when they are not those that it began with.
     """
     if step_folders.steps(run.checkpoints / "last"):
         return None
-    given = begin(config, run.classes(), emit)
+    given = load_initial_weights(config, run.classes(), emit)
     if given and given.digest != run.info().get("weights"):
         raise RunError(
-            f"The weights at {shown(config.model.weights)} are not those that {run.path} began "
+            f"The weights at {escape_name(config.model.weights)} are not those that {run.path} began "
             "with, and it has saved nothing yet. Put them back, or start a new run."
         )
     return given
@@ -195,27 +204,27 @@ def _check_unfinished(run: Run, config: RunConfig) -> None:
 def _run(
     run: Run,
     config: RunConfig,
-    pictures: Pictures,
-    given: Given | None,
+    decoded: DecodedImages,
+    given: InitialWeights | None,
     *,
     stop: Callable[[], bool],
     emit: Emit,
 ) -> TrainResult:
     """Train in `run` from its last checkpoint, or from the start when it has none."""
     emit(Started(run.path))
-    split = run.split(pictures.samples.root)
+    split = run.split(decoded.samples.root)
     with Checkpoints(run.checkpoints, emit=emit) as checkpoints:
-        network = build_network(config, pictures, split, given, emit=emit)
+        network = build_network(config, decoded, split, given, emit=emit)
         _draw_samples(run, config, network.batches, split)
-        keeper = Keeper(run, checkpoints, steps=network.batches.steps, emit=emit)
+        recorder = Recorder(run, checkpoints, steps=network.batches.steps, emit=emit)
         try:
-            standing = keeper.restore(network.state)
-            task = assemble(config, network, pictures, split, standing.state, emit=emit)
-            if standing.state is not network.state:
+            progress = recorder.restore(network.state)
+            inputs = assemble(config, network, decoded, split, progress.state, emit=emit)
+            if progress.state is not network.state:
                 discard(network.state)
-            with tracked(run, config, standing.history, emit) as tell:
+            with tracked(run, config, progress.history, emit) as tell:
                 history, reason = fit(
-                    task, config.train, standing, keeper=keeper, stop=stop, emit=tell
+                    inputs, config.train, progress, recorder=recorder, stop=stop, emit=tell
                 )
         except BaseException:
             with contextlib.suppress(RunError):  # what ended the run matters more than its picture

@@ -6,9 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
-from kvgg_jax.cli.app import answers, app, print_json, resting, stoppable, talk, with_options_of
+from kvgg_jax.cli.app import (
+    app,
+    handle_errors,
+    interrupt_between_runs,
+    print_json,
+    stderr_console,
+    stoppable,
+    with_options_of,
+)
 from kvgg_jax.cli.commands.train import train
-from kvgg_jax.cli.console import Screen, say
+from kvgg_jax.cli.console import Screen, print_line
 from kvgg_jax.core.errors import UsageError
 
 WITHOUT = {"name", "overwrite", "resume", "val_split"}
@@ -16,7 +24,7 @@ DEALT = {"data.val_split", "data.folds", "data.fold"}
 
 
 @app.command()
-@answers
+@handle_errors
 @with_options_of(train, taking=lambda name: name not in WITHOUT)
 def crossval(
     folds: Annotated[int, typer.Option(min=2, help="Parts, each held out once.")] = 5,
@@ -41,10 +49,10 @@ def crossval(
         if (key, value) == ("data.split", "keras"):
             raise UsageError(f"{text}: Keras deals no folds; use stratified or grouped.")
     settings = resolve(given["config"], flags)
-    with Screen(talk()) as screen, stoppable(screen, _how_to_go_on) as stop:
+    with Screen(stderr_console()) as screen, stoppable(screen, _how_to_go_on) as stop:
         from kvgg_jax.training.search import crossval as api
 
-        emit = resting(screen, stop)
+        emit = interrupt_between_runs(screen, stop)
         result = api.crossval(
             settings, folds=folds, out=given["out"], name=name, stop=stop, emit=emit
         )
@@ -54,4 +62,4 @@ def crossval(
 
 
 def _how_to_go_on(screen: Screen, saved: str | None) -> None:
-    say(screen.console, f"{saved or 'Stopped.'} The same command goes on.")
+    print_line(screen.console, f"{saved or 'Stopped.'} The same command goes on.")

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from kvgg_jax.cli.app import answers, app, print_json, talk, with_options_of
+from kvgg_jax.cli.app import app, handle_errors, print_json, stderr_console, with_options_of
 from kvgg_jax.cli.commands.train import train
-from kvgg_jax.cli.console import Screen, say
+from kvgg_jax.cli.console import Screen, print_line
 from kvgg_jax.core.text import program
 
 data_app = typer.Typer(no_args_is_help=True, help="Folders of photos.")
@@ -18,7 +18,7 @@ app.add_typer(data_app, name="data")
 
 
 @data_app.command()
-@answers
+@handle_errors
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where to write it; must not exist yet.")],
     per_class: Annotated[int, typer.Option(min=2, help="Pictures a class.")] = 100,
@@ -30,14 +30,14 @@ def demo(
     from kvgg_jax.core.events import Progress
     from kvgg_jax.data.demo import write_demo
 
-    with Screen(talk()) as screen:
+    with Screen(stderr_console()) as screen:
         write_demo(
             folder,
             per_class=per_class,
             on_progress=lambda done, total: screen(Progress("drawing", done, total)),
         )
-    say(talk(), f"Wrote the demo set to {folder}. Train on it:")
-    say(talk(), f"  {program()} train --data {quote(str(folder))} --image-size 48")
+    print_line(stderr_console(), f"Wrote the demo set to {folder}. Train on it:")
+    print_line(stderr_console(), f"  {program()} train --data {quote(str(folder))} --image-size 48")
 
 
 CONFIG = {"config", "set_"}
@@ -46,7 +46,7 @@ LOOK = {"augment", "augment_color", "mix", "mix_alpha", "image_size", "seed", "s
 
 
 @data_app.command()
-@answers
+@handle_errors
 @with_options_of(train, taking=lambda name: name in DEAL)
 def check(
     folder: Annotated[Path, typer.Argument(help="Photos, one sub-folder a class.")],
@@ -73,16 +73,16 @@ def check(
     from kvgg_jax.data.audit.sentences import check_json
     from kvgg_jax.web.html.check_page import write_check
 
-    with Screen(talk()) as screen:
+    with Screen(stderr_console()) as screen:
         result = check_data(folder, against=against, config=settings, emit=screen)
         if html:
             write_check(result, html, emit=screen)
-            say(talk(), f"Wrote {html}")
+            print_line(stderr_console(), f"Wrote {html}")
     print_json(check_json(result)) if given["json"] else check_text(result)
 
 
 @data_app.command()
-@answers
+@handle_errors
 @with_options_of(train, taking=lambda name: name in LOOK)
 def preview(
     folder: Annotated[Path, typer.Argument(help="Photos, one sub-folder a class.")],
@@ -102,6 +102,6 @@ def preview(
     settings = resolve(given["config"], all_typed(given))
     from kvgg_jax.training.preview import preview as draw
 
-    with Screen(talk()) as screen:
+    with Screen(stderr_console()) as screen:
         draw(folder, output, config=settings, count=count, emit=screen)
-    say(talk(), f"Wrote {output}")
+    print_line(stderr_console(), f"Wrote {output}")

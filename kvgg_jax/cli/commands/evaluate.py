@@ -17,13 +17,13 @@ from kvgg_jax.cli.app import (
     RunOption,
     SkipBad,
     UnsureBelow,
-    answers,
     app,
     end_with,
+    handle_errors,
     print_json,
-    talk,
+    stderr_console,
 )
-from kvgg_jax.cli.console import Screen, say
+from kvgg_jax.cli.console import Screen, print_line
 from kvgg_jax.core.errors import UsageError
 
 Others = Annotated[Path | None, typer.Option("--data", help="Other photos of the same classes.")]
@@ -37,7 +37,7 @@ Part = Annotated[str | None, _part("val or all. Default: val, or all with --data
 
 
 @app.command()
-@answers
+@handle_errors
 def evaluate(
     run: RunOption = None,
     data: Others = None,
@@ -59,7 +59,7 @@ def evaluate(
     from kvgg_jax.evaluation import evaluate as evaluation
     from kvgg_jax.evaluation import record
 
-    with Screen(talk()) as screen:
+    with Screen(stderr_console()) as screen:
         result = evaluation.evaluate(
             run,
             data=data,
@@ -84,7 +84,7 @@ def check_part(split: str | None) -> None:
 
 
 @app.command()
-@answers
+@handle_errors
 def calibrate(
     run: RunOption = None,
     data: Others = None,
@@ -113,9 +113,9 @@ def calibrate(
     from kvgg_jax.evaluation import calibration
 
     if remove:
-        say(talk(), f"Removed {calibration.remove_calibration(run, out=out)}")
+        print_line(stderr_console(), f"Removed {calibration.remove_calibration(run, out=out)}")
         return
-    with Screen(talk()) as screen:
+    with Screen(stderr_console()) as screen:
         result = calibration.calibrate(
             run,
             data=data,
@@ -132,7 +132,7 @@ def calibrate(
 
 
 @app.command()
-@answers
+@handle_errors
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
     run: Annotated[
@@ -163,7 +163,7 @@ def predict(
     from kvgg_jax.inference import onnx_session
     from kvgg_jax.inference.prediction import predictions_json
 
-    with Screen(talk()) as screen:
+    with Screen(stderr_console()) as screen:
         if onnx_session.is_onnx(run):  # without JAX, which takes a second
             found = onnx_session.predict(
                 images,

@@ -9,15 +9,25 @@ import typer
 from rich.console import Console
 
 from kvgg_jax.cli import completion
-from kvgg_jax.cli.app import RUNS, Json, Out, RunOption, answers, app, end_with, print_json, talk
-from kvgg_jax.cli.console import Screen, say
+from kvgg_jax.cli.app import (
+    RUNS,
+    Json,
+    Out,
+    RunOption,
+    app,
+    end_with,
+    handle_errors,
+    print_json,
+    stderr_console,
+)
+from kvgg_jax.cli.console import Screen, print_line
 from kvgg_jax.core.errors import UsageError
 
 GRAD_CAM, GRADIENTS = METHODS = ("grad-cam", "integrated-gradients")
 
 
 @app.command()
-@answers
+@handle_errors
 def explain(
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
     run: RunOption = None,
@@ -45,7 +55,7 @@ def explain(
     from kvgg_jax.inference.explain import explain as attribute
 
     answer, lines, errors = [], [], []
-    with Screen(talk()) as screen:
+    with Screen(stderr_console()) as screen:
         classifier = load_classifier(run, out=out, emit=screen)
         found = attribute(images, classifier, method=method, target=target, emit=screen)
         folder = output or classifier.run.path / "explained"
@@ -59,5 +69,5 @@ def explain(
         print_json(answer)
     else:
         for line in lines:
-            say(Console(), line)
+            print_line(Console(), line)
     end_with(errors)

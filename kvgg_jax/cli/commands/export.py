@@ -8,12 +8,22 @@ from typing import Annotated
 import typer
 
 from kvgg_jax.cli import completion
-from kvgg_jax.cli.app import RUNS, Json, Out, Raw, RunOption, answers, app, print_json, talk
+from kvgg_jax.cli.app import (
+    RUNS,
+    Json,
+    Out,
+    Raw,
+    RunOption,
+    app,
+    handle_errors,
+    print_json,
+    stderr_console,
+)
 from kvgg_jax.cli.console import Screen
 
 
 @app.command()
-@answers
+@handle_errors
 def export(
     format: Annotated[
         str,
@@ -50,7 +60,7 @@ def export(
     from kvgg_jax.cli.text import results as show
     from kvgg_jax.export.exporter import export as write
 
-    with Screen(talk()) as screen:
+    with Screen(stderr_console()) as screen:
         result = write(
             format,
             run,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kvgg_jax.cli.app import Json, answers, app, print_json, talk
+from kvgg_jax.cli.app import Json, app, handle_errors, print_json, stderr_console
 from kvgg_jax.cli.console import Screen
 from kvgg_jax.cli.defaults import ShowsDefaults
 from kvgg_jax.cli.options import OF_A_NETWORK, OF_A_STEP, takes_costs
@@ -18,7 +18,7 @@ BENCH_BATCH = 8  # without a config: seconds a step, on a CPU
 
 
 @app.command(cls=ShowsDefaults)
-@answers
+@handle_errors
 @takes_costs(*OF_A_NETWORK)
 def summary(
     classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 4,
@@ -48,7 +48,7 @@ def summary(
 
 
 @app.command()
-@answers
+@handle_errors
 @takes_costs(*OF_A_NETWORK, *OF_A_STEP)
 def bench(
     repeats: Annotated[int, typer.Option(min=1, help="Timed repetitions.")] = 5,
@@ -68,7 +68,7 @@ def bench(
     from kvgg_jax.cli.text import results as show
     from kvgg_jax.training.benchmark import bench as measure
 
-    with Screen(talk()) as screen:
+    with Screen(stderr_console()) as screen:
         result = measure(settings, repeats=repeats, emit=screen)
     print_json(show.bench_json(result)) if json else show.bench_text(result)
 

@@ -8,13 +8,23 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from kvgg_jax.cli.app import RUNS, Json, Out, RunOption, SkipBad, answers, app, print_json, talk
+from kvgg_jax.cli.app import (
+    RUNS,
+    Json,
+    Out,
+    RunOption,
+    SkipBad,
+    app,
+    handle_errors,
+    print_json,
+    stderr_console,
+)
 from kvgg_jax.cli.commands.evaluate import Others, Part, check_part
-from kvgg_jax.cli.console import Screen, say
+from kvgg_jax.cli.console import Screen, print_line
 
 
 @app.command()
-@answers
+@handle_errors
 def report(
     run: RunOption = None,
     output: Annotated[
@@ -41,7 +51,7 @@ def report(
     check_part(split)
     from kvgg_jax.web.html import report
 
-    with Screen(talk()) as screen:
+    with Screen(stderr_console()) as screen:
         made = report.report(
             run,
             output=output,
@@ -56,4 +66,6 @@ def report(
     if json:
         print_json(report.report_json(made))
         return
-    say(Console(), f"Wrote {made.path}: {', '.join(made.contents)} ({made.size / 1e3:,.0f} kB)")
+    print_line(
+        Console(), f"Wrote {made.path}: {', '.join(made.contents)} ({made.size / 1e3:,.0f} kB)"
+    )

@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from kvgg_jax.cli import completion
-from kvgg_jax.cli.app import RUNS, Json, Out, answers, app, print_json, talk
-from kvgg_jax.cli.console import Screen, say
+from kvgg_jax.cli.app import RUNS, Json, Out, app, handle_errors, print_json, stderr_console
+from kvgg_jax.cli.console import Screen, print_line
 from kvgg_jax.core.errors import UsageError
 from kvgg_jax.core.text import program
 
 
 @app.command("runs")
-@answers
+@handle_errors
 def list_or_compare(
     names: Annotated[
         list[str] | None,
@@ -48,15 +48,17 @@ def list_or_compare(
         show_runs.runs_text(found)
     for one in found:
         if isinstance(one, listing.DamagedRun):
-            say(talk(), f"Damaged: {one.fault}", "yellow")
+            print_line(stderr_console(), f"Damaged: {one.fault}", "yellow")
     if not found:
-        say(talk(), f"No runs in {out}. Train one first: {program()} train --data DIR")
+        print_line(
+            stderr_console(), f"No runs in {out}. Train one first: {program()} train --data DIR"
+        )
 
 
 def _compare(names: list[str], data: Path | None, out: Path, json: bool) -> None:
     from kvgg_jax.cli.text import runs as show_runs
     from kvgg_jax.evaluation import comparison
 
-    with Screen(talk()) as screen:
+    with Screen(stderr_console()) as screen:
         result = comparison.compare_runs(names, data=data, out=out, emit=screen)
     print_json(show_runs.comparison_json(result)) if json else show_runs.comparison_text(result)

@@ -10,14 +10,24 @@ from typing import Annotated, Any
 import typer
 
 from kvgg_jax.cli import completion
-from kvgg_jax.cli.app import RUNS, Json, Out, answers, app, print_json, resting, stoppable, talk
-from kvgg_jax.cli.console import Screen, say
+from kvgg_jax.cli.app import (
+    RUNS,
+    Json,
+    Out,
+    app,
+    handle_errors,
+    interrupt_between_runs,
+    print_json,
+    stderr_console,
+    stoppable,
+)
+from kvgg_jax.cli.console import Screen, print_line
 from kvgg_jax.cli.options import takes_settings
 from kvgg_jax.core.text import program
 
 
 @app.command("lr-find")
-@answers
+@handle_errors
 @takes_settings("lr", "epochs", "patience", "min_delta", "save_every_steps", "track")
 def lr_find(
     low: Annotated[float, typer.Option(help="First learning rate.")] = 1e-7,
@@ -43,17 +53,17 @@ def lr_find(
     from kvgg_jax.training.search import lr_range
 
     catalog.check_writable(out)
-    with Screen(talk()) as screen:
+    with Screen(stderr_console()) as screen:
         result = lr_range.lr_find(settings, low=low, high=high, steps=steps, out=out, emit=screen)
-    picture = show_search.save_rates(result, out / "lr_find.png")
+    chart = show_search.save_rates(result, out / "lr_find.png")
     if json:
-        print_json(show_search.rates_json(result, picture))
+        print_json(show_search.rates_json(result, chart))
     else:
-        show_search.rates_text(result, picture)
+        show_search.rates_text(result, chart)
 
 
 @app.command()
-@answers
+@handle_errors
 @takes_settings()
 def tune(
     trials: Annotated[int, typer.Option(min=1, help="Runs in all, those there included.")] = 20,
@@ -87,10 +97,10 @@ def tune(
     settings = resolve(given["config"], flags)
     searched = without(read_space(space) if space else DEFAULT_SPACE, flags)
     check_space(searched, settings, where=str(space or "space"))
-    with Screen(talk()) as screen, stoppable(screen, _how_to_go_on) as stop:
+    with Screen(stderr_console()) as screen, stoppable(screen, _how_to_go_on) as stop:
         from kvgg_jax.training.search import tuning
 
-        emit = resting(screen, stop)
+        emit = interrupt_between_runs(screen, stop)
         result = tuning.tune(
             settings, searched, trials=trials, out=out, name=name, stop=stop, emit=emit
         )
@@ -100,5 +110,5 @@ def tune(
 
 
 def _how_to_go_on(screen: Screen, saved: str | None) -> None:
-    say(screen.console, f"{saved or 'Stopped.'} To go on, the same command:")
-    say(screen.console, f"  {program()} {join(sys.argv[1:])}")
+    print_line(screen.console, f"{saved or 'Stopped.'} To go on, the same command:")
+    print_line(screen.console, f"  {program()} {join(sys.argv[1:])}")

@@ -7,8 +7,18 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from kvgg_jax.cli.app import RUNS, Out, Raw, RunOption, UnsureBelow, answers, app, stoppable, talk
-from kvgg_jax.cli.console import Screen, say
+from kvgg_jax.cli.app import (
+    RUNS,
+    Out,
+    Raw,
+    RunOption,
+    UnsureBelow,
+    app,
+    handle_errors,
+    stderr_console,
+    stoppable,
+)
+from kvgg_jax.cli.console import Screen, print_line
 from kvgg_jax.core.extras import require
 
 ASKED = "Stopping: what is under way is answered. Ctrl-C again to stop at once."
@@ -16,7 +26,7 @@ AT_ONCE = "Stopped at once."
 
 
 @app.command()
-@answers
+@handle_errors
 def serve(
     run: RunOption = None,
     host: Annotated[
@@ -57,14 +67,19 @@ def serve(
     )
 
     def ready(address: str) -> None:
-        say(Console(), f"Ready at {address}", "bold")
-        say(talk(), "Stop it with Ctrl-C.")
+        print_line(Console(), f"Ready at {address}", "bold")
+        print_line(stderr_console(), "Stop it with Ctrl-C.")
         if open_:
             typer.launch(address)
 
     with (
-        Screen(talk()) as screen,
-        stoppable(screen, lambda *_: say(talk(), "Stopped."), asked=ASKED, at_once=AT_ONCE) as stop,
+        Screen(stderr_console()) as screen,
+        stoppable(
+            screen,
+            lambda *_: print_line(stderr_console(), "Stopped."),
+            asked=ASKED,
+            at_once=AT_ONCE,
+        ) as stop,
     ):
         listen(
             run,

@@ -11,14 +11,24 @@ from typing import Annotated
 import typer
 
 from kvgg_jax.cli import completion
-from kvgg_jax.cli.app import RUNS, Json, Out, SkipBad, answers, app, print_json, stoppable, talk
-from kvgg_jax.cli.console import Screen, say
+from kvgg_jax.cli.app import (
+    RUNS,
+    Json,
+    Out,
+    SkipBad,
+    app,
+    handle_errors,
+    print_json,
+    stderr_console,
+    stoppable,
+)
+from kvgg_jax.cli.console import Screen, print_line
 from kvgg_jax.cli.defaults import ShowsDefaults
 from kvgg_jax.core.text import program
 
 
 @app.command(cls=ShowsDefaults)
-@answers
+@handle_errors
 def train(
     data: Annotated[
         Path | None,
@@ -110,7 +120,7 @@ def train(
         bool | None,
         typer.Option(
             "--augment-color/--no-augment-color",
-            help="Change hue and saturation too; not where classes differ by colour.",
+            help="Change hue and saturation too; not where classes differ by color.",
         ),
     ] = None,
     mix: Annotated[
@@ -162,7 +172,7 @@ def train(
     settings = resolve(config, flags)
     known = resume if resume is None or os.path.exists(resume) else str(out / resume)
     go_on = partial(_how_to_go_on, resume=known)
-    with Screen(talk()) as screen, stoppable(screen, go_on) as stop:
+    with Screen(stderr_console()) as screen, stoppable(screen, go_on) as stop:
         from kvgg_jax.training import trainer
 
         if resume is None:
@@ -184,7 +194,7 @@ def train(
 def _how_to_go_on(screen: Screen, saved: str | None, *, resume: str | None) -> None:
     run = screen.run or resume
     if run is None:
-        say(screen.console, "Stopped before the run began; nothing was written.")
+        print_line(screen.console, "Stopped before the run began; nothing was written.")
         return
-    say(screen.console, f"{saved or 'Stopped before the first step.'} To go on:")
-    say(screen.console, f"  {program()} train --resume {quote(str(run))}")
+    print_line(screen.console, f"{saved or 'Stopped before the first step.'} To go on:")
+    print_line(screen.console, f"  {program()} train --resume {quote(str(run))}")

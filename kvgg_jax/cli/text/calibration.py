@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from kvgg_jax.cli.console import say
+from kvgg_jax.cli.console import print_line
 from kvgg_jax.core.text import program
 from kvgg_jax.evaluation.metrics import BINS
 from kvgg_jax.inference.temperature import FILE, UNSURE_BELOW
@@ -29,7 +29,7 @@ def calibration_json(result: Calibrated) -> dict[str, Any]:
 def calibration_text(result: Calibrated) -> None:
     """The temperature, what it is worth, and what happens now."""
     console, of, run = Console(), result.calibration, result.run
-    say(
+    print_line(
         console,
         f"{run}: temperature {of.temperature:.3f}, fitted on {of.count} images ({of.split}), "
         f"{of.wrong} of them called wrongly",
@@ -43,20 +43,20 @@ def calibration_text(result: Calibrated) -> None:
         table.add_row(label, *(f"{getattr(part, name):.4f}" for part in (of.before, of.after)))
     console.print(table)
     folds = of.fold_temperatures
-    say(
+    print_line(
         console,
         f"After: cross-fitted in {len(folds)} folds, so that no image is at a temperature that it "
         f"helped to fit ({min(folds):.3f} to {max(folds):.3f}).",
     )
-    say(console, _verdict(of))
+    print_line(console, _verdict(of))
     if not result.is_stored:
         return
-    say(
+    print_line(
         console,
         f"Wrote {run / FILE}: predict and evaluate use it; predict says 'unsure' below "
         f"{UNSURE_BELOW:.0%}.",
     )
-    say(console, f"To take it back: {program()} calibrate --run {quote(str(run))} --remove")
+    print_line(console, f"To take it back: {program()} calibrate --run {quote(str(run))} --remove")
 
 
 def _verdict(of: Calibration) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from kvgg_jax.cli.console import say
+from kvgg_jax.cli.console import print_line
 from kvgg_jax.cli.text.evaluation import cell
 from kvgg_jax.data.audit.findings import Check
 from kvgg_jax.data.audit.sentences import facts, reason
@@ -19,7 +19,7 @@ ROWS = 20  # rows of one table; JSON and the page have all
 def check_text(result: Check) -> None:
     """The figures, then a table of classes, of duplicates, and of bad and odd files."""
     console = Console()
-    say(console, f"Photos in {result.folder}", "bold")
+    print_line(console, f"Photos in {result.folder}", "bold")
     table = Table("", "", show_header=False)
     for name, text in facts(result):
         table.add_row(cell(name), cell(text))
@@ -56,4 +56,4 @@ def _print(console: Console, table: Table, rows: Iterable[tuple[str, ...]], coun
         table.add_row(*map(cell, row))
     console.print(table)
     if count > ROWS:
-        say(console, f"and {count - ROWS} more: --json and --html FILE have all")
+        print_line(console, f"and {count - ROWS} more: --json and --html FILE have all")

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kvgg_jax.cli.console import say
-from kvgg_jax.core.text import shown
-from kvgg_jax.data.audit.sentences import colour_text
+from kvgg_jax.cli.console import print_line
+from kvgg_jax.core.text import escape_name
+from kvgg_jax.data.audit.sentences import color_text
 from kvgg_jax.evaluation.confusion import confused
 from kvgg_jax.evaluation.metrics import BINS, LEVEL
 from kvgg_jax.evaluation.sentences import all_right_text, probabilities_text
@@ -28,22 +28,22 @@ def evaluation_text(result: Evaluation, files: Sequence[Path]) -> None:
     """The figures, scores a class, the confusion matrix, and where the pictures are."""
     console = Console()
     right = int(result.confusion.trace())
-    say(
+    print_line(
         console,
         f"{result.run} on {result.count} images ({result.split}): "
         f"accuracy {result.accuracy:.4f} ({right} right), loss {result.loss:.4f}",
         "bold",
     )
-    root = shown(result.samples.root.absolute())
-    say(console, probabilities_text(result.calibration, data=root, split=result.split))
-    say(console, colour_text(result.colour))
+    root = escape_name(result.samples.root.absolute())
+    print_line(console, probabilities_text(result.calibration, data=root, split=result.split))
+    print_line(console, color_text(result.color))
     console.print(_figures(result))
     if right == result.count:
-        say(console, all_right_text(result.count))
+        print_line(console, all_right_text(result.count))
     console.print(_scores(result))
     console.print(_confusion(result, console))
     if files:
-        say(console, f"Wrote to {result.run}: {', '.join(file.name for file in files)}")
+        print_line(console, f"Wrote to {result.run}: {', '.join(file.name for file in files)}")
 
 
 def _figures(result: Evaluation) -> Table:
@@ -67,7 +67,7 @@ def _figures(result: Evaluation) -> Table:
 
 def cell(text: str, style: str = "") -> Text:
     """For a table: names as they are, no markup."""
-    return Text(shown(text), style)
+    return Text(escape_name(text), style)
 
 
 def _scores(result: Evaluation) -> Table:

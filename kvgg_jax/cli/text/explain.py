@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kvgg_jax.core.errors import RunError
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.inference.explain import Explanation
 from kvgg_jax.inference.heatmap import draw_explanation
 
@@ -32,11 +32,11 @@ def save_explanations(
         ) from None
     taken: set[str] = set()
     for one in found:
-        if one.picture is None or one.heat is None:
+        if one.image is None or one.heat is None:
             yield one, None
             continue
         file = folder / _free(f"{one.path.stem}-{one.method}", taken)
-        draw_explanation(one.picture, one.heat, file, title=caption(one), method=LEGEND[one.method])
+        draw_explanation(one.image, one.heat, file, title=caption(one), method=LEGEND[one.method])
         yield one, file
 
 
@@ -52,10 +52,10 @@ def _free(stem: str, taken: set[str]) -> str:
 def caption(one: Explanation) -> str:
     """The predicted class with its probability, and the one explained where that is another."""
     first = one.prediction
-    text = f"{shown(first.label)} {first.probability:.1%}"
+    text = f"{escape_name(first.label)} {first.probability:.1%}"
     if one.label == first.label:
         return text
-    return f"predicted {text}; explained: {shown(one.label)} {one.probability:.1%}"
+    return f"predicted {text}; explained: {escape_name(one.label)} {one.probability:.1%}"
 
 
 def explanation_json(one: Explanation, file: Path | None) -> dict[str, Any]:
@@ -80,4 +80,4 @@ def explanation_json(one: Explanation, file: Path | None) -> dict[str, Any]:
 
 def explanation_line(one: Explanation, file: Path) -> str:
     """Picture, class, where the PNG is."""
-    return f"{shown(one.path)}: {caption(one)} -> {shown(file)}"
+    return f"{escape_name(one.path)}: {caption(one)} -> {escape_name(file)}"

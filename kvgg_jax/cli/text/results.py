@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from kvgg_jax.cli.console import say
-from kvgg_jax.core.text import duration, printable, program, shown
+from kvgg_jax.cli.console import print_line
+from kvgg_jax.core.text import duration, escape_name, printable, program
 
 if TYPE_CHECKING:
     from kvgg_jax.export.exporter import Export
@@ -41,16 +41,18 @@ def train_text(result: TrainResult) -> None:
     """Best epoch, time, where things are, and the next command to type."""
     best, run, console = result.history.best, result.run, Console()
     assert best is not None, "a finished run has an epoch"
-    say(
+    print_line(
         console,
         f"Best epoch {best.epoch} of {len(result.history)}: validation accuracy "
         f"{best.val_accuracy:.4f}, loss {best.val_loss:.4f} "
         f"({duration(result.history.seconds)}, {result.images_per_second:.1f} images/s)",
         "bold",
     )
-    say(console, f"Run folder: {run} (curves.png, history.csv, samples.png, checkpoints/best)")
-    say(console, f"Next: {program()} evaluate --run {quote(str(run))}")
-    say(console, f"      {program()} predict --run {quote(str(run))} IMAGE")
+    print_line(
+        console, f"Run folder: {run} (curves.png, history.csv, samples.png, checkpoints/best)"
+    )
+    print_line(console, f"Next: {program()} evaluate --run {quote(str(run))}")
+    print_line(console, f"      {program()} predict --run {quote(str(run))} IMAGE")
 
 
 def crossval_text(result: Crossval) -> None:
@@ -65,8 +67,8 @@ def crossval_text(result: Crossval) -> None:
         table.add_row(*map(str, counts), *figures)
     console.print(table)
     mean, sd = result.mean("val_accuracy"), result.sd("val_accuracy")
-    say(console, f"Validation accuracy {mean:.4f}, standard deviation {sd:.4f}", "bold")
-    say(console, f"Folds, crossval.json and crossval.csv: {result.path}")
+    print_line(console, f"Validation accuracy {mean:.4f}, standard deviation {sd:.4f}", "bold")
+    print_line(console, f"Folds, crossval.json and crossval.csv: {result.path}")
 
 
 def predictions_csv(found: Sequence[Prediction], *, top: int) -> None:
@@ -86,9 +88,9 @@ def predictions_text(found: Sequence[Prediction], *, top: int) -> None:
     console = Console()
     for one in found:
         if not one.error:
-            classes = "  ".join(f"{shown(name)} {p:.1%}" for name, p in one.top[:top])
+            classes = "  ".join(f"{escape_name(name)} {p:.1%}" for name, p in one.top[:top])
             doubt = f"unsure (below {one.unsure_below:.1%}): " if one.unsure else ""
-            say(console, f"{shown(one.path)}: {doubt}{classes}")
+            print_line(console, f"{escape_name(one.path)}: {doubt}{classes}")
 
 
 def export_json(result: Export) -> dict[str, Any]:
@@ -109,12 +111,14 @@ def export_text(result: Export) -> None:
     """Where it is, how far its probabilities are from those of `predict`, and what int8 costs."""
     console = Console()
     at = f", calibrated (temperature {result.temperature:.3f})" if result.temperature else ""
-    say(console, f"Wrote {result.path}: {result.format}, {result.size / 1e6:.1f} MB{at}", "bold")
+    print_line(
+        console, f"Wrote {result.path}: {result.format}, {result.size / 1e6:.1f} MB{at}", "bold"
+    )
     if result.int8 is None:
-        say(console, f"Read back: the probabilities of predict, to {result.difference:.1e}")
+        print_line(console, f"Read back: the probabilities of predict, to {result.difference:.1e}")
         return
     cost = result.int8
-    say(
+    print_line(
         console,
         f"int8: accuracy {cost.accuracy:.4f} on {cost.count} validation photos, "
         f"{cost.float_accuracy:.4f} in float32; a probability differs by {result.difference:.1e} "
@@ -131,17 +135,19 @@ def bench_json(result: Bench) -> dict[str, Any]:
 def bench_text(result: Bench) -> None:
     """A line a figure."""
     console, size = Console(), f"{result.batch_size} pictures of {result.image_size} px"
-    say(console, f"{result.device}, {size}", "bold")
+    print_line(console, f"{result.device}, {size}", "bold")
     peak = result.matmul_flops_per_second
     for name, seconds, speed, share in (
         ("training step", result.train_step_seconds, result.train_flops_per_second, "train"),
         ("forward pass", result.forward_seconds, result.forward_flops_per_second, "forward"),
     ):
-        say(
+        print_line(
             console,
             f"{name}: {seconds:.3f} s, {result.batch_size / seconds:.1f} images/s, "
             f"{speed / 1e9:.0f} GFLOP/s, {getattr(result, f'{share}_share'):.0%} of the peak",
         )
-    say(console, f"matrix multiply (the peak): {peak / 1e9:.0f} GFLOP/s")
-    say(console, f"pipeline: {result.pipeline_images_per_second:,.0f} images/s")
-    say(console, f"compiling: {result.compile_seconds:.1f} s; memory: {result.peak_mib:,.0f} MiB")
+    print_line(console, f"matrix multiply (the peak): {peak / 1e9:.0f} GFLOP/s")
+    print_line(console, f"pipeline: {result.pipeline_images_per_second:,.0f} images/s")
+    print_line(
+        console, f"compiling: {result.compile_seconds:.1f} s; memory: {result.peak_mib:,.0f} MiB"
+    )

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kvgg_jax.cli.console import say
-from kvgg_jax.core.text import duration, shown
+from kvgg_jax.cli.console import print_line
+from kvgg_jax.core.text import duration, escape_name
 from kvgg_jax.evaluation.significance import FEWEST, LEVEL
 from kvgg_jax.runs.listing import DamagedRun, RunSummary
 
@@ -73,17 +73,17 @@ def runs_text(found: Sequence[RunSummary | DamagedRun]) -> None:
 
 def _row(one: RunSummary | DamagedRun) -> list[str]:
     if isinstance(one, DamagedRun):
-        return [shown(one.path.name), "damaged"]
+        return [escape_name(one.path.name), "damaged"]
     best = one.history.best
     return [
-        shown(one.path.name),
-        shown(one.status),
+        escape_name(one.path.name),
+        escape_name(one.status),
         f"{len(one.history)}/{one.config.train.epochs}",
         f"{best.val_accuracy:.4f}" if best else "",
         f"{one.params / 1e6:.1f} M",
         duration(one.history.seconds),
         str(one.config.image_size),
-        shown(one.info.get("created"))[:10],
+        escape_name(one.info.get("created"))[:10],
     ]
 
 
@@ -93,7 +93,7 @@ def comparison_json(result: Comparison) -> dict[str, Any]:
         "runs": runs_json(result.runs),
         "differences": {key: list(values) for key, values in result.differences.items()},
         "pairs": [asdict(pair) for pair in result.pairs],
-        "picture": result.picture and str(result.picture),
+        "picture": result.chart and str(result.chart),
     }
 
 
@@ -101,18 +101,20 @@ def comparison_text(result: Comparison) -> None:
     """Figures and differing settings, a column a run; then a sentence a pair."""
     console, table = Console(), Table("")
     for name in result.names:
-        table.add_column(Text(shown(name)), justify="right")
+        table.add_column(Text(escape_name(name)), justify="right")
     for label, *cells in zip(LABELS, *map(_column, result.runs), strict=True):
         table.add_row(label, *map(Text, cells))
     for key, values in result.differences.items():
-        table.add_row(key, *(Text("none" if v is None else shown(v), "yellow") for v in values))
+        table.add_row(
+            key, *(Text("none" if v is None else escape_name(v), "yellow") for v in values)
+        )
     console.print(table)
     for pair in result.pairs:
-        say(console, pair_text(pair))
+        print_line(console, pair_text(pair))
     if len(result.pairs) > 1:
-        say(console, "p is adjusted for the number of pairs (Holm).")
-    if result.picture:
-        say(console, f"Curves: {result.picture}")
+        print_line(console, "p is adjusted for the number of pairs (Holm).")
+    if result.chart:
+        print_line(console, f"Curves: {result.chart}")
 
 
 LABELS = (
@@ -124,20 +126,20 @@ LABELS = (
 def _column(one: RunSummary) -> list[str]:
     best, speed = one.history.best, one.history.images_per_second
     return [
-        shown(one.status),
+        escape_name(one.status),
         f"{best.val_accuracy:.4f}" if best else "",
         f"{best.val_loss:.4f}" if best else "",
         f"{best.epoch} of {len(one.history)}" if best else "",
         f"{one.params:,}",
         duration(one.history.seconds),
         f"{speed:.1f}" if speed else "",
-        shown(one.device),
+        escape_name(one.device),
     ]
 
 
 def pair_text(pair: Pair) -> str:
     """What McNemar's test says, in plain words."""
-    first, second = shown(pair.first), shown(pair.second)
+    first, second = escape_name(pair.first), escape_name(pair.second)
     if pair.p is None:
         return f"{first} and {second} are not tested: {pair.reason}"
     ahead, behind = max(pair.only_first, pair.only_second), min(pair.only_first, pair.only_second)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from kvgg_jax.cli.console import say
+from kvgg_jax.cli.console import print_line
 from kvgg_jax.core.text import duration, program
 from kvgg_jax.training.search.space import short
 
@@ -33,7 +33,7 @@ def save_rates(result: RangeTest, file: Path) -> Path:
     return file
 
 
-def rates_json(result: RangeTest, picture: Path) -> dict[str, Any]:
+def rates_json(result: RangeTest, chart: Path) -> dict[str, Any]:
     """`{"suggested", "lowest": {"rate", "loss"}, "reason", "picture", "rates", ...}`."""
     lowest = {
         "rate": result.rates[result.lowest],
@@ -44,30 +44,30 @@ def rates_json(result: RangeTest, picture: Path) -> dict[str, Any]:
         "lowest": lowest,
         "still_falling": result.still_falling,
         "reason": result.reason,
-        "picture": str(picture),
+        "picture": str(chart),
         "rates": result.rates,
         "losses": result.losses,
         "smoothed": result.smoothed,
     }
 
 
-def rates_text(result: RangeTest, picture: Path) -> None:
+def rates_text(result: RangeTest, chart: Path) -> None:
     """The suggestion, where it comes from, and what speaks against it."""
     console, lowest = Console(), result.lowest
     if result.suggested is None:
-        say(console, "No learning rate to suggest: the loss never fell.", "bold")
-        say(console, f"Try more --steps, or a higher --high. Losses by rate: {picture}")
+        print_line(console, "No learning rate to suggest: the loss never fell.", "bold")
+        print_line(console, f"Try more --steps, or a higher --high. Losses by rate: {chart}")
         return
-    say(console, f"Suggested learning rate: {result.suggested:.1e}", "bold")
-    say(
+    print_line(console, f"Suggested learning rate: {result.suggested:.1e}", "bold")
+    print_line(
         console,
         f"A third of {result.rates[lowest]:.1e}, where the smoothed loss was lowest "
         f"({result.smoothed[lowest]:.3f}); {result.reason}.",
     )
     if result.still_falling:
-        say(console, "The loss was still falling there: try a higher --high.", "yellow")
-    say(console, f"Losses by rate: {picture}")
-    say(console, f"To train with it: the same settings, and --lr {result.suggested:.1e}")
+        print_line(console, "The loss was still falling there: try a higher --high.", "yellow")
+    print_line(console, f"Losses by rate: {chart}")
+    print_line(console, f"To train with it: the same settings, and --lr {result.suggested:.1e}")
 
 
 def tune_json(result: TuneResult) -> dict[str, Any]:
@@ -88,18 +88,18 @@ def _trial_json(trial: Trial) -> dict[str, Any]:
 def tune_text(result: TuneResult) -> None:
     """The trials, the best first, and the next command to type."""
     console, best = Console(), result.best
-    say(console, "trial          state  accuracy      loss  epochs     time  tried", "bold")
+    print_line(console, "trial          state  accuracy      loss  epochs     time  tried", "bold")
     for trial in sorted(result.trials, key=lambda trial: trial.rank, reverse=True):
-        say(console, _trial_line(trial), "green" if trial is best else "")
-    say(
+        print_line(console, _trial_line(trial), "green" if trial is best else "")
+    print_line(
         console,
         f"Best: trial {best.number} in {best.run}, validation accuracy {_figure(best.val_accuracy)}"
         f" in epoch {best.epoch}",
         "bold",
     )
-    say(console, f"Its settings: {result.config}")
-    say(console, f"Next: {program()} evaluate --run {quote(str(best.run))}")
-    say(console, f"      {program()} train --config {quote(str(result.config))} --epochs N")
+    print_line(console, f"Its settings: {result.config}")
+    print_line(console, f"Next: {program()} evaluate --run {quote(str(best.run))}")
+    print_line(console, f"      {program()} train --config {quote(str(result.config))} --epochs N")
 
 
 def _trial_line(trial: Trial) -> str:

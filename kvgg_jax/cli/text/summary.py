@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from kvgg_jax.cli.console import say
+from kvgg_jax.cli.console import print_line
 from kvgg_jax.core.config import HEADS, ModelConfig
 from kvgg_jax.models.cost import Cost, Layer, describe, total
 
@@ -55,10 +55,10 @@ def layers_text(model: ModelConfig, size: Size) -> None:
         table.add_row(layer.name, output, f"{layer.params:,}", flops, kept)
     console, cost = Console(), _cost(model, size)
     title = f"{model.arch}, head {model.head}, {size.classes} classes, {side} x {side} pixels"
-    say(console, title, "bold")
+    print_line(console, title, "bold")
     console.print(table)
     for line in _totals(cost, size):
-        say(console, line)
+        print_line(console, line)
 
 
 def _totals(cost: Cost, size: Size) -> list[str]:
@@ -88,7 +88,7 @@ def compare_text(model: ModelConfig, size: Size) -> None:
         table.add_row(name, *(_format(field, getattr(cost, field)) for cost in heads.values()))
     console = Console()
     console.print(table)
-    say(console, savings(heads["full"], heads["slim"]))
+    print_line(console, savings(heads["full"], heads["slim"]))
 
 
 ROWS = {

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Emit, ignore
-from kvgg_jax.core.text import shown
-from kvgg_jax.data.audit.color_baseline import ColourBaseline, compare_colours
+from kvgg_jax.core.text import escape_name
+from kvgg_jax.data.audit.color_baseline import ColorBaseline, compare_colors
 from kvgg_jax.data.audit.duplicates import same_digest, same_photo
 from kvgg_jax.data.audit.findings import AGAINST, TRAIN, VAL, Check, Duplicates, Photo
-from kvgg_jax.data.audit.inspect import Seen, survey
-from kvgg_jax.data.folder import Samples, find_pictures, scan
-from kvgg_jax.data.grouping import deal_as
+from kvgg_jax.data.audit.inspect import Seen, inspect_photos
+from kvgg_jax.data.folder import Samples, find_images, scan
+from kvgg_jax.data.grouping import split_photos
 from kvgg_jax.data.split import Split
 
-FLAT = 1 / 255  # spread of every channel below which a picture is of one colour
+FLAT = 1 / 255  # spread of every channel below which a picture is of one color
 
 
 def check_data(
@@ -43,12 +43,12 @@ def check_data(
     config, samples = config or RunConfig(), split.all if split else scan(Path(folder))
     others = _others(Path(against), samples.root) if against else None
     files = samples.files() + (others.files() if others else [])
-    seen = survey(files, emit=emit, stage="looking")
+    seen = inspect_photos(files, emit=emit, stage="looking")
     groups, own = same_photo([one.look for one in seen]), seen[: len(samples)]
     if split is None:
         # `train` does not know the others, which might join two groups of its own.
         alone = same_photo([one.look for one in own]) if others else groups
-        split = deal_as(config, samples, groups=alone)
+        split = split_photos(config, samples, groups=alone)
     photos = _photos(samples, split, others)
     headers = [one.header for one in own if one.header]
     counts, val = Counter(samples.labels), Counter(split.val.labels)
@@ -64,7 +64,7 @@ def check_data(
         duplicates=tuple(sorted(_duplicates(seen, groups, photos), key=_harm)),
         how=config.data.split,
         parts={TRAIN: len(split.train), VAL: len(split.val), AGAINST: len(others or ())},
-        colour=_colour(own, samples, split),
+        color=_color(own, samples, split),
         chance=max(val.values()) / len(split.val),
     )
 
@@ -72,11 +72,11 @@ def check_data(
 def _others(root: Path, folder: Path) -> Samples:
     """Photos to compare with: with classes where there are class folders, else without."""
     if os.path.exists(root) and root.samefile(folder):
-        raise DataError(f"{shown(root)} is the folder itself; --against takes another one.")
+        raise DataError(f"{escape_name(root)} is the folder itself; --against takes another one.")
     try:
         return scan(root)
     except DataError:
-        found = find_pictures([root]) if os.path.isdir(root) else []
+        found = find_images([root]) if os.path.isdir(root) else []
         if not found:
             raise
     paths = tuple(path.relative_to(root).as_posix() for path in found)
@@ -118,8 +118,8 @@ def _odd(seen: Sequence[Seen]) -> Iterator[tuple[Path, str]]:
     for one in seen:
         for text in one.header.odd if one.header else ():
             yield one.path, text
-        if one.look and (one.look.colour[3:] < FLAT).all():
-            yield one.path, "is of one colour"
+        if one.look and (one.look.color[3:] < FLAT).all():
+            yield one.path, "is of one color"
 
 
 def _unused(samples: Samples) -> Iterator[tuple[Path, str]]:
@@ -136,10 +136,10 @@ def _unused(samples: Samples) -> Iterator[tuple[Path, str]]:
             yield path, f"{reason} and is not used"
 
 
-def _colour(seen: Sequence[Seen], samples: Samples, split: Split) -> ColourBaseline:
+def _color(seen: Sequence[Seen], samples: Samples, split: Split) -> ColorBaseline:
     at = {path: place for place, path in enumerate(samples.paths)}
     parts = [([seen[at[path]] for path in p.paths], p.labels) for p in (split.train, split.val)]
-    return compare_colours(*parts)
+    return compare_colors(*parts)
 
 
 def copies_warning(split: Split, digests: dict[str, str], *, grouped: bool) -> str | None:
@@ -159,4 +159,4 @@ def copies_warning(split: Split, digests: dict[str, str], *, grouped: bool) -> s
     found = [f"Exact copies of other photos: {copies:,}"]
     found += [f"on both sides of the split: {leaks:,}"] * bool(leaks)
     found += [f"in several classes: {contradictory:,}"] * bool(contradictory)
-    return f"{'; '.join(found)}. See them: kvgg data check {shown(both.root)}"
+    return f"{'; '.join(found)}. See them: kvgg data check {escape_name(both.root)}"

@@ -1,6 +1,6 @@
 """Which pictures of many are the same photo: exactly, or saved anew, scaled, a little brighter.
 
-Near duplicates agree in two ways: their colour thumbnails correlate, and so do their perceptual
+Near duplicates agree in two ways: their color thumbnails correlate, and so do their perceptual
 hashes (pHash: the signs of the 64 lowest frequencies of a cosine transform, after Zauner 2010,
 "Implementation and Benchmarking of Perceptual Image Hash Functions"), which a background that all
 pictures share does not sway. Mirrored, turned or strongly cropped copies are other pictures here.
@@ -26,7 +26,7 @@ _COSINES = np.cos(
 )  # DCT-II
 
 
-class Look(NamedTuple):
+class Fingerprint(NamedTuple):
     """A picture in a kilobyte, for comparing it with many."""
 
     digest: str
@@ -35,21 +35,21 @@ class Look(NamedTuple):
     """64 bits, of which near duplicates share most."""
     thumb: NDArray[np.uint8]
     """[16, 16, 3]"""
-    colour: NDArray[np.float32]
+    color: NDArray[np.float32]
     """Mean and standard deviation of red, green and blue, each in [0, 1]: [6]."""
 
 
-def look(picture: NDArray[np.uint8]) -> Look:
+def look(image: NDArray[np.uint8]) -> Fingerprint:
     """The look of a decoded picture, uint8 [height, width, 3]."""
-    digest = hashlib.sha256(repr(picture.shape).encode())
-    digest.update(np.ascontiguousarray(picture).data)
-    small = Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BOX)
+    digest = hashlib.sha256(repr(image.shape).encode())
+    digest.update(np.ascontiguousarray(image).data)
+    small = Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX)
     pixels = np.asarray(small, np.float32).reshape(-1, 3) / 255
-    return Look(
+    return Fingerprint(
         digest=digest.hexdigest(),
         hash=_perceptual_hash(np.asarray(small.convert("L").reduce(SIDE // _GREY), np.float64)),
         thumb=np.asarray(small.reduce(SIDE // _THUMB)),
-        colour=np.concatenate([pixels.mean(axis=0), pixels.std(axis=0)]),
+        color=np.concatenate([pixels.mean(axis=0), pixels.std(axis=0)]),
     )
 
 
@@ -66,7 +66,7 @@ def same_digest(digests: Sequence[str]) -> NDArray[np.int64]:
     return np.array([first.setdefault(d, place) for place, d in enumerate(digests)], np.int64)
 
 
-def same_photo(looks: Sequence[Look | None]) -> NDArray[np.int64]:
+def same_photo(looks: Sequence[Fingerprint | None]) -> NDArray[np.int64]:
     """Group of each picture, exact and near duplicates in one: the place of its first member.
 
     A picture without a look is alone in its group. Groups are closed: where A is near B and B
@@ -109,4 +109,4 @@ def _directions(thumbs: NDArray[np.uint8]) -> NDArray[np.float32]:
     channels -= channels.mean(axis=1, keepdims=True)
     flat = channels.reshape(len(thumbs), -1)
     flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
-    return flat  # of one flat colour: zeros, near nothing
+    return flat  # of one flat color: zeros, near nothing

@@ -7,9 +7,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvgg_jax.data.audit.color_baseline import ColourBaseline
+from kvgg_jax.data.audit.color_baseline import ColorBaseline
 
-NEAR = 0.1  # above chance; a better accuracy would mean that colour matters
+NEAR = 0.1  # above chance; a better accuracy would mean that color matters
 TRAIN, VAL, AGAINST = "train", "val", "against"
 
 
@@ -65,7 +65,7 @@ class Check:
     """How `train` would deal the photos: keras, stratified, or grouped."""
     parts: dict[str, int]
     """Photos in `train`, `val` and `against`."""
-    colour: ColourBaseline
+    color: ColorBaseline
     """Learnt from the training part, asked about the validation part."""
     chance: float
     """Share of the largest class in the validation part: what guessing gets."""
@@ -97,11 +97,11 @@ class Check:
         return sum(parts[AGAINST] for parts in mixed)
 
     @property
-    def colour_tells(self) -> bool | None:
-        """Whether colour alone beats guessing; None where the validation photos are too few."""
-        if self.colour.left_out:
+    def color_tells(self) -> bool | None:
+        """Whether color alone beats guessing; None where the validation photos are too few."""
+        if self.color.left_out:
             return None
-        best = max(self.colour.class_mean or 0.0, self.colour.nearest or 0.0)
+        best = max(self.color.class_mean or 0.0, self.color.nearest or 0.0)
         count = self.parts[VAL] + 4  # two right and two wrong more (Agresti & Coull 1998): without
         best = (best * self.parts[VAL] + 2) / count  # them one photo of one would be certain
         error = 2 * math.sqrt(best * (1 - best) / count)  # of 95 % of samples

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kvgg_jax.core.errors import ImageError
 from kvgg_jax.core.events import Emit, ignore
-from kvgg_jax.data.audit.duplicates import SIDE, Look, look
+from kvgg_jax.data.audit.duplicates import SIDE, Fingerprint, look
 from kvgg_jax.data.audit.headers import Header, header
 from kvgg_jax.data.decode.image import decode
 from kvgg_jax.data.parallel import each
@@ -19,12 +19,14 @@ class Seen:
     """A file, its look and its header; `error` instead where it cannot be read."""
 
     path: Path
-    look: Look | None = None
+    look: Fingerprint | None = None
     header: Header | None = None
     error: ImageError | None = None
 
 
-def survey(files: Sequence[Path], *, emit: Emit = ignore, stage: str = "comparing") -> list[Seen]:
+def inspect_photos(
+    files: Sequence[Path], *, emit: Emit = ignore, stage: str = "comparing"
+) -> list[Seen]:
     """A look at each file, in order, on all cores. A JPEG is decoded small, which is quicker."""
     return each(_see, files, stage=stage, emit=emit)
 

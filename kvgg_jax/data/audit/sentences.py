@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 
 if TYPE_CHECKING:
-    from kvgg_jax.data.audit.color_baseline import ColourBaseline
+    from kvgg_jax.data.audit.color_baseline import ColorBaseline
 from collections import Counter
 from typing import Any
 
@@ -44,7 +44,7 @@ def check_json(result: Check) -> dict[str, Any]:
             "leaks": result.split_leaks,
         },
         "against": against if result.against else None,
-        "colour": {**result.colour.to_json(), "chance": result.chance},
+        "color": {**result.color.to_json(), "chance": result.chance},
     }
 
 
@@ -71,9 +71,9 @@ def facts(result: Check) -> list[tuple[str, str]]:
     ]
     if result.against:
         shared = f"{result.folder_leaks:,} of {result.parts['against']:,} photos are here too"
-        lines.append((f"in {shown(result.against)}", shared))
-    colour = colour_text(result.colour).removeprefix("colour alone: ")
-    return [*lines, ("colour alone", f"{colour}. {colour_advice(result)}".strip())]
+        lines.append((f"in {escape_name(result.against)}", shared))
+    color = color_text(result.color).removeprefix("color alone: ")
+    return [*lines, ("color alone", f"{color}. {color_advice(result)}".strip())]
 
 
 def _balance(result: Check) -> str:
@@ -84,7 +84,7 @@ def _balance(result: Check) -> str:
     if result.imbalance < UNEVEN:
         return f"even enough: {counts[few]:,} to {counts[many]:,}"
     return (
-        f"uneven: {shown(many)} has {result.imbalance:.1f} times the photos of {shown(few)} "
+        f"uneven: {escape_name(many)} has {result.imbalance:.1f} times the photos of {escape_name(few)} "
         f"({counts[many]:,} and {counts[few]:,})"
     )
 
@@ -100,30 +100,30 @@ def _split(result: Check) -> str:
     return f"{leaks} too (--split {result.how}){better}"
 
 
-def colour_advice(result: Check) -> str:
-    """Whether augmentation may change colours."""
-    if result.colour.left_out:
+def color_advice(result: Check) -> str:
+    """Whether augmentation may change colors."""
+    if result.color.left_out:
         return ""
     guess = f"Guessing gives {result.chance:.4f}"
-    if result.colour_tells is None:
+    if result.color_tells is None:
         verdict = "too close to tell with so few photos, so augmentation should leave"
-    elif result.colour_tells:
-        verdict = "colour tells classes apart, so augmentation must leave"
+    elif result.color_tells:
+        verdict = "color tells classes apart, so augmentation must leave"
     else:
-        return f"{guess}: colour tells nothing, so --augment-color is safe."
+        return f"{guess}: color tells nothing, so --augment-color is safe."
     return f"{guess}: {verdict} hue and saturation alone, as it does by default."
 
 
 def reason(path: Path, text: str) -> str:
     """Messages on unreadable files open with their path, which stands beside them here."""
-    return text.removeprefix(f"{shown(path)}: ")
+    return text.removeprefix(f"{escape_name(path)}: ")
 
 
-def colour_text(colour: ColourBaseline) -> str:
-    """One line: what a network must beat to have learnt more than colour."""
-    if colour.left_out:
-        return f"colour alone: left out, since {colour.left_out}"
+def color_text(color: ColorBaseline) -> str:
+    """One line: what a network must beat to have learnt more than color."""
+    if color.left_out:
+        return f"color alone: left out, since {color.left_out}"
     return (
-        f"colour alone: accuracy {colour.class_mean:.4f} by the nearest class mean, "
-        f"{colour.nearest:.4f} by the nearest of {colour.reference:,} training photos"
+        f"color alone: accuracy {color.class_mean:.4f} by the nearest class mean, "
+        f"{color.nearest:.4f} by the nearest of {color.reference:,} training photos"
     )

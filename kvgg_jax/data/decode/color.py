@@ -1,4 +1,4 @@
-"""Pixels of any mode -> RGB, colour-managed, over white, upright: as viewers show them."""
+"""Pixels of any mode -> RGB, color-managed, over white, upright: as viewers show them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from PIL.ImageFile import ImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from kvgg_jax.core.errors import ImageError
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.limits import LARGE
 
-KEPT = 65_536  # bytes of a colour profile
+KEPT = 65_536  # bytes of a color profile
 _TURNS = {  # EXIF 2.32, tag 0x0112: what brings the stored picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -30,7 +30,7 @@ _TURNS = {  # EXIF 2.32, tag 0x0112: what brings the stored picture upright
 
 
 def mend_transparency(image: ImageFile) -> None:
-    """Bring PNG's transparent colour to 8 bits: Pillow does so for the pixels only."""
+    """Bring PNG's transparent color to 8 bits: Pillow does so for the pixels only."""
     clear = image.info.get("transparency")
     if not isinstance(image, PngImageFile) or not image.tile:
         return
@@ -42,7 +42,7 @@ def mend_transparency(image: ImageFile) -> None:
 
 
 def upright_rgb(path: Path | str, image: Image.Image) -> Image.Image:
-    """Loaded pixels of any mode -> RGB, colour-managed, over white, turned as EXIF says."""
+    """Loaded pixels of any mode -> RGB, color-managed, over white, turned as EXIF says."""
     turn = _turn(image)
     pixels = _eight_bit(path, image)
     alpha = pixels.getchannel("A") if pixels.mode in ("LA", "RGBA") else None
@@ -72,8 +72,8 @@ def _eight_bit(path: Path | str, image: Image.Image) -> Image.Image:
         return _grey_from_wide(path, image)
     if image.mode == "1" and image.width * image.height > LARGE:
         return _grey_from_scan(image)
-    colour = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
-    return _as(image, colour + "A" if image.has_transparency_data else colour)
+    color = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+    return _as(image, color + "A" if image.has_transparency_data else color)
 
 
 def _as(image: Image.Image, mode: str) -> Image.Image:
@@ -102,7 +102,7 @@ def _grey_from_wide(path: Path | str, image: Image.Image) -> Image.Image:
     values = np.asarray(image)
     if image.mode == "F" or (image.mode == "I" and not 0 <= values.min() <= values.max() < 2**16):
         raise ImageError(
-            f"{shown(path)}: has 32-bit pixels (mode {image.mode}), of which none is known to be "
+            f"{escape_name(path)}: has 32-bit pixels (mode {image.mode}), of which none is known to be "
             "white. Save it with 8 or 16 bits a channel."
         )
     tags = getattr(image, "tag_v2", {})
@@ -146,7 +146,7 @@ def _build(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     levels = np.linspace(0, 255, 9).astype(np.uint8)
     probe = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(27, 27, 3)
     moved = np.asarray(transform.apply(Image.fromarray(probe))).astype(int) - probe
-    return None if np.abs(moved).max() <= 1 else transform  # 1: rounding, not another colour
+    return None if np.abs(moved).max() <= 1 else transform  # 1: rounding, not another color
 
 
 _kept = lru_cache(maxsize=16)(_build)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kvgg_jax.core.errors import ImageError
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 DROP = "Replace or remove it."
@@ -56,14 +56,16 @@ def foreign(path: Path | str, head: bytes) -> ImageError:
     """The error for a file whose first 16 bytes are not those of a picture in `FORMATS`."""
     if name := kind_not_read(head):
         return ImageError(
-            f"{shown(path)}: is a picture in {name}, which is not read here. {_CONVERT}"
+            f"{escape_name(path)}: is a picture in {name}, which is not read here. {_CONVERT}"
         )
     if head[4:8] == b"ftyp":
-        return ImageError(f"{shown(path)}: is not a picture but a video. {DROP}")
+        return ImageError(f"{escape_name(path)}: is not a picture but a video. {DROP}")
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for magic, name in _FOREIGN:
         if start.startswith(magic):
-            return ImageError(f"{shown(path)}: is not a picture but {name}. {DROP}")
+            return ImageError(f"{escape_name(path)}: is not a picture but {name}. {DROP}")
     if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head):
-        return ImageError(f"{shown(path)}: is not a picture but text. {DROP}")
-    return ImageError(f"{shown(path)}: is not a picture in any of {', '.join(FORMATS)}. {DROP}")
+        return ImageError(f"{escape_name(path)}: is not a picture but text. {DROP}")
+    return ImageError(
+        f"{escape_name(path)}: is not a picture in any of {', '.join(FORMATS)}. {DROP}"
+    )

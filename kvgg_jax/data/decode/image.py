@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from kvgg_jax.core.errors import ImageError
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.color import mend_transparency, upright_rgb
 from kvgg_jax.data.decode.file_types import DROP, HEAD, foreign, kind_not_read, kind_of
 from kvgg_jax.data.decode.limits import MAX_PIXELS, refuse_bombs
@@ -98,10 +98,12 @@ def _read(path: Path, *, at_least: int | None) -> Image.Image:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             raise ImageError(
-                f"{shown(path)}: is a folder, not a picture. Give the path of one file."
+                f"{escape_name(path)}: is a folder, not a picture. Give the path of one file."
             )
         if not stat.S_ISREG(status.st_mode):
-            raise ImageError(f"{shown(path)}: is a pipe or a device, not a picture file. {DROP}")
+            raise ImageError(
+                f"{escape_name(path)}: is a pipe or a device, not a picture file. {DROP}"
+            )
         if not status.st_size:
             raise _empty(path)
         with path.open("rb") as file:
@@ -126,7 +128,7 @@ def _read_content(
     try:
         with Image.open(file, formats=(kind,)) as image:
             refuse_bombs(path, image, file, max_pixels)
-            # Not for CMYK: there libjpeg and the colour profile must see the same ink.
+            # Not for CMYK: there libjpeg and the color profile must see the same ink.
             if at_least and isinstance(image, JpegImageFile) and image.mode in ("RGB", "L"):
                 image.draft(None, (at_least * 3 // 2, at_least * 3 // 2))
             mend_transparency(image)
@@ -141,25 +143,27 @@ def _read_content(
 
 
 def _empty(path: Path | str) -> ImageError:
-    return ImageError(f"{shown(path)}: is empty (0 bytes). {DROP}")
+    return ImageError(f"{escape_name(path)}: is empty (0 bytes). {DROP}")
 
 
 def _unreadable(path: Path, error: OSError | ValueError) -> ImageError:
     if isinstance(error, FileNotFoundError | ValueError):
-        return ImageError(f"{shown(path)}: does not exist. Check the path.")
+        return ImageError(f"{escape_name(path)}: does not exist. Check the path.")
     reason = error.strerror or type(error).__name__
-    return ImageError(f"{shown(path)}: cannot be read ({reason}). Make it readable.")
+    return ImageError(f"{escape_name(path)}: cannot be read ({reason}). Make it readable.")
 
 
 def _damaged(path: Path | str, kind: str, error: Exception) -> ImageError:
     if isinstance(error, MemoryError):
         return ImageError(
-            f"{shown(path)}: takes more memory to decode than there is. Free some, or scale it "
+            f"{escape_name(path)}: takes more memory to decode than there is. Free some, or scale it "
             "down."
         )
-    reason = shown(" ".join(str(error).split())) or type(error).__name__
+    reason = escape_name(" ".join(str(error).split())) or type(error).__name__
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return ImageError(f"{shown(path)}: is too large ({reason}). {DROP}")
+        return ImageError(f"{escape_name(path)}: is too large ({reason}). {DROP}")
     if isinstance(error, UnidentifiedImageError):
         reason = "its header is broken or of a rare kind"
-    return ImageError(f"{shown(path)}: is a {kind} file, truncated or damaged ({reason}). {DROP}")
+    return ImageError(
+        f"{escape_name(path)}: is a {kind} file, truncated or damaged ({reason}). {DROP}"
+    )

@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.ExifTags import Base as Tag
 
 from kvgg_jax.core.errors import ImageError
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.file_types import DROP
 
 MAX_PIXELS = 200_000_000  # 800 MB while decoded; the largest phone sensors have as many
@@ -29,24 +29,24 @@ def refuse_bombs(path: Path | str, image: Image.Image, file: BinaryIO, max_pixel
     width, height = max(image.size, tile, key=lambda size: size[0] * size[1])
     if width * height > max_pixels:
         raise ImageError(
-            f"{shown(path)}: has {width} x {height} pixels; the limit is {max_pixels} in all. "
+            f"{escape_name(path)}: has {width} x {height} pixels; the limit is {max_pixels} in all. "
             "Scale it down."
         )
     if max(width, height) > MAX_SIDE:
         raise ImageError(
-            f"{shown(path)}: has {width} x {height} pixels; the limit is {MAX_SIDE} a side. "
+            f"{escape_name(path)}: has {width} x {height} pixels; the limit is {MAX_SIDE} a side. "
             "Cut it into pieces."
         )
     length = _length(file)
     free = SCAN if image.mode == "1" else LARGE
     if width * height > max(free, length * PIXELS_PER_BYTE):
         raise ImageError(
-            f"{shown(path)}: has {width} x {height} pixels in {length} bytes, as a decompression "
+            f"{escape_name(path)}: has {width} x {height} pixels in {length} bytes, as a decompression "
             f"bomb has and no photo. {DROP}"
         )
     if image.info.get("progressive") and (scans := _scans(file)) > MAX_SCANS:
         raise ImageError(
-            f"{shown(path)}: has {scans} progressive scans; the limit is {MAX_SCANS}. {DROP}"
+            f"{escape_name(path)}: has {scans} progressive scans; the limit is {MAX_SCANS}. {DROP}"
         )
 
 

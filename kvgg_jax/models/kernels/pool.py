@@ -27,7 +27,7 @@ def _max_pool2x2_fwd(x: Array) -> tuple[Array, Array]:
 def _max_pool2x2_bwd(x: Array, g: Array) -> tuple[Array]:
     if jax.device_count() > 1:  # see relu.py
         return (_stock_backward(x, g),)
-    return (lax.platform_dependent(x, g, cpu=_by_picture, default=_stock_backward),)
+    return (lax.platform_dependent(x, g, cpu=_by_image, default=_stock_backward),)
 
 
 max_pool2x2.defvjp(_max_pool2x2_fwd, _max_pool2x2_bwd)
@@ -58,7 +58,7 @@ def _backward(x: Array, g: Array) -> Array:
     return jnp.pad(dx.reshape(whole.shape), odd).astype(x.dtype)
 
 
-def _by_picture(x: Array, g: Array) -> Array:
+def _by_image(x: Array, g: Array) -> Array:
     """In a loop that XLA does not look through: see relu.py."""
 
     def one(i: Array, dx: Array) -> Array:

@@ -26,7 +26,7 @@ def _relu_fwd(x: Array) -> tuple[Array, Array]:
 def _relu_bwd(y: Array, g: Array) -> tuple[Array]:
     if jax.device_count() > 1:  # a loop over pictures would gather a batch that lies on several
         return (_masked(y, g),)
-    return (lax.platform_dependent(y, g, cpu=_by_picture, default=_masked),)
+    return (lax.platform_dependent(y, g, cpu=_by_image, default=_masked),)
 
 
 relu.defvjp(_relu_fwd, _relu_bwd)
@@ -36,7 +36,7 @@ def _masked(y: Array, g: Array) -> Array:
     return jnp.where(y > 0, g, 0)
 
 
-def _by_picture(y: Array, g: Array) -> Array:
+def _by_image(y: Array, g: Array) -> Array:
     def mask(i: Array, g: Array) -> Array:
         row = _masked(*(lax.dynamic_index_in_dim(a, i, keepdims=False) for a in (y, g)))
         return lax.dynamic_update_index_in_dim(g, row, i, 0)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import KvggError, WeightsError
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 
 MAX_CONFIG = 2**24  # bytes of a model's configuration; VGG16's has 20,000
 ORDER = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
@@ -47,23 +47,25 @@ def named(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.strerror and error.filename:
-            raise WeightsError(f"Cannot read {shown(path)}: {error.strerror}.") from None
+            raise WeightsError(f"Cannot read {escape_name(path)}: {error.strerror}.") from None
         raise WeightsError(
-            f"{shown(path)} is damaged or cut short, so its weights cannot be read. Fetch it again."
+            f"{escape_name(path)} is damaged or cut short, so its weights cannot be read. Fetch it again."
         ) from error
 
 
 def check_type(dtype: np.dtype[Any], name: str, path: Path) -> None:
     """Raises WeightsError for an array of texts, objects or whole numbers."""
     if dtype.kind != "f":
-        raise WeightsError(f"{shown(path)}: {shown(name)!r} is {dtype}, not floats.")
+        raise WeightsError(f"{escape_name(path)}: {escape_name(name)!r} is {dtype}, not floats.")
 
 
 def finite(values: NDArray[Any], name: str, path: Path) -> NDArray[np.float32]:
     """The values in float32. Raises WeightsError when one is NaN or infinite."""
     array = np.asarray(values, np.float32)
     if not np.isfinite(array).all():
-        raise WeightsError(f"{shown(path)}: {shown(name)!r} has values that are not finite.")
+        raise WeightsError(
+            f"{escape_name(path)}: {escape_name(name)!r} has values that are not finite."
+        )
     return array
 
 
@@ -79,7 +81,7 @@ def refuse_code(config: str | bytes, path: Path) -> None:
             kind, module = str(value.get("class_name")), str(value.get("module"))
             if kind in ("Lambda", "__lambda__") or module.split(".", 1)[0] not in TRUSTED:
                 raise WeightsError(
-                    f"{shown(path)} has code in its configuration ({shown(module)}, {shown(kind)})."
+                    f"{escape_name(path)} has code in its configuration ({escape_name(module)}, {escape_name(kind)})."
                     " It is not run, and the file is refused. Where you trust it, save the weights "
                     "alone: model.save_weights('NAME.weights.h5')."
                 )

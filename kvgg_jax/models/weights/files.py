@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import KvggError, WeightsError
 from kvgg_jax.core.extras import require
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.models.weights.arrays import (
     MAX_CONFIG,
     Layers,
@@ -60,7 +60,7 @@ def open_weights(path: Path) -> Iterator[Layers]:
 
 def _open(path: Path, stack: ExitStack) -> Layers:
     if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
-        raise WeightsError(f"{shown(path)} is not a file.")
+        raise WeightsError(f"{escape_name(path)} is not a file.")
     with path.open("rb") as file:
         head = file.read(9)
     if head.startswith(HDF5):
@@ -70,7 +70,7 @@ def _open(path: Path, stack: ExitStack) -> Layers:
     if head[8:] == b"{":  # after eight bytes of length, a header in JSON
         return _from_safetensors(path, stack)
     raise WeightsError(
-        f"{shown(path)} is no file of weights. Known are Keras' .weights.h5, .h5 and .keras, and "
+        f"{escape_name(path)} is no file of weights. Known are Keras' .weights.h5, .h5 and .keras, and "
         ".safetensors."
     )
 
@@ -81,13 +81,17 @@ def _from_keras(path: Path, stack: ExitStack) -> Layers:
         parts = {part.filename: part for part in archive.infolist()[:MOST]}
         for name, part in parts.items():
             if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/"):
-                raise WeightsError(f"{shown(path)} holds {shown(name)!r}, which leaves its folder.")
+                raise WeightsError(
+                    f"{escape_name(path)} holds {escape_name(name)!r}, which leaves its folder."
+                )
             if part.compress_type != zipfile.ZIP_STORED:
-                raise WeightsError(f"{shown(path)} is compressed, which Keras never does.")
+                raise WeightsError(f"{escape_name(path)} is compressed, which Keras never does.")
         if MEMBER not in parts or "config.json" not in parts:
-            raise WeightsError(f"{shown(path)} is no model saved by Keras: it has no {MEMBER}.")
+            raise WeightsError(
+                f"{escape_name(path)} is no model saved by Keras: it has no {MEMBER}."
+            )
         if parts["config.json"].file_size > MAX_CONFIG:
-            raise WeightsError(f"{shown(path)} has a config.json of impossible size.")
+            raise WeightsError(f"{escape_name(path)} has a config.json of impossible size.")
         refuse_code(archive.read("config.json"), path)
         copy = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         with archive.open(MEMBER) as member:
@@ -97,7 +101,7 @@ def _from_keras(path: Path, stack: ExitStack) -> Layers:
 
 def _from_safetensors(path: Path, stack: ExitStack) -> Layers:
     """Arrays named `block1_conv1/kernel` or `block1_conv1.kernel`."""
-    require("safetensors", by=shown(path))
+    require("safetensors", by=escape_name(path))
     from safetensors import safe_open
 
     file = stack.enter_context(safe_open(path, framework="numpy"))
@@ -116,7 +120,7 @@ def _tensor(file: Any, key: str, path: Path) -> Stored:
     stored = file.get_slice(key)
     if stored.get_dtype() not in NUMPY_TYPES:
         raise WeightsError(
-            f"{shown(path)}: {shown(key)} is {shown(stored.get_dtype())}, which is not read here. "
+            f"{escape_name(path)}: {escape_name(key)} is {escape_name(stored.get_dtype())}, which is not read here. "
             "Save it as float32."
         )
 

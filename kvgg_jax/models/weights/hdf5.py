@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import WeightsError
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.models.weights.arrays import (
     MAX_CONFIG,
     Layers,
@@ -41,12 +41,12 @@ def _entries(file: h5py.File, path: Path) -> set[str]:
 
     def visit(name: str, link: object) -> str | None:  # what it returns ends the walk
         if not isinstance(link, h5py.HardLink):
-            return f"has a link, {shown(name)!r}, which Keras never has"
+            return f"has a link, {escape_name(name)!r}, which Keras never has"
         names.add(name)
         return f"has more than {MOST:,} entries: no VGG network" if len(names) > MOST else None
 
     if fault := file.visititems_links(visit):
-        raise WeightsError(f"{shown(path)} {fault}.")
+        raise WeightsError(f"{escape_name(path)} {fault}.")
     return names
 
 
@@ -76,17 +76,19 @@ def _by_list(file: h5py.File, base: str, names: set[str], path: Path) -> Layers:
         for text in _texts(file[layer], "weight_names"):
             owner = text.split("/")[-2] if "/" in text else layer.removeprefix(base)
             if (name := f"{layer}/{text}") not in names:
-                raise WeightsError(f"{shown(path)} lists {shown(name)!r} and does not have it.")
+                raise WeightsError(
+                    f"{escape_name(path)} lists {escape_name(name)!r} and does not have it."
+                )
             found.setdefault(owner, []).append(_stored(file[name], path))
     return {name: tuple(arrays) for name, arrays in found.items()}
 
 
 def _stored(dataset: object, path: Path) -> Stored:
     if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
-        raise WeightsError(f"{shown(path)} has something else where an array should be.")
+        raise WeightsError(f"{escape_name(path)} has something else where an array should be.")
     if dataset.external or dataset.is_virtual:
         raise WeightsError(
-            f"{shown(path)} has an array, {shown(dataset.name)!r}, whose values are in another "
+            f"{escape_name(path)} has an array, {escape_name(dataset.name)!r}, whose values are in another "
             "file, which Keras never has."
         )
 
@@ -94,12 +96,14 @@ def _stored(dataset: object, path: Path) -> Stored:
         with named(path):
             if dataset.chunks is not None:
                 raise WeightsError(
-                    f"{shown(path)}: {shown(dataset.name)!r} is in pieces or compressed, as Keras "
+                    f"{escape_name(path)}: {escape_name(dataset.name)!r} is in pieces or compressed, as Keras "
                     "never does."
                 )
             check_type(dataset.dtype, dataset.name, path)
             if dataset.id.get_storage_size() != dataset.size * dataset.dtype.itemsize:
-                raise WeightsError(f"{shown(path)}: {shown(dataset.name)!r} is not all there.")
+                raise WeightsError(
+                    f"{escape_name(path)}: {escape_name(dataset.name)!r} is not all there."
+                )
             return finite(dataset[()], dataset.name, path)
 
     return Stored(dataset.shape, read)
@@ -109,7 +113,7 @@ def _add(
     found: dict[str, tuple[Stored, ...]], name: str, arrays: tuple[Stored, ...], path: Path
 ) -> None:
     if name in found:
-        raise WeightsError(f"{shown(path)} has two layers called {shown(name)!r}.")
+        raise WeightsError(f"{escape_name(path)} has two layers called {escape_name(name)!r}.")
     found[name] = arrays
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import WeightsError
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.models.weights import files
 
 Shapes = dict[str, list[tuple[int, ...]]]
@@ -41,7 +41,7 @@ def read_weights(path: Path, wanted: Shapes) -> Found:
     try:
         size = path.stat().st_size
     except OSError as error:
-        raise WeightsError(f"Cannot read {shown(path)}: {error.strerror}.") from None
+        raise WeightsError(f"Cannot read {escape_name(path)}: {error.strerror}.") from None
     limits = SECONDS + size // 10**8, MEMORY + 4 * size
     where = [str(Path(__file__).parents[2]), *filter(None, sys.path)]
     settings = {"OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}  # threads take memory
@@ -58,7 +58,7 @@ def read_weights(path: Path, wanted: Shapes) -> Found:
             raise WeightsError(done.stderr.decode(errors="replace"))
         if done.returncode:
             raise WeightsError(
-                f"{shown(path)} cannot be read as weights: it is damaged, or made to do harm."
+                f"{escape_name(path)} cannot be read as weights: it is damaged, or made to do harm."
             )
         answer.seek(0)
         with np.load(answer, allow_pickle=False) as arrays:

@@ -1,7 +1,7 @@
 """Random changes to training pictures, on the device, by Keras' own layers.
 
 A pure function of (seed, step): nothing to save, and a resumed run sees the same pictures.
-Hue is left alone unless that is asked for, since classes such as coffee roasts differ by colour.
+Hue is left alone unless that is asked for, since classes such as coffee roasts differ by color.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _layers(level: str) -> list[keras.layers.Layer]:
     ]
 
 
-def _colour_layers(level: str) -> list[keras.layers.Layer]:
+def _color_layers(level: str) -> list[keras.layers.Layer]:
     """Hue by up to 7 (18) degrees either way, saturation times 0.8 to 1.2 (0.67 to 1.5)."""
     hue, saturation = (0.04, 0.05) if level == "light" else (0.1, 0.1)
     unit = (0.0, 1.0)
@@ -45,10 +45,10 @@ def _colour_layers(level: str) -> list[keras.layers.Layer]:
     ]
 
 
-def make_augment(level: str, *, seed: int, image_size: int, colour: bool = False) -> Augment | None:
+def make_augment(level: str, *, seed: int, image_size: int, color: bool = False) -> Augment | None:
     """(images, step) -> images, float32 [batch, size, size, 3] in [0, 1]; None for "none".
 
-    `colour` adds changes of hue and saturation, and others of colour to `randaugment`.
+    `color` adds changes of hue and saturation, and others of color to `randaugment`.
     Raises ConfigError for a level that is not in `LEVELS`.
     """
     if level == "none":
@@ -56,8 +56,8 @@ def make_augment(level: str, *, seed: int, image_size: int, colour: bool = False
     if level not in LEVELS:
         raise ConfigError(f"augment {level!r}: use one of {', '.join(LEVELS)}.")
     if level == "randaugment":
-        return make_randaugment(seed=seed, image_size=image_size, colour=colour)
-    layers = [*_layers(level), *(_colour_layers(level) if colour else [])]
+        return make_randaugment(seed=seed, image_size=image_size, color=color)
+    layers = [*_layers(level), *(_color_layers(level) if color else [])]
     chain = as_function(keras.Sequential([keras.Input((image_size, image_size, 3)), *layers]))
 
     def augment(images: AnyArray, step: AnyArray) -> Array:

@@ -3,7 +3,7 @@
 The operations are Keras' own layers. `keras.layers.RandAugment` computes all of them for all
 pictures and then takes the same two for the whole batch; here each picture draws its own, and
 nothing is computed that was not drawn. On a CPU that takes a tenth of the time, or less. It also
-draws operations on colour among the others, so it cannot be had without them.
+draws operations on color among the others, so it cannot be had without them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ UNIT = (0.0, 1.0)
 
 
 def _operations() -> list[keras.Layer]:
-    """They move what is there, and stretch each channel about its mean: the mean colour stays."""
+    """They move what is there, and stretch each channel about its mean: the mean color stays."""
     layers = keras.layers
     return [
         layers.RandomFlip("horizontal"),  # of every picture
@@ -36,7 +36,7 @@ def _operations() -> list[keras.Layer]:
     ]
 
 
-def _colour_operations() -> list[keras.Layer]:
+def _color_operations() -> list[keras.Layer]:
     """Equalization is not among them: XLA takes a minute to compile it."""
     layers = keras.layers
     return [
@@ -50,20 +50,20 @@ def _colour_operations() -> list[keras.Layer]:
     ]
 
 
-def make_randaugment(*, seed: int, image_size: int, colour: bool = False) -> Augment:
+def make_randaugment(*, seed: int, image_size: int, color: bool = False) -> Augment:
     """(images, step) -> images, float32 [batch, size, size, 3] in [0, 1]; see `make_augment`."""
-    chosen = [*_operations(), *(_colour_operations() if colour else [])]
+    chosen = [*_operations(), *(_color_operations() if color else [])]
     mirror, *layers = (_of_one(layer, image_size) for layer in chosen)
-    operations = [lambda picture, key: picture, *layers]
+    operations = [lambda image, key: image, *layers]
 
-    def change(picture: Array, key: Array) -> tuple[Array, None]:
+    def change(image: Array, key: Array) -> tuple[Array, None]:
         choose, draw = jax.random.split(key)
         number = jax.random.randint(choose, (), 0, len(operations))
-        return jax.lax.switch(number, operations, picture, draw), None
+        return jax.lax.switch(number, operations, image, draw), None
 
     def one(pair: tuple[Array, Array]) -> Array:
-        picture, (first, *others) = pair
-        return jax.lax.scan(change, mirror(picture, first), jnp.stack(others))[0]
+        image, (first, *others) = pair
+        return jax.lax.scan(change, mirror(image, first), jnp.stack(others))[0]
 
     def augment(images: AnyArray, step: AnyArray) -> Array:
         key = jax.random.fold_in(jax.random.key(seed), step)
@@ -76,4 +76,4 @@ def _of_one(layer: keras.Layer, size: int) -> Callable[[Array, Array], Array]:
     """The layer for one picture, float32 [size, size, 3] in [0, 1], and a key."""
     layer.build((None, size, size, 3))
     of_batch = as_function(layer)
-    return lambda picture, key: of_batch(picture[None], key)[0].clip(*UNIT)
+    return lambda image, key: of_batch(image[None], key)[0].clip(*UNIT)

@@ -22,7 +22,7 @@ from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.lock import locked
 from kvgg_jax.runs.manifest import UNSEEN, changed_settings
-from kvgg_jax.training.inputs import settle
+from kvgg_jax.training.inputs import complete_config
 from kvgg_jax.training.loop import never
 from kvgg_jax.training.trainer import resume, train
 
@@ -96,7 +96,7 @@ def crossval(
     """
     if folds < 2:
         raise UsageError(f"--folds {folds}: at least 2.")
-    config = _settings_of_all(settle(config or RunConfig(), emit, out=out), folds)
+    config = _settings_of_all(complete_config(config or RunConfig(), emit, out=out), folds)
     catalog.check_name(name)
     path = Path(out) / (name or f"crossval-{catalog.network_name(config)}")  # no date, to go on by
     catalog.check_writable(path)

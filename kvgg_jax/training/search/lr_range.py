@@ -13,10 +13,10 @@ import jax
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import NonFiniteLoss, UsageError
 from kvgg_jax.core.events import Emit, Progress, ignore
-from kvgg_jax.core.memory import training_advice
+from kvgg_jax.core.memory import training_memory_advice
 from kvgg_jax.core.state import Batch
 from kvgg_jax.runs import catalog
-from kvgg_jax.training.inputs import settle
+from kvgg_jax.training.inputs import complete_config
 from kvgg_jax.training.loop import Batches
 from kvgg_jax.training.step import zero_tally
 from kvgg_jax.training.trainer import prepare
@@ -73,7 +73,7 @@ def lr_find(
     """
     if not 0 < low < high < math.inf or steps < 2:
         raise UsageError(f"From {low:g} to {high:g} in {steps} steps: the rate cannot rise so.")
-    config = settle(config or RunConfig(), emit, out=out)
+    config = complete_config(config or RunConfig(), emit, out=out)
     # The exponential schedule, upwards; as a setting it must fall, so this is not validated.
     rising = {"lr": low, "decay_steps": steps - 1, "decay_rate": high / low, "staircase": False}
     alone = {"schedule": "exponential", "warmup_steps": 0}
@@ -81,13 +81,13 @@ def lr_find(
     rates, losses, smoothed = list[float](), list[float](), list[float]()
     average, keep = 0.0, 1 - 1 / max(SHARE * steps, 1)
     reason = f"all {steps} steps are done"
-    with training_advice(config):
-        task, state = prepare(config, emit)
-        for step, batch in zip(range(steps), _endless(task.train), strict=False):
-            state, tally = task.train_step(state, zero_tally(), batch)
+    with training_memory_advice(config):
+        inputs, state = prepare(config, emit)
+        for step, batch in zip(range(steps), _endless(inputs.train), strict=False):
+            state, tally = inputs.train_step(state, zero_tally(), batch)
             loss, _, count = map(float, jax.device_get(tally))
             emit(Progress("testing rates", step + 1, steps, len(batch.labels)))
-            rate = task.learning_rate(step)
+            rate = inputs.learning_rate(step)
             if not math.isfinite(loss):
                 reason = f"the loss was {loss} at {rate:.1e}"
                 break

@@ -23,7 +23,7 @@ from kvgg_jax.core.errors import (
 from kvgg_jax.core.events import Emit, EpochEnded, Event, Note, Started, Warned
 from kvgg_jax.core.files import write_text
 from kvgg_jax.core.history import History
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.training.search.space import Range, Space, Value, short
 from kvgg_jax.training.trainer import resume, train
@@ -207,7 +207,7 @@ class Search:
         best = max(told, key=lambda trial: trial.rank)
         if best.state != "complete":
             return best
-        head = f"# Trial {best.number} of {shown(self.folder)}: validation accuracy"
+        head = f"# Trial {best.number} of {escape_name(self.folder)}: validation accuracy"
         found = f"{head} {best.val_accuracy:.4f} in epoch {best.epoch}\n"
         toml = with_values(self._config, best.values, where="space").to_toml()
         try:

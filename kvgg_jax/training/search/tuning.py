@@ -22,7 +22,7 @@ from kvgg_jax.core.files import write_text
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.lock import locked
 from kvgg_jax.runs.manifest import UNSEEN, differences
-from kvgg_jax.training.inputs import settle
+from kvgg_jax.training.inputs import complete_config
 from kvgg_jax.training.loop import never
 from kvgg_jax.training.search.space import DEFAULT_SPACE, Space, check_space, to_table
 from kvgg_jax.training.search.study import BEST, Search, Trial
@@ -62,7 +62,7 @@ def tune(
     """
     require("tune", by="kvgg tune")
     catalog.check_name(name)
-    config, folder = settle(config or RunConfig(), emit, out=out), Path(out) / name
+    config, folder = complete_config(config or RunConfig(), emit, out=out), Path(out) / name
     check_trackers(config)
     check_space(space, config, where="space")
     if trials < 1:

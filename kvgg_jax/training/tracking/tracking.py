@@ -15,7 +15,7 @@ from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, EpochEnded, Event, Note, Warned
 from kvgg_jax.core.extras import require
 from kvgg_jax.core.history import Epoch, History
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.training.tracking.trackers import TRACKERS, Tracker
 
@@ -92,4 +92,4 @@ class _Audience:
 
 
 def _brief(error: Exception) -> str:
-    return shown(str(error) or type(error).__name__).rstrip(".")
+    return escape_name(str(error) or type(error).__name__).rstrip(".")

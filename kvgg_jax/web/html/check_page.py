@@ -9,7 +9,7 @@ from PIL import Image
 
 from kvgg_jax.core.errors import ImageError
 from kvgg_jax.core.events import Emit, Progress, ignore
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.findings import AGAINST, TRAIN, VAL, Check, Duplicates, Photo
 from kvgg_jax.data.audit.sentences import facts, reason
 from kvgg_jax.data.decode.image import decode
@@ -29,7 +29,7 @@ li { width: 8.5rem; font-size: .85rem; line-height: 1.3; }
 
 def write_check(result: Check, file: Path, *, emit: Emit = ignore) -> None:
     """Write the page in one move. Raises RunError when it cannot be written."""
-    title = f"Photos in {shown(result.folder)}"
+    title = f"Photos in {escape_name(result.folder)}"
     write_page(file, document(title, _body(title, result, emit), style=_STYLE))
 
 

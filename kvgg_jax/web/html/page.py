@@ -12,7 +12,7 @@ from PIL import Image
 
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.files import write_text
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 STYLE = """
@@ -59,13 +59,13 @@ def write_page(file: Path, parts: Iterable[str]) -> int:
     try:
         write_text(file, text)
     except OSError as error:
-        raise RunError(f"Cannot write {shown(file)}: {error.strerror}.") from None
+        raise RunError(f"Cannot write {escape_name(file)}: {error.strerror}.") from None
     return len(text.encode())
 
 
 def escaped(value: object) -> str:
     """Names of files and classes are text, whatever they hold: in HTML and in its attributes."""
-    return html.escape(shown(value))
+    return html.escape(escape_name(value))
 
 
 def data_url(picture: Image.Image, *, quality: int = 80) -> str:

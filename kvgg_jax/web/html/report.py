@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import DataError, RunError
 from kvgg_jax.core.events import Emit, Note, Warned, ignore
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.audit import check_data
 from kvgg_jax.data.audit.findings import Check
 from kvgg_jax.evaluation.evaluate import evaluate
-from kvgg_jax.evaluation.figures import Judged, as_judged, kept
+from kvgg_jax.evaluation.figures import EvaluationRecord, as_judged, kept
 from kvgg_jax.evaluation.mistakes import Seen, look_at
 from kvgg_jax.evaluation.record import WORST, try_to_keep
-from kvgg_jax.inference.temperature import in_force
+from kvgg_jax.inference.temperature import current_calibration
 from kvgg_jax.runs import catalog, step_folders
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.listing import summarise
@@ -80,7 +80,7 @@ def report(
     file = Path(output) if output else found.path / FILE
     if os.path.isdir(file) or not os.path.isdir(file.parent):  # before the long work
         raise RunError(
-            f"Cannot write {shown(file)}: it is a folder, or its folder is missing. "
+            f"Cannot write {escape_name(file)}: it is a folder, or its folder is missing. "
             "Choose another --output."
         )
     if run is None:
@@ -97,11 +97,13 @@ def report(
                 emit(Warned(f"Left out: {', '.join(parts)}. {error}"))
             return None
 
-    judged = unless_gone(NEED_FIGURES, lambda: _judge(wanted, emit))
-    seen = unless_gone(("mistakes",), lambda: _look(wanted, judged, mistakes, emit))
+    evaluated = unless_gone(NEED_FIGURES, lambda: _judge(wanted, emit))
+    seen = unless_gone(("mistakes",), lambda: _look(wanted, evaluated, mistakes, emit))
     checked = unless_gone(("photos",), lambda: _check(wanted, check, emit))
-    worst = judged.mistakes[:mistakes] if judged else ()
-    page = Contents(summary, found.split(wanted.own), judged, worst, seen or (), checked, left_out)
+    worst = evaluated.mistakes[:mistakes] if evaluated else ()
+    page = Contents(
+        summary, found.split(wanted.own), evaluated, worst, seen or (), checked, left_out
+    )
     size = write_page(file, parts(page, now=datetime.now()))
     return Report(found.path, file, size, wanted.part, names(page), left_out)
 
@@ -130,12 +132,12 @@ class _Wanted:
         """`root`; raises DataError when it is not there."""
         if not os.path.isdir(root):
             raise DataError(
-                f"The photos are not in {shown(root)}. Say where they are: --data DIR --split val"
+                f"The photos are not in {escape_name(root)}. Say where they are: --data DIR --split val"
             )
         return root
 
 
-def _judge(wanted: _Wanted, emit: Emit) -> Judged:
+def _judge(wanted: _Wanted, emit: Emit) -> EvaluationRecord:
     run, state = wanted.run, step_folders.newest(wanted.run.checkpoints / "best")
     known = None
     if state is not None and wanted.part == "val":  # which photos are all of a folder may change
@@ -143,8 +145,8 @@ def _judge(wanted: _Wanted, emit: Emit) -> Judged:
             run,
             split=wanted.part,
             state=state,
-            data=shown(wanted.root.absolute()),
-            calibration=in_force(run, state, emit),
+            data=escape_name(wanted.root.absolute()),
+            calibration=current_calibration(run, state, emit),
         )
     if known is not None:
         return known
@@ -157,12 +159,14 @@ def _judge(wanted: _Wanted, emit: Emit) -> Judged:
     return as_judged(result)
 
 
-def _look(wanted: _Wanted, judged: Judged | None, count: int, emit: Emit) -> tuple[Seen, ...]:
-    if judged is None:
+def _look(
+    wanted: _Wanted, evaluated: EvaluationRecord | None, count: int, emit: Emit
+) -> tuple[Seen, ...]:
+    if evaluated is None:
         raise DataError("There are no figures that would name them.")
     if not count:
         raise DataError(NOT_ASKED)
-    chosen = judged.mistakes[:count]
+    chosen = evaluated.mistakes[:count]
     return look_at(chosen, wanted.photos(wanted.root), wanted.run, emit) if chosen else ()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from kvgg_jax.evaluation.confusion import MATRIX, confused
-from kvgg_jax.evaluation.figures import Judged, Mistake
+from kvgg_jax.evaluation.figures import EvaluationRecord, Mistake
 from kvgg_jax.evaluation.metrics import BINS
 from kvgg_jax.evaluation.mistakes import Seen
 from kvgg_jax.evaluation.sentences import probabilities_text
@@ -16,13 +16,13 @@ from kvgg_jax.web.html import svg
 from kvgg_jax.web.html.page import data_url, escaped, scrolling, table
 
 
-def confusion(judged: Judged) -> Iterator[str]:
+def confusion(evaluated: EvaluationRecord) -> Iterator[str]:
     """All of it, or the most frequent confusions where there are many classes."""
-    names = list(judged.classes)
+    names = list(evaluated.classes)
     if len(names) <= MATRIX:
-        yield _matrix(names, judged.confusion)
+        yield _matrix(names, evaluated.confusion)
         return
-    pairs = confused(np.array(judged.confusion))
+    pairs = confused(np.array(evaluated.confusion))
     rows = [(names[true], names[called], f"{count:,}") for true, called, count in pairs]
     yield f"<p>Of {len(names)} classes, the pairs that are mixed up most often:</p>"
     yield table("Most frequent confusions", ("class", "called", "photos"), rows)
@@ -45,7 +45,7 @@ def _matrix(names: Sequence[str], confusion: Sequence[Sequence[int]]) -> str:
     return scrolling(text, inside, kind="matrix")
 
 
-def classes(judged: Judged) -> Iterator[str]:
+def classes(evaluated: EvaluationRecord) -> Iterator[str]:
     """Scores of each."""
     rows = (
         (
@@ -54,7 +54,7 @@ def classes(judged: Judged) -> Iterator[str]:
             "-" if one.roc_area is None else f"{one.roc_area:.3f}",
             f"{one.count:,}",
         )
-        for name, one in judged.classes.items()
+        for name, one in evaluated.classes.items()
     )
     yield table(
         "Scores by class", ("class", "precision", "recall", "F1", "ROC area", "photos"), rows
@@ -64,18 +64,18 @@ def classes(judged: Judged) -> Iterator[str]:
     yield "probability sorts the class from the others; 0.5 is chance.</p>"
 
 
-def calibration(judged: Judged) -> Iterator[str]:
+def calibration(evaluated: EvaluationRecord) -> Iterator[str]:
     """Whether its probabilities can be taken at their word."""
-    text = probabilities_text(judged.calibration, data=judged.data, split=judged.split)
-    yield f"<p>{escaped(text)}. Expected calibration error: {judged.calibration_error:.4f}.</p>"
+    text = probabilities_text(evaluated.calibration, data=evaluated.data, split=evaluated.split)
+    yield f"<p>{escaped(text)}. Expected calibration error: {evaluated.calibration_error:.4f}.</p>"
     yield '<div class="charts">\n<figure>'
-    yield svg.reliability(judged.reliability, judged.calibration_error)
+    yield svg.reliability(evaluated.reliability, evaluated.calibration_error)
     yield "<figcaption>How often a call of a certainty is right. Bars on the dashed line mean that "
     yield '"90%" is right 9 times in 10; below it, the network is too sure. Dots: the mean '
     yield "probability of the bin.</figcaption>\n</figure>"
     rows = (
         (f"{b.low:.2f} to {b.high:.2f}", f"{b.count:,}", f"{b.confidence:.4f}", f"{b.accuracy:.4f}")
-        for b in judged.reliability
+        for b in evaluated.reliability
         if b.count
     )
     columns = ("probability", "photos", "mean", "share right")

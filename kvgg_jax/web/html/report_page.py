@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from kvgg_jax.core.text import shown
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.core.version import __version__
 from kvgg_jax.data.audit.findings import Check
 from kvgg_jax.data.split import Split
-from kvgg_jax.evaluation.figures import Judged, Mistake
+from kvgg_jax.evaluation.figures import EvaluationRecord, Mistake
 from kvgg_jax.evaluation.mistakes import Seen
 from kvgg_jax.runs.listing import RunSummary
 from kvgg_jax.web.html import svg
@@ -51,7 +51,7 @@ class Contents:
 
     run: RunSummary
     split: Split
-    judged: Judged | None
+    evaluated: EvaluationRecord | None
     worst: tuple[Mistake, ...]
     """The mistakes asked for."""
     mistakes: tuple[Seen, ...]
@@ -70,13 +70,13 @@ def names(of: Contents) -> tuple[str, ...]:
 
 def parts(of: Contents, *, now: datetime) -> Iterator[str]:
     """The page, made at `now`, piece by piece."""
-    title = f"Report on {shown(of.run.path.resolve().name)}"
+    title = f"Report on {escape_name(of.run.path.resolve().name)}"
     return document(title, _body(title, of, now), style=svg.STYLE + STYLE)
 
 
 def _body(title: str, of: Contents, now: datetime) -> Iterator[str]:
     model, size = of.run.config.model, of.run.config.image_size
-    labels = ", ".join(map(shown, of.run.classes))
+    labels = ", ".join(map(escape_name, of.run.classes))
     yield f"<header>\n<h1>{escaped(title)}</h1>"
     yield f"<p>{model.arch.upper()}, head {escaped(model.head)}, {size} x {size} pixels, "
     yield f"{len(of.run.classes)} classes: {escaped(labels)}</p>"
@@ -103,9 +103,9 @@ def _body(title: str, of: Contents, now: datetime) -> Iterator[str]:
     yield "</footer>"
 
 
-def _figures(of: Contents) -> Judged:
-    assert of.judged is not None, "a section of what is left out is not asked for"
-    return of.judged
+def _figures(of: Contents) -> EvaluationRecord:
+    assert of.evaluated is not None, "a section of what is left out is not asked for"
+    return of.evaluated
 
 
 def _mistakes(of: Contents) -> Iterator[str]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.data.audit.findings import Check
-from kvgg_jax.data.audit.sentences import colour_text
-from kvgg_jax.evaluation.figures import Judged
+from kvgg_jax.data.audit.sentences import color_text
+from kvgg_jax.evaluation.figures import EvaluationRecord
 from kvgg_jax.evaluation.metrics import LEVEL
 from kvgg_jax.evaluation.sentences import all_right_text
 from kvgg_jax.web.html import svg
@@ -18,79 +18,79 @@ NO_EPOCH = "there is no report on a run without an epoch"
 UNKNOWN = "Figures of photos that the network was trained on, if any are here, are flattered."
 
 
-def result(judged: Judged, check: Check | None) -> Iterator[str]:
-    """The figures, beside what colour alone and guessing reach."""
-    where = "validation photos" if judged.split == "val" else f"photos in {judged.data}"
-    lead = f"right: {judged.right:,} of {judged.count:,} {where}. {_verdict(judged)}"
-    yield f'<p class="lead"><b>{judged.accuracy:.1%}</b> {escaped(lead)}</p>'
-    chance = max(map(sum, judged.confusion)) / judged.count
-    best = [] if (share := _best_colour(judged)) is None else [("colour alone", share)]
-    shares = [("this network", judged.accuracy), *best, ("guessing", chance)]
+def result(evaluated: EvaluationRecord, check: Check | None) -> Iterator[str]:
+    """The figures, beside what color alone and guessing reach."""
+    where = "validation photos" if evaluated.split == "val" else f"photos in {evaluated.data}"
+    lead = f"right: {evaluated.right:,} of {evaluated.count:,} {where}. {_verdict(evaluated)}"
+    yield f'<p class="lead"><b>{evaluated.accuracy:.1%}</b> {escaped(lead)}</p>'
+    chance = max(map(sum, evaluated.confusion)) / evaluated.count
+    best = [] if (share := _best_color(evaluated)) is None else [("color alone", share)]
+    shares = [("this network", evaluated.accuracy), *best, ("guessing", chance)]
     yield '<div class="charts">\n<figure>'
-    yield svg.share_bars(shares, judged.interval("accuracy"))
+    yield svg.share_bars(shares, evaluated.interval("accuracy"))
     yield f"<figcaption>Accuracy, with its {LEVEL:.0%} interval: how far another set of as many "
-    yield "photos might differ. Colour alone: the better of two rules that know nothing of a photo "
-    yield "but mean and spread of its colours. Guessing: the largest class is always named."
+    yield "photos might differ. Color alone: the better of two rules that know nothing of a photo "
+    yield "but mean and spread of its colors. Guessing: the largest class is always named."
     yield "</figcaption>\n</figure>"
     columns = ("figure", "value", f"{LEVEL:.0%} interval")
-    yield f"{table(f'Figures of {judged.count:,} photos', columns, _figures(judged))}\n</div>"
-    if judged.right == judged.count:
-        yield f"<p>{escaped(all_right_text(judged.count))}</p>"
-    yield f'<p class="note">{escaped(_sentence(colour_text(judged.colour)))}</p>'
-    yield f'<p class="note">{_caveat(judged, check)}</p>'
+    yield f"{table(f'Figures of {evaluated.count:,} photos', columns, _figures(judged))}\n</div>"
+    if evaluated.right == evaluated.count:
+        yield f"<p>{escaped(all_right_text(evaluated.count))}</p>"
+    yield f'<p class="note">{escaped(_sentence(color_text(evaluated.color)))}</p>'
+    yield f'<p class="note">{_caveat(evaluated, check)}</p>'
 
 
 def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _best_colour(judged: Judged) -> float | None:
-    both = (judged.colour.class_mean, judged.colour.nearest)
+def _best_color(evaluated: EvaluationRecord) -> float | None:
+    both = (evaluated.color.class_mean, evaluated.color.nearest)
     return max((share for share in both if share is not None), default=None)
 
 
-def _verdict(judged: Judged) -> str:
-    """Beside colour alone, which is what a network must beat to have learnt more."""
-    best, ends = _best_colour(judged), judged.interval("accuracy")
+def _verdict(evaluated: EvaluationRecord) -> str:
+    """Beside color alone, which is what a network must beat to have learnt more."""
+    best, ends = _best_color(evaluated), evaluated.interval("accuracy")
     if best is None or ends is None:
         return ""
     if best > ends[1]:
-        return f"Colour alone reaches {best:.1%}, so the network has not yet learnt more than that."
+        return f"Color alone reaches {best:.1%}, so the network has not yet learnt more than that."
     if best >= ends[0]:
-        return f"Colour alone reaches {best:.1%}: too near to tell them apart by so few photos."
-    return f"That is more than colour alone reaches: {best:.1%}."
+        return f"Color alone reaches {best:.1%}: too near to tell them apart by so few photos."
+    return f"That is more than color alone reaches: {best:.1%}."
 
 
-def _caveat(judged: Judged, check: Check | None) -> str:
-    if judged.split == "all":
-        return _flattery(judged)
+def _caveat(evaluated: EvaluationRecord, check: Check | None) -> str:
+    if evaluated.split == "all":
+        return _flattery(evaluated)
     text = "The best epoch was chosen on these very photos, which flatters every figure a little."
     if check and check.split_leaks:
         text += f" {check.split_leaks:,} of the validation photos are among those of training too."
     return text
 
 
-def _flattery(judged: Judged) -> str:
-    if judged.trained_on is None:
+def _flattery(evaluated: EvaluationRecord) -> str:
+    if evaluated.trained_on is None:
         return UNKNOWN
-    if not judged.trained_on:
+    if not evaluated.trained_on:
         return "The network was trained on none of these photos."
-    known = f"{judged.trained_on:,} of these {judged.count:,} photos"
+    known = f"{evaluated.trained_on:,} of these {evaluated.count:,} photos"
     return f"The network was trained on {known}, which flatters every figure."
 
 
-def _figures(judged: Judged) -> Iterator[tuple[str, str, str]]:
-    areas = [one.roc_area for one in judged.classes.values() if one.roc_area is not None]
+def _figures(evaluated: EvaluationRecord) -> Iterator[tuple[str, str, str]]:
+    areas = [one.roc_area for one in evaluated.classes.values() if one.roc_area is not None]
     for label, value, name in (
-        ("accuracy", judged.accuracy, "accuracy"),
-        ("balanced accuracy", judged.balanced_accuracy, "balanced_accuracy"),
-        ("macro F1", judged.macro_f1, "macro_f1"),
-        ("Matthews correlation", judged.matthews, "matthews"),
-        *((f"top-{k} accuracy", share, "") for k, share in judged.top_k.items()),
-        ("loss (cross-entropy)", judged.loss, ""),
+        ("accuracy", evaluated.accuracy, "accuracy"),
+        ("balanced accuracy", evaluated.balanced_accuracy, "balanced_accuracy"),
+        ("macro F1", evaluated.macro_f1, "macro_f1"),
+        ("Matthews correlation", evaluated.matthews, "matthews"),
+        *((f"top-{k} accuracy", share, "") for k, share in evaluated.top_k.items()),
+        ("loss (cross-entropy)", evaluated.loss, ""),
         *([("ROC area, mean of classes", sum(areas) / len(areas), "")] if areas else []),
     ):
-        ends = judged.interval(name)
+        ends = evaluated.interval(name)
         yield label, f"{value:.4f}", f"{ends[0]:.4f} to {ends[1]:.4f}" if ends else ""
 
 

@@ -1,4 +1,4 @@
-"""Charts as SVG inside a page: they take its colours, in the dark too, and stay sharp."""
+"""Charts as SVG inside a page: they take its colors, in the dark too, and stay sharp."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def create_app(
     _add_routes(app)
     for error in (HTTPException, RequestValidationError, Refused, Full, Exception):
         app.add_exception_handler(error, _failure)
-    return Guard(app, hosts=hosts, watch=service.gauges.request, report=report)
+    return Guard(app, hosts=hosts, watch=service.metrics.request, report=report)
 
 
 def _add_routes(app: FastAPI) -> None:
@@ -171,7 +171,7 @@ async def _health(request: Request) -> Response:
 
 async def _metrics(request: Request) -> Response:
     """Counters and histograms; nothing of what the pictures show."""
-    return Response(request.app.state.service.gauges.text(), media_type=metrics.TEXT)
+    return Response(request.app.state.service.metrics.text(), media_type=metrics.TEXT)
 
 
 async def _file(request: Request) -> Response:

@@ -18,7 +18,7 @@ class Full(Exception):
     """There is no room now; it is worth to come back soon."""
 
 
-class Room:
+class CapacityLimit:
     """So much at one time and no more. For one thread, as that of an event loop."""
 
     def __init__(self, size: int) -> None:
@@ -43,7 +43,7 @@ class _Item(NamedTuple):
 
 
 class Batcher(Generic[Asked, Answer]):
-    """Gathers single questions for `judge`, which a thread of its own calls.
+    """Gathers single questions for `predict`, which a thread of its own calls.
 
     A batch is closed when it has `most` of them, or `wait` seconds after its first one came; while
     one is judged the next gathers. `watch` is told the size of each, and its seconds.
@@ -51,20 +51,20 @@ class Batcher(Generic[Asked, Answer]):
 
     def __init__(
         self,
-        judge: Callable[[Sequence[Asked]], Sequence[Answer]],
+        predict: Callable[[Sequence[Asked]], Sequence[Answer]],
         *,
         most: int,
         wait: float,
         watch: Callable[[int, float], None] = lambda size, seconds: None,
     ) -> None:
         self.most = most
-        self._judge, self._wait, self._watch = judge, wait, watch
+        self._judge, self._wait, self._watch = predict, wait, watch
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="batches", daemon=True)
         self._thread.start()
 
     def ask(self, asked: Asked) -> Future[Answer]:
-        """The answer, to be waited for; what `judge` raises is raised from it."""
+        """The answer, to be waited for; what `predict` raises is raised from it."""
         future: Future[Answer] = Future()
         self._queue.put(_Item(asked, time.monotonic(), future))
         return future

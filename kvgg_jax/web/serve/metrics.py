@@ -17,9 +17,9 @@ class Gauges:
         self.registry = CollectorRegistry()
         self._paths = frozenset(paths)
         self._requests = self._counter("requests", "Answers by path and status.", "path", "status")
-        self._pictures = self._counter("pictures", "Pictures by what became of them.", "outcome")
+        self._images = self._counter("pictures", "Pictures by what became of them.", "outcome")
         for outcome in ("judged", "unreadable"):
-            self._pictures.labels(outcome)
+            self._images.labels(outcome)
         self._seconds = self._histogram("request_seconds", "Of a request.", SECONDS, "path")
         self._batch = self._histogram("batch_pictures", "Judged at once.", tuple(sizes))
         self._judging = self._histogram("batch_seconds", "In which a batch was judged.", SECONDS)
@@ -42,13 +42,13 @@ class Gauges:
         self._requests.labels(known, str(status)).inc()
         self._seconds.labels(known).observe(seconds)
 
-    def pictures(self, outcome: str, count: int = 1) -> None:
+    def images(self, outcome: str, count: int = 1) -> None:
         """`judged` or `unreadable`."""
-        self._pictures.labels(outcome).inc(count)
+        self._images.labels(outcome).inc(count)
 
-    def batch(self, pictures: int, seconds: float) -> None:
+    def batch(self, images: int, seconds: float) -> None:
         """One was judged."""
-        self._batch.observe(pictures)
+        self._batch.observe(images)
         self._judging.observe(seconds)
 
     def text(self) -> bytes:

@@ -19,11 +19,11 @@ from kvgg_jax.core.state import empty_batch
 from kvgg_jax.inference.classifier import Classifier, certainty
 from kvgg_jax.inference.gradients import make_explained_step
 from kvgg_jax.inference.prediction import Prediction, ranked, thresholded
-from kvgg_jax.inference.temperature import soften
+from kvgg_jax.inference.temperature import apply_temperature
 from kvgg_jax.models.compile import compile_step
 from kvgg_jax.models.functional import PredictStep
 
-Picture = NDArray[np.uint8]
+InputImage = NDArray[np.uint8]
 
 
 class Seen(NamedTuple):
@@ -93,15 +93,15 @@ class Network:
                 self._steps[size], best = step, each
         self.sizes = tuple(self._steps)
 
-    def __call__(self, pictures: Sequence[Picture]) -> list[Seen]:
+    def __call__(self, asked: Sequence[InputImage]) -> list[Seen]:
         """uint8 pictures [size, size, 3], 1 to `most`: the batch is filled up with black."""
-        count = len(pictures)
+        count = len(asked)
         size = next(size for size in self.sizes if size >= count)
-        images = np.zeros((size, *pictures[0].shape), np.uint8)
-        images[:count] = pictures
+        images = np.zeros((size, *asked[0].shape), np.uint8)
+        images[:count] = asked
         probabilities, heat = map(np.asarray, self._steps[size](*self.classifier.weights, images))
         if self.calibration is not None:
-            probabilities = soften(probabilities, self.calibration.temperature)
+            probabilities = apply_temperature(probabilities, self.calibration.temperature)
         return [Seen(*one) for one in zip(probabilities[:count], heat[:count], strict=True)]
 
     def prediction(self, name: str, seen: Seen) -> Prediction:

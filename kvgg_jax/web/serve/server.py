@@ -59,8 +59,8 @@ def serve(
         if not is_loopback(host):
             text = f"--host {host} lets everyone in that network use it, unencrypted and unasked"
             emit(Warned(f"{text}; without it, only this machine can."))
-        gauges = Gauges(paths=PATHS, sizes=network.sizes)
-        service = Service(network, limits, gauges, wait=wait)
+        metrics = Gauges(paths=PATHS, sizes=network.sizes)
+        service = Service(network, limits, metrics, wait=wait)
         _run(service, bound, Hosts(host, hosts), stop, ready, emit)
 
 

@@ -15,10 +15,10 @@ from kvgg_jax.core.errors import ImageError
 from kvgg_jax.data.decode.image import load_bytes
 from kvgg_jax.inference.heatmap import layer, spread
 from kvgg_jax.inference.prediction import predictions_json
-from kvgg_jax.web.serve.batcher import Batcher, Room
+from kvgg_jax.web.serve.batcher import Batcher, CapacityLimit
 from kvgg_jax.web.serve.limits import Limits
 from kvgg_jax.web.serve.metrics import Gauges
-from kvgg_jax.web.serve.network import Network, Picture, Seen
+from kvgg_jax.web.serve.network import InputImage, Network, Seen
 from kvgg_jax.web.serve.schemas import Found, Unread
 from kvgg_jax.web.serve.uploads import Upload
 
@@ -28,16 +28,16 @@ DECODERS = 4  # at most: each may hold a picture of `Limits.pixels`
 class Service:
     """A network with what stands around it; `close` it in the end."""
 
-    def __init__(self, network: Network, limits: Limits, gauges: Gauges, *, wait: float) -> None:
-        self.network, self.limits, self.gauges = network, limits, gauges
+    def __init__(self, network: Network, limits: Limits, metrics: Gauges, *, wait: float) -> None:
+        self.network, self.limits, self.metrics = network, limits, metrics
         self.status = "starting"
         """`starting`, `ready` or `stopping`."""
-        self.waiting, self.memory = Room(limits.waiting), Room(limits.memory)
+        self.waiting, self.memory = CapacityLimit(limits.waiting), CapacityLimit(limits.memory)
         self._pool = ThreadPoolExecutor(min(DECODERS, os.cpu_count() or 1), "decoder")
-        self._batcher = Batcher[Picture, Seen](
-            network, most=network.most, wait=wait, watch=gauges.batch
+        self._batcher = Batcher[InputImage, Seen](
+            network, most=network.most, wait=wait, watch=metrics.batch
         )
-        gauges.gauge("waiting_pictures", "Of all clients.", lambda: self.waiting.used)
+        metrics.gauge("waiting_pictures", "Of all clients.", lambda: self.waiting.used)
 
     def open(self) -> None:
         """Answer from now on: the network is compiled."""
@@ -58,15 +58,15 @@ class Service:
         try:
             picture = await loop.run_in_executor(self._pool, self._decode, upload)
         except ImageError as error:
-            self.gauges.pictures("unreadable")
+            self.metrics.images("unreadable")
             return Unread(name=upload.name, error=str(error))
         seen = await asyncio.wrap_future(self._batcher.ask(picture))
-        self.gauges.pictures("judged")
+        self.metrics.images("judged")
         said = predictions_json([self.network.prediction(upload.name, seen)], top=top)[0]
         drawn = await loop.run_in_executor(self._pool, self._draw, seen) if heat else None
         return Found.model_validate({**said, "name": upload.name, "heat": drawn})
 
-    def _decode(self, upload: Upload) -> Picture:
+    def _decode(self, upload: Upload) -> InputImage:
         size = self.network.classifier.image_size
         return load_bytes(upload.content, size, name=upload.name, max_pixels=self.limits.pixels)
 

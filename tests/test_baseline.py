@@ -12,7 +12,6 @@ from commands import kvgg
 from conftest import COLORS, Trained, draw_photos
 
 from kvgg_jax import evaluate
-from kvgg_jax.data.audit import color_baseline
 from kvgg_jax.data.audit.color_baseline import ColorBaseline, color_baseline, compare_colors
 from kvgg_jax.data.audit.duplicates import Fingerprint
 from kvgg_jax.data.audit.findings import Check

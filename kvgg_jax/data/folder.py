@@ -93,7 +93,8 @@ def _class_names(root: Path) -> tuple[str, ...]:
         raise DataError(f"{escape_name(root)} has no class folders. {expected}")
     if len(names) == 1:
         raise DataError(
-            f"{escape_name(root)} has 1 class folder ({names[0]!r}); a classifier needs 2. {expected}"
+            f"{escape_name(root)} has 1 class folder ({names[0]!r}); a classifier needs 2. "
+            f"{expected}"
         )
     _check_no_parts(root, names)
     return tuple(names)
@@ -108,8 +109,10 @@ def _check_no_parts(root: Path, names: list[str]) -> None:
     first = next((name for name in names if name.lower().startswith("train")), names[0])
     other = next(name for name in names if name != first)
     raise DataError(
-        f"{escape_name(root)} holds {' and '.join(escape_name(name) for name in names)}, the parts of a split, "
-        f"where classes are expected. Give one part: --data {escape_name(root / first)} to train, which "
+        f"{escape_name(root)} holds {' and '.join(escape_name(name) for name in names)}, the "
+        "parts of a split, "
+        f"where classes are expected. Give one part: --data {escape_name(root / first)} to "
+        "train, which "
         f"splits it anew, and --data {escape_name(root / other)} to evaluate."
     )
 

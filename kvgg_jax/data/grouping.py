@@ -41,7 +41,8 @@ def split_photos(
     train, val = (np.flatnonzero(part).tolist() for part in (~held_out, held_out))
     if data.folds and not (train and val):
         raise DataError(
-            f"{escape_name(samples.root)}: fold {data.fold} of {data.folds} would have {len(train)} of "
+            f"{escape_name(samples.root)}: fold {data.fold} of {data.folds} would have "
+            f"{len(train)} of "
             f"{len(samples)} images for training and {len(val)} for validation; each needs at "
             "least 1. Add photos or choose fewer folds."
         )

@@ -70,7 +70,8 @@ def calibrate(
     if np.isclose(calibration.temperature, HIGHEST):
         emit(
             Warned(
-                f"The temperature stopped at the highest, {HIGHEST:g}: {evaluated.run} guesses, or is "
+                f"The temperature stopped at the highest, {HIGHEST:g}: {evaluated.run} "
+                "guesses, or is "
                 "surest where it is wrong. More training photos help, and --label-smoothing 0.1."
             )
         )
@@ -104,7 +105,8 @@ def _check_unseen(evaluated: Evaluation) -> None:
         )
     if evaluated.trained_on:
         raise DataError(
-            f"{escape_name(evaluated.samples.root)} has {evaluated.trained_on} photos that {evaluated.run} was "
+            f"{escape_name(evaluated.samples.root)} has {evaluated.trained_on} photos that "
+            f"{evaluated.run} was "
             "trained on, where it is surer than elsewhere. Calibrate without --data, or add "
             "--split val."
         )
@@ -115,7 +117,8 @@ def _fit(evaluated: Evaluation) -> Calibration:
     wrong = len(evaluated.mistakes)
     if wrong < FEWEST_WRONG:
         raise DataError(
-            f"{evaluated.run} calls {evaluated.count - wrong} of {evaluated.count} photos rightly: with "
+            f"{evaluated.run} calls {evaluated.count - wrong} of {evaluated.count} photos "
+            "rightly: with "
             f"fewer than {FEWEST_WRONG} mistakes nothing tells how far its certainty can be "
             "trusted. Calibrate on more photos that it was not trained on: --data DIR."
         )

@@ -139,7 +139,8 @@ def _pair(first: str, second: str, one: Answers | str, other: Answers | str) -> 
     assert isinstance(one, Answers)
     assert isinstance(other, Answers)
     if one.root != other.root:
-        where = f"{first} has its photos in {escape_name(one.root)}, {second} in {escape_name(other.root)}"
+        here, there = escape_name(one.root), escape_name(other.root)
+        where = f"{first} has its photos in {here}, {second} in {there}"
         return replace(bare, reason=f"{where}. Judge both on one folder: --data DIR.")
     common = [
         (one.of[path], other.of[path])

@@ -162,7 +162,8 @@ def _labelled(classifier: Classifier, data: str | Path | None, part: str) -> Sam
     unknown = [name for name in found.classes if name not in classifier.classes]
     if unknown:
         raise DataError(
-            f"{root} has classes that {run.path} does not know: {', '.join(map(escape_name, unknown))}. "
+            f"{root} has classes that {run.path} does not know: "
+            f"{', '.join(map(escape_name, unknown))}. "
             f"It knows: {', '.join(map(escape_name, classifier.classes))}."
         )
     return found.relabel(classifier.classes)

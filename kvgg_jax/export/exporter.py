@@ -208,7 +208,8 @@ def _photos(run: Run, data: str | Path | None) -> Split:
     root = Path(data or str(run.config().data.dir))
     if not os.path.isdir(root):
         raise DataError(
-            f"int8 is judged on the run's photos, and {escape_name(root)} is not there. Say where they "
+            f"int8 is judged on the run's photos, and {escape_name(root)} is not there. Say "
+            "where they "
             "are: --data DIR"
         )
     return run.split(root)

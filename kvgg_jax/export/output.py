@@ -33,7 +33,8 @@ def check_free(path: Path, *, overwrite: bool, mark: str | None = None) -> None:
     ours = os.path.isfile(path / mark if mark else path)
     if not ours:
         raise RunError(
-            f"{escape_name(path)} is not what is to be written there, so --overwrite leaves it alone."
+            f"{escape_name(path)} is not what is to be written there, so --overwrite leaves it "
+            "alone."
         )
 
 

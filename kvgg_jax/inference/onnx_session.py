@@ -106,7 +106,8 @@ def open_onnx(path: Path) -> OnnxClassifier:
             raise ValueError
     except (KeyError, TypeError, ValueError, IndexError, RecursionError):
         raise RunError(
-            f"{escape_name(path)} was not made by kvgg export: it does not say its classes and what "
+            f"{escape_name(path)} was not made by kvgg export: it does not say its classes and "
+            "what "
             "pictures it takes."
         ) from None
 

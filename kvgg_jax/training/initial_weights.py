@@ -88,7 +88,8 @@ def _run_at(where: str, out: Path) -> Run | None:
         return catalog.find(where, out=out)
     except RunError:
         raise WeightsError(
-            f"--weights {escape_name(where)}: there is no such file, and no run {escape_name(where)} or "
+            f"--weights {escape_name(where)}: there is no such file, and no run "
+            f"{escape_name(where)} or "
             f"{escape_name(out / where)}. Give a weight file, a run, or imagenet."
         ) from None
 

@@ -154,7 +154,8 @@ def _given(run: Run, config: RunConfig, emit: Emit) -> InitialWeights | None:
     given = load_initial_weights(config, run.classes(), emit)
     if given and given.digest != run.info().get("weights"):
         raise RunError(
-            f"The weights at {escape_name(config.model.weights)} are not those that {run.path} began "
+            f"The weights at {escape_name(config.model.weights)} are not those that {run.path} "
+            "began "
             "with, and it has saved nothing yet. Put them back, or start a new run."
         )
     return given

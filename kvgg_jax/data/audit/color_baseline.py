@@ -43,7 +43,8 @@ class ColorBaseline:
 
 
 def color_baseline(train: Samples, evaluated: Samples, *, emit: Emit = ignore) -> ColorBaseline:
-    """What color alone, learnt from `train`, says of `evaluated`; labels are of one list of classes.
+    """What color alone, learnt from `train`, says of `evaluated`; labels are of
+    one list of classes.
 
     Some `LIMIT` training photos are read at most, evenly taken of each class. Photos that cannot be
     read are left out; where a class has none left in `train`, so is the baseline.

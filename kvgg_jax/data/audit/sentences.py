@@ -84,7 +84,8 @@ def _balance(result: Check) -> str:
     if result.imbalance < UNEVEN:
         return f"even enough: {counts[few]:,} to {counts[many]:,}"
     return (
-        f"uneven: {escape_name(many)} has {result.imbalance:.1f} times the photos of {escape_name(few)} "
+        f"uneven: {escape_name(many)} has {result.imbalance:.1f} times the photos of "
+        f"{escape_name(few)} "
         f"({counts[many]:,} and {counts[few]:,})"
     )
 

@@ -102,7 +102,8 @@ def _grey_from_wide(path: Path | str, image: Image.Image) -> Image.Image:
     values = np.asarray(image)
     if image.mode == "F" or (image.mode == "I" and not 0 <= values.min() <= values.max() < 2**16):
         raise ImageError(
-            f"{escape_name(path)}: has 32-bit pixels (mode {image.mode}), of which none is known to be "
+            f"{escape_name(path)}: has 32-bit pixels (mode {image.mode}), of which none is "
+            "known to be "
             "white. Save it with 8 or 16 bits a channel."
         )
     tags = getattr(image, "tag_v2", {})

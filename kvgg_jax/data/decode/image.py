@@ -156,7 +156,8 @@ def _unreadable(path: Path, error: OSError | ValueError) -> ImageError:
 def _damaged(path: Path | str, kind: str, error: Exception) -> ImageError:
     if isinstance(error, MemoryError):
         return ImageError(
-            f"{escape_name(path)}: takes more memory to decode than there is. Free some, or scale it "
+            f"{escape_name(path)}: takes more memory to decode than there is. Free some, or "
+            "scale it "
             "down."
         )
     reason = escape_name(" ".join(str(error).split())) or type(error).__name__

@@ -29,7 +29,8 @@ def refuse_bombs(path: Path | str, image: Image.Image, file: BinaryIO, max_pixel
     width, height = max(image.size, tile, key=lambda size: size[0] * size[1])
     if width * height > max_pixels:
         raise ImageError(
-            f"{escape_name(path)}: has {width} x {height} pixels; the limit is {max_pixels} in all. "
+            f"{escape_name(path)}: has {width} x {height} pixels; the limit is {max_pixels} in "
+            "all. "
             "Scale it down."
         )
     if max(width, height) > MAX_SIDE:
@@ -41,7 +42,8 @@ def refuse_bombs(path: Path | str, image: Image.Image, file: BinaryIO, max_pixel
     free = SCAN if image.mode == "1" else LARGE
     if width * height > max(free, length * PIXELS_PER_BYTE):
         raise ImageError(
-            f"{escape_name(path)}: has {width} x {height} pixels in {length} bytes, as a decompression "
+            f"{escape_name(path)}: has {width} x {height} pixels in {length} bytes, as a "
+            "decompression "
             f"bomb has and no photo. {DROP}"
         )
     if image.info.get("progressive") and (scans := _scans(file)) > MAX_SCANS:

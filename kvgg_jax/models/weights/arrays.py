@@ -49,7 +49,8 @@ def named(path: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.strerror and error.filename:
             raise WeightsError(f"Cannot read {escape_name(path)}: {error.strerror}.") from None
         raise WeightsError(
-            f"{escape_name(path)} is damaged or cut short, so its weights cannot be read. Fetch it again."
+            f"{escape_name(path)} is damaged or cut short, so its weights cannot be read. "
+            "Fetch it again."
         ) from error
 
 
@@ -81,7 +82,8 @@ def refuse_code(config: str | bytes, path: Path) -> None:
             kind, module = str(value.get("class_name")), str(value.get("module"))
             if kind in ("Lambda", "__lambda__") or module.split(".", 1)[0] not in TRUSTED:
                 raise WeightsError(
-                    f"{escape_name(path)} has code in its configuration ({escape_name(module)}, {escape_name(kind)})."
+                    f"{escape_name(path)} has code in its configuration "
+                    f"({escape_name(module)}, {escape_name(kind)})."
                     " It is not run, and the file is refused. Where you trust it, save the weights "
                     "alone: model.save_weights('NAME.weights.h5')."
                 )

@@ -70,7 +70,8 @@ def _open(path: Path, stack: ExitStack) -> Layers:
     if head[8:] == b"{":  # after eight bytes of length, a header in JSON
         return _from_safetensors(path, stack)
     raise WeightsError(
-        f"{escape_name(path)} is no file of weights. Known are Keras' .weights.h5, .h5 and .keras, and "
+        f"{escape_name(path)} is no file of weights. Known are Keras' .weights.h5, .h5 and "
+        ".keras, and "
         ".safetensors."
     )
 
@@ -120,7 +121,8 @@ def _tensor(file: Any, key: str, path: Path) -> Stored:
     stored = file.get_slice(key)
     if stored.get_dtype() not in NUMPY_TYPES:
         raise WeightsError(
-            f"{escape_name(path)}: {escape_name(key)} is {escape_name(stored.get_dtype())}, which is not read here. "
+            f"{escape_name(path)}: {escape_name(key)} is {escape_name(stored.get_dtype())}, "
+            "which is not read here. "
             "Save it as float32."
         )
 

@@ -88,7 +88,8 @@ def _stored(dataset: object, path: Path) -> Stored:
         raise WeightsError(f"{escape_name(path)} has something else where an array should be.")
     if dataset.external or dataset.is_virtual:
         raise WeightsError(
-            f"{escape_name(path)} has an array, {escape_name(dataset.name)!r}, whose values are in another "
+            f"{escape_name(path)} has an array, {escape_name(dataset.name)!r}, whose values "
+            "are in another "
             "file, which Keras never has."
         )
 
@@ -96,7 +97,8 @@ def _stored(dataset: object, path: Path) -> Stored:
         with named(path):
             if dataset.chunks is not None:
                 raise WeightsError(
-                    f"{escape_name(path)}: {escape_name(dataset.name)!r} is in pieces or compressed, as Keras "
+                    f"{escape_name(path)}: {escape_name(dataset.name)!r} is in pieces or "
+                    "compressed, as Keras "
                     "never does."
                 )
             check_type(dataset.dtype, dataset.name, path)

@@ -132,7 +132,8 @@ class _Wanted:
         """`root`; raises DataError when it is not there."""
         if not os.path.isdir(root):
             raise DataError(
-                f"The photos are not in {escape_name(root)}. Say where they are: --data DIR --split val"
+                f"The photos are not in {escape_name(root)}. Say where they are: --data DIR "
+                "--split val"
             )
         return root
 

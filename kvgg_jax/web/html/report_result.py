@@ -33,7 +33,7 @@ def result(evaluated: EvaluationRecord, check: Check | None) -> Iterator[str]:
     yield "but mean and spread of its colors. Guessing: the largest class is always named."
     yield "</figcaption>\n</figure>"
     columns = ("figure", "value", f"{LEVEL:.0%} interval")
-    yield f"{table(f'Figures of {evaluated.count:,} photos', columns, _figures(judged))}\n</div>"
+    yield f"{table(f'Figures of {evaluated.count:,} photos', columns, _figures(evaluated))}\n</div>"
     if evaluated.right == evaluated.count:
         yield f"<p>{escaped(all_right_text(evaluated.count))}</p>"
     yield f'<p class="note">{escaped(_sentence(color_text(evaluated.color)))}</p>'

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+
+from support.runs import ROOT
 
 PACKAGE = ROOT / "kvgg_jax"
 MODULES = {

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import TINY, kvgg, message
-from conftest import LEGAL, draw_photos
 
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
+from support.commands import TINY, kvgg, message
+from support.runs import LEGAL, draw_photos
 
 TEXT = "is not a picture but text. Replace or remove it."
 

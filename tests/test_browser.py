@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import Tab, browser
-from conftest import Trained
-from served import listening, network_of
+
+from support.browser import Tab, browser
+from support.runs import Trained
+from support.served import listening, network_of
 
 pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]
 VERDICTS = "[...document.querySelectorAll('.verdict')].map(one => one.textContent)"

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, draw_photos
 from typer.main import get_command
 
 from kvgg_jax.cli.main import app
 from kvgg_jax.core.config import RunConfig, known_keys
 from kvgg_jax.core.config_file import resolve
+from support.runs import ROOT, draw_photos
 
 
 def documented_defaults() -> dict[str, str]:

@@ -14,9 +14,17 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from commands import kvgg
-from conftest import ROOT, Trained
-from faults import (
+
+from kvgg_jax.core.events import Event
+from kvgg_jax.models.build import vgg
+from kvgg_jax.runs import digests, step_folders
+from kvgg_jax.runs.checkpoint import Checkpoints
+from kvgg_jax.runs.folder import Run
+from kvgg_jax.training.ema import with_average
+from kvgg_jax.training.optimizers import build_optimizer
+from kvgg_jax.training.step import init_state
+from support.commands import kvgg
+from support.faults import (
     EPOCHS,
     PROGRAM,
     STEPS,
@@ -30,15 +38,7 @@ from faults import (
     reached,
     states,
 )
-
-from kvgg_jax.core.events import Event
-from kvgg_jax.models.build import vgg
-from kvgg_jax.runs import digests, step_folders
-from kvgg_jax.runs.checkpoint import Checkpoints
-from kvgg_jax.runs.folder import Run
-from kvgg_jax.training.ema import with_average
-from kvgg_jax.training.optimizers import build_optimizer
-from kvgg_jax.training.step import init_state
+from support.runs import ROOT, Trained
 
 SEED = 4
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import small_config
-from hostile import KINDS
 
 from kvgg_jax.core.config import known_keys
 from kvgg_jax.core.config_file import resolve
 from kvgg_jax.core.errors import ConfigError, ImageError
 from kvgg_jax.data.audit.headers import header
 from kvgg_jax.data.decode.image import load
+from support.hostile import KINDS
+from support.runs import small_config
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow remarks on odd files
 SEED, SECONDS = 5, 1.0

@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from commands import TINY, kvgg
-from conftest import ROOT
-from hostile import CLASSES, KINDS, Kind, listed, write_corpus
 
 from kvgg_jax import predict
 from kvgg_jax.core.text import escape_name, printable
 from kvgg_jax.data.folder import find_images, scan
 from kvgg_jax.data.reader import read
 from kvgg_jax.runs.folder import Run
+from support.commands import TINY, kvgg
+from support.hostile import CLASSES, KINDS, Kind, listed, write_corpus
+from support.runs import ROOT
 
 pytestmark = [
     pytest.mark.usefixtures("thin_network"),

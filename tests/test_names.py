@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import TINY, kvgg
-from conftest import draw_photos
+
+from support.commands import TINY, kvgg
+from support.runs import draw_photos
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 CLASS = os.fsdecode(b"gr\xfcn")

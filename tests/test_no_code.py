@@ -13,14 +13,14 @@ from pathlib import Path
 
 import h5py
 import pytest
-from commands import kvgg, message
-from conftest import ROOT, THIN
 
 from kvgg_jax import predict
 from kvgg_jax.core.errors import ConfigError, RunError
 from kvgg_jax.core.text import printable
 from kvgg_jax.inference.temperature import stored
 from kvgg_jax.runs.folder import Run
+from support.commands import kvgg, message
+from support.runs import ROOT, THIN
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import TINY, kvgg, message
-from conftest import Trained, draw_photos
+
+from support.commands import TINY, kvgg, message
+from support.runs import Trained, draw_photos
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 WHY = "Read-only file system" if os.geteuid() == 0 else "Permission denied"

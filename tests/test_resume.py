@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import pytest
-from conftest import Trained, eventful
-from faults import states, timeless
 from PIL import Image
 
 from kvgg_jax.core.config import ModelConfig, OptimConfig, RunConfig
@@ -32,12 +30,14 @@ from kvgg_jax.runs.checkpoint import Checkpoints
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.training import trainer
 from kvgg_jax.training.augment.levels import make_augment
-from kvgg_jax.training.ema import evaluated
+from kvgg_jax.training.ema import with_ema_weights
 from kvgg_jax.training.loop import RunProgress
 from kvgg_jax.training.optimizers import build_optimizer
 from kvgg_jax.training.recorder import Recorder
 from kvgg_jax.training.step import init_state
 from kvgg_jax.training.trainer import TrainResult, resume, train
+from support.faults import states, timeless
+from support.runs import Trained, eventful
 
 STEPS = 4  # an epoch: 29 pictures in batches of 8, the last one padded
 
@@ -201,7 +201,7 @@ def test_the_best_weights_are_made_up_for_when_the_cut_fell_between_the_saves(la
     assert timeless(result.history) == timeless(lab.whole.history().upto(1))
     assert {path.name for path in best.iterdir()} - {str(STEPS - 1)} == {str(STEPS)}
     last, weights = states(run)
-    escape_name = evaluated(last)
+    escape_name = with_ema_weights(last)
     assert_same(weights, (escape_name.params, escape_name.model_state))
 
 

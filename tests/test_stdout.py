@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
 from kvgg_jax.cli.app import print_json
+from support.runs import ROOT
 
 
 def unread() -> int:

@@ -24,9 +24,9 @@ class Stop:
     """Ask it whether to stop; use it in a `with` block of the main thread, which it listens in.
 
     The first signal is answered at once by `print_line`, even while a step or the compiler holds
-    the main thread: the system writes it to a pipe that a thread reads. Nobody who has not asked yet can be
-    waited for: until then a signal raises KeyboardInterrupt. The second ends the process, unless it
-    comes within `ECHO` of the first.
+    the main thread: the system writes it to a pipe that a thread reads. Nobody who has not asked
+    yet can be waited for: until then a signal raises KeyboardInterrupt. The second ends the
+    process, unless it comes within `ECHO` of the first.
     """
 
     def __init__(

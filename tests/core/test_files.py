@@ -1,0 +1,124 @@
+"""Files of a run: what lies in their place is named, and never waited for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from kvgg_jax.core.files import read_text, sweep, write_text
+from support.commands import kvgg, message
+
+pytestmark = pytest.mark.usefixtures("thin_network")
+
+PLANTED: dict[str, Callable[[Path], object]] = {
+    "a pipe": os.mkfifo,
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "a folder": os.mkdir,
+}
+
+
+@pytest.fixture(autouse=True)
+def alarm() -> Iterator[None]:
+    """Whoever waits for the other end of a pipe is woken up, by an end of the tests."""
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`runs/x`: a finished run, below the current folder."""
+    shutil.copytree(finished, tmp_path / "runs" / "x")
+    monkeypatch.chdir(tmp_path)
+    return Path("runs/x")
+
+
+@pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED)
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("config.toml", "evaluate --run x"),
+        ("run.json", "evaluate"),
+        ("classes.json", "evaluate"),
+        ("split.csv", "evaluate"),
+        ("history.csv", "train --resume x --epochs 2"),
+        ("digests.csv", "train --resume x --epochs 2"),
+    ],
+)
+def test_what_is_no_file_in_the_place_of_one_is_named(
+    run: Path, name: str, words: str, plant: Callable[[Path], object]
+) -> None:
+    """In a run folder that somebody else made."""
+    (run / name).unlink()
+    plant(run / name)
+    result = kvgg(*words.split())
+    assert (result.exit_code, message(result).splitlines()[-1]) == (
+        1,
+        f"Error: runs/x has no readable {name}: Not a regular file.",
+    )
+
+
+@pytest.mark.parametrize("plant", ["a pipe", "a device"])
+@pytest.mark.parametrize(
+    ("name", "sealed"),
+    [("SHA256SUMS", True), ("state/manifest.ocdbt", True), ("state/manifest.ocdbt", False)],
+)
+def test_what_is_no_file_in_a_checkpoint_is_named(
+    run: Path, name: str, plant: str, sealed: bool
+) -> None:
+    """Before Orbax opens anything, also in a run of a version that kept no digests."""
+    (step,) = (run / "checkpoints" / "best").iterdir()
+    (step / name).unlink()
+    PLANTED[plant](step / name)
+    if not sealed:
+        text = (run / "run.json").read_text()
+        (run / "run.json").write_text(text.replace('"format": 2', '"format": 1'))
+    result = kvgg("predict", "x.png")
+    reason = "is not a regular file"
+    if name == "SHA256SUMS":
+        reason = "cannot be read: Not a regular file"
+    assert (result.exit_code, message(result)) == (
+        1,
+        f"Error: No checkpoint in {run.absolute()}/checkpoints/best is whole:\n"
+        f"  {step.name}: {name} {reason}\n"
+        "Put back a copy of one, or train again.\n",
+    )
+
+
+def test_a_text_is_replaced_in_one_move_and_comes_back_as_it_was(tmp_path: Path) -> None:
+    """Line ends and bytes that are no UTF-8 too; no temporary file stays."""
+    file = tmp_path / "x"
+    for text in ("old", "line\r\nend\r \udcff\n"):
+        write_text(file, text)
+        assert read_text(file) == text
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("plant", [*PLANTED, "a link to a file"])
+def test_a_temporary_name_that_is_taken_is_an_error_and_leads_nowhere(
+    tmp_path: Path, plant: str
+) -> None:
+    """A link planted there must not have somebody's file overwritten."""
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    link = {"a link to a file": lambda path: path.symlink_to(precious)}
+    (PLANTED | link)[plant](tmp_path / ".x.tmp")
+    with pytest.raises(OSError, match=r"x\.tmp"):
+        write_text(tmp_path / "x", "new")
+    assert precious.read_text() == "mine"
+    assert not (tmp_path / "x").exists()
+
+
+def test_what_a_killed_process_left_is_swept_after_a_day(tmp_path: Path) -> None:
+    """Folders of that name alone; a younger one may be in use."""
+    for name in (".a.old", ".a.new", "kept", ".b.old"):
+        (tmp_path / name).mkdir()
+    for name in (".a.old", "kept", ".b.old"):
+        os.utime(tmp_path / name, (0, 0))
+    sweep(tmp_path, ".a.*")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.new", ".b.old", "kept"]

@@ -1,0 +1,149 @@
+"""How photos are dealt with duplicates kept together: which side, which shares, and again."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from kvgg_jax.core.errors import DataError
+from kvgg_jax.core.events import Event, Note
+from kvgg_jax.data import grouping
+from kvgg_jax.data.audit.findings import Check
+from kvgg_jax.data.folder import scan
+from kvgg_jax.data.grouping import fill, find_groups, split_photos
+from kvgg_jax.data.split import split_samples
+from kvgg_jax.runs.folder import Run
+from kvgg_jax.training import trainer
+from support.runs import small_config
+
+
+@pytest.fixture
+def copied(photos: Path) -> Path:
+    """36 photos, and four more: three copies of one red, and a copy of a blue among the green."""
+    for name in ("copy", "of", "red"):
+        shutil.copy(photos / "red" / "red_03.png", photos / "red" / f"{name}.png")
+    shutil.copy(photos / "blue" / "blue_07.png", photos / "green" / "not_green.png")
+    return photos
+
+
+TOGETHER = (
+    {"red/red_03.png", "red/copy.png", "red/of.png", "red/red.png"},
+    {"blue/blue_07.png", "green/not_green.png"},
+)
+
+
+def test_duplicates_stay_on_one_side(copied: Path) -> None:
+    """Whatever the seed, also across classes; which side is the seed's choice alone."""
+    samples, sides = scan(copied), set()
+    for seed in range(8):
+        config = small_config(copied, data={"split": "grouped", "split_seed": seed})
+        split = split_photos(config, samples)
+        val = set(split.val.paths)
+        assert all(group <= val or not group & val for group in TOGETHER)
+        assert sorted(split.all.paths) == sorted(samples.paths)
+        assert split == split_photos(config, samples)
+        sides.add(TOGETHER[1] <= val)
+    assert sides == {True, False}
+
+
+def test_a_message_says_how_many_duplicates_there_are(copied: Path) -> None:
+    """One line, before the photos are dealt."""
+    heard: list[Event] = []
+    find_groups(scan(copied), emit=heard.append)
+    assert [event.text for event in heard if isinstance(event, Note)] == [
+        "Duplicates: 6 photos in 2 groups, of 40 photos; a group stays on one side of a split"
+    ]
+
+
+def test_other_splits_do_not_look_for_duplicates(copied: Path) -> None:
+    """They are dealt as before, and no photo is read for it."""
+    for how in ("keras", "stratified"):
+        heard: list[Event] = []
+        config = small_config(copied, data={"split": how})
+        dealt = split_samples(scan(copied), val_split=0.2, seed=42, how=how)
+        assert split_photos(config, scan(copied), emit=heard.append) == dealt
+        assert heard == []
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 30)), min_size=40, max_size=80),
+    st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=30, deadline=None)
+def test_groups_are_whole_and_shares_about_kept(pairs: list[tuple[int, int]], seed: int) -> None:
+    """Every group in one part; each part's size off by no more than the largest group."""
+    labels, groups = [label for label, _ in pairs], np.array([group for _, group in pairs])
+    parts = fill(labels, groups, (0.25, 0.25, 0.5), seed=seed)
+    for group in set(groups.tolist()):
+        assert len(set(parts[groups == group].tolist())) == 1
+    largest = max(Counter(groups.tolist()).values())
+    for part, share in enumerate((0.25, 0.25, 0.5)):
+        assert abs((parts == part).sum() - share * len(pairs)) <= largest
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_without_duplicates_the_shares_are_exact(seed: int) -> None:
+    """In all and in each class; each photo is as likely as another to be for validation."""
+    labels = [k for k, count in enumerate((100, 50, 10)) for _ in range(count)]
+    parts = fill(labels, np.arange(160), (0.8, 0.2), seed=seed)
+    counts: NDArray[np.int64] = np.zeros((2, 3), np.int64)
+    np.add.at(counts, (parts, labels), 1)
+    assert counts.tolist() == [[80, 40, 8], [20, 10, 2]]
+    often = sum(fill(labels, np.arange(160), (0.8, 0.2), seed=s) for s in range(200))
+    assert 15 < often[:100].min() < 40 < often[:100].max() < 70  # 40 of 200 expected, sd 5.7
+
+
+def test_a_class_of_one_group_is_for_training() -> None:
+    """Else the network would never see it."""
+    labels, groups = [0] * 20 + [1] * 8, np.array([*range(20), *[20] * 8])
+    for seed in range(5):
+        assert set(fill(labels, groups, (0.8, 0.2), seed=seed)[20:].tolist()) == {0}
+
+
+def test_photos_that_are_all_one_cannot_be_split(tmp_path: Path, photos: Path) -> None:
+    """The message is that of every split that leaves a part empty."""
+    for name in ("a", "b"):
+        (tmp_path / "same" / name).mkdir(parents=True)
+        shutil.copy(photos / "red" / "red_00.png", tmp_path / "same" / name / "x.png")
+    root = tmp_path / "same"
+    with pytest.raises(DataError) as caught:
+        split_photos(small_config(root, data={"split": "grouped"}), scan(root))
+    assert str(caught.value) == (
+        f"{root}: 2 images with val_split = 0.2 leave 2 for training and 0 for validation; "
+        "each needs at least 1. Add photos or change --val-split."
+    )
+
+
+def test_a_grouped_run_keeps_its_split_and_resumes_with_it(
+    copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """split.csv holds it as ever; a resume reads it there and compares no photos again."""
+    config, started = small_config(copied, data={"split": "grouped"}), []
+    monkeypatch.setattr(trainer, "_run", lambda run, *_, **__: started.append(run.split(copied)))
+    trainer.train(config, out=tmp_path, name="x")
+    monkeypatch.setattr(grouping, "inspect_photos", None)
+    trainer.resume(tmp_path / "x")
+    first, again = started
+    assert first == again
+    assert first == Run(tmp_path / "x").split(copied)
+
+
+def test_the_coffee_photos_are_dealt_in_equal_shares(checked: Check) -> None:
+    """60 of each class for validation, and no duplicate on both sides."""
+    samples = scan(checked.folder)
+    groups = np.arange(len(samples))
+    for group in checked.duplicates:
+        places = [samples.paths.index(f"{p.label}/{p.path.name}") for p in group.photos]
+        groups[places] = places[0]
+    config = small_config(checked.folder, data={"split": "grouped"})
+    val = split_photos(config, samples, groups=groups).val
+    assert Counter(val.labels) == {0: 60, 1: 60, 2: 60, 3: 60}
+    held_out = groups[[samples.paths.index(path) for path in val.paths]]
+    assert len(held_out) == np.isin(groups, held_out).sum()

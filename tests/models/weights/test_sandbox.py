@@ -1,0 +1,133 @@
+"""Weights from a file, read by a process of its own."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kvgg_jax.core.errors import WeightsError
+from kvgg_jax.models.weights import files, sandbox
+from kvgg_jax.models.weights.sandbox import Shapes, read_weights
+from support.networks import Arrays, arrays_of, stock_network, write_applications
+
+
+@pytest.fixture(scope="module")
+def arrays() -> Arrays:
+    return arrays_of(stock_network())
+
+
+@pytest.fixture
+def file(arrays: Arrays, tmp_path: Path) -> Path:
+    return write_applications(tmp_path / "x.h5", arrays)
+
+
+def shapes(arrays: Arrays) -> Shapes:
+    return {name: [one.shape for one in layer] for name, layer in arrays.items()}
+
+
+def test_arrays_of_the_shapes_asked_for_come_and_all_shapes_are_told(arrays, file):
+    """Nothing is read of a layer that would not fit."""
+    wanted = {**shapes(arrays), "fc1": [(1, 2), (2,)], "fc9": [(2, 2)]}
+    found = read_weights(file, wanted)
+    assert found.shapes == shapes(arrays)
+    assert found.arrays.keys() == arrays.keys() - {"fc1"}
+    for name, layer in found.arrays.items():
+        for left, right in zip(layer, arrays[name], strict=True):
+            np.testing.assert_array_equal(left, right)
+
+
+def test_why_a_file_is_refused_is_told_by_the_reader(tmp_path):
+    """Its message is that of the error."""
+    page = tmp_path / "-page.h5"
+    page.write_text("<html>")
+    with pytest.raises(WeightsError) as caught:
+        read_weights(page, {})
+    assert str(caught.value).startswith(f"{page} is no file of weights. Known are ")
+    with pytest.raises(WeightsError) as caught:
+        read_weights(tmp_path / "none.h5", {})
+    assert str(caught.value) == f"Cannot read {tmp_path / 'none.h5'}: No such file or directory."
+
+
+@pytest.mark.parametrize("harm", ["os.abort()", "os.kill(os.getpid(), 11)", "1 / 0", "os._exit(9)"])
+def test_a_reader_that_crashes_is_an_error_with_the_name_of_the_file(
+    file, tmp_path, monkeypatch, harm
+):
+    """As the HDF5 library does with some wrong bytes."""
+    (tmp_path / "crash.py").write_text(f"import os; {harm}")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(files, "__name__", "crash")
+    with pytest.raises(WeightsError) as caught:
+        read_weights(file, {})
+    assert str(caught.value) == (
+        f"{file} cannot be read as weights: it is damaged, or made to do harm."
+    )
+
+
+@pytest.mark.parametrize(("limit", "value"), [("MEMORY", 10**6), ("SECONDS", 0)])
+def test_the_readers_time_and_memory_are_bounded(arrays, file, monkeypatch, limit, value):
+    """A file that wants more is refused."""
+    monkeypatch.setattr(sandbox, limit, value)
+    many = {name: arrays[name] for name in ("block4_conv1", "block5_conv1")}
+    if limit == "SECONDS":  # wait for it: the system looks once a second
+        slow = (
+            Path(files.__file__)
+            .read_text()
+            .replace("    sys.exit(main())", "    while True:\n        pass")
+        )
+        (file.parent / "slow.py").write_text(slow)
+        monkeypatch.syspath_prepend(file.parent)
+        monkeypatch.setattr(files, "__name__", "slow")
+    started = time.monotonic()
+    with pytest.raises(WeightsError, match="made to do harm"):
+        read_weights(file, shapes(many))
+    assert time.monotonic() - started < 60
+
+
+def spoilt(content: bytes, rng: np.random.Generator) -> bytes:
+    wrong = bytearray(content)
+    for place in rng.integers(0, len(wrong), 12):
+        wrong[place] = rng.integers(256)
+    return bytes(wrong)
+
+
+def survive(file: Path, wanted: Shapes, *, tries: int, seed: int) -> int:
+    """How many spoilt files were refused; those that were read have arrays of the right shapes."""
+    content, rng, refused = file.read_bytes(), np.random.default_rng(seed), 0
+    for _ in range(tries):
+        file.write_bytes(spoilt(content, rng))
+        try:
+            found = read_weights(file, wanted).arrays
+        except WeightsError:
+            refused += 1
+        else:
+            assert {k: [a.shape for a in v] for k, v in found.items()}.items() <= wanted.items()
+    return refused
+
+
+def test_wrong_bytes_are_a_weights_error_or_values(arrays, file):
+    """Never another exception, and never the end of this process."""
+    survive(file, shapes(arrays), tries=3, seed=0)
+
+
+@pytest.mark.faults
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # of Keras, as it saves
+@pytest.mark.parametrize("kind", [".weights.h5", ".keras", ".h5"])
+def test_many_wrong_bytes_are_a_weights_error_or_values(arrays, tmp_path, kind):
+    """The same, for each kind of file."""
+    network, file = stock_network(), tmp_path / f"x{kind}"
+    save: Callable[[Path], None] = network.save_weights if "weights" in kind else network.save
+    save(file)
+    assert 0 < survive(file, shapes(arrays), tries=300, seed=1) < 300
+
+
+def test_the_reader_imports_nothing_from_the_current_folder(file, monkeypatch):
+    """A folder of somebody's photos may hold a json.py."""
+    (file.parent / "json.py").write_text("import os; os.mkdir('evaluated')")
+    monkeypatch.chdir(file.parent)
+    read_weights(file, {})
+    assert not os.path.isdir("evaluated")

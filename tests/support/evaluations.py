@@ -1,0 +1,48 @@
+"""What the tests of judging share: an evaluation made by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from kvgg_jax.data.audit.color_baseline import ColorBaseline
+from kvgg_jax.data.folder import Samples
+from kvgg_jax.evaluation.confusion import class_scores, confusion_matrix
+from kvgg_jax.evaluation.evaluate import Evaluation
+from kvgg_jax.evaluation.metrics import compute_metrics
+from support.runs import COLORS, draw_photos
+
+NAMES = tuple(sorted(COLORS))
+
+
+def six_photos(folder: Path) -> Evaluation:
+    """Two of each class; the second of each is called wrongly, and that of green the surest."""
+    root = draw_photos(folder / "photos", per_class=2)
+    (folder / "run").mkdir()
+    labels = np.repeat(np.arange(3), 2)
+    paths = tuple(path.relative_to(root).as_posix() for path in sorted(root.glob("*/*")))
+    probabilities = np.array(
+        [[8, 1, 1], [2, 5, 3], [1, 8, 1], [0, 1, 9], [1, 1, 8], [5, 1, 4]], np.float32
+    ) / np.float32(10)
+    return made(folder / "run", Samples(root, paths, tuple(labels.tolist()), NAMES), probabilities)
+
+
+def made(run: Path, samples: Samples, probabilities: np.ndarray) -> Evaluation:
+    """Of three classes; the loss is no matter."""
+    true = np.array(samples.labels)
+    confusion = confusion_matrix(true, probabilities.argmax(axis=1), 3)
+    return Evaluation(
+        run=run,
+        split="val",
+        samples=samples,
+        loss=1.0,
+        accuracy=float(confusion.trace() / len(samples)),
+        classes=dict(zip(NAMES, class_scores(confusion), strict=True)),
+        confusion=confusion,
+        probabilities=probabilities,
+        scores=compute_metrics(true, probabilities),
+        state="1-0123456789abcdef",
+        calibration=None,
+        color=ColorBaseline(class_mean=0.5, nearest=2 / 3, reference=12),
+    )

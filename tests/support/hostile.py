@@ -1,0 +1,442 @@
+"""A folder of hostile pictures: what downloads, phones, editors and attackers leave among photos.
+
+`KINDS` maps the name of a file to how it is made and what is right: a picture, told by its size
+and the colors of its corners, or an `ImageError`, told by its text after the path.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from kvgg_jax.data.decode.file_types import FORMATS
+from support.images import (
+    BEST,
+    BLUE,
+    GREEN,
+    RED,
+    WHITE,
+    chunk,
+    corners,
+    encode,
+    flat,
+    grey_paper_profile,
+    noise,
+    p3_profile,
+    png,
+    profile,
+    tiff,
+)
+
+Color = tuple[int, int, int]
+Make = Callable[[Path], object]
+DROP = "Replace or remove it."
+TOO_MANY = "the limit is 200000000 in all. Scale it down."
+TOO_LONG_SIDE = "the limit is 100000 a side. Cut it into pieces."
+BOMB = f"as a decompression bomb has and no photo. {DROP}"
+STREAM = "broken data stream when reading image file"
+HEADER = "its header is broken or of a rare kind"
+TOO_LONG = "Decompressed data too large for PngImagePlugin.MAX_TEXT_CHUNK"
+MINE = (200, 50, 40)  # of ordinary pictures here
+BLACK = (0, 0, 0)
+QUARTERS = (RED, GREEN, BLUE, WHITE)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How to make a file, and what is right to say of it."""
+
+    make: bytes | Make
+    colors: tuple[Color, ...] = ()
+    """Of the four corners, from the top left in reading order; one where all are alike."""
+    size: tuple[int, int] = (16, 16)
+    """Height and width of the picture in pixels."""
+    error: str = ""
+    off: int = 0
+    """Levels by which a lossy format may miss the colors."""
+    mib: int = 300
+    """Memory that it may take to read."""
+
+    def write(self, path: Path) -> None:
+        """Make the file at `path`."""
+        if isinstance(self.make, bytes):
+            path.write_bytes(self.make)
+        else:
+            self.make(path)
+
+
+def right(
+    make: bytes | Make,
+    *colors: Color,
+    size: tuple[int, int] = (16, 16),
+    off: int = 0,
+    mib: int = 300,
+):
+    return Kind(make, colors or (MINE,), size, off=off, mib=mib)
+
+
+def wrong(make: bytes | Make, error: str):
+    return Kind(make, error=error)
+
+
+def damaged(content: bytes, kind: str, reason: str):
+    return wrong(content, f"is a {kind} file, truncated or damaged ({reason}). {DROP}")
+
+
+def ordinary(kind: str = "PNG", **options: Any) -> bytes:
+    return encode(flat("RGB", MINE), kind, **{**BEST[kind], **options})
+
+
+def gif(canvas: tuple[int, int], frame: tuple[int, int] = (1, 1)) -> bytes:
+    """Red, one pixel of data."""
+    head = b"GIF89a" + struct.pack("<HH", *canvas) + b"\x80\0\0" + b"\xff\0\0\0\xff\0"
+    return head + b"," + struct.pack("<HHHH", 0, 0, *frame) + b"\0" + b"\x02\x02\x44\x01\0;"
+
+
+def webp(canvas: tuple[int, int]) -> bytes:
+    """An animation of one pixel on a canvas of any size."""
+    pixel = encode(flat("RGB", RED, (1, 1)), "WEBP", lossless=True)[12:]
+    three = [(side - 1).to_bytes(3, "little") for side in canvas]
+    frame = bytes(12) + (100).to_bytes(3, "little") + b"\0" + pixel
+    parts = [
+        b"VP8X" + struct.pack("<I", 10) + b"\x02\0\0\0" + three[0] + three[1],
+        b"ANIM" + struct.pack("<I", 6) + bytes(6),
+        b"ANMF" + struct.pack("<I", len(frame)) + frame,
+    ]
+    body = b"WEBP" + b"".join(parts)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def deflated_tiff(size: tuple[int, int]) -> bytes:
+    """One bit a pixel, one strip, all zero."""
+    width, height = size
+    strip = zlib.compress(bytes(-(-width // 8) * height))
+    fields = {256: width, 257: height, 258: 1, 259: 8, 262: 1, 273: 122, 278: height}
+    fields |= {277: 1, 279: len(strip)}
+    table = b"".join(struct.pack("<HHII", tag, 4, 1, fields[tag]) for tag in sorted(fields))
+    return (b"II*\0" + struct.pack("<IH", 8, len(fields)) + table).ljust(122, b"\0") + strip
+
+
+def bmp(size: tuple[int, int], compression: int, data: bytes) -> bytes:
+    """Eight bits a pixel, a palette of two."""
+    info = struct.pack("<IiiHHIIiiII", 40, *size, 1, 8, compression, len(data), 0, 0, 2, 2)
+    return b"BM" + struct.pack("<IHHI", 62 + len(data), 0, 0, 62) + info + bytes(8) + data
+
+
+def scan_bomb() -> bytes:
+    """A progressive JPEG whose last pass is made two thousand times."""
+    whole = encode(flat("RGB", MINE, (64, 64)), "JPEG", progressive=True)
+    last = whole[whole.rindex(b"\xff\xda") : -2]
+    return whole[:-2] + last * 2000 + whole[-2:]
+
+
+def flipped(content: bytes) -> bytes:
+    """One bit in the middle of it."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+def text_bomb() -> bytes:
+    """A sound PNG with a text that unpacks to 20 MB."""
+    whole, text = ordinary(), b"Comment\0\0" + zlib.compress(bytes(20_000_000), 1)
+    return whole[:33] + chunk(b"zTXt", text) + whole[33:]
+
+
+def icc_bomb() -> bytes:
+    whole, packed = ordinary(), b"icc\0\0" + zlib.compress(bytes(20_000_000), 1)
+    return whole[:33] + chunk(b"iCCP", packed) + whole[33:]
+
+
+def stored(orientation: int, kind: str) -> bytes:
+    """The four quarters, turned away by EXIF."""
+    turns: dict[int, Callable[[Any], Any]] = {
+        1: lambda a: a,
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.swapaxes(0, 1),
+        6: np.rot90,
+        7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+        8: lambda a: np.rot90(a, -1),
+    }
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = np.ascontiguousarray(turns[orientation](corners(16, 32)))
+    return encode(picture, kind, exif=exif, **BEST[kind])
+
+
+def clear_palette(kind: str) -> bytes:
+    picture = Image.new("P", (16, 16), 1)
+    picture.putpalette([*RED, *MINE, *BLUE])
+    return encode(picture, kind, transparency=1)
+
+
+def animated(kind: str) -> bytes:
+    return encode(flat("RGB", RED), kind, save_all=True, append_images=[flat("RGB", BLUE)])
+
+
+def scan() -> bytes:
+    """A fax of 150 million pixels, its upper half black, that lies on its side."""
+    picture, exif = Image.new("1", (12_500, 12_000), 1), Image.Exif()
+    picture.paste(0, (0, 0, 12_500, 6000))
+    exif[0x0112] = 6  # its upper edge is to the right
+    return encode(picture, "TIFF", compression="group4", exif=exif)
+
+
+def large_webp() -> bytes:
+    return encode(flat("RGB", BLACK, (5000, 5000)), "WEBP", quality=1, method=0)
+
+
+def many_frames() -> bytes:
+    """Two thousand and one, the first of which is red."""
+    more = [flat("P", number % 2) for number in range(2000)]
+    return encode(flat("RGB", RED), "GIF", save_all=True, append_images=more)
+
+
+def srgb() -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def to_outside(path: Path) -> None:
+    """A link to a sound picture outside of the folder of photos."""
+    outside = path.parents[2] / "outside.png"
+    outside.write_bytes(ordinary())
+    path.symlink_to(outside)
+
+
+def folder(path: Path) -> None:
+    """A folder called like a picture, with a picture in it."""
+    path.mkdir()
+    (path / "within.png").write_bytes(ordinary())
+
+
+def locked(path: Path) -> None:
+    path.write_bytes(ordinary())
+    path.chmod(0)
+
+
+def later(content: Callable[[], bytes]) -> Make:
+    """For what takes long to make, or much memory to keep."""
+    return lambda path: path.write_bytes(content())
+
+
+def link(target: str) -> Make:
+    return lambda path: path.symlink_to(target)
+
+
+NAMES = (  # of sound pictures
+    "with spaces.png",
+    " leading and trailing .png ",
+    "-rf.png",
+    "--run=evil.png",
+    "new\nline.png",
+    "carriage\rreturn.png",
+    "tab\t.png",
+    "\x1b[31mred\x1b[0m.png",
+    "\x1b]0;title\x07.png",
+    "[red]markup[bold].png",
+    "caf\u00e9.png",
+    "cafe\u0301.png",
+    "\u65e5\u672c\u8a9e.png",
+    "\U0001f600.png",
+    "right\u202eto left.png",
+    "zero\u200bwidth.png",
+    os.fsdecode(b"not utf-8 \xff\xfe.png"),
+    "quote'\"`$(touch evaluated).png",
+    "<script>alert(1)</script>.png".replace("/", "\u2215"),
+    "comma,semicolon;.png",
+    "*?.png",
+    "\\back\\slash.png",
+    "%s%n{0}.png",
+    "n" * 251 + ".png",
+    "UPPER.JPG",
+    "no suffix",
+    "CON.png",
+)
+
+KINDS: dict[str, Kind] = {
+    # Not whole
+    "empty.jpg": wrong(b"", f"is empty (0 bytes). {DROP}"),
+    "one byte.jpg": wrong(b"\xff", f"is not a picture in any of {', '.join(FORMATS)}. {DROP}"),
+    "magic only.jpg": damaged(b"\xff\xd8\xff", "JPEG", HEADER),
+    "cut.jpg": damaged(
+        encode(noise(64), "JPEG")[:2000],
+        "JPEG",
+        "image file is truncated (138 bytes not processed)",
+    ),
+    "cut.png": damaged(encode(noise(64), "PNG")[:5000], "PNG", "image file is truncated"),
+    "cut.gif": damaged(
+        encode(noise(64), "GIF")[:3000], "GIF", "image file is truncated (160 bytes not processed)"
+    ),
+    "cut.bmp": damaged(
+        encode(noise(64), "BMP")[:5000], "BMP", "image file is truncated (146 bytes not processed)"
+    ),
+    "cut.webp": damaged(
+        encode(noise(64), "WEBP")[:1000], "WEBP", "could not create decoder object"
+    ),
+    "cut.tif": damaged(
+        encode(noise(64), "TIFF")[:5000], "TIFF", "image file is truncated (60 bytes not processed)"
+    ),
+    "cut lzw.tif": damaged(
+        encode(noise(64), "TIFF", compression="tiff_lzw")[:5000], "TIFF", HEADER
+    ),
+    "flipped.png": damaged(flipped(encode(noise(64), "PNG")), "PNG", STREAM),
+    "zeros behind the head.jpg": damaged(ordinary("JPEG")[:100] + bytes(900), "JPEG", HEADER),
+    "zeros.jpg": wrong(bytes(900), f"is not a picture in any of {', '.join(FORMATS)}. {DROP}"),
+    "noise.jpg": wrong(
+        noise(16).tobytes(), f"is not a picture in any of {', '.join(FORMATS)}. {DROP}"
+    ),
+    "no rows.png": damaged(png((16, 0), 8, 2, b""), "PNG", HEADER),
+    "trailing.jpg": right(ordinary("JPEG") + b"PK\x03\x04" + bytes(900), off=4),
+    # Something else
+    "page.jpg": wrong(b"<!DOCTYPE html>\n<html>", f"is not a picture but an HTML page. {DROP}"),
+    "drawing.png": wrong(b"<svg xmlns=''/>", f"is not a picture but an SVG drawing. {DROP}"),
+    "pointer.png": wrong(b"version https://git-lfs", f"is not a picture but text. {DROP}"),
+    "paper.jpg": wrong(b"%PDF-1.7\n", f"is not a picture but a PDF document. {DROP}"),
+    "archive.jpg": wrong(b"PK\x03\x04" + bytes(30), f"is not a picture but a ZIP archive. {DROP}"),
+    "phone.jpg": wrong(
+        b"\0\0\0\x18ftypheic" + bytes(30),
+        "is a picture in HEIC, which is not read here. Convert it to JPEG or PNG.",
+    ),
+    "pickle.png": wrong(
+        b"cposix\nsystem\n(S'touch evaluated'\ntR.", f"is not a picture but text. {DROP}"
+    ),
+    "script.eps.jpg": wrong(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n(evaluated) (w) file\n", f"is not a picture but text. {DROP}"
+    ),
+    **{
+        f"{kind} called {other}.{other}": right(ordinary(kind), off=4)
+        for kind, other in zip(FORMATS, ("png", "gif", "jpg", "webp", "tif", "bmp"), strict=True)
+    },
+    # Bombs
+    "bomb.png": wrong(
+        png((20_000, 20_000), 1, 0, bytes(2500)), f"has 20000 x 20000 pixels; {TOO_MANY}"
+    ),
+    "bomb.gif": wrong(gif((65_535, 65_535)), f"has 65535 x 65535 pixels; {TOO_MANY}"),
+    "bomb.tif": wrong(deflated_tiff((20_000, 20_000)), f"has 20000 x 20000 pixels; {TOO_MANY}"),
+    "bomb.webp": wrong(webp((16_383, 16_383)), f"has 16383 x 16383 pixels; {TOO_MANY}"),
+    "bomb.bmp": wrong(bmp((60_000, 60_000), 1, b"\0\1"), f"has 60000 x 60000 pixels; {TOO_MANY}"),
+    "small bomb.png": wrong(
+        png((14_000, 14_000), 1, 0, bytes(1750)), f"has 14000 x 14000 pixels in 23896 bytes, {BOMB}"
+    ),
+    "small bomb.gif": wrong(gif((14_000, 14_000)), f"has 14000 x 14000 pixels in 35 bytes, {BOMB}"),
+    "small bomb.tif": wrong(
+        deflated_tiff((14_000, 14_000)), f"has 14000 x 14000 pixels in 23948 bytes, {BOMB}"
+    ),
+    "small bomb.webp": wrong(
+        webp((14_000, 14_000)), f"has 14000 x 14000 pixels in 92 bytes, {BOMB}"
+    ),
+    "small bomb.bmp": wrong(
+        bmp((14_000, 14_000), 1, b"\0\1"), f"has 14000 x 14000 pixels in 64 bytes, {BOMB}"
+    ),
+    "tile bomb.tif": wrong(
+        tiff(b"\0", bits=(8,), photometric=1, tags={322: 65536, 323: 65536, 324: 256, 325: 64}),
+        f"has 65536 x 65536 pixels; {TOO_MANY}",
+    ),
+    "scan bomb.jpg": wrong(scan_bomb(), f"has 2010 progressive scans; the limit is 100. {DROP}"),
+    "text bomb.png": damaged(text_bomb(), "PNG", TOO_LONG),
+    "profile bomb.png": damaged(icc_bomb(), "PNG", TOO_LONG),
+    "within the limit.png": right(
+        later(lambda: png((5000, 5000), 8, 2, bytes(MINE) * 5000)), size=(5000, 5000)
+    ),
+    "within the limit.webp": right(later(large_webp), BLACK, size=(5000, 5000), mib=550),
+    "clear within the limit.png": right(
+        later(lambda: png((5000, 5000), 8, 6, bytes(4) * 5000)), WHITE, size=(5000, 5000), mib=550
+    ),
+    "frames bomb.gif": right(later(many_frames), RED),
+    # Sizes
+    "scan.tif": right(later(scan), WHITE, BLACK, WHITE, BLACK, size=(4167, 4000)),
+    "scan.png": right(
+        later(lambda: png((12_500, 12_000), 1, 0, b"\xff" * 1563)), WHITE, size=(4000, 4167)
+    ),
+    "1 x 24000000.png": wrong(
+        png((1, 24_000_000), 8, 2, b""), f"has 1 x 24000000 pixels; {TOO_LONG_SIDE}"
+    ),
+    "1 x 1.png": right(encode(flat("RGB", MINE, (1, 1)), "PNG"), size=(1, 1)),
+    "30000 x 1.png": right(encode(flat("RGB", MINE, (30_000, 1)), "PNG"), size=(1, 30_000)),
+    "1 x 30000.jpg": right(
+        encode(flat("RGB", MINE, (1, 30_000)), "JPEG", **BEST["JPEG"]), size=(30_000, 1), off=4
+    ),
+    # Depths and colors
+    "16 bits.png": right(encode(flat("I;16", 100 * 257), "PNG"), (100, 100, 100)),
+    "16 bits.tif": right(encode(flat("I;16", 100 * 257), "TIFF"), (100, 100, 100)),
+    "16 bits color.png": right(png((4, 4), 16, 2, b"d" * 24), (100,) * 3, size=(4, 4)),
+    "1 bit.tif": right(encode(flat("1", 0), "TIFF", compression="group4"), BLACK),
+    "cmyk.jpg": right(encode(flat("CMYK", (0, 0, 255, 0)), "JPEG", quality=100), (255, 255, 0)),
+    "cmyk with a profile.jpg": right(
+        encode(flat("CMYK", (255, 0, 0, 0)), "JPEG", icc_profile=grey_paper_profile()), (119,) * 3
+    ),
+    "cmyk.tif": right(encode(flat("CMYK", (255, 0, 0, 0)), "TIFF"), (0, 255, 255)),
+    "nan.tif": wrong(
+        tiff(struct.pack("<f", float("nan")), bits=(32,), photometric=1, sample_format=3),
+        "has 32-bit pixels (mode F), of which none is known to be white. Save it with 8 or 16 bits "
+        "a channel.",
+    ),
+    "clear palette.png": right(clear_palette("PNG"), WHITE),
+    "clear palette.gif": right(clear_palette("GIF"), WHITE),
+    "half clear.webp": right(
+        encode(flat("RGBA", (200, 100, 50, 51)), "WEBP", **BEST["WEBP"]), (244, 224, 214)
+    ),
+    "broken profile.png": right(ordinary(icc_profile=b"junk")),
+    "cut profile.jpg": right(ordinary("JPEG", icc_profile=p3_profile()[:200]), off=4),
+    "lying profile.png": right(ordinary(icc_profile=profile(b"RGB ", b"XYZ ", {b"rTRC": b"curv"}))),
+    "foreign profile.png": right(ordinary(icc_profile=grey_paper_profile())),
+    "srgb.png": right(ordinary(icc_profile=srgb())),
+    "broken exif.png": right(ordinary(exif=b"Exif\0\0MM\0\x2anonsense")),
+    # Turned, moving
+    **{
+        f"turned {turn}.{kind.lower()}": right(stored(turn, kind), *QUARTERS, size=(16, 32), off=4)
+        for kind in ("JPEG", "PNG", "TIFF")
+        for turn in range(1, 9)
+    },
+    **{
+        f"animated.{kind.lower()}": right(animated(kind), RED, off=4)
+        for kind in ("GIF", "PNG", "WEBP", "TIFF")
+    },
+    # Not files
+    "loop.png": wrong(
+        link("loop.png"),
+        "cannot be read (Too many levels of symbolic links). Make it readable.",
+    ),
+    "dangling.png": wrong(link("nowhere.png"), "does not exist. Check the path."),
+    "outside.png": right(to_outside),
+    "device.png": wrong(link("/dev/zero"), f"is a pipe or a device, not a picture file. {DROP}"),
+    "kernel.png": wrong(link("/proc/kmsg"), f"is empty (0 bytes). {DROP}"),
+    "pipe.png": wrong(os.mkfifo, f"is a pipe or a device, not a picture file. {DROP}"),
+    "locked.png": wrong(locked, "cannot be read (Permission denied). Make it readable."),
+    "folder.png": wrong(folder, "is a folder, not a picture. Give the path of one file."),
+    "way up": wrong(link(".."), "is a folder, not a picture. Give the path of one file."),
+    # Names
+    **{name: right(ordinary()) for name in NAMES},
+}
+
+UNLISTED = ("folder.png", "way up")  # a scan looks into the first and does not follow the second
+CLASSES = ("\x1b[31mred\x1b[0m", "[bold]new\nline", "~; $(touch evaluated)")  # sorted
+
+
+def write_corpus(root: Path) -> dict[Path, Kind]:
+    """Every kind below `root`, dealt to the classes in turn; root may read what is locked."""
+    made: dict[Path, Kind] = {}
+    for number, (name, kind) in enumerate(KINDS.items()):
+        path = root / CLASSES[number % 3] / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kind.write(path)
+        made[path] = kind
+    if os.geteuid() == 0:
+        made[root / CLASSES[list(KINDS).index("locked.png") % 3] / "locked.png"] = right(b"")
+    return made
+
+
+def listed(corpus: dict[Path, Kind]) -> dict[Path, Kind]:
+    """What a scan of the corpus finds."""
+    found = {path: kind for path, kind in corpus.items() if path.name not in UNLISTED}
+    (within,) = (path / "within.png" for path in corpus if path.name == "folder.png")
+    return {**found, within: right(b"")}

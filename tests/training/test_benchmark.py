@@ -1,0 +1,80 @@
+"""What `kvgg bench` measures, on the smallest network."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.training.benchmark import Bench
+from support.commands import kvgg
+
+pytestmark = pytest.mark.usefixtures("thin_network")
+SMALL = ("--arch", "vgg11", "--head", "gap", "--image-size", "32", "--batch-size", "4")
+
+
+def test_bench_prints_its_figures_as_json_and_as_lines() -> None:
+    """Speed and share are those of the seconds; the text names machine and size."""
+    printed = json.loads(kvgg("bench", *SMALL, "--repeats", "1", "--json").stdout)
+    names = [field.name for field in fields(Bench)]
+    assert list(printed) == [*names, "train_share", "forward_share"]
+    flops = printed["train_step_seconds"] * printed["train_flops_per_second"]
+    once = json.loads(kvgg("summary", *SMALL, "--json").stdout)
+    assert flops == pytest.approx(once["training_flops"])
+    peak = printed["matmul_flops_per_second"]
+    assert printed["train_share"] == pytest.approx(printed["train_flops_per_second"] / peak)
+    assert all(value > 0 for name, value in printed.items() if name != "device")
+    lines = kvgg("bench", *SMALL, "--repeats", "1").stdout.splitlines()
+    assert lines[0].endswith("4 pictures of 32 px")
+
+
+def test_bench_and_summary_are_of_the_recipe_in_a_config_file_and_flags_win(tmp_path: Path) -> None:
+    """Its network, size and batch; its step with augmentation, mixing, average and weight decay."""
+    file = tmp_path / "recipe.toml"
+    file.write_text(
+        """
+        [data]
+        image_size = 48
+        augment = "light"
+        mix = "mixup"
+        [model]
+        arch = "vgg11"
+        batch_norm = true
+        [optim]
+        schedule = "cosine"
+        warmup_steps = 60
+        weight_decay = 1e-4
+        [train]
+        batch_size = 2
+        ema = 0.95
+        class_weight = "balanced"
+        """
+    )
+    recipe = ("--config", str(file), "--head", "gap", "--json")
+    timed = json.loads(kvgg("bench", *recipe, "--repeats", "1").stdout)
+    assert (timed["image_size"], timed["batch_size"]) == (48, 2)
+    cost = json.loads(kvgg("summary", *recipe).stdout)
+    flops = timed["train_step_seconds"] * timed["train_flops_per_second"]
+    assert flops == pytest.approx(cost["training_flops"])
+    named = ("--arch", "vgg11", "--batch-norm", "--head", "gap", "--image-size", "48")
+    assert cost == json.loads(kvgg("summary", *named, "--batch-size", "2", "--json").stdout)
+    assert sum(layer["statistics"] for layer in cost["layers"]) > 0
+
+
+def test_without_settings_bench_takes_eight_photos_of_the_size_of_the_paper(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Batches of 32 would take minutes; a config has the 32 of training where it says nothing."""
+    asked: list[RunConfig] = []
+
+    def listen(config: RunConfig, **_: object) -> Bench:
+        asked.append(config)
+        return Bench("cpu", *(1,) * (len(fields(Bench)) - 1))
+
+    monkeypatch.setattr("kvgg_jax.training.benchmark.bench", listen)
+    kvgg("bench")
+    kvgg("bench", "--config", "configs/fast.toml")
+    assert [(c.data.image_size, c.train.batch_size) for c in asked] == [(None, 8), (48, 32)]

@@ -1,0 +1,236 @@
+"""Features of a frozen backbone: the same training as through it, kept in a checked file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import time
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.errors import DataError
+from kvgg_jax.core.events import Compiled, EpochEnded, Event, Note, Progress
+from kvgg_jax.data.folder import scan
+from kvgg_jax.data.reader import read
+from kvgg_jax.evaluation.evaluate import evaluate
+from kvgg_jax.inference.classifier import load_classifier
+from kvgg_jax.training import frozen_features as module
+from kvgg_jax.training.frozen_features import KEPT, are_constant, features
+from kvgg_jax.training.trainer import TrainResult, resume, train
+from support.faults import states, timeless
+from support.runs import small_config
+
+pytestmark = pytest.mark.usefixtures("thin_network")
+ROWS = np.arange(12)
+
+
+@pytest.fixture(scope="module")
+def source(finished: Path) -> Path:
+    """The run whose backbone is frozen."""
+    return finished
+
+
+def frozen(source: Path, **tables: dict[str, Any]) -> RunConfig:
+    """A head with dropout on the source's frozen backbone; every batch has fillers."""
+    model = {"weights": str(source), "freeze": "blocks"}
+    return small_config(
+        source.parents[1] / "photos",
+        data=tables.get("data", {}),
+        model={**model, "head": "8", "dropout": 0.3},
+        optim={"lr": 1e-2},
+        train={"epochs": 2, **tables.get("train", {})},
+    )
+
+
+def computed(events: list[Event]) -> bool:
+    return any(isinstance(event, Compiled) and event.what == "features" for event in events)
+
+
+@pytest.fixture(scope="module")
+def on(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainResult, list[Event]]:
+    """A run on features, never cut, and what it told."""
+    heard: list[Event] = []
+    out = tmp_path_factory.mktemp("on")
+    return train(frozen(source), out=out, name="on", emit=heard.append), heard
+
+
+def test_training_on_features_is_training_through_the_frozen_backbone(on, source, tmp_path):
+    """The same history and weights to 1e-5; `--cache none` goes through all of it each time."""
+    (one, heard), through = on, list[Event]()
+    config = frozen(source, data={"cache": "none"})
+    other = train(config, out=tmp_path, name="through", emit=through.append)
+    assert (computed(heard), computed(through)) == (True, False)
+    for left, right in zip(timeless(one.history), timeless(other.history), strict=True):
+        assert astuple(left) == pytest.approx(astuple(right), abs=1e-5)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), states(one.run), states(other.run)
+    )
+
+
+def test_a_run_on_features_holds_the_whole_network(on, source):
+    """The frozen part is that of the source to the bit, and `evaluate` goes through it."""
+    result, _ = on
+    params, state = load_classifier(source).weights
+    for name, value in load_classifier(result.run).weights[1].items():
+        if name.startswith("block"):
+            np.testing.assert_array_equal(value, {**params, **state}[name])
+    best, evaluated = result.history.best, evaluate(result.run)
+    assert (evaluated.accuracy, evaluated.loss) == (best.val_accuracy, pytest.approx(best.val_loss))
+
+
+def test_a_run_on_features_that_was_cut_and_resumed_is_the_run_never_cut(
+    on, source, tmp_path, monkeypatch
+):
+    """Though its features were lost meanwhile, and the run they came from: to the bit."""
+    mine = Path(shutil.copytree(source, tmp_path / "mine"))
+    monkeypatch.setattr(module, "cache_folder", lambda: tmp_path / "cache")
+
+    def press(event: Event) -> None:
+        if isinstance(event, EpochEnded) and event.row.epoch == 1:
+            raise KeyboardInterrupt
+
+    config = frozen(source).with_model(weights=str(mine))
+    with pytest.raises(KeyboardInterrupt):
+        train(config, out=tmp_path, name="cut", emit=press)
+    shutil.rmtree(tmp_path / "cache")
+    shutil.rmtree(mine)
+    result, (whole, _) = resume(tmp_path / "cut"), on
+    assert timeless(result.history) == timeless(whole.history)
+    jax.tree.map(np.testing.assert_array_equal, states(result.run), states(whole.run))
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """A cache folder of the test's own."""
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def made(source: Path, cache: Path) -> Any:
+    """Computes features of the source's photos; gives them and what was told."""
+    decoded = read(scan(source.parents[1] / "photos"), 32)
+    weights = load_classifier(source).weights
+
+    def make(config: RunConfig | None = None, decoded=decoded, weights=weights) -> Any:
+        heard: list[Event] = []
+        found = features(
+            config or frozen(source), decoded, weights, folder=cache, emit=heard.append
+        )
+        return found, heard
+
+    return make
+
+
+def test_features_are_computed_once_with_progress_and_found_again(made, cache):
+    """Float32, one for each picture, in a file that is read as it is needed."""
+    first, heard = made()
+    assert (first.shape, first.dtype) == ((12, 1, 1, 64), np.float32)
+    steps = [event for event in heard if isinstance(event, Progress) and event.done]
+    assert [(event.done, event.total) for event in steps] == [(8, 12), (12, 12)]
+    (folder,) = (cache / "features").iterdir()
+    again, heard = made()
+    assert heard == [Note(f"The features of the frozen blocks are in {folder}")]
+    np.testing.assert_array_equal(first[ROWS], again[ROWS])
+
+
+def test_features_are_found_in_whatever_order_the_pictures_come(made, source):
+    """A resume has those of training first; a batch of another size may differ in its last bits."""
+    samples = scan(source.parents[1] / "photos")
+    first, _ = made()
+    turned, heard = made(decoded=read(samples.take(ROWS[::-1].tolist()), 32))
+    assert not computed(heard)
+    np.testing.assert_array_equal(first[ROWS], turned[ROWS[::-1]])
+    _, heard = made(config=frozen(source, train={"batch_size": 4}))
+    assert computed(heard)
+
+
+def test_features_of_other_weights_pictures_or_preprocessing_are_others(made, source, cache):
+    """Nothing that decides them is left out of their name."""
+    decoded = read(scan(source.parents[1] / "photos"), 32)
+    params, state = load_classifier(source).weights
+    other = {**params, "block5_conv1/kernel": params["block5_conv1/kernel"] * 2}
+    changed = np.array(decoded.images)
+    changed[0, 0, 0, 0] ^= 1
+    made()
+    for how in (
+        {"weights": (other, state)},
+        {"pictures": type(decoded)(decoded.samples, changed)},
+        {"config": frozen(source).with_model(preprocessing="caffe")},
+    ):
+        _, heard = made(**how)
+        assert computed(heard), how
+    assert len(list((cache / "features").iterdir())) == 4
+    head = {**params, "predictions/kernel": params["predictions/kernel"] * 2}
+    _, heard = made(weights=(head, state))
+    assert not computed(heard)
+
+
+@pytest.mark.parametrize("harm", ["flip", "cut", "half"])
+def test_damaged_features_are_computed_anew(made, cache, harm):
+    """A bit flipped, a file cut short, a folder that a crash left without its digests."""
+    first, _ = made()
+    before = first[ROWS]
+    (folder,) = (cache / "features").iterdir()
+    file = folder / "features.npy"
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1
+    file.write_bytes(content[:-8] if harm == "cut" else content)
+    if harm == "half":
+        (folder / "SHA256SUMS").unlink()
+    again, heard = made()
+    assert computed(heard)
+    np.testing.assert_array_equal(before, again[ROWS])
+
+
+def test_only_the_newest_sets_are_kept(made, source, cache):
+    """The cache does not grow for ever; what was used last is new."""
+    made()
+    (used,) = (cache / "features").iterdir()
+    for number in range(KEPT):
+        folder = cache / "features" / str(number)
+        folder.mkdir()
+        os.utime(folder, (number, number))
+    os.utime(used, (0, 0))
+    made()
+    assert used.stat().st_mtime > time.time() - 60
+    made(frozen(source).with_model(preprocessing="caffe"))
+    left = {path.name for path in (cache / "features").iterdir()}
+    assert (len(left), used.name in left, "0" in left) == (KEPT, True, False)
+
+
+def test_no_room_for_features_is_said_with_the_way_out(made, cache, monkeypatch):
+    """Nothing half-written stays."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module.integrity, "seal", full)
+    with pytest.raises(DataError) as caught:
+        made()
+    assert str(caught.value) == (
+        f"Cannot keep the features of the photos in {cache / 'features'}: No space left on device. "
+        "Make room there, or compute them anew each epoch: --cache none."
+    )
+    assert list((cache / "features").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("tables", "constant"),
+    [
+        ({}, True),
+        ({"data": {"augment": "light"}}, False),
+        ({"data": {"cache": "none"}}, False),
+        ({"data": {"cache": "disk"}}, True),
+    ],
+)
+def test_features_are_kept_where_a_picture_has_the_same_ones_each_epoch(source, tables, constant):
+    """Augmentation changes the picture; without a cache nothing is kept."""
+    assert are_constant(frozen(source, **tables)) == constant
+    assert not are_constant(frozen(source).with_model(freeze="4"))

@@ -1,0 +1,349 @@
+"""Weights to begin with: what comes of them, what is said, and what a resume asks of them."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import shutil
+import urllib.error
+from pathlib import Path
+from typing import Any
+
+import h5py
+import jax
+import numpy as np
+import pytest
+
+from kvgg_jax.core.config import ModelConfig, RunConfig
+from kvgg_jax.core.errors import ConfigError, RunError, WeightsError
+from kvgg_jax.core.events import Event, Note, Progress, Warned
+from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.evaluation.evaluate import evaluate
+from kvgg_jax.export.exporter import export
+from kvgg_jax.inference.classifier import load_classifier
+from kvgg_jax.models.functional import weight_shapes
+from kvgg_jax.models.weights import imagenet
+from kvgg_jax.runs.folder import Run
+from kvgg_jax.training.initial_weights import InitialWeights, complete_config, load_initial_weights
+from kvgg_jax.training.trainer import resume, train
+from support.faults import states, timeless
+from support.networks import arrays_of, stock_network, write_applications
+from support.runs import small_config
+
+CLASSES = ("blue", "green", "red")
+
+pytestmark = pytest.mark.usefixtures("thin_network")
+
+
+def config(finished: Path, weights: str | Path, **model: Any) -> RunConfig:
+    photos = finished.parents[1] / "photos"
+    return small_config(photos, model={"weights": str(weights), **model}, train={"epochs": 1})
+
+
+def taken(
+    finished: Path, weights: str | Path, *, classes: tuple[str, ...] = CLASSES, **model: Any
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """What a run would begin with, and what is said about it."""
+    heard: list[Event] = []
+    given = load_initial_weights(
+        complete_config(config(finished, weights, **model), Path()), classes, heard.append
+    )
+    assert given is not None
+    return given.arrays, [
+        f"{type(e).__name__}: {e.text}" for e in heard if isinstance(e, Note | Warned)
+    ]
+
+
+def weights_of(run: Path) -> dict[str, np.ndarray]:
+    params, state = load_classifier(run).weights
+    return {name: np.asarray(array) for name, array in {**params, **state}.items()}
+
+
+def assert_same(left: Any, right: Any) -> None:
+    jax.tree.map(np.testing.assert_array_equal, left, right)
+
+
+# From a run
+
+
+def test_all_of_a_run_comes_where_it_fits(finished):
+    """Its best weights, the head too: how to go on at another rate, or to train all of it."""
+    arrays, said = taken(finished, finished)
+    assert_same(arrays, weights_of(finished))
+    assert said == [f"Note: Weights from {finished}: the 5 layers of VGG11's blocks, and the head"]
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ({"classes": ("a", "b", "c")}, "its classes are others"),
+        ({"classes": ("blue", "red")}, "predictions is 64x3 and 3 there, 64x2 and 2 here"),
+        ({"head": "64"}, "there it is predictions"),
+    ],
+    ids=["other classes", "fewer classes", "another head"],
+)
+def test_a_head_that_does_not_fit_starts_anew(finished, how, why):
+    """Whole or not at all; why is said. The head of 64 units has a layer of the same shape."""
+    arrays, said = taken(finished, finished, **how)
+    whole = weights_of(finished)
+    assert_same(arrays, {name: whole[name] for name in whole if name.startswith("block")})
+    head = f"the head starts anew: {why}"
+    assert said == [f"Note: Weights from {finished}: the 5 layers of VGG11's blocks; {head}"]
+
+
+def test_a_run_gives_its_image_size_and_preprocessing_and_is_found_by_name(finished, tmp_path):
+    """Unless others are asked for."""
+    run = Path(shutil.copytree(finished, tmp_path / "mine"))
+    text = (run / "config.toml").read_text()
+    (run / "config.toml").write_text(text.replace("[model]", "[model]\npreprocessing = 'caffe'"))
+    given = RunConfig(model={"weights": "mine"})
+    found = complete_config(given, tmp_path)
+    assert (found.model.weights, found.model.preprocessing) == (str(run), "caffe")
+    assert found.data.image_size == 32
+    asked = given.with_data(image_size=64).with_model(preprocessing="scale")
+    assert complete_config(asked, tmp_path) == asked.with_model(weights=str(run))
+
+
+def test_what_is_nowhere_is_named(tmp_path):
+    """As a file and as a run."""
+    with pytest.raises(WeightsError) as caught:
+        complete_config(RunConfig(model={"weights": "x.h5"}), tmp_path)
+    assert str(caught.value) == (
+        f"--weights x.h5: there is no such file, and no run x.h5 or {tmp_path / 'x.h5'}. "
+        "Give a weight file, a run, or imagenet."
+    )
+
+
+# From a file
+
+
+@pytest.fixture(scope="module")
+def network(thin_network: None) -> keras.Model:
+    return stock_network()
+
+
+@pytest.fixture(scope="module")
+def file(network: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_applications(tmp_path_factory.mktemp("file") / "x.h5", arrays_of(network))
+
+
+SHOWN = "Note: Pictures are shown to it in [0, 1] (--set model.preprocessing=caffe or scale)"
+
+
+def test_a_network_of_keras_own_layers_comes_by_its_names(finished, network, file):
+    """The head too, where it has these layers; a file knows no classes."""
+    arrays, said = taken(finished, file, head="8")
+    assert_same(arrays, {v.path: np.asarray(v.value) for v in network.variables})
+    all_of = f"Note: Weights from {file}: the 5 layers of VGG11's blocks, and the head"
+    assert said == [all_of, SHOWN]
+
+
+def test_layers_that_do_not_fit_are_named(finished, network, tmp_path):
+    """Three of them, and how many more; the rest of the backbone comes."""
+    arrays = arrays_of(network)
+    arrays["block2_conv1"] = [np.zeros((3, 3, 8, 32), np.float32), np.zeros(32, np.float32)]
+    del arrays["block1_conv1"]
+    file = write_applications(tmp_path / "x.h5", arrays)
+    found, said = taken(finished, file, head="8")
+    kept = {layer for layer in arrays if layer.startswith(("block3", "block4", "block5"))}
+    assert {name.split("/")[0] for name in found} == kept
+    assert said[0] == (
+        f"Warned: Weights from {file}: 3 of the 5 layers of VGG11's blocks; the head starts anew: "
+        "its backbone does too, in part. At random: block1_conv1 is not there; "
+        "block2_conv1 is 3x3x8x32 and 32 there, 3x3x8x16 and 16 here."
+    )
+    with pytest.raises(WeightsError) as caught:
+        taken(finished, file, freeze="2")
+    assert str(caught.value).startswith(
+        f"{file} has not all that --freeze 2 would keep: block1_conv1 is not there; "
+    )
+
+
+def test_a_file_without_a_single_layer_that_fits_is_an_error(finished, file):
+    """Batch norm has its own bias, so no convolution of the file is one of the network."""
+    with pytest.raises(WeightsError) as caught:
+        taken(finished, file, batch_norm=True)
+    assert str(caught.value) == (
+        f"{file} has none of the 10 layers of VGG11's blocks: "
+        "block1_conv1 is 3x3x3x8 and 8 there, 3x3x3x8 here; block1_conv1_bn is not there; "
+        "block2_conv1 is 3x3x8x16 and 16 there, 3x3x8x16 here; and 7 more."
+    )
+
+
+def test_a_run_of_another_network_is_told_with_what_to_add(finished):
+    """`--freeze` of a run needs its network, which its name does not say."""
+    with pytest.raises(WeightsError) as caught:
+        taken(finished, finished, batch_norm=True)
+    assert str(caught.value).endswith("; and 7 more. For that run's network add --no-batch-norm.")
+
+
+def test_a_file_of_keras_applications_is_known_by_its_content(finished, file, monkeypatch):
+    """Under whatever name it was put there: its pictures are prepared as Keras does."""
+    digest = hashlib.md5(file.read_bytes()).hexdigest()
+    monkeypatch.setitem(imagenet.KERAS_MD5, "vgg16", (digest, ""))
+    _, said = taken(finished, file)
+    assert said[1] == (
+        "Note: Pictures are shown to it as Keras prepares them for its ImageNet weights "
+        "(--set model.preprocessing=caffe or scale)"
+    )
+
+
+# ImageNet
+
+
+@pytest.mark.parametrize("arch", ["vgg16", "vgg19"])
+def test_the_digests_are_those_that_keras_has(arch):
+    """And so is the address."""
+    source = inspect.getsource(inspect.getmodule(getattr(keras.applications, arch.upper())))
+    assert all(f'"{digest}"' in source for digest in imagenet.KERAS_MD5[arch])
+    assert f"{arch}_weights_tf_dim_ordering_tf_kernels_notop.h5" in source
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Keras' home, which is not there yet; and there is no network."""
+
+    def fail(*_: object) -> None:
+        raise urllib.error.URLError(OSError(-2, "Name or service not known"))
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", fail)
+    return tmp_path / "home"
+
+
+def test_without_a_network_the_next_move_is_told(offline, capsys):
+    """Where the file is, where to put it, or to give its path; nothing on stdout."""
+    with pytest.raises(WeightsError) as caught:
+        imagenet.fetch("vgg16", lambda event: None)
+    name = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    url = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg16/{name}"
+    assert str(caught.value) == (
+        "Cannot fetch the ImageNet weights: None -- [Errno -2] Name or service not known.\n"
+        f"Where there is a network, download {url}\n"
+        f"and put it at {offline / 'models' / name}, or give its path: --weights PATH."
+    )
+    assert capsys.readouterr().out == ""
+
+
+def test_a_cached_file_that_is_not_what_it_should_be_is_not_used(offline, file):
+    """Keras checks its digest, and fetches it again."""
+    (offline / "models").mkdir(parents=True)
+    shutil.copy(file, offline / "models" / "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5")
+    with pytest.raises(WeightsError, match=r"^Cannot fetch the ImageNet weights: "):
+        imagenet.fetch("vgg16", lambda event: None)
+
+
+def test_keras_has_no_imagenet_weights_of_vgg11(finished):
+    """VGG16 and VGG19 only."""
+    with pytest.raises(ConfigError) as caught:
+        taken(finished, "imagenet")
+    assert str(caught.value) == (
+        "Keras has ImageNet weights of VGG16 and VGG19, not of VGG11: use --arch vgg16."
+    )
+
+
+def test_the_whole_vgg16_comes_from_the_layout_of_its_file(finished, tmp_path, monkeypatch):
+    """All widths, in the file that Keras' cache gives; pictures are prepared for it."""
+    shapes, _ = weight_shapes(ModelConfig(), classes=3, image_size=32)
+    arrays: dict[str, list[np.ndarray]] = {}
+    for name, one in shapes.items():
+        if name.startswith("block"):
+            value = np.full(one.shape, len(arrays), np.float32)
+            arrays.setdefault(name.split("/")[0], []).append(value)
+    file = write_applications(tmp_path / "notop.h5", arrays)
+    monkeypatch.setattr(imagenet, "fetch", None)
+    monkeypatch.setattr("kvgg_jax.training.initial_weights.fetch", lambda arch, emit: file)
+    found, said = taken(finished, "imagenet", arch="vgg16", freeze="blocks")
+    assert sorted(found) == sorted(name for name in shapes if name.startswith("block"))
+    assert_same(found["block5_conv3/kernel"], arrays["block5_conv3"][0])
+    assert said == [
+        "Note: Weights from imagenet: the 13 layers of VGG16's blocks; the head starts anew: "
+        "there is none",
+        "Note: Pictures are shown to it as Keras prepares them for its ImageNet weights "
+        "(--set model.preprocessing=caffe or scale)",
+    ]
+
+
+# A run that begins so
+
+
+@pytest.fixture(scope="module")
+def begun(finished: Path, file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run from a file, frozen in part and prepared as for ImageNet, never cut."""
+    return train(frozen(finished, file), out=tmp_path_factory.mktemp("begun"), name="x").run
+
+
+def test_what_was_exported_of_a_run_comes_with_its_preprocessing(begun, finished):
+    """The file has it as a layer of its own, which is no part of the head."""
+    pytest.importorskip("safetensors", reason="the extra safetensors is not here")
+    file = export("safetensors", begun).path
+    arrays, said = taken(finished, file, head="8")
+    whole = {name: array for name, array in weights_of(begun).items() if "seed" not in name}
+    assert_same(arrays, whole)
+    assert said == [
+        f"Note: Weights from {file}: the 5 layers of VGG11's blocks, and the head",
+        "Note: Pictures are shown to it as Keras prepares them for its ImageNet weights "
+        "(--set model.preprocessing=caffe or scale)",
+    ]
+
+
+def frozen(finished: Path, file: Path) -> RunConfig:
+    return config(finished, file, head="8", freeze="3", preprocessing="caffe", dropout=0.2)
+
+
+def test_frozen_blocks_keep_their_weights_and_the_others_learn(begun, network):
+    """To the bit; and there is nothing of them among the optimizer's slots."""
+    last, best = states(begun)
+    first = {v.path: np.asarray(v.value) for v in network.variables}
+    for name, value in first.items():
+        kept = name.startswith(("block1", "block2", "block3"))
+        now = (last.model_state if kept else last.params)[name]
+        assert (np.asarray(now) == value).all() == kept, name
+    assert not [name for name in last.opt_state if "block1" in name]
+    assert best[1].keys() == last.model_state.keys()
+
+
+def test_evaluate_and_predict_know_the_preprocessing_and_the_frozen_part(begun):
+    """The same figures as the training's validation."""
+    row = Run(begun).history().best
+    evaluated = evaluate(begun)
+    assert (evaluated.accuracy, evaluated.loss) == (row.val_accuracy, pytest.approx(row.val_loss))
+    assert load_classifier(begun).model.get_layer("preprocessing") is not None
+    assert load_classifier(begun).config.model.preprocessing == "caffe"
+
+
+def test_a_run_that_has_saved_nothing_asks_for_the_weights_it_began_with(
+    begun, finished, file, tmp_path
+):
+    """Gone or changed, it says so; put back, it ends as the run that was never cut."""
+    copy, run = Path(shutil.copy(file, tmp_path / "copy.h5")), tmp_path / "cut"
+
+    def press(event: Event) -> None:
+        if isinstance(event, Progress) and event.stage == "training":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(frozen(finished, copy), out=tmp_path, name="cut", emit=press)
+    copy.rename(tmp_path / "away.h5")
+    with pytest.raises(WeightsError) as caught:
+        resume(run)
+    assert str(caught.value) == f"Cannot read {copy}: No such file or directory."
+    shutil.copy(tmp_path / "away.h5", copy)
+    with h5py.File(copy, "r+") as f:
+        f["fc1/fc1_b_1:0"][0] += 1
+    with pytest.raises(RunError) as caught:
+        resume(run)
+    assert str(caught.value) == (
+        f"The weights at {copy} are not those that {run} began with, and it has saved nothing yet. "
+        "Put them back, or start a new run."
+    )
+    (tmp_path / "away.h5").replace(copy)
+    assert timeless(resume(run).history) == timeless(Run(begun).history())
+    assert_same(states(run), states(begun))
+
+
+def test_given_weights_have_a_digest_of_names_and_values():
+    """Another name or another value is another digest."""
+    one = np.ones(3, np.float32)
+    digests = {InitialWeights(x).digest for x in ({"a": one}, {"b": one}, {"a": one + 1})}
+    assert len(digests) == 3

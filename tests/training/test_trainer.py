@@ -1,0 +1,135 @@
+"""What `train` and `resume` refuse, and that refusing changes nothing."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kvgg_jax.core.errors import ConfigError, DataError, RunError, UsageError
+from kvgg_jax.core.history import Epoch, History
+from kvgg_jax.data.folder import scan
+from kvgg_jax.data.split import split_samples
+from kvgg_jax.runs import catalog
+from kvgg_jax.runs.folder import Run
+from kvgg_jax.training import setup, trainer
+from kvgg_jax.training.loop import LoopInputs
+from kvgg_jax.training.trainer import resume, train
+from support.runs import Trained, small_config
+
+pytestmark = pytest.mark.usefixtures("thin_network")
+
+
+def test_a_batch_larger_than_the_training_set_is_a_config_error(photos, tmp_path):
+    """36 photos, 7 of them for validation: at most 29 fit in a batch."""
+    with pytest.raises(ConfigError) as caught:
+        train(small_config(photos, train={"batch_size": 30}), out=tmp_path / "runs", name="new")
+    assert str(caught.value) == (
+        f"batch_size 30 is larger than the training set (29 images in {photos}). "
+        "Choose --batch-size 29 or less."
+    )
+    assert not (tmp_path / "runs" / "new").exists()
+
+
+def test_a_warm_up_as_long_as_the_run_is_a_config_error(photos, tmp_path):
+    """29 photos in batches of 8 are 4 steps an epoch; the rate would never get where it should."""
+    config = small_config(photos, optim={"warmup_steps": 8})
+    with pytest.raises(ConfigError) as caught:
+        train(config, out=tmp_path / "runs", name="new")
+    assert str(caught.value) == (
+        "optim.warmup_steps = 8: the whole run has 8 steps. Choose fewer, such as "
+        "--warmup-steps 0, a smaller --batch-size, or more --epochs."
+    )
+    assert not (tmp_path / "runs" / "new").exists()
+
+
+def test_a_cosine_runs_over_all_steps_of_all_epochs(photos, tmp_path, thin, monkeypatch):
+    """29 photos in batches of 8, 2 epochs: 8 steps, of which 2 are the warm-up."""
+    tasks: list[LoopInputs] = []
+
+    def look(inputs: LoopInputs, *_: Any, **__: Any) -> tuple[History, str]:
+        tasks.append(inputs)
+        return History((Epoch(1, 0.5, 0.75, 0.25, 1.0, 1e-4, 2.0, 10.0),)), "seen"
+
+    monkeypatch.setattr(trainer, "fit", look)
+    monkeypatch.setattr(setup, "compile_step", lambda what, step, *_, **__: step)
+    config = small_config(photos, optim={"lr": 0.001, "schedule": "cosine", "warmup_steps": 2})
+    train(config, out=tmp_path, name="cosine")
+    expected = [1 / 3, 2 / 3, *((1 + np.cos(np.pi * step / 6)) / 2 for step in range(6))]
+    rates = [1000 * tasks[0].learning_rate(step) for step in range(8)]
+    assert rates == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_cosine_cannot_be_made_longer(finished, tmp_path):
+    """The steps already taken would have had another rate; the way out is named."""
+    run = Run(shutil.copytree(finished, tmp_path / "run"))
+    config = run.config()
+    optim = config.optim.model_copy(update={"schedule": "cosine"})
+    run.write("config.toml", config.model_copy(update={"optim": optim}).to_toml())
+    run.update_info(settings={**run.info()["settings"], "optim.schedule": "cosine"})
+    anew = f"Start one with its settings: kvgg train --config {run.path / 'config.toml'} --epochs"
+    with pytest.raises(RunError) as caught:
+        resume(run.path)
+    assert str(caught.value) == (
+        f"{run.path} has finished its 1 epochs. Its cosine is at its end. {anew} 2"
+    )
+    with pytest.raises(UsageError) as refused:
+        resume(run.path, epochs=3)
+    assert str(refused.value) == (
+        f"--epochs 3: the rate of {run.path} falls along a cosine of 1 epochs, so 3 would be "
+        f"another run. {anew} 3"
+    )
+
+
+def test_a_part_whose_pictures_are_all_unreadable_is_a_data_error(photos, tmp_path):
+    """--skip-bad leaves them out, and a run without validation could not be judged."""
+    for file in split_samples(scan(photos), val_split=0.2, seed=42).val.files():
+        file.write_bytes(b"not a picture")
+    with pytest.raises(DataError) as caught:
+        train(small_config(photos, data={"skip_bad": True}), out=tmp_path / "runs", name="new")
+    assert str(caught.value) == (
+        f"{photos}: without its 7 unreadable images, 29 are left for training and 0 for "
+        "validation; each needs at least 1. Replace them or add photos."
+    )
+    assert not (tmp_path / "runs" / "new").exists()
+
+
+def test_a_folder_taken_meanwhile_is_not_removed(photos: Path, tmp_path: Path) -> None:
+    """A run that another process made while this one read its photos stays as it is."""
+    config = small_config(photos)
+    path = catalog.choose(config, out=tmp_path / "runs", name="x")
+    catalog.create(path, config, {"run.json": '{"who": "first"}'})
+    with pytest.raises(RunError) as caught:
+        catalog.create(path, config, {"run.json": '{"who": "second"}'})
+    assert str(caught.value) == (
+        f"{path} was taken by another run meanwhile. Choose another --name."
+    )
+    assert Run(path).info() == {"who": "first"}
+
+
+def test_epochs_can_only_be_raised(trained: Trained, tmp_path: Path) -> None:
+    """Fewer would leave a configuration that does not repeat the run."""
+    run = shutil.copytree(trained.run, tmp_path / "run")
+    before = (run / "config.toml").read_text()
+    with pytest.raises(UsageError) as caught:
+        resume(run, epochs=1)
+    assert str(caught.value) == (
+        f"--epochs 1: {run} was started for 2 epochs, which can only be raised."
+    )
+    assert (run / "config.toml").read_text() == before
+
+
+def test_a_history_that_lost_rows_is_refused(trained: Trained, tmp_path: Path) -> None:
+    """Going on would number the epochs anew, and shuffle and decay as if they were the first."""
+    run = shutil.copytree(trained.run, tmp_path / "run")
+    history = (run / "history.csv").read_text().splitlines(keepends=True)
+    (run / "history.csv").write_text(history[0])
+    with pytest.raises(RunError) as caught:
+        resume(run, epochs=3)
+    assert str(caught.value) == (
+        f"{run / 'history.csv'} has 0 of the 1 epochs that the last checkpoint knows. "
+        "Put the file back, or start a new run."
+    )

@@ -1,0 +1,223 @@
+"""`kvgg serve` as a process: where it listens, what it says, how it stops."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from kvgg_jax.core import extras
+from kvgg_jax.core.errors import OutOfMemory, ServeError
+from kvgg_jax.core.events import Event, Warned
+from kvgg_jax.web.serve.limits import Limits
+from support.commands import kvgg, message
+from support.runs import ROOT, THIN, Trained
+
+pytest.importorskip("fastapi")
+from kvgg_jax.web.serve import server
+from kvgg_jax.web.serve.network import Network
+from kvgg_jax.web.serve.server import serve
+
+pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]
+PROGRAM = f"""
+import sys
+from kvgg_jax.arch import BLOCKS
+from kvgg_jax.cli import main
+BLOCKS["vgg11"] = {THIN}
+try:
+    main()
+finally:
+    print("heavy:", sorted({{"tensorflow", "keras"}} & set(sys.modules)), file=sys.stderr)
+"""
+
+
+def a_form(photo: Path) -> bytes:
+    """A photo as multipart/form-data, boundary `b`."""
+    head = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+    return head + photo.read_bytes() + b"\r\n--b--\r\n"
+
+
+def test_a_signal_ends_it_once_what_is_under_way_is_answered(
+    trained: Trained, tmp_path: Path
+) -> None:
+    """Health first; then a photo of which half has come as SIGTERM does is answered. Exit 143.
+
+    The process has loaded neither TensorFlow nor Keras, and no trace is on its screen.
+    """
+    photo, stderr_console = trained.photos / "red" / "red_00.png", tmp_path / "talk"
+    (tmp_path / "program.py").write_text(PROGRAM)
+    with stderr_console.open("wb") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "program.py", "serve", "--run", str(trained.run), "--port", "0"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+    with process, _ended(process):
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        assert said.startswith("Ready at http://127.0.0.1:"), stderr_console.read_text()
+        url = said.removeprefix("Ready at ").strip()
+        with urllib.request.urlopen(f"{url}health", timeout=30) as health:
+            assert json.load(health) == {"status": "ready"}
+        port, form = int(url.rstrip("/").split(":")[-1]), a_form(photo)
+        with socket.create_connection(("127.0.0.1", port)) as half:
+            half.settimeout(30)
+            head = (
+                f"POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+                "Expect: 100-continue\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+                f"Content-Length: {len(form)}\r\n\r\n"
+            )
+            half.sendall(head.encode())
+            assert half.recv(100).startswith(b"HTTP/1.1 100")  # it reads
+            half.sendall(form[:200])
+            process.send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + 30
+            while _listens(port):
+                assert time.monotonic() < deadline
+            half.sendall(form[200:])
+            answer = b"".join(iter(lambda: half.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 200"), answer
+        assert json.loads(answer.split(b"\r\n\r\n")[1])["results"][0]["name"] == "a.png"
+        assert process.wait(30) == 143
+    lines = stderr_console.read_text().splitlines()
+    assert "Stop it with Ctrl-C." in lines
+    assert "Stopping: what is under way is answered. Ctrl-C again to stop at once." in lines
+    assert "heavy: []" in lines
+    assert "Traceback" not in stderr_console.read_text()
+
+
+@contextmanager
+def _ended(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Nobody waits for it where a test has failed."""
+    try:
+        yield
+    finally:
+        process.kill()
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_options_come_to_the_server_in_its_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes, pixels and seconds; further names, and where to look for the run."""
+    asked: dict[str, object] = {}
+    monkeypatch.setattr(server, "serve", lambda run, **how: asked.update(how, run=run))
+    kvgg("serve", "--run", "x", "--out", "there", "--port", "0", "--raw")
+    assert (asked["run"], asked["out"], asked["raw"]) == ("x", Path("there"), True)
+    assert (asked["hosts"], asked["most"], asked["wait"]) == ((), 8, 0.005)
+    flags = "--allow-host a.example --allow-host b --max-batch 4 --wait-ms 20 --unsure-below 0.9"
+    kvgg(
+        "serve",
+        *flags.split(),
+        *["--max-upload-mb", "2", "--max-files", "3", "--max-megapixels", "4"],
+    )
+    assert (asked["hosts"], asked["most"], asked["wait"]) == (("a.example", "b"), 4, 0.02)
+    assert (asked["unsure_below"], asked["host"]) == (0.9, "127.0.0.1")
+    assert asked["limits"] == Limits(2 * 2**20, 3, 4_000_000, 64)
+
+
+def test_a_port_in_use_is_named_before_anything_is_loaded() -> None:
+    """With the next one."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = kvgg("serve", "--port", str(port))
+    assert (said.exit_code, message(said)) == (
+        1,
+        f"Error: Port {port} of 127.0.0.1 is in use. Stop what uses it, or choose another port: "
+        f"--port {port + 1}\n",
+    )
+
+
+def test_an_address_of_another_machine_is_named() -> None:
+    """It cannot be listened at."""
+    said = kvgg("serve", "--host", "192.0.2.1")
+    assert (said.exit_code, message(said)) == (
+        1,
+        "Error: --host 192.0.2.1: Cannot assign requested address. Use an address of this "
+        "machine.\n",
+    )
+
+
+def test_a_queue_shorter_than_a_request_is_a_wrong_usage() -> None:
+    """It could never be answered."""
+    said = kvgg("serve", "--queue", "8")
+    assert (said.exit_code, message(said)) == (
+        2,
+        "Error: --queue 8 is less than --max-files 32: such a request could never be answered. "
+        "Raise the first or lower the second.\n",
+    )
+
+
+def test_a_missing_library_is_answered_with_the_command_that_adds_it(monkeypatch) -> None:
+    """Before anything else."""
+    monkeypatch.setitem(extras.EXTRAS, "serve", ("pip-of-no-kind",))
+    said = kvgg("serve")
+    assert (said.exit_code, message(said)) == (
+        1,
+        "Error: kvgg serve needs pip-of-no-kind, which is not installed. "
+        'Add it: pip install "kvgg_jax[serve]"\n',
+    )
+
+
+def started(run: Path, **options) -> list[Event]:
+    """What happens at a start that is stopped at once."""
+    happened: list[Event] = []
+    serve(
+        run,
+        port=0,
+        limits=Limits(),
+        most=1,
+        wait=0,
+        ready=lambda address: None,
+        emit=happened.append,
+        **options,
+    )
+    return happened
+
+
+def test_an_open_address_is_warned_of(trained: Trained) -> None:
+    """A loopback one is not."""
+    everyone = started(trained.run, host="0.0.0.0", stop=lambda: True)
+    assert [event for event in everyone if isinstance(event, Warned)] == [
+        Warned(
+            "--host 0.0.0.0 lets everyone in that network use it, unencrypted and unasked; "
+            "without it, only this machine can."
+        )
+    ]
+    own = started(trained.run, host="127.0.0.1", stop=lambda: True)
+    assert [event for event in own if isinstance(event, Warned)] == []
+
+
+def test_what_fails_while_it_starts_ends_it(trained: Trained, monkeypatch) -> None:
+    """It does not listen on without an answer."""
+
+    def fail(*_, **__):
+        raise OutOfMemory("no memory")
+
+    monkeypatch.setattr(Network, "compile", fail)
+    with pytest.raises(OutOfMemory, match="no memory"):
+        started(trained.run, host="127.0.0.1", stop=lambda: False)
+
+
+def test_a_host_that_is_no_name_is_named(trained: Trained) -> None:
+    """Whatever the resolver says of it."""
+    with pytest.raises(ServeError, match=r"^--host a\.\.b: .*\. Use 127\.0\.0\.1\.$"):
+        started(trained.run, host="a..b", stop=lambda: True)

@@ -117,7 +117,7 @@ def test_a_heavy_library_enters_by_its_gate_alone(library: str) -> None:
 
 def test_keras_comes_before_tensorflow() -> None:
     """`import tensorflow` imports Keras, which then cannot be told its backend any more."""
-    assert "kvgg_jax.core.keras_gate" in imports(MODULES["data/tf_gate.py"])
+    assert "kvgg_jax.core.keras_gate" in imports(MODULES["core/tf_gate.py"])
 
 
 @pytest.mark.parametrize(

@@ -179,8 +179,8 @@ def test_a_disk_that_fills_at_any_moment_costs_no_more_than_the_save(whole, tmp_
 STARVED = """
 import resource
 from pathlib import Path
-from kvgg_jax.console import Screen
-from kvgg_jax.events import Compiled
+from kvgg_jax.cli.console import Screen
+from kvgg_jax.core.events import Compiled
 before = Screen.__call__
 
 def starve(self, event):

@@ -33,7 +33,7 @@ DECODE = """
 import json, os, resource, sys, time
 from pathlib import Path
 from kvgg_jax.data.image import decode, load
-from kvgg_jax.errors import ImageError
+from kvgg_jax.core.errors import ImageError
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

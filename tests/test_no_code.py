@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("thin_network")
 WATCHED = f"""
 import os, sys
 from pathlib import Path
-from kvgg_jax.arch import BLOCKS
+from kvgg_jax.models.cost import BLOCKS
 BLOCKS["vgg11"] = {THIN}
 run, photos = sys.argv[1:]
 
@@ -43,22 +43,22 @@ def watch(event, arguments):
         os.write(1, f"RAN {{event}} {{arguments}}\\n".encode())  # whole: other threads print too
         os._exit(9)
 
-import kvgg_jax.data.pipeline, kvgg_jax.inference.classifier, kvgg_jax.training.loop
+import kvgg_jax.data.pipeline, kvgg_jax.evaluation.evaluate, kvgg_jax.training.loop
 armed = True
 sys.addaudithook(watch)
 from kvgg_jax import evaluate, load_classifier, predict
-from kvgg_jax.disk import integrity
-from kvgg_jax.errors import RunError
+from kvgg_jax.runs import digests
+from kvgg_jax.core.errors import RunError
 evaluate(run)
 predict([photos], run)
 
 (step,) = Path(run, "checkpoints", "best").iterdir()
-files = [file for file in step.rglob("*") if file.is_file() and file.name != integrity.SUMS]
+files = [file for file in step.rglob("*") if file.is_file() and file.name != digests.SUMS]
 pickle = Path(run, "evaluated.pkl").read_bytes()
 for file in files:  # a pickle in its place, with its digest
     content = file.read_bytes()
     file.write_bytes(pickle)
-    integrity.seal(step)
+    digests.seal(step)
     try:
         load_classifier(run)
         print("loaded without", file.name)
@@ -74,8 +74,8 @@ __import__("pickle").loads(pickle)  # the watch is awake
 READER = """
 import os, sys
 from pathlib import Path
-from kvgg_jax.errors import WeightsError
-from kvgg_jax.weights.sources import open_weights
+from kvgg_jax.core.errors import WeightsError
+from kvgg_jax.models.weights.files import open_weights
 folder = sys.argv[1]
 opened = set()
 

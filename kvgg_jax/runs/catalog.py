@@ -9,11 +9,11 @@ from datetime import datetime
 from pathlib import Path
 
 from kvgg_jax.core.config import RunConfig
-from kvgg_jax.core.files import flush
-from kvgg_jax.runs.lock import lock_file
 from kvgg_jax.core.errors import RunError, UsageError
+from kvgg_jax.core.files import flush
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.runs.folder import Run
+from kvgg_jax.runs.lock import lock_file
 
 OUT = Path("runs")
 NAMED = 5  # runs in one message

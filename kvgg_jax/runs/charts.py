@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from kvgg_jax.core.files import new_file
 from kvgg_jax.core.errors import RunError
-from kvgg_jax.core.text import escape_name
+from kvgg_jax.core.files import new_file
 from kvgg_jax.core.history import History
+from kvgg_jax.core.text import escape_name
 
 TRAIN, VAL, BEST = "#8c5a2b", "#1f6f78", "#c23b22"
 
@@ -80,10 +80,6 @@ def draw_samples(
         axes.imshow(np.clip(image, 0, 1))
         axes.set_title(plain(label), fontsize=8)
     save(figure, file)
-
-
-
-
 
 
 def plain(text: str) -> str:

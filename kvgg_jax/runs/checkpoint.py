@@ -20,10 +20,10 @@ import jax
 import orbax.checkpoint.experimental.v1 as ocp
 from jax.sharding import SingleDeviceSharding
 
-from kvgg_jax.runs import digests, step_folders
 from kvgg_jax.core.errors import RunError, is_out_of_memory
 from kvgg_jax.core.events import Emit, Warned, ignore
 from kvgg_jax.core.state import AnyArray, TrainState, Weights
+from kvgg_jax.runs import digests, step_folders
 
 P = ParamSpec("P")
 R = TypeVar("R")

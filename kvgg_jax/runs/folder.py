@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from kvgg_jax.core.config import RunConfig
-from kvgg_jax.data.split import Split, split_from_csv
-from kvgg_jax.core.files import read_text, write_text
-from kvgg_jax.core.errors import RunError
-from kvgg_jax.core.history import History
 from kvgg_jax.core.config_file import resolve
+from kvgg_jax.core.errors import RunError
+from kvgg_jax.core.files import read_text, write_text
+from kvgg_jax.core.history import History
+from kvgg_jax.data.split import Split, split_from_csv
 
 FORMAT = 2
 """Of the run folder, in `run.json`. 1 had no number, no digests and no saves amid an epoch."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kvgg_jax.runs import catalog
-from kvgg_jax.models.cost import Cost, describe, total
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import KvggError
 from kvgg_jax.core.history import History
+from kvgg_jax.models.cost import Cost, describe, total
+from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
 
 

@@ -9,8 +9,8 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
-from kvgg_jax.core.files import read_text
 from kvgg_jax.core.errors import RunError
+from kvgg_jax.core.files import read_text
 
 
 def lock_file(run: Path) -> Path:

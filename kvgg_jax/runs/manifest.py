@@ -16,15 +16,15 @@ from typing import Any
 
 import jax
 
-from kvgg_jax.core.version import __version__
 from kvgg_jax.core.config import RunConfig, settings
-from kvgg_jax.data.folder import Samples, find_images
-from kvgg_jax.data.split import Split, split_to_csv
-from kvgg_jax.data.reader import DecodedImages, fingerprint
-from kvgg_jax.runs import step_folders
 from kvgg_jax.core.errors import RunError
-from kvgg_jax.core.text import escape_name
 from kvgg_jax.core.events import Emit, Warned
+from kvgg_jax.core.text import escape_name
+from kvgg_jax.core.version import __version__
+from kvgg_jax.data.folder import Samples, find_images
+from kvgg_jax.data.reader import DecodedImages, fingerprint
+from kvgg_jax.data.split import Split, split_to_csv
+from kvgg_jax.runs import step_folders
 from kvgg_jax.runs.folder import FORMAT, Run
 
 PACKAGES = ("jax", "jaxlib", "keras", "tensorflow", "orbax-checkpoint", "numpy")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.core.errors import RunError
-from kvgg_jax.core.text import escape_name
 from kvgg_jax.core.events import Emit, Warned
-from kvgg_jax.runs.manifest import count, digests_of
+from kvgg_jax.core.text import escape_name
+from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.runs.folder import Run
+from kvgg_jax.runs.manifest import count, digests_of
 
 
 def trained_on(run: Run, decoded: DecodedImages) -> list[str]:
@@ -37,7 +37,9 @@ def changed_since(run: Run, decoded: DecodedImages) -> list[str]:
     return [path for path in now if then.get(path) and then[path] != now[path]]
 
 
-def check_overlap(run: Run, decoded: DecodedImages, part: str, *, is_own: bool, emit: Emit) -> int | None:
+def check_overlap(
+    run: Run, decoded: DecodedImages, part: str, *, is_own: bool, emit: Emit
+) -> int | None:
     """Warn of the run's own photos that are not what they were, and, unless they are those for
     validation, of those that it was trained on; how many of the latter, None where that is not
     known."""

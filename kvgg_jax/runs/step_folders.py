@@ -6,8 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
-from kvgg_jax.runs import digests
 from kvgg_jax.core.files import flush
+from kvgg_jax.runs import digests
 
 KEPT = 2  # the newest step, and one to fall back on
 UNFINISHED = (".saving", ".gone", ".orbax-checkpoint-tmp")  # endings of what a crash leaves

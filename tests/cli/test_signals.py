@@ -27,7 +27,7 @@ from support.runs import ROOT
 # holds itself. The alarm ends it should the test fail.
 BUSY = """
 import ctypes, signal
-from kvgg_jax.signals import Stop
+from kvgg_jax.cli.signals import Stop
 signal.alarm(60)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run under nohup ignores them
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

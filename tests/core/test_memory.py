@@ -20,6 +20,7 @@ from kvgg_jax.core.errors import OutOfMemory, RunError, is_out_of_memory
 from kvgg_jax.core.history import History
 from kvgg_jax.core.memory import training_memory_advice
 from kvgg_jax.data.pipeline import Pipeline
+from kvgg_jax.evaluation import evaluate as evaluation
 from kvgg_jax.inference import classifier
 from kvgg_jax.runs.folder import Run
 from support.commands import TINY, kvgg, message
@@ -150,7 +151,8 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             return lambda *_: ask_for_a_petabyte()
         return compile_step(what, function, *example, **options)
 
-    monkeypatch.setattr(classifier, "compile_step", compile_or_fail)
+    for module in (classifier, evaluation):
+        monkeypatch.setattr(module, "compile_step", compile_or_fail)
     return asked
 
 

@@ -25,6 +25,7 @@ from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import DecodedImages
+from kvgg_jax.evaluation import evaluate as evaluation
 from kvgg_jax.inference import classifier as classifier_module
 from kvgg_jax.training import setup, trainer
 from support.runs import Trained
@@ -220,7 +221,8 @@ def test_training_evaluation_and_prediction_get_the_same_pixels(
     photos, spy = awkward_photos(tmp_path / "photos"), Spy()
     classifier = load_classifier(trained.run)
     monkeypatch.setattr(setup, "compile_step", spy.compile_step)
-    monkeypatch.setattr(classifier_module, "compile_step", spy.compile_step)
+    for module in (classifier_module, evaluation):
+        monkeypatch.setattr(module, "compile_step", spy.compile_step)
     expected = [load(path, 32) for path in scan(photos).files()]
 
     config = RunConfig(

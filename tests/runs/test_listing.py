@@ -7,11 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.commands import kvgg, message
 
 from kvgg_jax import list_runs, load_classifier
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.listing import DamagedRun, RunSummary
+from support.commands import kvgg, message
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.runs import Trained
 from PIL import Image
 
 from kvgg_jax.core.errors import RunError
@@ -18,6 +17,7 @@ from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.lock import locked
 from kvgg_jax.runs.manifest import check_files, check_settings
 from kvgg_jax.training.trainer import resume, train
+from support.runs import Trained
 
 
 @pytest.fixture

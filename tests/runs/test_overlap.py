@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.runs import Trained, draw_photos, small_config
 from PIL import Image
 
 from kvgg_jax import calibrate, evaluate
@@ -17,6 +16,7 @@ from kvgg_jax.data.reader import read
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.overlap import changed_since, trained_on
 from kvgg_jax.training.trainer import train
+from support.runs import Trained, draw_photos, small_config
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 

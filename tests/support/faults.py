@@ -37,10 +37,10 @@ EVENTFUL = (  # the settings of `conftest.eventful`
 )
 # The program on a thin network; it notes each step that is done, to measure what was lost.
 PROGRAM = f"""
-from kvgg_jax.arch import BLOCKS
+from kvgg_jax.models.cost import BLOCKS
 from kvgg_jax.cli import main
-from kvgg_jax.console import Screen
-from kvgg_jax.events import Progress
+from kvgg_jax.cli.console import Screen
+from kvgg_jax.core.events import Progress
 BLOCKS["vgg11"] = {THIN}
 show, log = Screen.__call__, open("steps.log", "a", buffering=1)
 

@@ -86,7 +86,7 @@ def _run(
     compiling = threading.Thread(target=compile_all, name="compiling")
 
     def report(error: Exception) -> None:
-        logging.getLogger("kvgg_jax.serving").error("A request failed", exc_info=error)
+        logging.getLogger("kvgg_jax.web.serve").error("A request failed", exc_info=error)
 
     def stopping() -> bool:
         if errors or stop():

@@ -66,9 +66,9 @@ def test_many_training_photos_are_thinned_evenly(
     samples = scan(photos)
     whole = color_baseline(samples, samples)
     assert whole == ColorBaseline(class_mean=1.0, nearest=1.0, reference=36)
-    monkeypatch.setattr(color_baseline, "_CHUNK", 5)
+    monkeypatch.setattr("kvgg_jax.data.audit.color_baseline._CHUNK", 5)
     assert color_baseline(samples, samples) == whole
-    monkeypatch.setattr(color_baseline, "LIMIT", 9)
+    monkeypatch.setattr("kvgg_jax.data.audit.color_baseline.LIMIT", 9)
     assert color_baseline(samples, samples) == ColorBaseline(1.0, 1.0, 9)
     few = samples.take([*np.flatnonzero(np.array(samples.labels) != 1).tolist(), 17])
     assert few.labels.count(1) == 1

@@ -100,8 +100,8 @@ def test_tensorboard_is_written_without_tensorflow(run):
     code = f"""
 import sys
 from pathlib import Path
-from kvgg_jax.run_folder import Run
-from kvgg_jax.tracking import tracked
+from kvgg_jax.runs.folder import Run
+from kvgg_jax.training.tracking.tracking import tracked
 run = Run(Path({str(run.path)!r}))
 with tracked(run, run.config().with_train(track=("tensorboard",)), run.history(), print):
     print("tensorboard" in sys.modules, "tensorflow" in sys.modules)

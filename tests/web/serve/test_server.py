@@ -31,7 +31,7 @@ from kvgg_jax.web.serve.server import serve
 pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]
 PROGRAM = f"""
 import sys
-from kvgg_jax.arch import BLOCKS
+from kvgg_jax.models.cost import BLOCKS
 from kvgg_jax.cli import main
 BLOCKS["vgg11"] = {THIN}
 try:

@@ -54,7 +54,7 @@ def test_a_result_that_cannot_be_written_is_no_traceback(
 def test_a_name_that_the_terminal_cannot_write_is_escaped(tmp_path: Path) -> None:
     """Not a traceback after all the work; UTF-8 has every letter."""
     code = (
-        "import sys; from kvgg_jax import cli; from rich.console import Console;"
+        "import sys; from kvgg_jax.cli import main as cli; from rich.console import Console;"
         "cli.app = lambda: Console().print('Кофе.jpg: Dark'); cli.main()"
     )
     for encoding, said in (

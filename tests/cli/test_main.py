@@ -467,7 +467,7 @@ def test_resume_keeps_the_settings_of_the_run(flags: tuple[str, ...], extra: str
 THIN_PROGRAM = f"""
 from kvgg_jax.models.cost import BLOCKS
 BLOCKS["vgg11"] = {THIN}
-from kvgg_jax.cli import main
+from kvgg_jax.cli.main import main
 main()
 """
 

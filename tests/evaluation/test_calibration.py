@@ -193,7 +193,7 @@ def test_the_commands_say_what_is_calibrated(
         "Wrote run/calibration.json: predict and evaluate use it; predict says 'unsure' below 70%.",
         "To take it back: kvgg calibrate --run run --remove",
     ]
-    monkeypatch.setattr("kvgg_jax.evaluation.record._pictures", lambda _: {})  # each takes a moment
+    monkeypatch.setattr("kvgg_jax.evaluation.record._images", lambda _: {})  # each takes a moment
     evaluated = kvgg("evaluate", "--run", "run", "--data", others)
     assert evaluated.stdout.splitlines()[1] == (
         f"Probabilities: calibrated, temperature {of.temperature:.3f}, fitted on 18 images, "

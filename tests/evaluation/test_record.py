@@ -83,7 +83,7 @@ def test_any_file_name_survives_the_table(result: Evaluation) -> None:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pictures, where they are no matter: each takes a moment."""
-    monkeypatch.setattr("kvgg_jax.evaluation.record._pictures", lambda _: {})
+    monkeypatch.setattr("kvgg_jax.evaluation.record._images", lambda _: {})
 
 
 def with_config(result: Evaluation) -> Run:

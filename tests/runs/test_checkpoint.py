@@ -155,7 +155,7 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path, params, name, have, 
 
 
 def harm(step: Path, how: str) -> str:
-    """Damage the largest file of a saved step; gives what `integrity` says of it."""
+    """Damage the largest file of a saved step; gives what `digests` says of it."""
     files = [path for path in step.rglob("*") if path.is_file() and path.name != "SHA256SUMS"]
     file = max(files, key=lambda path: path.stat().st_size)
     name, content = file.relative_to(step).as_posix(), bytearray(file.read_bytes())

@@ -38,7 +38,7 @@ EVENTFUL = (  # the settings of `conftest.eventful`
 # The program on a thin network; it notes each step that is done, to measure what was lost.
 PROGRAM = f"""
 from kvgg_jax.models.cost import BLOCKS
-from kvgg_jax.cli import main
+from kvgg_jax.cli.main import main
 from kvgg_jax.cli.console import Screen
 from kvgg_jax.core.events import Progress
 BLOCKS["vgg11"] = {THIN}

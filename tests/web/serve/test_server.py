@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]
 PROGRAM = f"""
 import sys
 from kvgg_jax.models.cost import BLOCKS
-from kvgg_jax.cli import main
+from kvgg_jax.cli.main import main
 BLOCKS["vgg11"] = {THIN}
 try:
     main()

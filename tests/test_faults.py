@@ -59,13 +59,19 @@ def test_a_run_killed_twice_and_gone_on_with_is_the_run_that_was_never_killed(
 
     The run that was never killed saved once an epoch, this one after every step.
     """
-    folder, chance = copy_of(whole, tmp_path), random.Random(SEED)
+    folder = copy_of(whole, tmp_path)
+    (folder / "hold saves").write_text("3")
     killed = Start(folder, arguments_for(folder))
-    assert killed.until(moments(killed, chance)["a save"]), killed.text
+    assert killed.until((folder / "held saves").exists), killed.text
     assert killed.end(signal.SIGKILL) == -signal.SIGKILL
+    (folder / "hold saves").unlink()
+    assert list(folder.glob("runs/run/checkpoints/*/*.saving"))
+    (folder / "hold steps").write_text("2")
     stopped = Start(folder, arguments_for(folder))
-    assert stopped.until(moments(stopped, chance)["a step"]), stopped.text
-    assert stopped.end(signal.SIGTERM) == 143, stopped.text
+    assert stopped.until((folder / "held steps").exists), stopped.text
+    stopped.process.send_signal(signal.SIGTERM)
+    (folder / "hold steps").unlink()
+    assert stopped.process.wait(120) == 143, stopped.text
     assert stopped.text.endswith(
         "All of it is saved. To go on:\n  python cli.py train --resume runs/run\n"
     )

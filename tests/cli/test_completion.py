@@ -142,7 +142,7 @@ def test_completing_imports_nothing_heavy() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "slim\n", "[]\n")
@@ -165,7 +165,7 @@ def test_a_real_bash_completes_by_the_script_that_is_shown(place: Path) -> None:
         cwd=place,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

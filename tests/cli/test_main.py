@@ -472,12 +472,29 @@ main()
 """
 
 
+# It halts after an epoch while there is a file `hold` beside it.
+HALTING = """
+import os, time
+from kvgg_jax.console import Screen
+from kvgg_jax.events import EpochEnded
+show = Screen.__call__
+
+def halt(self, event):
+    show(self, event)
+    while isinstance(event, EpochEnded) and os.path.exists("hold"):
+        time.sleep(0.01)
+
+Screen.__call__ = halt
+"""
+
+
 def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Typed as printed, that command finishes the run; `evaluate` agrees with its history."""
     draw_photos(tmp_path / "photos", per_class=8)
-    (tmp_path / "cli.py").write_text(THIN_PROGRAM)
+    (tmp_path / "cli.py").write_text(HALTING + THIN_PROGRAM)
+    (tmp_path / "hold").touch()
     arguments = ("--data", "photos", *TINY, "--epochs", "12")
     command = [sys.executable, "cli.py", "train", *arguments, "--name", "my run"]
     old = signal.signal(signal.SIGINT, signal.default_int_handler)  # a child may inherit "ignore"
@@ -488,6 +505,7 @@ def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(
             if line.startswith("  1/12 "):
                 break
         process.send_signal(signal.SIGINT)
+        (tmp_path / "hold").unlink()
         *_, answer, stopped, resume = process.stderr.read().splitlines()
     assert process.returncode == 130
     assert answer == "Stopping after this step, saving. Ctrl-C again to stop at once."

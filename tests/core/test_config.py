@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -384,17 +385,19 @@ def test_flags_that_do_not_go_together_are_named_and_no_others(tmp_path):
     "text",
     ["a" + ".a" * 30_000 + " = 1", "x = {" + '"a". ' * 9000 + "a = 1}", "[" + "a." * 20_000 + "a]"],
 )
-def test_a_key_of_endless_parts_is_refused_before_it_is_read(tmp_path, text):
-    """tomllib would take half a minute over it."""
+def test_a_key_of_endless_parts_is_refused_before_it_is_read(tmp_path, monkeypatch, text):
+    """tomllib would take half a minute over it: it is not asked."""
+    asked: list[str] = []
+    monkeypatch.setattr(tomllib, "loads", asked.append)
     file = tmp_path / "own.toml"
     file.write_text(text)
-    started = time.thread_time()
     with pytest.raises(ConfigError) as caught:
         resolve(file)
     assert str(caught.value) == f"{file} is not valid TOML here: a key has more than 32 parts."
-    assert time.thread_time() - started < 1
+    assert asked == []
 
 
+@pytest.mark.faults  # a regular expression does not tell its steps: only time shows them
 @pytest.mark.parametrize("text", ["a" * 60_000, "a " * 30_000, '"' * 60_000, "a. " * 20_000 + "="])
 def test_looking_for_such_keys_takes_no_time_itself(tmp_path, text):
     """Whatever the text."""
@@ -403,4 +406,4 @@ def test_looking_for_such_keys_takes_no_time_itself(tmp_path, text):
     started = time.thread_time()
     with pytest.raises(ConfigError):
         resolve(file)
-    assert time.thread_time() - started < 1
+    assert time.thread_time() - started < 5  # a slip there takes minutes

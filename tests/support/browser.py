@@ -24,7 +24,7 @@ FLAGS = (
     *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
     *("--remote-debugging-pipe", "--disable-dev-shm-usage"),
 )
-PATIENCE = 60.0  # seconds, for machines with much else to do
+PATIENCE = 300.0  # seconds, for machines with much else to do
 
 
 class Tab:

@@ -197,7 +197,7 @@ def large_webp() -> bytes:
 
 def many_frames() -> bytes:
     """Two thousand and one, the first of which is red."""
-    more = [flat("P", number % 2) for number in range(2000)]
+    more = [flat("RGB", (BLUE, GREEN)[number % 2]) for number in range(2000)]  # alike ones are one
     return encode(flat("RGB", RED), "GIF", save_all=True, append_images=more)
 
 

@@ -29,6 +29,7 @@ from kvgg_jax.web.serve.network import Network
 from kvgg_jax.web.serve.server import serve
 
 pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]
+PATIENCE = 300  # seconds, for machines with much else to do
 PROGRAM = f"""
 import sys
 from kvgg_jax.models.cost import BLOCKS
@@ -70,11 +71,11 @@ def test_a_signal_ends_it_once_what_is_under_way_is_answered(
         said = process.stdout.readline()
         assert said.startswith("Ready at http://127.0.0.1:"), stderr_console.read_text()
         url = said.removeprefix("Ready at ").strip()
-        with urllib.request.urlopen(f"{url}health", timeout=30) as health:
+        with urllib.request.urlopen(f"{url}health", timeout=PATIENCE) as health:
             assert json.load(health) == {"status": "ready"}
         port, form = int(url.rstrip("/").split(":")[-1]), a_form(photo)
         with socket.create_connection(("127.0.0.1", port)) as half:
-            half.settimeout(30)
+            half.settimeout(PATIENCE)
             head = (
                 f"POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
                 "Expect: 100-continue\r\nContent-Type: multipart/form-data; boundary=b\r\n"
@@ -84,14 +85,15 @@ def test_a_signal_ends_it_once_what_is_under_way_is_answered(
             assert half.recv(100).startswith(b"HTTP/1.1 100")  # it reads
             half.sendall(form[:200])
             process.send_signal(signal.SIGTERM)
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + PATIENCE
             while _listens(port):
                 assert time.monotonic() < deadline
+                time.sleep(0.05)
             half.sendall(form[200:])
             answer = b"".join(iter(lambda: half.recv(65536), b""))
         assert answer.startswith(b"HTTP/1.1 200"), answer
         assert json.loads(answer.split(b"\r\n\r\n")[1])["results"][0]["name"] == "a.png"
-        assert process.wait(30) == 143
+        assert process.wait(PATIENCE) == 143
     lines = stderr_console.read_text().splitlines()
     assert "Stop it with Ctrl-C." in lines
     assert "Stopping: what is under way is answered. Ctrl-C again to stop at once." in lines
@@ -110,8 +112,8 @@ def _ended(process: subprocess.Popen[str]) -> Iterator[None]:
 
 def _listens(port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
+    except ConnectionError:
         return False
     return True
 

@@ -1,16 +1,20 @@
-"""Picture files for tests: drawn, encoded, or put together byte by byte where Pillow cannot."""
+"""Image files for tests: drawn, encoded, or put together byte by byte where Pillow cannot."""
 
 from __future__ import annotations
 
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image
+
+from kvgg_jax.core.errors import ImageError
 
 Pixels = NDArray[np.uint8]
 BEST: dict[str, dict[str, Any]] = {  # the least loss that each format is capable of
@@ -157,3 +161,10 @@ def scene(seed: int, size: int = 96) -> Image.Image:
         spot = np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * spread**2))
         pixels += spot[..., None] * color
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def message(call: Callable[[], object]) -> str:
+    """What the ImageError says that `call` raises."""
+    with pytest.raises(ImageError) as caught:
+        call()
+    return str(caught.value)

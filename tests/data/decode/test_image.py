@@ -14,56 +14,29 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import Image
 
 from kvgg_jax.core.errors import ImageError
 from kvgg_jax.data.decode import color
 from kvgg_jax.data.decode.file_types import FORMATS
-from kvgg_jax.data.decode.image import SUFFIXES, decode, load, load_bytes, looks_like_image
+from kvgg_jax.data.decode.image import decode, load, load_bytes, looks_like_image
 from support.hostile import KINDS
 from support.images import (
     BEST,
     BLUE,
-    P3,
     RED,
-    SRGB,
     WHITE,
     Pixels,
     corners,
     encode,
     flat,
     grey_paper_profile,
-    linear_grey_profile,
+    message,
     noise,
     p3_profile,
-    png,
     soft,
-    tiff,
     write,
 )
-
-
-def p3_to_srgb(color: tuple[int, int, int]) -> list[int]:
-    """The same color by its formula: decode, one matrix, encode (IEC 61966-2-1)."""
-    encoded = np.array(color) / 255
-    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
-    linear = np.clip(np.linalg.solve(SRGB, P3 @ linear), 0, 1)
-    encoded = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return [round(value) for value in encoded * 255]
-
-
-def only_color(pixels: Pixels) -> list[int]:
-    """The one color of a flat picture."""
-    assert pixels.dtype == np.uint8
-    assert pixels.ndim == 3
-    assert (pixels == pixels[0, 0]).all()
-    return [int(value) for value in pixels[0, 0]]
-
-
-def message(call: Callable[[], object]) -> str:
-    with pytest.raises(ImageError) as caught:
-        call()
-    return str(caught.value)
 
 
 @pytest.fixture
@@ -73,39 +46,6 @@ def file(tmp_path: Path) -> Path:
 
 
 # Formats
-
-
-@pytest.mark.parametrize("kind", FORMATS)
-def test_a_format_is_known_by_its_content(kind: str, tmp_path: Path) -> None:
-    """Each format is read under another format's suffix; a lossless one to the last bit."""
-    picture = corners(32, 64)  # quarters on JPEG's grid of 8 pixels: no ringing at their edges
-    suffix = ".png" if kind != "PNG" else ".jpg"
-    path = write(tmp_path / f"x{suffix}", encode(picture, kind, **BEST[kind]))
-    assert looks_like_image(path)
-    decoded = decode(path)
-    assert decoded.dtype == np.uint8
-    assert decoded.shape == picture.shape
-    off = np.abs(decoded.astype(int) - picture).max()
-    assert off <= (4 if kind == "JPEG" else 0)
-    assert decoded.flags.writeable
-
-
-def test_suffixes_are_lower_case_and_dotted() -> None:
-    """`str.endswith` takes them as they are."""
-    assert SUFFIXES == (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp", ".tif", ".tiff")
-
-
-@pytest.mark.parametrize("content", [b"", b"BMW prices in 2024", b"RIFFxxxxWAVE", b"%PDF-1.7"])
-def test_other_content_does_not_look_like_an_image(content: bytes, tmp_path: Path) -> None:
-    """Whatever the suffix says; two letters "BM" are not a BMP."""
-    assert not looks_like_image(write(tmp_path / "x.jpg", content))
-
-
-def test_what_is_no_regular_file_does_not_look_like_an_image(tmp_path: Path) -> None:
-    """A folder is not, nor is a pipe, which is not waited for."""
-    assert not looks_like_image(tmp_path)
-    os.mkfifo(tmp_path / "pipe.jpg")
-    assert not looks_like_image(tmp_path / "pipe.jpg")
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
@@ -141,95 +81,6 @@ def palette_picture() -> Image.Image:
     picture = Image.new("P", (16, 16), 1)
     picture.putpalette([*WHITE, 10, 20, 30, *RED])
     return picture
-
-
-SAVED: dict[str, tuple[Image.Image, str, dict[str, Any], list[int]]] = {
-    "grey": (flat("L", 100), "PNG", {}, [100, 100, 100]),
-    "1-bit white": (flat("1", 1), "PNG", {}, [255, 255, 255]),
-    "1-bit TIFF": (flat("1", 0), "TIFF", {"compression": "group4"}, [0, 0, 0]),
-    "palette": (palette_picture(), "PNG", {}, [10, 20, 30]),
-    "palette, opaque entry": (palette_picture(), "PNG", {"transparency": 0}, [10, 20, 30]),
-    "palette, clear entry": (palette_picture(), "PNG", {"transparency": 1}, [255, 255, 255]),
-    "palette, half entry": (
-        palette_picture(),
-        "PNG",
-        {"transparency": b"\xff\x80"},
-        [132, 137, 142],
-    ),
-    "GIF, clear entry": (palette_picture(), "GIF", {"transparency": 1}, [255, 255, 255]),
-    "alpha 0": (flat("RGBA", (9, 9, 9, 0)), "PNG", {}, [255, 255, 255]),
-    "alpha 1/5": (flat("RGBA", (200, 100, 50, 51)), "PNG", {}, [244, 224, 214]),
-    "alpha 1/5, WebP": (
-        flat("RGBA", (200, 100, 50, 51)),
-        "WEBP",
-        BEST["WEBP"],
-        [244, 224, 214],
-    ),
-    "alpha 1/5, TIFF": (flat("RGBA", (200, 100, 50, 51)), "TIFF", {}, [244, 224, 214]),
-    "grey and alpha": (flat("LA", (100, 51)), "PNG", {}, [224, 224, 224]),
-    "RGB, clear color": (flat("RGB", RED), "PNG", {"transparency": RED}, [255, 255, 255]),
-    "RGB, other clear": (flat("RGB", RED), "PNG", {"transparency": BLUE}, [255, 0, 0]),
-    "grey, clear value": (flat("L", 100), "PNG", {"transparency": 100}, [255, 255, 255]),
-    "16-bit PNG": (flat("I;16", 100 * 257), "PNG", {}, [100, 100, 100]),
-    "16-bit TIFF, LZW": (flat("I;16", 100 * 257), "TIFF", {"compression": "tiff_lzw"}, [100] * 3),
-    "16-bit TIFF, MM": (flat("I;16B", 100 * 257), "TIFF", {}, [100, 100, 100]),
-    "CMYK TIFF": (flat("CMYK", (255, 0, 0, 0)), "TIFF", {}, [0, 255, 255]),
-    "CMYK JPEG": (flat("CMYK", (0, 0, 255, 0)), "JPEG", {"quality": 100}, [255, 255, 0]),
-    "grey JPEG": (flat("L", 100), "JPEG", {}, [100, 100, 100]),
-}
-
-
-@pytest.mark.parametrize("name", SAVED)
-def test_every_mode_comes_out_as_it_is_seen(name: str, file: Path) -> None:
-    """Grey, palette, alpha over white, clear colors, 16 bits, CMYK: as a viewer shows them."""
-    picture, kind, options, expected = SAVED[name]
-    assert only_color(decode(write(file, encode(picture, kind, **options)))) == expected
-
-
-RAW: dict[str, tuple[bytes, list[int]]] = {
-    "PNG 2-bit, clear": (png((4, 4), 2, 0, b"\x55", clear=b"\0\1"), [255, 255, 255]),
-    "PNG 4-bit": (png((2, 2), 4, 0, b"\x33"), [51, 51, 51]),
-    "PNG 4-bit, clear": (png((2, 2), 4, 0, b"\x33", clear=b"\0\3"), [255, 255, 255]),
-    "PNG 4-bit, other": (png((2, 2), 4, 0, b"\x33", clear=b"\0\4"), [51, 51, 51]),
-    "PNG 16-bit, clear": (png((1, 1), 16, 0, b"\x02\xbc", clear=b"\x02\xbc"), [255, 255, 255]),
-    "PNG 16-bit RGB": (png((1, 1), 16, 2, b"\x64\x64\x32\x32\x0a\x0a"), [100, 50, 10]),
-    "PNG 16-bit RGB, clear": (png((1, 1), 16, 2, b"dd22\n\n", clear=b"dd22\n\n"), [255, 255, 255]),
-    "TIFF La": (tiff(b"\x14\x33", bits=(8, 8), photometric=1, tags={338: 1}), [224, 224, 224]),
-    "TIFF RGBa": (
-        tiff(b"\x28\x14\x0a\x33", bits=(8,) * 4, photometric=2, tags={338: 1}),
-        [244, 224, 214],
-    ),
-    "TIFF white is 0": (tiff(b"\x64", bits=(8,), photometric=0), [155, 155, 155]),
-    "TIFF 16, white is 0": (tiff(b"\x64\x64", bits=(16,), photometric=0), [155, 155, 155]),
-    "TIFF 12 bits": (tiff(b"\xff\xff\xff", bits=(12,), photometric=1), [255, 255, 255]),
-    "TIFF signed 16": (tiff(b"\x64\x64", bits=(16,), photometric=1, sample_format=2), [100] * 3),
-    "TIFF signed 16, MM": (
-        tiff(b"\x64\x64", bits=(16,), photometric=1, sample_format=2, order=">"),
-        [100, 100, 100],
-    ),
-    "TIFF YCbCr grey": (tiff(b"\x64\x80\x80", bits=(8,) * 3, photometric=6), [100, 100, 100]),
-    "TIFF YCbCr red": (tiff(b"\x4c\x55\xff", bits=(8,) * 3, photometric=6), [254, 0, 0]),
-    "TIFF LAB white": (tiff(b"\xff\0\0", bits=(8,) * 3, photometric=8), [254, 255, 254]),
-    "TIFF LAB grey": (tiff(b"\x80\0\0", bits=(8,) * 3, photometric=8), [119, 119, 119]),
-}
-
-
-@pytest.mark.parametrize("name", RAW)
-def test_rare_pixels_come_out_as_they_are_seen(name: str, file: Path) -> None:
-    """What scanners and image editors write and Pillow's own writer does not."""
-    content, expected = RAW[name]
-    assert only_color(decode(write(file, content))) == expected
-
-
-@pytest.mark.parametrize("pixel", [struct.pack("<f", 0.5), struct.pack("<i", 70000)])
-def test_32_bit_pixels_are_refused(pixel: bytes, file: Path) -> None:
-    """No value of theirs is agreed to be white, so there is no right picture."""
-    is_float = pixel == struct.pack("<f", 0.5)
-    content = tiff(pixel, bits=(32,), photometric=1, sample_format=3 if is_float else 2)
-    assert message(lambda: decode(write(file, content))) == (
-        f"{file}: has 32-bit pixels (mode {'F' if is_float else 'I'}), of which none is known to "
-        "be white. Save it with 8 or 16 bits a channel."
-    )
 
 
 # Orientation
@@ -278,62 +129,6 @@ def test_broken_exif_is_no_exif(file: Path) -> None:
 
 
 # Color
-
-
-def test_a_wide_gamut_photo_is_converted_to_srgb(file: Path) -> None:
-    """Display P3 (120, 80, 60) is another brown in sRGB, by the formula within rounding."""
-    write(file, encode(flat("RGB", (120, 80, 60)), "PNG", icc_profile=p3_profile()))
-    expected = p3_to_srgb((120, 80, 60))
-    assert expected != [120, 80, 60]
-    assert np.abs(np.subtract(only_color(decode(file)), expected)).max() <= 1
-
-
-def test_a_profile_keeps_alpha_and_palette(file: Path) -> None:
-    """Colors are converted first, then laid over white; palette entries count as colors."""
-    write(file, encode(flat("RGB", (120, 80, 60)), "PNG", icc_profile=p3_profile()))
-    converted = np.array(only_color(decode(file)))
-    picture = flat("RGBA", (120, 80, 60, 51))
-    write(file, encode(picture, "PNG", icc_profile=p3_profile()))
-    expected = 255 - (255 - converted) / 5
-    assert np.abs(only_color(decode(file)) - expected).max() <= 1
-    picture = Image.new("P", (16, 16), 0)
-    picture.putpalette([120, 80, 60])
-    write(file, encode(picture, "PNG", icc_profile=p3_profile()))
-    assert only_color(decode(file)) == converted.tolist()
-
-
-def test_an_srgb_profile_changes_no_bit(file: Path) -> None:
-    """Nearly every photo has one; it must not cost a rounding."""
-    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    assert (decode(write(file, encode(noise(32), "PNG", icc_profile=icc))) == noise(32)).all()
-
-
-@pytest.mark.parametrize("icc", [b"", b"junk", p3_profile()[:200], p3_profile()[:128] + bytes(80)])
-def test_a_broken_profile_is_taken_for_srgb(icc: bytes, file: Path) -> None:
-    """As viewers do: the pixels stay as they are."""
-    assert (decode(write(file, encode(noise(16), "TIFF", icc_profile=icc))) == noise(16)).all()
-
-
-def test_a_grey_profile_is_converted(file: Path) -> None:
-    """Linear 55/255 is sRGB 128 (IEC 61966-2-1), in 8 bits and in 16."""
-    write(file, encode(flat("L", 55), "PNG", icc_profile=linear_grey_profile()))
-    assert only_color(decode(file)) == [128, 128, 128]
-    write(file, encode(flat("I;16", 55 * 257), "PNG", icc_profile=linear_grey_profile()))
-    assert only_color(decode(file)) == [128, 128, 128]
-
-
-def test_a_profile_for_other_pixels_is_ignored(file: Path) -> None:
-    """An RGB profile in a grey picture says nothing about grey."""
-    write(file, encode(flat("L", 55), "PNG", icc_profile=p3_profile()))
-    assert only_color(decode(file)) == [55, 55, 55]
-
-
-@pytest.mark.parametrize("kind", ["TIFF", "JPEG"])
-def test_cmyk_goes_through_its_own_profile(kind: str, file: Path) -> None:
-    """L* = 50.2 is sRGB 119 (CIE 15); without the profile cyan would be (0, 255, 255)."""
-    picture = flat("CMYK", (255, 0, 0, 0))
-    write(file, encode(picture, kind, icc_profile=grey_paper_profile()))
-    assert only_color(decode(file)) == [119, 119, 119]
 
 
 # Size
@@ -396,69 +191,6 @@ def test_a_grey_jpeg_is_reduced_and_a_cmyk_one_is_not(file: Path) -> None:
     assert decode(write(file, encode(picture, "JPEG")), at_least=16).shape[0] == 256
 
 
-def test_an_oversized_picture_is_refused_by_its_header(file: Path) -> None:
-    """No pixel of it is there to decode; the message gives size and limit."""
-    content = png((20_000, 10_001), 8, 2, b"")
-    assert message(lambda: decode(write(file, content))) == (
-        f"{file}: has 20000 x 10001 pixels; the limit is 200000000 in all. Scale it down."
-    )
-
-
-def test_an_oversized_tile_is_refused(file: Path) -> None:
-    """A TIFF of 8 x 8 may ask for tiles that fill the memory."""
-    tags = {322: 65536, 323: 65536, 324: 256, 325: 64}
-    content = tiff(b"\0", bits=(8,), photometric=1, tags=tags)
-    assert message(lambda: decode(write(file, content))) == (
-        f"{file}: has 65536 x 65536 pixels; the limit is 200000000 in all. Scale it down."
-    )
-
-
-def test_a_large_picture_within_the_limit_brings_no_warning(file: Path) -> None:
-    """Pillow alone warns from 90 megapixels on; here 196 get as far as their missing pixels."""
-    content = png((14_000, 14_000), 8, 0, b"") + bytes(2_000_000)  # as long as a photo of that size
-    assert message(lambda: decode(write(file, content))) == (
-        f"{file}: is a PNG file, truncated or damaged (image file is truncated (0 bytes not "
-        "processed)). Replace or remove it."
-    )
-
-
-@pytest.mark.parametrize("by", [1, 2, 3])
-def test_a_large_scan_is_averaged_to_grey(
-    by: int, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A half or a third of each side, also where that leaves a rest, and across bands."""
-    monkeypatch.setattr(color, "LARGE", 1800 * 5 // by**2)
-    bits = np.random.default_rng(0).random((1800, 5)) < 0.5
-    write(file, encode(Image.fromarray(bits), "PNG"))
-    parts = [
-        [255 * bits[y : y + by, x : x + by].mean() for x in range(0, 5, by)]
-        for y in range(0, 1800, by)
-    ]
-    assert np.abs(decode(file)[..., 0] - np.array(parts)).max() <= 0.5
-
-
-@pytest.mark.parametrize(("clear", "seen"), [(b"\0\0", 255), (b"\0\1", 0)], ids=["black", "white"])
-@pytest.mark.parametrize("large", [True, False])
-def test_a_large_scan_may_be_clear_in_part(
-    clear: bytes, seen: int, large: bool, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A black picture, over white: as a small one is seen."""
-    monkeypatch.setattr(color, "LARGE", 100 if large else 256)
-    write(file, png((16, 16), 1, 0, b"\0\0", clear=clear))
-    assert set(decode(file).ravel()) == {seen}
-
-
-def test_pillow_s_own_limit_is_an_image_error_too(
-    file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Should another library set it again."""
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
-    assert message(lambda: decode(write(file, encode(noise(16), "PNG")))) == (
-        f"{file}: is too large (Image size (256 pixels) exceeds limit of 20 pixels, could be "
-        "decompression bomb DOS attack.). Replace or remove it."
-    )
-
-
 # Errors
 
 
@@ -512,36 +244,6 @@ def test_a_folder_and_a_pipe_are_told_apart_from_files(tmp_path: Path) -> None:
 
 
 DROP = "Replace or remove it."
-FOREIGN = {
-    b"": f"is empty (0 bytes). {DROP}",
-    b"\xef\xbb\xbf\n<!DOCTYPE HTML><html>": f"is not a picture but an HTML page. {DROP}",
-    b"<html lang=en><body>404": f"is not a picture but an HTML page. {DROP}",
-    b"<svg xmlns='...'/>": f"is not a picture but an SVG drawing. {DROP}",
-    b"<?xml version='1.0'?>": f"is not a picture but an XML file. {DROP}",
-    b"%PDF-1.7\n%\xe2\xe3": f"is not a picture but a PDF document. {DROP}",
-    b"PK\x03\x04\x14\0\0\0": f"is not a picture but a ZIP archive. {DROP}",
-    b"version https://git-lfs": f"is not a picture but text. {DROP}",
-    b"\0\0\0\x18ftypheic\0\0\0\0": "is a picture in HEIC, which is not read here. Convert it to "
-    "JPEG or PNG.",
-    b"\0\0\0\x20ftypavif\0\0\0\0": "is a picture in AVIF, which is not read here. Convert it to "
-    "JPEG or PNG.",
-    b"\0\0\0\x18ftypcrx \0\0\0\0": "is a picture in Canon's raw format, which is not read here. "
-    "Convert it to JPEG or PNG.",
-    b"\0\0\0\x18ftyphevc\0\0\0\0": "is a picture in HEIC, which is not read here. Convert it to "
-    "JPEG or PNG.",
-    b"\0\0\0\x18ftypmp42\0\0\0\0": f"is not a picture but a video. {DROP}",
-    b"\x00\x01\x02\x03": f"is not a picture in any of JPEG, PNG, BMP, GIF, WEBP, TIFF. {DROP}",
-    b"\xff\xd8\xff": "is a JPEG file, truncated or damaged (its header is broken or of a rare "
-    f"kind). {DROP}",
-}
-
-
-@pytest.mark.parametrize("content", FOREIGN)
-def test_what_is_not_a_picture_is_called_by_its_name(content: bytes, file: Path) -> None:
-    """What downloads and phones leave among photos."""
-    write(file, content)
-    assert message(lambda: decode(file)) == f"{file}: {FOREIGN[content]}"
-    assert message(lambda: load(file, 8)) == f"{file}: {FOREIGN[content]}"
 
 
 def test_a_truncated_file_says_so_in_one_line(file: Path) -> None:
@@ -719,11 +421,3 @@ def test_content_in_memory_is_read_as_a_file_is(name: str, file: Path) -> None:
     else:
         expected = load(file, 16)
         np.testing.assert_array_equal(load_bytes(content, 16, name="sent.jpg"), expected)
-
-
-def test_a_server_can_have_a_lower_limit_of_pixels() -> None:
-    """It is told."""
-    content = encode(flat("RGB", RED, (20, 10)), "PNG")
-    assert load_bytes(content, 8, name="a.png", max_pixels=200).shape == (8, 8, 3)
-    with pytest.raises(ImageError, match=r"^a\.png: has 20 x 10 pixels; the limit is 199 in all"):
-        load_bytes(content, 8, name="a.png", max_pixels=199)

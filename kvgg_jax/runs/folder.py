@@ -22,7 +22,7 @@ from kvgg_jax.core.history import History
 from kvgg_jax.data.split import Split, split_from_csv
 
 FORMAT = 2
-"""Of the run folder, in `run.json`. 1 had no number, no digests and no saves amid an epoch."""
+"""Of the run folder, in `run.json`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +56,20 @@ class Run:
         except (ValueError, RecursionError) as error:
             raise RunError(f"{self.path / name} is damaged: {error}.") from None
 
-    def format(self) -> int:
-        """Of the folder. Raises RunError for one that this version does not know."""
-        number = self.info().get("format", 1)
-        if number not in range(1, FORMAT + 1):
-            versions = self.info().get("versions")
+    def check_format(self) -> None:
+        """Raises RunError for a folder of another format than `FORMAT`."""
+        number, versions = self.info().get("format", 1), self.info().get("versions")
+        if number != FORMAT:
             by = versions.get("kvgg_jax") if isinstance(versions, dict) else None
             raise RunError(
-                f"{self.path} has format {number}, written by kvgg_jax {by}; this version knows "
-                f"1 to {FORMAT}. Use that version, or update this one."
+                f"{self.path} has format {number}, written by kvgg_jax {by}; this version reads "
+                f"format {FORMAT} alone. Use that version, or train again."
             )
-        return int(number)
 
     def config(self) -> RunConfig:
         """The complete configuration the run was started with."""
         self.read("config.toml")
-        self.format()
+        self.check_format()
         config = resolve(self.path / "config.toml", errors="surrogateescape")
         if config.data.image_size is None or config.data.dir is None:
             raise RunError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +26,14 @@ FORMAT = 2
 """Of the run folder, in `run.json`."""
 
 
+def write_file(file: Path, text: str) -> None:
+    """Replace a small file in one move. Raises RunError when it cannot."""
+    try:
+        write_text(file, text)
+    except OSError as error:
+        raise RunError(f"Cannot write {file}: {error.strerror}.") from None
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One run folder; every read raises RunError when the file is missing or damaged."""
@@ -36,12 +45,19 @@ class Run:
         """Folder that holds `best` and `last`."""
         return self.path / "checkpoints"
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is a run; never raises, as for a name too long."""
+        return os.path.exists(self.path / "config.toml")
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether there is a run, and it needs no more training. Raises RunError."""
+        return self.exists and self.info().get("status") == "finished"
+
     def write(self, name: str, text: str) -> None:
         """Replace one small file of the run in one move. Raises RunError when it cannot."""
-        try:
-            write_text(self.path / name, text)
-        except OSError as error:
-            raise RunError(f"Cannot write {self.path / name}: {error.strerror}.") from None
+        write_file(self.path / name, text)
 
     def read(self, name: str) -> str:
         """The text of one small file of the run."""

@@ -72,17 +72,18 @@ def files_of(
 
 def check_settings(run: Run, config: RunConfig) -> None:
     """Raises RunError with each setting that somebody changed since the run began."""
-    if differing := changed_settings(run, config, MAY_CHANGE):
-        file = run.path / "config.toml"
-        raise RunError(
-            "\n".join(
-                [
-                    f"{file} is not what the run began with:",
-                    *differing,
-                    f"Put it back, or start a new run with it: kvgg train --config {file}",
-                ]
-            )
-        )
+    file = run.path / "config.toml"
+    refuse(
+        f"{file} is not what the run began with:",
+        changed_settings(run, config, MAY_CHANGE),
+        f"Put it back, or start a new run with it: kvgg train --config {file}",
+    )
+
+
+def refuse(head: str, differing: list[str], tail: str) -> None:
+    """Raises RunError with these lines where there are any."""
+    if differing:
+        raise RunError("\n".join([head, *differing, tail]))
 
 
 def changed_settings(run: Run, config: RunConfig, may_change: Collection[str]) -> list[str]:

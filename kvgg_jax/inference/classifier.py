@@ -88,7 +88,7 @@ def load_classifier(
         )
     shapes = weight_shapes(config.model, classes=len(classes), image_size=config.image_size)
     with Checkpoints(found.checkpoints, read_only=True, emit=emit) as checkpoints:
-        state, weights = checkpoints.load_named_best(shapes)
+        state, weights = checkpoints.load_best(shapes)
     return Classifier(found, config, classes, weights, state)
 
 

@@ -99,18 +99,14 @@ class Checkpoints:
         notes = json.loads((self.folder / "last" / str(step) / NOTES).read_text())
         return TrainState(**loaded), notes
 
-    def load_best(self, like: Weights) -> Weights:
-        """The newest whole best weights. Raises RunError as `load_last`, or when there are none."""
-        return self._load_best(like)[1]
+    def load_best(self, like: Weights) -> tuple[str, Weights]:
+        """The newest whole best weights, and the name that `step_folders.name` gives to their step.
 
-    def load_named_best(self, like: Weights) -> tuple[str, Weights]:
-        """As `load_best`, and the name that `vault.name` gives to the step they are of."""
-        step, weights = self._load_best(like)
-        return step_folders.name(self.folder / "best" / str(step)), weights
-
-    def _load_best(self, like: Weights) -> tuple[int, Weights]:
+        Raises RunError as `load_last`, and when there are none.
+        """
         step, loaded = self._load_newest("best", {"params": like[0], "model_state": like[1]})
-        return step, (loaded["params"], loaded["model_state"])
+        where = self.folder / "best" / str(step)
+        return step_folders.name(where), (loaded["params"], loaded["model_state"])
 
     def _start(
         self, kind: str, step: int, tree: dict[str, Any], notes: Mapping[str, float]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import DataError, ImageError, OutOfMemory
 from kvgg_jax.core.events import Emit, Note, Warned, ignore
-from kvgg_jax.data.cache import Chosen, Images, Undecoded, choose, on_disk, sha256
+from kvgg_jax.data.cache import Chosen, Images, OnDisk, Undecoded, choose, sha256
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.parallel import each
@@ -91,13 +91,13 @@ def _place(
     cache: str,
     folder: Path,
     emit: Emit,
-) -> NDArray[np.uint8] | Undecoded:
+) -> NDArray[np.uint8] | OnDisk | Undecoded:
     if cache == "auto":
         cache, note = choose(math.prod(shape), folder)
         if note:
             emit(Note(note))
     if cache == "disk":
-        return on_disk(shape, folder)
+        return OnDisk(shape, folder)
     if cache == "none":
         return Undecoded(shape, samples.files(), load, digests)
     try:

@@ -18,7 +18,7 @@ from typing import Any
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.config_file import resolve
 from kvgg_jax.core.errors import RunError
-from kvgg_jax.core.files import read_text, write_text
+from kvgg_jax.core.files import read_text, write_bytes, write_text
 from kvgg_jax.core.history import History
 from kvgg_jax.data.split import Split, split_from_csv
 
@@ -26,10 +26,10 @@ FORMAT = 2
 """Of the run folder, in `run.json`."""
 
 
-def write_file(file: Path, text: str) -> None:
+def write_file(file: Path, content: str | bytes) -> None:
     """Replace a small file in one move. Raises RunError when it cannot."""
     try:
-        write_text(file, text)
+        write_text(file, content) if isinstance(content, str) else write_bytes(file, content)
     except OSError as error:
         raise RunError(f"Cannot write {file}: {error.strerror}.") from None
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import jax
 
-from kvgg_jax.core.config import RunConfig, settings
+from kvgg_jax.core.config import SETTINGS, RunConfig, settings
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, Warned
 from kvgg_jax.core.text import escape_name
@@ -28,8 +28,6 @@ from kvgg_jax.runs import step_folders
 from kvgg_jax.runs.folder import FORMAT, Run
 
 PACKAGES = ("jax", "jaxlib", "keras", "tensorflow", "orbax-checkpoint", "numpy")
-UNSEEN = {"data.cache", "train.save_every_steps", "train.track"}  # none changes a step
-MAY_CHANGE = UNSEEN | {"data.dir", "train.epochs"}  # when a run goes on
 NAMED = 3  # photos in one message
 
 
@@ -73,7 +71,8 @@ def files_of(
 
 def check_settings(run: Run, config: RunConfig) -> None:
     """Raises RunError with each setting that somebody changed since the run began."""
-    if differing := changed_settings(run, config, MAY_CHANGE):
+    may_change = {key for key, setting in SETTINGS.items() if setting.resume != "no"}
+    if differing := changed_settings(run, config, may_change):
         file = run.path / "config.toml"
         raise RunError(
             "\n".join(

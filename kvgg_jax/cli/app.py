@@ -6,21 +6,20 @@ is imported before a command needs it, so that `--help` answers at once.
 
 from __future__ import annotations
 
-import copy
 import functools
-import inspect
 import math
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, get_args
+from typing import Annotated, Any, ParamSpec
 
 import typer
 from rich.console import Console
 
 from kvgg_jax.cli import completion
 from kvgg_jax.cli.console import Screen, print_line
+from kvgg_jax.cli.flags import as_flags
 from kvgg_jax.cli.signals import Stop
 from kvgg_jax.core.errors import KvggError, Stopped, is_out_of_memory
 from kvgg_jax.core.events import Emit, Event, Preparing
@@ -96,7 +95,7 @@ def handle_errors(command: Callable[P, None]) -> Callable[P, None]:
             if sys.stdout is not None:  # as where it was closed
                 sys.stdout.flush()  # a disk that is full says so now, not as the process ends
         except KvggError as error:
-            print_line(stderr_console(), f"Error: {error}", "red")
+            print_line(stderr_console(), f"Error: {as_flags(str(error))}", "red")
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             print_line(stderr_console(), "Stopped.")
@@ -145,41 +144,9 @@ def interrupt_between_runs(screen: Screen, stop: Stop) -> Emit:
 def end_with(errors: Collection[str]) -> None:
     """Say what was wrong with some of the pictures, and end with exit code 1 where there is any."""
     for error in errors:
-        print_line(stderr_console(), f"Error: {error}", "red")
+        print_line(stderr_console(), f"Error: {as_flags(error)}", "red")
     if errors:
         raise typer.Exit(1)
-
-
-def with_options_of(
-    other: Callable[..., None], *, taking: Callable[[str], bool], panel: str | None = None
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """For a command with `**given`: it takes options of `other` too, which are declared there.
-
-    `taking` says which, by the name of the parameter; `panel` is what `--help` shows them under.
-    """
-
-    def add(command: Callable[..., None]) -> Callable[..., None]:
-        own = inspect.signature(command, eval_str=True).parameters.values()
-        theirs = inspect.signature(other, eval_str=True).parameters.values()
-        both = [
-            *(option for option in own if option.kind is not option.VAR_KEYWORD),
-            *(_in_panel(option, panel) for option in theirs if taking(option.name)),
-        ]
-        keywords = [option.replace(kind=option.KEYWORD_ONLY) for option in both]
-        command.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]  # Typer's
-        return command
-
-    return add
-
-
-def _in_panel(parameter: inspect.Parameter, panel: str | None) -> inspect.Parameter:
-    if panel is None:
-        return parameter
-    kind, option = get_args(parameter.annotation)
-    option = copy.copy(option)
-    option.rich_help_panel = panel
-    annotation: Any = Annotated[kind, option]
-    return parameter.replace(annotation=annotation)
 
 
 def stderr_console() -> Console:

@@ -6,12 +6,14 @@ Each is called by Typer with what was typed so far, and looks at names and small
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from glob import escape, glob
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import typer
+
+from kvgg_jax.core.settings import Setting
 
 Offers = list[tuple[str, str]]
 """What may stand there, each with a word about it, which fish, zsh and PowerShell show."""
@@ -26,35 +28,25 @@ def words(*choices: str) -> Callable[[str], list[str]]:
     return offer
 
 
-def choice(key: str, help: str) -> Any:
-    """An option that is a key of the configuration, and offers what `config.py` allows there."""
+def of_setting(setting: Setting) -> Callable[..., Any] | None:
+    """A completion that offers what a setting may be."""
+    if setting.key == "model.weights":
+        return weights
+    if setting.is_list:
+        return _several(setting.choices)
+    return words(*setting.choices) if setting.choices else None
+
+
+def _several(choices: Sequence[str]) -> Callable[[str], list[str]]:
+    """A completion that offers the second and third of them too, after a comma."""
 
     def offer(incomplete: str) -> list[str]:
-        return words(*_choices(key))(incomplete)
+        before, comma, last = incomplete.rpartition(",")
+        left = [name for name in choices if name not in before.split(",")]
+        offered = words(*left, *([] if comma else ["none"]))(last)
+        return [f"{before}{comma}{name}" for name in offered]
 
-    return typer.Option(help=help, autocompletion=offer)
-
-
-def _choices(key: str) -> Iterable[str]:
-    from kvgg_jax.core.config import FREEZE, HEADS, RunConfig
-
-    if key == "model.head":
-        return HEADS
-    if key == "model.freeze":
-        return FREEZE
-    model: Any = RunConfig
-    table, name = key.split(".")
-    return get_args(model.model_fields[table].annotation.model_fields[name].annotation)
-
-
-def trackers(incomplete: str) -> list[str]:
-    """Names for `--track`, also the second and third, after a comma."""
-    from kvgg_jax.core.config import Tracked
-
-    before, comma, last = incomplete.rpartition(",")
-    named = before.split(",")
-    left = [name for name in get_args(Tracked) if name not in named]
-    return [f"{before}{comma}{name}" for name in words(*left, *([] if comma else ["none"]))(last)]
+    return offer
 
 
 def runs(ctx: typer.Context, incomplete: str) -> Offers:

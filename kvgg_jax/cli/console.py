@@ -22,6 +22,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from kvgg_jax.cli.flags import as_flags
 from kvgg_jax.core.events import (
     Compiled,
     EpochEnded,
@@ -78,9 +79,9 @@ class Screen:
             case Progress():
                 self._progress(event)
             case Note(text):
-                self._line(text)
+                self._line(as_flags(text))
             case Warned(text):
-                self._line(text, "yellow")
+                self._line(as_flags(text), "yellow")
             case Started(run):
                 self.run, self._has_header = run, False
                 self._line(f"Writing to {run}")

@@ -1,84 +1,79 @@
-"""The flags of a command that are keys of the configuration."""
+"""Settings as they are typed: those given to a command, and those that a message names."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from kvgg_jax.core.config_file import parse_set
 from kvgg_jax.core.errors import UsageError
 
-KEYS = {
-    "data": "data.dir",
-    "val_split": "data.val_split",
-    "split": "data.split",
-    "image_size": "data.image_size",
-    "augment": "data.augment",
-    "augment_color": "data.augment_color",
-    "mix": "data.mix",
-    "mix_alpha": "data.mix_alpha",
-    "balance": "data.balance",
-    "skip_bad": "data.skip_bad",
-    "cache": "data.cache",
-    "head": "model.head",
-    "arch": "model.arch",
-    "dropout": "model.dropout",
-    "batch_norm": "model.batch_norm",
-    "init": "model.init",
-    "weights": "model.weights",
-    "freeze": "model.freeze",
-    "lr": "optim.lr",
-    "schedule": "optim.schedule",
-    "warmup_steps": "optim.warmup_steps",
-    "label_smoothing": "optim.label_smoothing",
-    "weight_decay": "optim.weight_decay",
-    "epochs": "train.epochs",
-    "batch_size": "train.batch_size",
-    "accumulate": "train.accumulate",
-    "patience": "train.patience",
-    "min_delta": "train.min_delta",
-    "save_every_steps": "train.save_every_steps",
-    "track": "train.track",
-    "precision": "train.precision",
-    "class_weight": "train.class_weight",
-    "ema": "train.ema",
-    "seed": "seed",
-}
-RESUME_TAKES = ("train.epochs", "train.track")
+if TYPE_CHECKING:
+    from kvgg_jax.core.config import RunConfig
+
+_NAMED = re.compile(r"`([a-z_]+(?:\.[a-z_]+)?)(?: = ([^`]*))?`")
 
 
-def all_typed(given: dict[str, Any]) -> dict[str, tuple[str, object]]:
-    """As `typed`, and what `--set` names too, for `resolve`; a flag wins over `--set`."""
-    flags: dict[str, tuple[str, object]] = dict(parse_set(text) for text in given["set_"] or ())
-    return {**flags, **typed(given)}
+@dataclass(frozen=True)
+class Given:
+    """The settings that a command was given."""
+
+    typed: Mapping[str, tuple[str, object]]
+    """Dotted key -> (as typed, value)."""
+    set: Collection[str]
+    """The texts of `--set`."""
+    config: Path | None
+    defaults: Mapping[str, object]
+    """What this command has other defaults for, by dotted key; they give way to a config file."""
+
+    @property
+    def flags(self) -> dict[str, tuple[str, object]]:
+        """All that was typed, for `resolve`; a flag wins over `--set`. Raises UsageError."""
+        from kvgg_jax.core.config_file import parse_set
+
+        return {**dict(map(parse_set, self.set)), **self.typed}
+
+    def resolve(self) -> RunConfig:
+        """The configuration. Raises ConfigError or UsageError."""
+        from kvgg_jax.core.config_file import resolve
+
+        own = {} if self.config else {key: (key, value) for key, value in self.defaults.items()}
+        return resolve(self.config, own | self.flags)
 
 
-def typed(given: dict[str, Any]) -> dict[str, tuple[str, object]]:
-    """The parameters of a command that are configuration keys: key -> (as typed, value)."""
-    flags: dict[str, tuple[str, object]] = {}
-    for parameter, key in KEYS.items():
-        value = given.get(parameter)
-        if value is not None:
-            plain = str(value) if isinstance(value, Path) else value
-            flags[key] = (_as_typed(parameter.replace("_", "-"), value), plain)
-    return flags
+def check_resume(given: Given, *, name: str | None, overwrite: bool) -> None:
+    """Raises UsageError when something beside `--resume` would change the run."""
+    from kvgg_jax.core.config import SETTINGS
 
-
-def _as_typed(name: str, value: object) -> str:
-    if isinstance(value, bool):
-        return f"--{name}" if value else f"--no-{name}"
-    return f"--{name} {value}"
-
-
-def check_resume(
-    flags: dict[str, tuple[str, object]], *, config: Path | None, name: str | None, overwrite: bool
-) -> None:
-    """Raises UsageError when a flag beside `--resume` would change the run."""
-    extra = [flag.split()[0] for key, (flag, _) in flags.items() if key not in RESUME_TAKES]
-    given = {"--config": config, "--name": name, "--overwrite": overwrite}
-    extra += [flag for flag, value in given.items() if value]
+    extra = [
+        typed.split()[0]
+        for key, (typed, _) in given.flags.items()
+        if key not in SETTINGS or SETTINGS[key].resume != "flag"
+    ]
+    others = {"--config": given.config, "--name": name, "--overwrite": overwrite}
+    extra += [flag for flag, value in others.items() if value]
     if extra:
         raise UsageError(
             f"--resume goes on with the run's own settings; {extra[0]} cannot change them. "
             "Only --epochs can be raised, and --track given."
         )
+
+
+def as_flags(text: str) -> str:
+    """`text` with each setting in it as it is typed: "`train.epochs = 5`" -> "--epochs 5".
+
+    A setting that has no flag stays as it is, unless a value is with it: "--set KEY=VALUE".
+    """
+    if "`" not in text:
+        return text
+    from kvgg_jax.core.config import SETTINGS
+
+    def typed(found: re.Match[str]) -> str:
+        setting = SETTINGS.get(found[1])
+        if setting is None or (found[2] is None and setting.flag is None):
+            return found[0]
+        return setting.typed(found[2]) if found[2] is not None else str(setting.flag)
+
+    return _NAMED.sub(typed, text)

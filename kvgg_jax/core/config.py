@@ -1,7 +1,7 @@
-"""What a run is: one frozen `RunConfig`; `resolve.py` reads it.
+"""What a run is: one frozen `RunConfig`; `config_file.py` reads it.
 
-The default of every setting stands here and nowhere else. Nothing heavy is imported, so a wrong
-value is answered before JAX, Keras or TensorFlow start.
+All that is known of a setting stands at its field, and nowhere else: adding one is one field here
+and one use. Nothing heavy is imported, so a wrong value is answered before JAX or Keras start.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from pydantic import (
     Field,
     model_validator,
 )
+
+from kvgg_jax.core.settings import read_settings, setting
 
 HEADS: dict[str, tuple[int, ...] | None] = {"full": (4096, 4096), "slim": (1024, 512), "gap": None}
 Tracked = Literal["tensorboard", "mlflow", "wandb"]
@@ -68,35 +70,60 @@ def _as_names(value: object) -> object:
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
+    )
 
 
 class DataConfig(_Frozen):
     """Where the photos are, how they are dealt and how they are shown to the network."""
 
-    dir: Annotated[str, BeforeValidator(_as_text)] | None = None
-    """Folder with one sub-folder a class; None: `./data`, else the demo set."""
-    image_size: Annotated[int, AfterValidator(_poolable), Field(le=4096)] | None = None
-    """Pixels a side; None: 224 for photos, 48 for the demo set."""
-    val_split: float = Field(0.2, gt=0, lt=1)
-    split: Literal["keras", "stratified", "grouped"] = "keras"
-    split_seed: int | None = Field(None, ge=0, lt=2**32)
-    """Seed of the split alone; None: `seed`. It lets other seeds be compared on one split."""
-    folds: int | None = Field(None, ge=2)
-    """Cross-validation: so many equal parts take turns at validation; `val_split` has no say."""
-    fold: int | None = Field(None, ge=1)
-    """Whose turn it is, from 1; `crossval` sets it."""
-    augment: Literal["none", "light", "strong", "randaugment"] = "none"
-    augment_color: bool = False
-    """Let `augment` change hue and saturation too; not where classes differ by color."""
-    mix: Literal["none", "mixup", "cutmix"] = "none"
-    mix_alpha: float | None = Field(None, gt=0, le=1)
-    """Of the Beta distribution of the shares; None: 0.2 for mixup and 1 for cutmix."""
-    balance: bool = False
-    """Draw each class equally often for training, instead of each photo once an epoch."""
-    skip_bad: bool = False
-    cache: Literal["auto", "memory", "disk", "none"] = "auto"
-    """Where decoded photos are kept; auto: in memory, else on disk, as they fit."""
+    dir: Annotated[str, BeforeValidator(_as_text)] | None = setting(
+        None, flag="--data", is_folder=True, affects={"photos"}, resume="config"
+    )
+    """Folder with one sub-folder per class; without it `./data`, else the demo set."""
+    image_size: Annotated[int, AfterValidator(_poolable), Field(le=4096)] | None = setting(
+        None, affects={"images", "network"}
+    )
+    """Pixels a side, 32 to 4096; without it 224 for photos, 48 for the demo set."""
+    val_split: float = setting(0.2, affects={"photos"}, gt=0, lt=1)
+    """Share of the photos kept for validation."""
+    split: Literal["keras", "stratified", "grouped"] = setting("keras", affects={"photos"})
+    """How photos are split: keras, stratified or grouped. `keras`: the files that
+    `image_dataset_from_directory` would choose; `stratified`: class shares kept; `grouped`: class
+    shares kept as far as it goes, and exact and near duplicates on one side ([data](data.md))."""
+    split_seed: int | None = setting(None, flag=None, affects={"photos"}, ge=0, lt=2**32)
+    """Seed of the split alone, without it `seed`: compare other seeds on one split."""
+    folds: int | None = setting(None, flag=None, affects={"photos"}, ge=2)
+    """Cross-validation: so many equal parts take turns at validation, and `data.val_split` is not
+    used; `kvgg crossval` sets both."""
+    fold: int | None = setting(None, flag=None, affects={"photos"}, ge=1)
+    """Which of the folds validates, from 1."""
+    augment: Literal["none", "light", "strong", "randaugment"] = setting(
+        "none", affects={"images", "step"}
+    )
+    """Random changes to training photos: none, light, strong or randaugment. `light`: flips and
+    small shifts; `strong`: rotation, zoom, brightness and contrast too; `randaugment`: two random
+    operations per photo (below)."""
+    augment_color: bool = setting(False, affects={"images", "step"})
+    """With `data.augment`, change hue and saturation too; not where classes differ by color.
+    See below."""
+    mix: Literal["none", "mixup", "cutmix"] = setting("none", affects={"images", "step"})
+    """Mix photos and labels in pairs: none, mixup or cutmix. `mixup` lays photos over each other,
+    `cutmix` puts a rectangle of one into another; labels are mixed in the same shares (below)."""
+    mix_alpha: float | None = setting(None, affects={"images", "step"}, gt=0, le=1)
+    """How evenly to mix, above 0 to 1; without it 0.2 for mixup and 1 for cutmix. Shares are drawn
+    from Beta(alpha, alpha); the values are those of the papers."""
+    balance: bool = setting(False, affects={"update"})
+    """Draw each class equally often for training, instead of each photo once an epoch. See
+    below."""
+    skip_bad: bool = setting(False, affects={"photos", "images"})
+    """Go on without unreadable images."""
+    cache: Literal["auto", "memory", "disk", "none"] = setting(
+        "auto", affects={"reading"}, resume="config"
+    )
+    """Where decoded photos are kept: auto, memory, disk or none. `disk` is a file in the cache
+    folder, `none` decodes each time, `auto` takes what there is room for."""
 
     @model_validator(mode="after")
     def _is_a_fold(self) -> DataConfig:
@@ -110,24 +137,47 @@ class DataConfig(_Frozen):
 class ModelConfig(_Frozen):
     """The network."""
 
-    arch: Literal["vgg11", "vgg13", "vgg16", "vgg19"] = "vgg16"
-    head: Annotated[str, AfterValidator(_known_head)] = "slim"
-    dropout: float = Field(0.0, ge=0, lt=1)
-    batch_norm: bool = False
-    init: Literal["he_uniform", "glorot_uniform"] = "he_uniform"
-    weights: Annotated[str, BeforeValidator(_as_text)] | None = None
-    """What to begin with: `imagenet`, a file of weights, or another run; None: random weights."""
-    preprocessing: Literal["scale", "caffe"] | None = None
-    """What the first layer makes of [0, 1]: nothing, or what Keras' ImageNet weights want; None:
-    as the weights were trained."""
-    freeze: Annotated[str, BeforeValidator(str), AfterValidator(_known_freeze)] = "none"
-    """Blocks that keep their weights: the first few, or all of them."""
+    arch: Literal["vgg11", "vgg13", "vgg16", "vgg19"] = setting(
+        "vgg16", affects={"network", "features"}
+    )
+    """Convolutional layers: vgg11, vgg13, vgg16 or vgg19. Simonyan & Zisserman 2015, columns A, B,
+    D, E."""
+    head: Annotated[str, AfterValidator(_known_head)] = setting(
+        "slim", choices=HEADS, affects={"network"}
+    )
+    """Dense layers: full (4096-4096), slim (1024-512), gap (global average pooling), or sizes such
+    as `256,128`."""
+    dropout: float = setting(0.0, affects={"step"}, ge=0, lt=1)
+    """Share of the head's values dropped in training."""
+    batch_norm: bool = setting(False, affects={"network", "features"})
+    """Batch normalization after each convolution."""
+    init: Literal["he_uniform", "glorot_uniform"] = setting("he_uniform", affects={"start"})
+    """Random first weights: he_uniform or glorot_uniform. The second is Keras' default and starts
+    more slowly."""
+    weights: Annotated[str, BeforeValidator(_as_text)] | None = setting(
+        None,
+        choices=["imagenet"],
+        affects={"start"},
+        no_search="decides how pictures are prepared, for all trials. "
+        "Search with each kind of weights by itself.",
+    )
+    """First weights instead of random ones: imagenet, a weight file, or another run."""
+    preprocessing: Literal["scale", "caffe"] | None = setting(
+        None, flag=None, affects={"images", "features"}
+    )
+    """What the network is shown. `scale`: values in [0, 1]; `caffe`: as Keras' ImageNet weights
+    want them; without it, what the weights were trained with."""
+    freeze: Annotated[str, BeforeValidator(str), AfterValidator(_known_freeze)] = setting(
+        "none", choices=FREEZE, affects={"update"}
+    )
+    """Blocks that keep their weights: none, the first 1 to 4, or all five (blocks)."""
 
     @model_validator(mode="after")
     def _freezes_something(self) -> ModelConfig:
         if self.frozen_blocks and self.weights is None:
             raise ValueError(
-                f"freeze {self.freeze} would keep random weights: say with --weights what to keep"
+                f"freeze {self.freeze} would keep random weights: say with `model.weights` "
+                "what to keep"
             )
         return self
 
@@ -140,38 +190,59 @@ class ModelConfig(_Frozen):
 class OptimConfig(_Frozen):
     """Adam, and how its learning rate changes."""
 
-    lr: float = Field(1e-4, gt=0, allow_inf_nan=False)
-    schedule: Literal["exponential", "cosine", "constant"] = "exponential"
-    """How the rate falls; the three `decay` keys are of the exponential one alone."""
-    warmup_steps: int = Field(0, ge=0)
-    """Steps in which the rate rises to `lr` in a line, before the schedule begins."""
-    decay_steps: int = Field(20, ge=1)
-    decay_rate: float = Field(0.95, gt=0, le=1)
-    staircase: bool = True
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    """Share of each label that goes to all classes alike; in the training loss alone."""
-    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False)
-    """Share of the kernels taken away, times the rate, at each step (AdamW); 0 is plain Adam."""
+    lr: float = setting(1e-4, affects={"update"}, gt=0, allow_inf_nan=False)
+    """Highest learning rate of Adam."""
+    schedule: Literal["exponential", "cosine", "constant"] = setting(
+        "exponential", affects={"update"}
+    )
+    """How the learning rate falls: exponential, cosine or constant. `exponential` by the three
+    `decay` keys, `cosine` to nearly 0 at the run's last step, `constant` not at all (below)."""
+    warmup_steps: int = setting(0, affects={"update"}, ge=0)
+    """Steps in which the rate rises linearly to `optim.lr`, before the schedule begins."""
+    decay_steps: int = setting(20, flag=None, affects={"update"}, ge=1)
+    """Steps between decays."""
+    decay_rate: float = setting(0.95, flag=None, affects={"update"}, gt=0, le=1)
+    """Factor of each decay."""
+    staircase: bool = setting(True, flag=None, affects={"update"})
+    """Hold the rate between decays."""
+    label_smoothing: float = setting(0.0, affects={"update"}, ge=0, lt=1)
+    """Share of each label given to all classes alike, such as 0.1. It is in the training loss
+    alone; validation and `evaluate` measure the plain one."""
+    weight_decay: float = setting(0.0, affects={"update"}, ge=0, allow_inf_nan=False)
+    """Weight decay of the kernels by AdamW, such as 0.0005. This share of the kernels, times the
+    rate, is taken away at each step; biases and batch norm's weights are left alone."""
 
 
 class TrainConfig(_Frozen):
     """How long, how much at once, and when to stop."""
 
-    epochs: int = Field(20, ge=1)
-    batch_size: int = Field(32, ge=1)
-    accumulate: int = Field(1, ge=1)
-    """Equal parts in which a batch is computed, one after the other, to save memory."""
-    patience: int = Field(20, ge=1)
-    min_delta: float = Field(0.001, ge=0, allow_inf_nan=False)
-    precision: Literal["float32", "bfloat16"] = "float32"
-    ema: float | None = Field(None, gt=0, lt=1)
-    """Decay of the moving average of the weights that is judged and kept; None: the last ones."""
-    class_weight: Literal["none", "balanced"] = "none"
-    """What a photo's loss counts in training; balanced: the less, the more its class has."""
-    save_every_steps: int | None = Field(None, ge=1)
-    """Save amid an epoch too, each time so many of its steps are done; None: once an epoch."""
-    track: Annotated[tuple[Tracked, ...], BeforeValidator(_as_names)] = ()
-    """Where else the epochs are shown, besides the run folder."""
+    epochs: int = setting(20, affects={"epochs"}, resume="flag", ge=1)
+    """Passes over the training photos."""
+    batch_size: int = setting(32, affects={"network", "step", "features"}, ge=1)
+    """Photos per step."""
+    accumulate: int = setting(1, affects={"step", "features"}, ge=1)
+    """Compute a batch in so many equal parts, to save memory. The step is the same, but batch norm
+    sees one part at a time."""
+    patience: int = setting(20, affects={"epochs"}, ge=1)
+    """Stop after so many epochs without a better validation accuracy."""
+    min_delta: float = setting(0.001, affects={"epochs"}, ge=0, allow_inf_nan=False)
+    """Smallest gain in validation accuracy that counts as better."""
+    precision: Literal["float32", "bfloat16"] = setting("float32", affects={"step", "features"})
+    """Computing in float32 or bfloat16. `bfloat16` computes in 16 bits and keeps weights and logits
+    in 32."""
+    ema: float | None = setting(None, affects={"step"}, gt=0, lt=1)
+    """Decay of a moving average of the weights, such as 0.999: it is evaluated and kept.
+    Validation, `best`, `evaluate` and `predict` use the average (below)."""
+    class_weight: Literal["none", "balanced"] = setting("none", affects={"update"})
+    """Weight of a photo in the training loss: none, or balanced: classes of few photos count for
+    more. See below."""
+    save_every_steps: int | None = setting(None, affects={"saving"}, resume="config", ge=1)
+    """Save within an epoch too, each time so many of its steps are done: a crash loses no more."""
+    track: Annotated[tuple[Tracked, ...], BeforeValidator(_as_names)] = setting(
+        (), affects={"saving"}, resume="flag"
+    )
+    """Show the epochs elsewhere too: tensorboard, mlflow, wandb (several with commas), or none.
+    See [tracking.md](tracking.md)."""
 
     @model_validator(mode="after")
     def _divides(self) -> TrainConfig:
@@ -191,7 +262,8 @@ class TrainConfig(_Frozen):
 class RunConfig(_Frozen):
     """All that decides a run's result. `RunConfig(model={"head": "slim"})` fills in the rest."""
 
-    seed: int = Field(42, ge=0, lt=2**32)
+    seed: int = setting(42, affects={"photos", "images", "start"}, ge=0, lt=2**32)
+    """Seed of the split, the first weights, the order, augmentation and dropout."""
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     optim: OptimConfig = OptimConfig()
@@ -230,23 +302,17 @@ class RunConfig(_Frozen):
         return self.model_copy(update={"train": TrainConfig.model_validate(values)})
 
 
-def known_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> list[str]:
-    """Every dotted key of the configuration, such as `optim.lr`."""
-    keys: list[str] = []
-    for name, field in model.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            keys += known_keys(inner, f"{prefix}{name}.")
-        else:
-            keys.append(prefix + name)
-    return keys
+SETTINGS = {found.key: found for found in read_settings(RunConfig)}
+"""Every setting by its dotted key, such as `optim.lr`."""
+WITHOUT_RESULT = {key for key, found in SETTINGS.items() if not found.changes_result}
+"""Keys on which nothing depends that a run learns."""
 
 
 def settings(config: RunConfig) -> dict[str, Any]:
     """The configuration as a flat table: dotted key -> value."""
     values = config.model_dump(mode="json")
     flat: dict[str, Any] = {}
-    for key in known_keys():
+    for key in SETTINGS:
         table, _, leaf = key.rpartition(".")
         flat[key] = (values[table] if table else values)[leaf]
     return flat

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kvgg_jax.core.config import RunConfig, known_keys
+from kvgg_jax.core.config import SETTINGS, RunConfig
 from kvgg_jax.core.errors import ConfigError, KvggError, UsageError
 
 DEPTH = 32  # parts of a key, where two are legal; tomllib takes 30 s over one of 30,000
@@ -115,7 +115,7 @@ def merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_keys(values: Mapping[str, Any], where: str, kind: type[KvggError]) -> None:
-    legal = known_keys()
+    legal = list(SETTINGS)
     tables = {key.split(".")[0] for key in legal if "." in key}
     for key, value in values.items():
         nested = isinstance(value, dict) and key in tables
@@ -141,7 +141,7 @@ def _explain(
     dotted = ".".join(str(part) for part in first["loc"])
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[0].lower() + reason[1:]
-    is_setting = dotted in known_keys()
+    is_setting = dotted in SETTINGS
     if not is_setting:  # a table, or all: keys that do not go together
         named = [flag for key, flag in origin.items() if _is_named(key, dotted, reason)]
         if named or not dotted:

@@ -12,12 +12,12 @@ from kvgg_jax.core.errors import OutOfMemory, is_out_of_memory
 def training_memory_advice(config: RunConfig) -> AbstractContextManager[None]:
     """Turn what happens for want of memory into an OutOfMemory that says how to train with less."""
     batch, parts = config.train.batch_size, 2 * config.train.accumulate
-    same = f"--accumulate {parts} (the same steps), " if batch % parts == 0 else ""
-    smaller = f"{same}--batch-size {batch // 2} or " if batch > 1 else ""
+    same = f"`train.accumulate = {parts}` (the same steps), " if batch % parts == 0 else ""
+    smaller = f"{same}`train.batch_size = {batch // 2}` or " if batch > 1 else ""
     return _advice(
         batch,
         config.data.image_size,
-        f"Start a new run with {smaller}a smaller --image-size; what this one saved is whole.",
+        f"Start a new run with {smaller}a smaller `data.image_size`; what this one saved is whole.",
     )
 
 

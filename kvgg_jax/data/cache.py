@@ -63,7 +63,7 @@ class OnDisk:
         except OSError as error:
             raise DataError(
                 f"Cannot keep {_gib(self._bytes * shape[0])} of decoded photos in {folder}: "
-                f"{error.strerror}. Make room there, or decode anew each time: --cache none."
+                f"{error.strerror}. Make room there, or decode anew each time: `data.cache = none`."
             ) from None
 
     def __setitem__(self, row: int, image: Pixels) -> None:
@@ -137,8 +137,8 @@ def choose(need: int, folder: Path) -> tuple[Kind, str | None]:
     space = shutil.disk_usage(existing).free
     head = f"The decoded photos take {_gib(need)}, more than half of the free memory ({_gib(free)})"
     if need <= space / 2:
-        return "disk", f"{head}: they are kept in a file in {folder}. --cache chooses."
-    return "none", f"{head} and of the free disk: each is decoded every time. --cache chooses."
+        return "disk", f"{head}: they are kept in a file in {folder}. `data.cache` chooses."
+    return "none", f"{head} and of the free disk: each is decoded every time. `data.cache` chooses."
 
 
 def free_memory() -> float | None:

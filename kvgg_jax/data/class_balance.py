@@ -52,7 +52,7 @@ def describe(samples: Samples, *, drawn_evenly: bool, weighted: bool) -> str | N
         weights = class_weights(samples)
         done = f"a photo counts {weights[many]:.3g} to {weights[few]:.3g} times, by its class"
     else:
-        done = "--balance or --class-weight balanced makes them count alike"
+        done = "`data.balance = true` or `train.class_weight = balanced` makes them count alike"
     names = [escape_name(samples.classes[label]) for label in (few, many)]
     return (
         f"Uneven classes: {counts[few]} training photos of {names[0]}, {counts[many]} of "
@@ -72,9 +72,9 @@ def unjudged(val: Samples, how: str) -> str | None:
         f"No validation photo of {', '.join(names)}: the accuracy says nothing of "
         f"{'it' if len(names) == 1 else 'them'}. "
         + (
-            "--split stratified gives each class its share"
+            "`data.split = stratified` gives each class its share"
             if how == "keras"
-            else "More photos of them, or a larger --val-split, would give each some"
+            else "More photos of them, or a larger `data.val_split`, would give each some"
         )
     )
 

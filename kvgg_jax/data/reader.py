@@ -106,7 +106,7 @@ def _place(
         size = f"{math.prod(shape) / 2**30:.1f} GiB"
         raise OutOfMemory(
             f"{shape[0]:,} decoded photos take {size}, which memory does not hold. "
-            "Keep them in a file: --cache disk."
+            "Keep them in a file: `data.cache = disk`."
         ) from None
 
 
@@ -115,7 +115,7 @@ def _name_bad(errors: tuple[ImageError, ...], count: int) -> str:
     if len(errors) > SHOWN:
         lines.append(f"  and {len(errors) - SHOWN} more")
     head = f"{len(errors)} of {count} images cannot be read:"
-    tail = "Remove or replace them, or go on without them: --skip-bad."
+    tail = "Remove or replace them, or go on without them: `data.skip_bad = true`."
     return "\n".join([head, *lines, tail])
 
 

@@ -54,10 +54,10 @@ def check_parts(samples: Samples, train: int, val: int, val_split: float) -> Non
     """Raises DataError when one of two parts, of so many pictures, is empty."""
     if not train or not val:
         raise DataError(
-            f"{escape_name(samples.root)}: {len(samples)} images with val_split = {val_split} "
-            "leave "
-            f"{train} for training and {val} for validation; each needs at least 1. "
-            "Add photos or change --val-split."
+            f"{escape_name(samples.root)}: {len(samples)} images with "
+            f"`data.val_split = {val_split}` leave {train} for training and {val} for validation; "
+            "each needs at least 1. "
+            "Add photos or change the share."
         )
 
 

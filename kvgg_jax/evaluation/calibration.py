@@ -71,8 +71,8 @@ def calibrate(
         emit(
             Warned(
                 f"The temperature stopped at the highest, {HIGHEST:g}: {evaluated.run} "
-                "guesses, or is "
-                "surest where it is wrong. More training photos help, and --label-smoothing 0.1."
+                "guesses, or is surest where it is wrong. More training photos help, and "
+                "`optim.label_smoothing = 0.1`."
             )
         )
     text = json.dumps(calibration.model_dump(), indent=2)

@@ -118,7 +118,7 @@ def evaluate(
     if not np.isfinite(own).all():
         raise RunError(
             f"The best weights of {classifier.run.path} give probabilities that are no numbers. "
-            "Train it anew, with a lower --lr."
+            "Train it anew, with a lower `optim.lr`."
         )
     true = np.array(decoded.samples.labels)
     probabilities = own if calibration is None else apply_temperature(own, calibration.temperature)

@@ -16,7 +16,7 @@ from typing import Any
 
 import jax
 
-from kvgg_jax.core.config import RunConfig, settings
+from kvgg_jax.core.config import SETTINGS, RunConfig, settings
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, Warned
 from kvgg_jax.core.text import escape_name
@@ -27,8 +27,6 @@ from kvgg_jax.data.split import Split, split_to_csv
 from kvgg_jax.runs.folder import FORMAT, Run
 
 PACKAGES = ("jax", "jaxlib", "keras", "tensorflow", "orbax-checkpoint", "numpy")
-UNSEEN = {"data.cache", "train.save_every_steps", "train.track"}  # none changes a step
-MAY_CHANGE = UNSEEN | {"data.dir", "train.epochs"}  # when a run goes on
 NAMED = 3  # photos in one message
 
 
@@ -73,9 +71,10 @@ def files_of(
 def check_settings(run: Run, config: RunConfig) -> None:
     """Raises RunError with each setting that somebody changed since the run began."""
     file = run.path / "config.toml"
+    may_change = {key for key, setting in SETTINGS.items() if setting.resume != "no"}
     refuse(
         f"{file} is not what the run began with:",
-        changed_settings(run, config, MAY_CHANGE),
+        changed_settings(run, config, may_change),
         f"Put it back, or start a new run with it: kvgg train --config {file}",
     )
 

@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array
 from numpy.typing import NDArray
 
-from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.config import SETTINGS, RunConfig, settings
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Emit, Note, Progress, ignore
 from kvgg_jax.core.files import sweep
@@ -81,7 +81,7 @@ def features(
     except OSError as error:
         raise DataError(
             f"Cannot keep the features of the photos in {where.parent}: {error.strerror}. "
-            "Make room there, or compute them anew each epoch: --cache none."
+            "Make room there, or compute them anew each epoch: `data.cache = none`."
         ) from None
     return Chosen(found, np.argsort(_order(decoded)))
 
@@ -93,13 +93,12 @@ def _order(decoded: DecodedImages) -> NDArray[np.int64]:
 
 def _key(config: RunConfig, decoded: DecodedImages, arrays: dict[str, AnyArray]) -> str:
     """A digest of the weights, of the pictures, and of what computes."""
-    digest, model = hashlib.sha256(), config.model
-    device = jax.devices()[0].device_kind
-    shape = [*decoded.images.shape]
-    train = config.train  # the size of a batch decides how convolutions are computed
-    how = [VERSION, model.arch, model.batch_norm, model.preprocessing, train.precision]
-    how.append(train.part_size)
-    digest.update(repr([*how, shape, jax.__version__, device]).encode())
+    digest, device = hashlib.sha256(), jax.devices()[0].device_kind
+    # how convolutions are computed depends on the size of a part, whatever the batch
+    config = config.with_train(batch_size=config.train.part_size, accumulate=1)
+    values, shape = settings(config), [*decoded.images.shape]
+    how = [values[key] for key, setting in SETTINGS.items() if "features" in setting.affects]
+    digest.update(repr([VERSION, *how, shape, jax.__version__, device]).encode())
     for name in sorted(arrays):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(arrays[name]).data)

@@ -62,7 +62,7 @@ def complete_config(config: RunConfig, out: Path) -> RunConfig:
         if model.arch not in KERAS_MD5:
             raise ConfigError(
                 f"Keras has ImageNet weights of VGG16 and VGG19, not of {model.arch.upper()}: "
-                "use --arch vgg16."
+                "use `model.arch = vgg16`."
             )
         return config.with_model(preprocessing=model.preprocessing or "caffe")
     if (run := _run_at(model.weights, out)) is not None:
@@ -88,7 +88,7 @@ def _run_at(where: str, out: Path) -> Run | None:
         return catalog.find(where, out=out)
     except RunError:
         raise WeightsError(
-            f"--weights {escape_name(where)}: there is no such file, and no run "
+            f"`model.weights = {escape_name(where)}`: there is no such file, and no run "
             f"{escape_name(where)} or "
             f"{escape_name(out / where)}. Give a weight file, a run, or imagenet."
         ) from None
@@ -211,8 +211,8 @@ def _check(match: Match, model: ModelConfig) -> None:
     frozen = tuple(f"block{b}_" for b in range(1, model.frozen_blocks + 1))
     if any(layer.startswith(frozen) for layer in missing):
         raise WeightsMismatch(
-            f"{source} has not all that --freeze {model.freeze} would keep: {match.listed()}."
-            f"{_advice(model)}"
+            f"{source} has not all that `model.freeze = {model.freeze}` would keep: "
+            f"{match.listed()}.{_advice(model)}"
         )
 
 
@@ -223,9 +223,9 @@ def _advice(model: ModelConfig) -> str:
         return ""
     theirs, flags = Run(where).config().model, []
     if theirs.arch != model.arch:
-        flags.append(f"--arch {theirs.arch}")
+        flags.append(f"`model.arch = {theirs.arch}`")
     if theirs.batch_norm != model.batch_norm:
-        flags.append("--batch-norm" if theirs.batch_norm else "--no-batch-norm")
+        flags.append(f"`model.batch_norm = {str(theirs.batch_norm).lower()}`")
     return f" For that run's network add {' '.join(flags)}." if flags else ""
 
 
@@ -240,4 +240,4 @@ def _tell(match: Match, anew: str | None, model: ModelConfig, emit: Emit) -> Non
     if model.weights == "imagenet" or not Path(str(model.weights)).is_dir():  # a run knows it
         caffe = model.preprocessing == "caffe"
         how = "as Keras prepares them for its ImageNet weights" if caffe else "in [0, 1]"
-        emit(Note(f"Pictures are shown to it {how} (--set model.preprocessing=caffe or scale)"))
+        emit(Note(f"Pictures are shown to it {how} (`model.preprocessing = caffe` or scale)"))

@@ -36,7 +36,7 @@ def complete_config(config: RunConfig, emit: Emit, *, out: str | Path = catalog.
     if folder is None and Path("data").is_dir():
         folder = "data"
     if folder is None:
-        emit(Note("No --data and no ./data here: using the built-in demo set of drawn beans."))
+        emit(Note("No `data.dir` and no ./data here: using the built-in demo set of drawn beans."))
         folder, size = str(cached_demo(cache_folder(), emit=emit)), DEMO_SIZE
     return config.with_data(
         dir=str(Path(folder).absolute()), image_size=config.data.image_size or size
@@ -61,15 +61,15 @@ def _check_steps(config: RunConfig, count: int) -> None:
     """Raises ConfigError where `count` pictures are few for the batch or warm-up."""
     if config.train.batch_size > count:
         raise ConfigError(
-            f"batch_size {config.train.batch_size} is larger than the training set "
-            f"({count} images in {config.data.dir}). Choose --batch-size {count} or less."
+            f"`train.batch_size = {config.train.batch_size}` is larger than the training set "
+            f"({count} images in {config.data.dir}). Choose {count} or less."
         )
     steps = config.train.epochs * math.ceil(count / config.train.batch_size)
     if config.optim.warmup_steps >= steps:
         raise ConfigError(
-            f"optim.warmup_steps = {config.optim.warmup_steps}: the whole run has {steps} steps. "
-            f"Choose fewer, such as --warmup-steps {steps // 10}, a smaller --batch-size, or more "
-            "--epochs."
+            f"`optim.warmup_steps = {config.optim.warmup_steps}`: the whole run has {steps} steps. "
+            f"Choose fewer, such as {steps // 10}, a smaller `train.batch_size`, or more "
+            "`train.epochs`."
         )
 
 
@@ -134,5 +134,5 @@ def _seen_by_weights(val: Samples, decoded: DecodedImages, config: RunConfig) ->
         f"{len(known):,} of the {len(val):,} photos for validation are among those that "
         f"{escape_name(weights)} was trained on, which flatters what is measured on them. Judge by "
         "others (kvgg evaluate --data DIR); the same photos, none added, are dealt alike with the "
-        "same --seed and --split."
+        "same `seed` and `data.split`."
     )

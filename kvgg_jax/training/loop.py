@@ -221,6 +221,6 @@ def _check_finite(tally: Tally, inputs: LoopInputs, *, epoch: int, done: int) ->
     raise NonFiniteLoss(
         f"The loss became {loss} in epoch {epoch}, step {done} of {inputs.train.steps} "
         f"(step {step} of the run), at learning rate {inputs.learning_rate(step - 1):.3g}. "
-        "Try a lower --lr, --batch-norm, or --precision float32; the checkpoints before "
-        "it are untouched."
+        "Try a lower `optim.lr`, `model.batch_norm = true`, or `train.precision = float32`; "
+        "the checkpoints before it are untouched."
     )

@@ -22,7 +22,9 @@ def build_schedule(
     schedules, lr, warmup = keras.optimizers.schedules, config.lr, config.warmup_steps
     if config.schedule == "cosine":
         if steps is None or steps <= warmup:
-            raise ConfigError(f"A cosine of {steps} steps, a warm-up of {warmup}: raise --epochs.")
+            raise ConfigError(
+                f"A cosine of {steps} steps, a warm-up of {warmup}: raise `train.epochs`."
+            )
         after = schedules.CosineDecay(lr, steps - warmup)
     elif config.schedule == "constant":
         after = schedules.ExponentialDecay(lr, 1, 1.0)

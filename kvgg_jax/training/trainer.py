@@ -165,13 +165,13 @@ def _with_epochs(run: Run, config: RunConfig, epochs: int | None) -> RunConfig:
     wanted = config.train.epochs if epochs is None else epochs
     if wanted < known:
         raise UsageError(
-            f"--epochs {wanted}: {run.path} was started for {known} epochs, "
+            f"`train.epochs = {wanted}`: {run.path} was started for {known} epochs, "
             "which can only be raised."
         )
     if wanted > known and config.optim.schedule == "cosine":
         raise UsageError(
-            f"--epochs {wanted}: the rate of {run.path} falls along a cosine of {known} epochs, so "
-            f"{wanted} would be another run. {_anew(run, wanted)}"
+            f"`train.epochs = {wanted}`: the rate of {run.path} falls along a cosine of {known} "
+            f"epochs, so {wanted} would be another run. {_anew(run, wanted)}"
         )
     return config.with_train(epochs=wanted)
 
@@ -189,14 +189,14 @@ def _check_unfinished(run: Run, config: RunConfig) -> None:
     if run.info().get("status") != "finished":
         return
     if len(history) >= train.epochs:
-        further = "To train it further, give more with --epochs."
+        further = "To train it further, raise `train.epochs`."
         if config.optim.schedule == "cosine":
             further = f"Its cosine is at its end. {_anew(run, 2 * train.epochs)}"
         raise RunError(f"{run.path} has finished its {len(history)} epochs. {further}")
     if history.stale(train.min_delta) >= train.patience:
         raise RunError(
             f"{run.path} has finished: {spent(train)}. "
-            "To train longer, start a new run with a higher --patience."
+            "To train longer, start a new run with a higher `train.patience`."
         )
 
 

@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from kvgg_jax.cli.app import (
+    RUNS,
+    Json,
+    Out,
     app,
     handle_errors,
     interrupt_between_runs,
     print_json,
     stderr_console,
     stoppable,
-    with_options_of,
 )
-from kvgg_jax.cli.commands.train import train
 from kvgg_jax.cli.console import Screen, print_line
+from kvgg_jax.cli.flags import Given
+from kvgg_jax.cli.options import takes_settings
 from kvgg_jax.core.errors import UsageError
 
-WITHOUT = {"name", "overwrite", "resume", "val_split"}
 DEALT = {"data.val_split", "data.folds", "data.fold"}
 
 
-@app.command()
+@app.command(
+    cls=takes_settings(without={"data.val_split"}, defaults={"data.split": "grouped"}),
+)
 @handle_errors
-@with_options_of(train, taking=lambda name: name not in WITHOUT)
 def crossval(
+    ctx: typer.Context,
     folds: Annotated[int, typer.Option(min=2, help="Parts, each held out once.")] = 5,
     name: Annotated[
         str | None, typer.Option(help="Of the folder. Default: crossval, arch, head.")
     ] = None,
-    **given: Any,
+    out: Out = RUNS,
+    json: Json = False,
 ) -> None:
     """Train once for each fold held out: mean and spread of the accuracy. Takes train's options.
 
@@ -39,26 +44,21 @@ def crossval(
 
     Example: `kvgg crossval --data photos --folds 5 --head slim --image-size 96`
     """
-    from kvgg_jax.cli.flags import all_typed
-    from kvgg_jax.core.config_file import resolve
-
-    flags = all_typed(given)
-    for key, (text, value) in flags.items():
+    given: Given = ctx.obj
+    for key, (text, value) in given.flags.items():
         if key in DEALT:
             raise UsageError(f"{text}: folds are held out in turn; say how many with --folds.")
         if (key, value) == ("data.split", "keras"):
             raise UsageError(f"{text}: Keras deals no folds; use stratified or grouped.")
-    settings = resolve(given["config"], flags)
+    settings = given.resolve()
     with Screen(stderr_console()) as screen, stoppable(screen, _how_to_go_on) as stop:
         from kvgg_jax.training.search import crossval as api
 
         emit = interrupt_between_runs(screen, stop)
-        result = api.crossval(
-            settings, folds=folds, out=given["out"], name=name, stop=stop, emit=emit
-        )
+        result = api.crossval(settings, folds=folds, out=out, name=name, stop=stop, emit=emit)
     from kvgg_jax.cli.text import results as show
 
-    print_json(result.to_json()) if given["json"] else show.crossval_text(result)
+    print_json(result.to_json()) if json else show.crossval_text(result)
 
 
 def _how_to_go_on(screen: Screen, saved: str | None) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from kvgg_jax.cli.app import app, handle_errors, print_json, stderr_console, with_options_of
-from kvgg_jax.cli.commands.train import train
+from kvgg_jax.cli.app import Json, app, handle_errors, print_json, stderr_console
 from kvgg_jax.cli.console import Screen, print_line
+from kvgg_jax.cli.flags import Given
+from kvgg_jax.cli.options import takes_settings
 from kvgg_jax.core.text import program
 
 data_app = typer.Typer(no_args_is_help=True, help="Folders of photos.")
@@ -35,15 +36,10 @@ def demo(
     print_line(stderr_console(), f"  {program()} train --data {quote(str(folder))} --image-size 48")
 
 
-CONFIG = {"config", "set_"}
-DEAL = {"val_split", "split", "seed", "json", *CONFIG}
-LOOK = {"augment", "augment_color", "mix", "mix_alpha", "image_size", "seed", "skip_bad", *CONFIG}
-
-
-@data_app.command()
+@data_app.command(cls=takes_settings({"photos"}, without={"data.dir", "data.skip_bad"}))
 @handle_errors
-@with_options_of(train, taking=lambda name: name in DEAL)
 def check(
+    ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(help="Photos, one sub-folder a class.")],
     against: Annotated[
         Path | None, typer.Option(help="Another folder, which should share no photo with it.")
@@ -51,7 +47,7 @@ def check(
     html: Annotated[
         Path | None, typer.Option(help="Write a page with the pictures to this file.")
     ] = None,
-    **given: Any,
+    json: Json = False,
 ) -> None:
     """Look for bad and odd files, duplicates, leaks across the split, uneven classes.
 
@@ -59,10 +55,8 @@ def check(
 
     Example: `kvgg data check photos --against test_photos --html check.html`
     """
-    from kvgg_jax.cli.flags import all_typed
-    from kvgg_jax.core.config_file import resolve
-
-    settings = resolve(given["config"], all_typed(given))
+    given: Given = ctx.obj
+    settings = given.resolve()
     from kvgg_jax.cli.text.check import check_text
     from kvgg_jax.data.audit.audit import check_data
     from kvgg_jax.data.audit.sentences import check_json
@@ -73,28 +67,25 @@ def check(
         if html:
             write_check(result, html, emit=screen)
             print_line(stderr_console(), f"Wrote {html}")
-    print_json(check_json(result)) if given["json"] else check_text(result)
+    print_json(check_json(result)) if json else check_text(result)
 
 
-@data_app.command()
+@data_app.command(cls=takes_settings({"images"}))
 @handle_errors
-@with_options_of(train, taking=lambda name: name in LOOK)
 def preview(
+    ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(help="Photos, one sub-folder a class.")],
     output: Annotated[Path, typer.Option(help="The picture to write, a PNG.")] = Path(
         "preview.png"
     ),
     count: Annotated[int, typer.Option(min=1, max=100, help="Photos shown.")] = 8,
-    **given: Any,
 ) -> None:
     """Draw some photos as the network sees them, and as augmentation changes them in training.
 
     Example: `kvgg data preview photos --augment strong --output preview.png`
     """
-    from kvgg_jax.cli.flags import all_typed
-    from kvgg_jax.core.config_file import resolve
-
-    settings = resolve(given["config"], all_typed(given))
+    given: Given = ctx.obj
+    settings = given.resolve()
     from kvgg_jax.training.preview import preview as draw
 
     with Screen(stderr_console()) as screen:

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from kvgg_jax.cli.app import Json, app, handle_errors, print_json, stderr_console
 from kvgg_jax.cli.console import Screen
-from kvgg_jax.cli.defaults import ShowsDefaults
-from kvgg_jax.cli.options import OF_A_NETWORK, OF_A_STEP, takes_costs
-
-if TYPE_CHECKING:
-    from kvgg_jax.core.config import RunConfig
+from kvgg_jax.cli.flags import Given
+from kvgg_jax.cli.options import takes_settings
 
 BENCH_BATCH = 8  # without a config: seconds a step, on a CPU
 
 
-@app.command(cls=ShowsDefaults)
+@app.command(cls=takes_settings({"network"}))
 @handle_errors
-@takes_costs(*OF_A_NETWORK)
 def summary(
+    ctx: typer.Context,
     classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 4,
     compare: Annotated[bool, typer.Option("--compare", help="Set the heads side by side.")] = False,
     json: Json = False,
-    **given: Any,
 ) -> None:
     """Show layers, parameters, FLOPs and memory of a network, without running it.
 
@@ -33,7 +29,8 @@ def summary(
 
     Example: `kvgg summary --compare`
     """
-    config = _resolved(given)
+    given: Given = ctx.obj
+    config = given.resolve()
     from kvgg_jax.cli.text.summary import Size, compare_text, cost_json, layers_text
     from kvgg_jax.core.config import PHOTO_SIZE
 
@@ -47,13 +44,14 @@ def summary(
         layers_text(model, size)
 
 
-@app.command()
+@app.command(
+    cls=takes_settings({"network", "step"}, defaults={"train.batch_size": BENCH_BATCH}),
+)
 @handle_errors
-@takes_costs(*OF_A_NETWORK, *OF_A_STEP)
 def bench(
+    ctx: typer.Context,
     repeats: Annotated[int, typer.Option(min=1, help="Timed repetitions.")] = 5,
     json: Json = False,
-    **given: Any,
 ) -> None:
     """Time a training step, a forward pass and the pipeline on this machine.
 
@@ -62,19 +60,11 @@ def bench(
 
     Example: `kvgg bench --config configs/fast.toml`
     """
-    if given["config"] is None and given["batch_size"] is None:
-        given["batch_size"] = BENCH_BATCH
-    settings = _resolved(given)
+    given: Given = ctx.obj
+    settings = given.resolve()
     from kvgg_jax.cli.text import results as show
     from kvgg_jax.training.benchmark import bench as measure
 
     with Screen(stderr_console()) as screen:
         result = measure(settings, repeats=repeats, emit=screen)
     print_json(show.bench_json(result)) if json else show.bench_text(result)
-
-
-def _resolved(given: dict[str, Any]) -> RunConfig:
-    from kvgg_jax.cli.flags import typed
-    from kvgg_jax.core.config_file import resolve
-
-    return resolve(given["config"], typed(given))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from shlex import join
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -22,20 +22,21 @@ from kvgg_jax.cli.app import (
     stoppable,
 )
 from kvgg_jax.cli.console import Screen, print_line
+from kvgg_jax.cli.flags import Given
 from kvgg_jax.cli.options import takes_settings
+from kvgg_jax.core.settings import PARTS
 from kvgg_jax.core.text import program
 
 
-@app.command("lr-find")
+@app.command("lr-find", cls=takes_settings(PARTS - {"epochs", "saving"}, without={"optim.lr"}))
 @handle_errors
-@takes_settings("lr", "epochs", "patience", "min_delta", "save_every_steps", "track")
 def lr_find(
+    ctx: typer.Context,
     low: Annotated[float, typer.Option(help="First learning rate.")] = 1e-7,
     high: Annotated[float, typer.Option(help="Last learning rate.")] = 1.0,
     steps: Annotated[int, typer.Option(min=10, help="Steps from the first to the last.")] = 100,
     out: Out = RUNS,
     json: Json = False,
-    **given: Any,
 ) -> None:
     """Find a learning rate: raise it step by step, and see where the loss is lowest.
 
@@ -44,10 +45,8 @@ def lr_find(
 
     Example: `kvgg lr-find --data photos --image-size 96`
     """
-    from kvgg_jax.cli.flags import all_typed
-    from kvgg_jax.core.config_file import resolve
-
-    settings = resolve(given["config"], all_typed(given))
+    given: Given = ctx.obj
+    settings = given.resolve()
     from kvgg_jax.cli.text import search as show_search
     from kvgg_jax.runs import catalog
     from kvgg_jax.training.search import lr_range
@@ -62,10 +61,10 @@ def lr_find(
         show_search.rates_text(result, chart)
 
 
-@app.command()
+@app.command(cls=takes_settings())
 @handle_errors
-@takes_settings()
 def tune(
+    ctx: typer.Context,
     trials: Annotated[int, typer.Option(min=1, help="Runs in all, those there included.")] = 20,
     space: Annotated[
         Path | None,
@@ -76,7 +75,6 @@ def tune(
     name: Annotated[str, typer.Option(help="Of the search: its folder in --out.")] = "tune",
     out: Out = RUNS,
     json: Json = False,
-    **given: Any,
 ) -> None:
     """Search for the settings of the highest validation accuracy, run by run, with Optuna.
 
@@ -87,15 +85,13 @@ def tune(
 
     Example: `kvgg tune --data photos --image-size 48 --epochs 8 --trials 20`
     """
-    from kvgg_jax.cli.flags import all_typed
-    from kvgg_jax.core.config_file import resolve
     from kvgg_jax.core.extras import require
     from kvgg_jax.training.search.space import DEFAULT_SPACE, check_space, read_space, without
 
     require("tune", by="kvgg tune")
-    flags = all_typed(given)
-    settings = resolve(given["config"], flags)
-    searched = without(read_space(space) if space else DEFAULT_SPACE, flags)
+    given: Given = ctx.obj
+    settings = given.resolve()
+    searched = without(read_space(space) if space else DEFAULT_SPACE, given.flags)
     check_space(searched, settings, where=str(space or "space"))
     with Screen(stderr_console()) as screen, stoppable(screen, _how_to_go_on) as stop:
         from kvgg_jax.training.search import tuning

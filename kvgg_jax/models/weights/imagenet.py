@@ -53,7 +53,7 @@ def fetch(arch: str, emit: Emit) -> Path:
             why = str(error).removeprefix(f"URL fetch failure on {url}: ")
     raise WeightsError(
         f"Cannot fetch the ImageNet weights: {why}.\nWhere there is a network, download {url}\n"
-        f"and put it at {home / 'models' / name}, or give its path: --weights PATH."
+        f"and put it at {home / 'models' / name}, or give its path: `model.weights = PATH`."
     )
 
 

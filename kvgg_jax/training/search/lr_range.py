@@ -99,7 +99,9 @@ def lr_find(
                 reason = f"the loss exploded at {rate:.1e}"
                 break
     if not rates:
-        raise NonFiniteLoss(f"The loss was {loss} before the first step. Try --batch-norm.")
+        raise NonFiniteLoss(
+            f"The loss was {loss} before the first step. Try `model.batch_norm = true`."
+        )
     return RangeTest(tuple(rates), tuple(losses), tuple(smoothed), reason)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from kvgg_jax.core.config import RunConfig, known_keys
+from kvgg_jax.core.config import SETTINGS, RunConfig
 from kvgg_jax.core.config_file import merge, nest, read_toml, with_values
 from kvgg_jax.core.errors import ConfigError
 
@@ -45,17 +45,6 @@ DEFAULT_SPACE: Space = MappingProxyType(
         "data.augment": ("none", "light"),
     }
 )
-JUDGED_BY = {
-    "seed",
-    "data.dir",
-    "data.val_split",
-    "data.split",
-    "data.split_seed",
-    "data.skip_bad",
-    "data.folds",
-    "data.fold",
-}
-"""What decides on which photos a trial is judged, so that it must be the same for all."""
 
 
 def read_space(file: Path) -> Space:
@@ -77,16 +66,8 @@ def check_space(space: Space, config: RunConfig, *, where: str) -> None:
     if not space:
         raise ConfigError(f"{where}: nothing is left to search; leave a setting open.")
     for key, choices in space.items():
-        if key in JUDGED_BY:
-            raise ConfigError(
-                f"{where}: {key} decides which photos a trial is judged on. "
-                "All trials must be judged alike: take it out of the space."
-            )
-        if key == "model.weights":
-            raise ConfigError(
-                f"{where}: {key} decides how pictures are prepared, for all trials. "
-                "Search with each kind of weights by itself."
-            )
+        if key in SETTINGS and (reason := SETTINGS[key].no_search):
+            raise ConfigError(f"{where}: {key} {reason}")
         ends = (choices.low, choices.high) if isinstance(choices, Range) else choices
         for value in ends:
             with_values(config, {key: value}, where=where)
@@ -109,7 +90,7 @@ def _leaves(table: Mapping[str, Any], file: Path, prefix: str = "") -> Iterator[
     """Each key that has choices or a range; unknown ones raise ConfigError."""
     for name, value in table.items():
         key = prefix + name
-        if key in known_keys():
+        if key in SETTINGS:
             yield key, value
         elif isinstance(value, dict) and not prefix:
             yield from _leaves(value, file, f"{key}.")

@@ -23,7 +23,7 @@ from kvgg_jax.training.tracking.trackers import TRACKERS, Tracker
 def check_trackers(config: RunConfig) -> None:
     """Raises MissingExtra for a tracker that is not installed, before any work."""
     for name in config.train.track:
-        require(name, by=f"--track {name}")
+        require(name, by=f"`train.track = {name}`")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kvgg_jax.evaluation.curves import one_vs_rest
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -18,7 +19,6 @@ from kvgg_jax.evaluation.charts import (
     draw_ranking,
     draw_reliability,
 )
-from kvgg_jax.evaluation.curves import one_vs_rest
 from kvgg_jax.evaluation.metrics import reliability
 
 ODD = ["r\udce9d", "$x_", "中", "two\nlines"]  # bytes that are no text, math markup, no glyph

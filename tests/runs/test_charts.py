@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kvgg_jax.evaluation.confusion import MATRIX
 from PIL import Image
 
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.evaluation.charts import draw_confusion
-from kvgg_jax.evaluation.confusion import MATRIX
 from kvgg_jax.runs.charts import draw_curves, draw_samples
 
 ODD = ["r\udce9d", "$x_", "中", "two\nlines"]  # bytes that are no text, math markup, no glyph

@@ -70,7 +70,6 @@ def check(
     settings = resolve(given["config"], all_typed(given))
     from kvgg_jax.cli.text.check import check_text
     from kvgg_jax.data.audit.audit import check_data
-    from kvgg_jax.data.audit.sentences import check_json
     from kvgg_jax.web.html.check_page import write_check
 
     with Screen(stderr_console()) as screen:
@@ -78,7 +77,7 @@ def check(
         if html:
             write_check(result, html, emit=screen)
             print_line(stderr_console(), f"Wrote {html}")
-    print_json(check_json(result)) if given["json"] else check_text(result)
+    print_json(result.to_json()) if given["json"] else check_text(result)
 
 
 @data_app.command()

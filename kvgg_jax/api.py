@@ -10,8 +10,8 @@ from kvgg_jax.data.audit.audit import check_data
 from kvgg_jax.data.audit.findings import Check
 from kvgg_jax.evaluation.calibration import Calibrated, calibrate
 from kvgg_jax.evaluation.comparison import Comparison, compare_runs
-from kvgg_jax.evaluation.evaluate import Evaluation, evaluate
-from kvgg_jax.evaluation.metrics import Scores
+from kvgg_jax.evaluation.evaluate import evaluate
+from kvgg_jax.evaluation.record import Evaluation, EvaluationRecord
 from kvgg_jax.export.exporter import Export, export
 from kvgg_jax.inference.classifier import Classifier, load_classifier, predict
 from kvgg_jax.inference.explain import Explanation, explain
@@ -33,6 +33,7 @@ __all__ = [
     "DamagedRun",
     "Epoch",
     "Evaluation",
+    "EvaluationRecord",
     "Explanation",
     "Export",
     "History",
@@ -43,7 +44,6 @@ __all__ = [
     "Report",
     "RunConfig",
     "RunSummary",
-    "Scores",
     "TrainResult",
     "TuneResult",
     "calibrate",

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kvgg_jax.core.errors import DataError, RunError, UsageError
 from kvgg_jax.core.events import Emit, Warned, ignore
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.evaluation.evaluate import Evaluation, evaluate
+from kvgg_jax.evaluation.evaluate import evaluate
 from kvgg_jax.evaluation.metrics import calibration_error, reliability
+from kvgg_jax.evaluation.record import Evaluation
 from kvgg_jax.evaluation.temperature_fit import cross_entropy, cross_fit, fit_temperature, losses
 from kvgg_jax.inference.prediction import Labels, Probabilities
 from kvgg_jax.inference.temperature import FILE, HIGHEST, Calibration, Quality
@@ -30,6 +32,14 @@ class Calibrated:
     calibration: Calibration
     is_stored: bool = True
     """False where the run folder cannot be written, so that nothing uses it."""
+
+    def to_json(self) -> dict[str, Any]:
+        """`{"run", "is_stored", "temperature", ...}`: what `calibration.json` holds, of which run."""
+        return {
+            "run": str(self.run),
+            "is_stored": self.is_stored,
+            **self.calibration.model_dump(),
+        }
 
 
 def calibrate(
@@ -114,10 +124,10 @@ def _check_unseen(evaluated: Evaluation) -> None:
 
 def _fit(evaluated: Evaluation) -> Calibration:
     true, probabilities = np.array(evaluated.samples.labels), evaluated.probabilities
-    wrong = len(evaluated.mistakes)
+    wrong = evaluated.wrong
     if wrong < FEWEST_WRONG:
         raise DataError(
-            f"{evaluated.run} calls {evaluated.count - wrong} of {evaluated.count} photos "
+            f"{evaluated.run} calls {evaluated.right} of {evaluated.count} photos "
             "rightly: with "
             f"fewer than {FEWEST_WRONG} mistakes nothing tells how far its certainty can be "
             "trusted. Calibrate on more photos that it was not trained on: --data DIR."
@@ -128,7 +138,7 @@ def _fit(evaluated: Evaluation) -> Calibration:
         temperature=fit_temperature(true, probabilities),
         state=evaluated.state,
         split=evaluated.split,
-        data=escape_name(evaluated.samples.root.absolute()),
+        data=evaluated.data,
         count=evaluated.count,
         wrong=wrong,
         before=_quality(true, probabilities),

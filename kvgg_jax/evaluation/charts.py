@@ -1,10 +1,9 @@
-"""What judging draws, of one run or of several, besides the confusion matrix. PNG."""
+"""What evaluating draws, of one run or of several. PNG."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,12 +12,12 @@ from numpy.typing import NDArray
 
 from kvgg_jax.core.history import History
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.evaluation.confusion import MATRIX
-from kvgg_jax.evaluation.curves import Curves
-from kvgg_jax.evaluation.metrics import Bin, calibration_error
+from kvgg_jax.data.decode.image import load
+from kvgg_jax.evaluation.metrics import calibration_error, has_curves
+from kvgg_jax.evaluation.record import MATRIX, Bin, Evaluation
 from kvgg_jax.runs.charts import BEST, TRAIN, VAL, plain, save
 
-COLUMNS = 6  # pictures a row of the gallery
+COLUMNS, THUMB = 6, 160  # pictures per row of the gallery, and pixels a side
 GREY = "#8a8a8a"
 
 
@@ -46,20 +45,28 @@ def draw_reliability(bins: Sequence[Bin], file: Path, *, title: str) -> None:
     save(figure, file)
 
 
-def draw_ranking(
-    curves: Sequence[Curves | None], classes: Sequence[str], file: Path, *, title: str
-) -> None:
-    """ROC and precision-recall curve of each class against the rest, with their areas."""
+def draw_ranking(result: Evaluation, file: Path, *, title: str) -> None:
+    """ROC and precision-recall curve of each class against the rest, with their areas.
+
+    Every threshold is a point: there are few photos. Precision is drawn in steps, since nothing
+    between two thresholds can be reached (Davis & Goadrich 2006).
+    """
+    from sklearn.metrics import precision_recall_curve, roc_curve
+
     figure = Figure(figsize=(9.6, 4.6), layout="constrained")
     roc, pr = figure.subplots(1, 2)
     figure.suptitle(title, fontsize=10)
-    for one, name in zip(curves, map(plain, classes), strict=True):
-        if one is not None:
-            area = f"{one.roc_area:.4f} {name}"  # Matplotlib hides labels that begin with "_"
-            roc.plot(one.false_positive_rate, one.recall, label=area)
-            area = f"{one.average_precision:.4f} {name}"
+    true = np.array(result.samples.labels)
+    for k, (name, one) in enumerate(result.classes.items()):
+        of_class, scores = true == k, result.probabilities[:, k]
+        if has_curves(of_class):
+            false_positive_rate, recall, _ = roc_curve(of_class, scores, drop_intermediate=False)
+            # Matplotlib hides labels that begin with "_"
+            roc.plot(false_positive_rate, recall, label=f"{one.roc_area:.4f} {plain(name)}")
+            precision, recall, _ = precision_recall_curve(of_class, scores)
+            label = f"{one.average_precision:.4f} {plain(name)}"
             # precision holds from one threshold's recall back to the one before
-            pr.plot(one.recall, one.precision, drawstyle="steps-pre", label=area)
+            pr.plot(recall[::-1], precision[::-1], drawstyle="steps-pre", label=label)
     roc.plot((0, 1), (0, 1), "--", color=GREY, lw=1)  # what guessing gives
     _finish(roc, "ROC, area", "false positive rate", "true positive rate")
     _finish(pr, "Precision and recall, average precision", "recall", "precision")
@@ -93,27 +100,18 @@ def draw_comparison(histories: Mapping[str, History], file: Path) -> None:
     save(figure, file)
 
 
-class Mistake(NamedTuple):
-    """A picture called wrongly, uint8 [size, size, 3], and what to write beside it."""
-
-    image: NDArray[np.uint8]
-    name: str
-    true: str
-    predicted: str
-    probability: float
-
-
-def draw_mistakes(mistakes: Sequence[Mistake], file: Path, *, title: str) -> None:
-    """A gallery in the order given: file, true class, and what it was called how surely."""
-    rows = -(-len(mistakes) // COLUMNS)
-    columns = min(COLUMNS, len(mistakes))
+def draw_mistakes(result: Evaluation, file: Path) -> None:
+    """A gallery of the worst: file, true class, and what it was called how surely."""
+    worst = result.mistakes
+    rows, columns = -(-len(worst) // COLUMNS), min(COLUMNS, len(worst))
     figure = Figure(figsize=(max(columns * 1.9, 4), rows * 2.5 + 0.5), layout="constrained")
+    title = f"{result.split}: the {len(worst)} most confident of {result.wrong} mistakes"
     figure.suptitle(title, fontsize=10)
     for axes in figure.subplots(rows, columns, squeeze=False).flat:
         axes.axis("off")
-    for axes, one in zip(figure.axes, mistakes, strict=False):
-        axes.imshow(one.image)
-        name, true, predicted = map(_short, (one.name, one.true, one.predicted))
+    for axes, one in zip(figure.axes, worst, strict=False):
+        axes.imshow(load(result.samples.root / one.path, THUMB))
+        name, true, predicted = map(_short, (Path(one.path).name, one.true, one.predicted))
         text = f"{name}\ntrue: {true}\ncalled: {predicted} {one.probability:.1%}"
         axes.set_title(text, fontsize=7)
     save(figure, file)
@@ -125,7 +123,7 @@ def _short(text: str) -> str:
 
 
 def draw_confusion(
-    confusion: NDArray[np.int64], classes: Sequence[str], file: Path, *, title: str
+    confusion: Sequence[Sequence[int]], classes: Sequence[str], file: Path, *, title: str
 ) -> None:
     """Counts [true, predicted], shaded by the share of the true class.
 
@@ -134,19 +132,20 @@ def draw_confusion(
     side = max(3.6, 0.55 * min(len(classes), MATRIX) + 2)
     figure = Figure(figsize=(side + 0.6, side), layout="constrained")
     axes = figure.subplots()
-    share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    counts = np.array(confusion)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(share, cmap="YlGnBu", vmin=0, vmax=1)
     axes.set(xlabel="predicted", ylabel="true", title=title)
     if len(classes) <= MATRIX:
-        _write_counts(axes, confusion, share, [plain(name) for name in classes])
+        _write_counts(axes, counts, share, [plain(name) for name in classes])
     save(figure, file)
 
 
 def _write_counts(
-    axes: Axes, confusion: NDArray[np.int64], share: NDArray[np.float64], names: Sequence[str]
+    axes: Axes, counts: NDArray[np.int64], share: NDArray[np.float64], names: Sequence[str]
 ) -> None:
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
     axes.set_yticks(range(len(names)), names)
-    for (row, column), count in np.ndenumerate(confusion):
+    for (row, column), count in np.ndenumerate(counts):
         dark = share[row, column] > 0.5
         axes.text(column, row, str(count), ha="center", va="center", color="w" if dark else "k")

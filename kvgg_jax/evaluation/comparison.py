@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from kvgg_jax.core.errors import KvggError, RunError, UsageError
 from kvgg_jax.core.events import Emit, Note, Warned, ignore
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.evaluation.charts import draw_comparison
-from kvgg_jax.evaluation.record import recall, try_to_keep
+from kvgg_jax.evaluation.files import read_predictions, try_to_keep
 from kvgg_jax.evaluation.significance import holm, mcnemar
 from kvgg_jax.runs import catalog, step_folders
 from kvgg_jax.runs.folder import Run
@@ -52,6 +52,15 @@ class Comparison:
     pairs: tuple[Pair, ...]
     chart: Path | None
     """Their curves, one over the other; None where it cannot be written."""
+
+    def to_json(self) -> dict[str, Any]:
+        """`{"runs": [...], "differences": {key: [...]}, "pairs": [...], "picture"}`."""
+        return {
+            "runs": [one.to_json() for one in self.runs],
+            "differences": {key: list(values) for key, values in self.differences.items()},
+            "pairs": [asdict(pair) for pair in self.pairs],
+            "picture": self.chart and str(self.chart),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +122,7 @@ def _answers(of: RunSummary, data: str | Path | None, emit: Emit) -> Answers | s
     """Or why there are none."""
     run = Run(of.path)
     state = step_folders.newest(run.checkpoints / "best")
-    if data is None and state and (kept := recall(run, state=state)) is not None:
+    if data is None and state and (kept := read_predictions(run, state=state)) is not None:
         return Answers(os.path.realpath(str(of.config.data.dir)), kept)
     from kvgg_jax.evaluation.evaluate import evaluate
 
@@ -124,10 +133,7 @@ def _answers(of: RunSummary, data: str | Path | None, emit: Emit) -> Answers | s
             try_to_keep(result, emit)
     except KvggError as error:
         return str(error)
-    classes = list(result.classes)
-    predicted = result.probabilities.argmax(axis=1)
-    rows = zip(result.samples.paths, result.samples.labels, predicted, strict=True)
-    answers = {path: (classes[label], classes[called]) for path, label, called in rows}
+    answers = {path: (name, called) for path, name, called, *_ in result.rows()}
     return Answers(os.path.realpath(result.samples.root), answers)
 
 

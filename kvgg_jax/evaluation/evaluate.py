@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import DataError, RunError
 from kvgg_jax.core.events import Emit, ignore
@@ -18,55 +16,15 @@ from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.color_baseline import ColorBaseline, color_baseline
 from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.reader import read
-from kvgg_jax.evaluation.confusion import ClassScore, class_scores, confusion_matrix
-from kvgg_jax.evaluation.metrics import Scores, compute_metrics
+from kvgg_jax.evaluation.metrics import compute_metrics
+from kvgg_jax.evaluation.record import Evaluation, rows, worst_mistakes
 from kvgg_jax.evaluation.temperature_fit import cross_entropy
 from kvgg_jax.inference.classifier import Classifier, load_classifier
-from kvgg_jax.inference.temperature import Calibration, apply_temperature, current_calibration
+from kvgg_jax.inference.prediction import Probabilities
+from kvgg_jax.inference.temperature import apply_temperature, current_calibration
 from kvgg_jax.models.compile import compile_step
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.overlap import check_overlap
-
-if TYPE_CHECKING:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """How a run does on labelled photos. `confusion` counts [true, predicted]."""
-
-    run: Path
-    split: str
-    samples: Samples
-    loss: float
-    accuracy: float
-    classes: dict[str, ClassScore]
-    confusion: NDArray[np.int64]
-    probabilities: NDArray[np.floating]
-    """[count, classes], in the order of `samples`; `loss` and `scores` are of these."""
-    scores: Scores
-    state: str
-    """Name of the saved step that was judged."""
-    calibration: Calibration | None
-    """What the probabilities were calibrated by; None for the network's own."""
-    color: ColorBaseline
-    """What color alone says of these photos."""
-    trained_on: int | None = 0
-    """How many of them the run was trained on; None where it does not tell. 0 for its validation
-    part, which is not looked through."""
-
-    @property
-    def count(self) -> int:
-        """Pictures judged."""
-        return len(self.samples)
-
-    @property
-    def mistakes(self) -> list[int]:
-        """Rows of the pictures called wrongly, the most confident call first."""
-        predicted = self.probabilities.argmax(axis=1)
-        wrong = np.flatnonzero(predicted != np.array(self.samples.labels))
-        confidence = self.probabilities[wrong, predicted[wrong]]
-        return wrong[np.argsort(-confidence, kind="stable")].tolist()
 
 
 def evaluate(
@@ -123,21 +81,32 @@ def evaluate(
     true = np.array(decoded.samples.labels)
     probabilities = own if calibration is None else apply_temperature(own, calibration.temperature)
     loss = metrics.loss if calibration is None else cross_entropy(true, probabilities)
-    confusion = confusion_matrix(true, probabilities.argmax(axis=1), len(classifier.classes))
-    return Evaluation(
+    return make_evaluation(
+        decoded.samples,
+        probabilities,
+        classifier.classes,
         run=classifier.run.path,
         split=part,
-        samples=decoded.samples,
         loss=loss,
-        accuracy=metrics.accuracy,
-        classes=dict(zip(classifier.classes, class_scores(confusion), strict=True)),
-        confusion=confusion,
-        probabilities=probabilities,
-        scores=compute_metrics(true, probabilities),
         state=classifier.state,
         calibration=calibration,
         color=_by_color(classifier, decoded.samples, emit),
         trained_on=known,
+    )
+
+
+def make_evaluation(
+    samples: Samples, probabilities: Probabilities, classes: tuple[str, ...], **facts: Any
+) -> Evaluation:
+    """All that follows from the photos and their probabilities, and the `facts` that do not."""
+    return Evaluation(
+        data=escape_name(samples.root.absolute()),
+        count=len(samples),
+        mistakes=worst_mistakes(rows(samples, probabilities, classes)),
+        samples=samples,
+        probabilities=probabilities,
+        **compute_metrics(np.array(samples.labels), probabilities, classes),
+        **facts,
     )
 
 

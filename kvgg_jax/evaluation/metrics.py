@@ -1,129 +1,96 @@
-"""Figures that judge a classifier, from true classes and probabilities. NumPy alone.
+"""Figures of a classifier from true classes and probabilities: scikit-learn's where it has them.
 
 Throughout, `true` is int [count], an index into the classes, and `probabilities` is
 [count, classes], rows adding up to 1. The class called is the first of the most probable ones.
+scikit-learn takes a second to import, so the functions do that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.evaluation.curves import Curves, one_vs_rest
+from kvgg_jax.evaluation.bootstrap import FIGURES, bootstrap, margins
+from kvgg_jax.evaluation.record import BINS, Bin, ClassFigures
 from kvgg_jax.inference.prediction import Labels, Probabilities
 
 TOP = (2, 3, 5)  # for top-k accuracy, as far as there are more classes
-BINS = 15  # of equal width, as Guo et al. 2017 have them
-CURVES = 10  # classes, up to which each has its curves
-RESAMPLES, LEVEL, SEED = 2000, 0.95, 0  # of the bootstrap
+CURVES = 10  # classes, up to which each has its curves and their areas
 
 
-class Margins(NamedTuple):
-    """Pictures a class, [classes] each: all that the figures below need of a confusion matrix."""
+def compute_metrics(
+    true: Labels, probabilities: Probabilities, names: Sequence[str]
+) -> dict[str, Any]:
+    """All figures of a classifier on labelled photos, as fields of `EvaluationRecord`."""
+    from sklearn.metrics import confusion_matrix
 
-    right: NDArray[np.float64]
-    """Of the class, and called so."""
-    true: NDArray[np.float64]
-    """Of the class."""
-    named: NDArray[np.float64]
-    """Called so."""
-
-
-def margins(
-    true: Labels, predicted: Labels, classes: int, weights: NDArray[np.integer] | None = None
-) -> Margins:
-    """Count pictures, each as often as `weights` [count] says (None: once)."""
-    times = np.ones(len(true)) if weights is None else weights.astype(np.float64)
-    right = true == predicted
-    return Margins(
-        *(
-            np.bincount(which, of, classes).astype(np.float64)
-            for which, of in ((true[right], times[right]), (true, times), (predicted, times))
-        )
-    )
-
-
-def accuracy(of: Margins) -> float:
-    """Share of right answers, in [0, 1]."""
-    return float(of.right.sum() / of.true.sum())
-
-
-def balanced_accuracy(of: Margins) -> float:
-    """Mean recall of the classes that have pictures, in [0, 1] (Brodersen et al. 2010)."""
-    there = of.true > 0
-    return float(np.mean(of.right[there] / of.true[there]))
-
-
-def macro_f1(of: Margins) -> float:
-    """Mean F1, in [0, 1], of the classes that have pictures or were called.
-
-    The mean of F1s, not the F1 of means (Opitz & Burst 2019); each is 2 right / (true + named).
-    """
-    either = of.true + of.named
-    return float(np.mean(2 * of.right[either > 0] / either[either > 0]))
-
-
-def matthews(of: Margins) -> float:
-    """Correlation of true and called classes, in [-1, 1]; 0 where undefined (Gorodkin 2004)."""
-    count = of.true.sum()
-    both = of.right.sum() * count - of.named @ of.true
-    alone = (count**2 - of.named @ of.named) * (count**2 - of.true @ of.true)
-    return float(both / np.sqrt(alone)) if alone else 0.0
-
-
-FIGURES: dict[str, Callable[[Margins], float]] = {
-    "accuracy": accuracy,
-    "balanced_accuracy": balanced_accuracy,
-    "macro_f1": macro_f1,
-    "matthews": matthews,
-}
-
-
-def bootstrap(true: Labels, predicted: Labels, classes: int) -> dict[str, tuple[float, float]]:
-    """Figure -> its 95 % interval: what drawing as many pictures again would let expect.
-
-    Percentile bootstrap (Efron & Tibshirani 1993, chapter 13) with a fixed seed. To draw pictures
-    with replacement is to draw the counts of the confusion matrix's cells from a multinomial.
-    """
-    cells, counts = np.unique(true * classes + predicted, return_counts=True)
-    rows, columns = np.divmod(cells, classes)
-    rng, count = np.random.default_rng(SEED), len(true)
-    drawn = [
-        margins(rows, columns, classes, rng.multinomial(count, counts / count))
-        for _ in range(RESAMPLES)
-    ]
-    ends = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+    classes, predicted = len(names), probabilities.argmax(axis=1)
+    counts, bins = margins(true, predicted, classes), reliability(true, probabilities)
     return {
-        name: (float(low), float(high))
-        for name, figure in FIGURES.items()
-        for low, high in [np.quantile([figure(one) for one in drawn], ends)]
+        **{name: figure(counts) for name, figure in FIGURES.items()},
+        "top_k": {str(k): top_k_accuracy(true, probabilities, k) for k in TOP if k < classes},
+        "calibration_error": calibration_error(bins),
+        "intervals": bootstrap(true, predicted, classes),
+        "classes": dict(zip(names, class_figures(true, probabilities), strict=True)),
+        "confusion": confusion_matrix(true, predicted, labels=range(classes)).tolist(),
+        "reliability": bins,
     }
 
 
+def class_figures(true: Labels, probabilities: Probabilities) -> list[ClassFigures]:
+    """One per class; areas up to `CURVES` classes, where a curve exists."""
+    from sklearn.metrics import (
+        average_precision_score,
+        precision_recall_fscore_support,
+        roc_auc_score,
+    )
+
+    classes = probabilities.shape[1]
+    columns = precision_recall_fscore_support(
+        true, probabilities.argmax(axis=1), labels=range(classes), zero_division=np.nan
+    )
+    found = []
+    for k, (precision, recall, f1, count) in enumerate(zip(*columns, strict=True)):
+        one = ClassFigures(
+            precision=_defined(precision), recall=_defined(recall), f1=_defined(f1), count=count
+        )
+        of_class, scores = true == k, probabilities[:, k]
+        if classes <= CURVES and has_curves(of_class):
+            areas = {
+                "roc_area": float(roc_auc_score(of_class, scores)),
+                "average_precision": float(average_precision_score(of_class, scores)),
+            }
+            one = one.model_copy(update=areas)
+        found.append(one)
+    return found
+
+
+def _defined(share: float) -> float | None:
+    return None if np.isnan(share) else float(share)
+
+
+def has_curves(of_class: NDArray[np.bool_]) -> bool:
+    """Whether there are photos of the class and others: a rate over none is undefined."""
+    return bool(of_class.any() and not of_class.all())
+
+
 def top_k_accuracy(true: Labels, probabilities: Probabilities, k: int) -> float:
-    """Share of pictures, in [0, 1], whose class is among the `k` most probable ones."""
+    """Share of photos, in [0, 1], whose class is among the `k` most probable ones.
+
+    Of equal probabilities the first counts, as for the class called; scikit-learn takes the last.
+    """
     ranked = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
     return float(np.mean((ranked == true[:, None]).any(axis=1)))
 
 
-@dataclass(frozen=True, slots=True)
-class Bin:
-    """Pictures whose class was called with a probability in (low, high]; means 0 if none."""
-
-    low: float
-    high: float
-    count: int
-    confidence: float
-    """Mean probability of the called class."""
-    accuracy: float
-
-
 def reliability(true: Labels, probabilities: Probabilities) -> tuple[Bin, ...]:
-    """How often calls of a certainty are right, in `BINS` bins of equal width."""
+    """How often calls of a certainty are right, in `BINS` bins of equal width.
+
+    scikit-learn's `calibration_curve` is for two classes, and leaves out how many photos a bin has.
+    """
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == true
     place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
@@ -138,42 +105,9 @@ def reliability(true: Labels, probabilities: Probabilities) -> tuple[Bin, ...]:
 
 
 def calibration_error(bins: tuple[Bin, ...]) -> float:
-    """Expected calibration error: the bins' mean |accuracy - confidence|, weighted by pictures.
+    """Expected calibration error: the bins' mean |accuracy - confidence|, weighted by photos.
 
     In [0, 1], for the called class (Naeini et al. 2015; Guo et al. 2017).
     """
     count = sum(one.count for one in bins)
     return sum(one.count * abs(one.accuracy - one.confidence) for one in bins) / count
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """What `compute_metrics` finds. Shares are in [0, 1], `matthews` in [-1, 1]."""
-
-    balanced_accuracy: float
-    macro_f1: float
-    matthews: float
-    top_k: dict[int, float]
-    """k -> top-k accuracy, for each k in `TOP` that is less than the classes."""
-    calibration_error: float
-    reliability: tuple[Bin, ...]
-    intervals: dict[str, tuple[float, float]]
-    """Figure -> the ends of its 95 % interval, as `bootstrap` finds them."""
-    curves: tuple[Curves | None, ...]
-    """A class each; None for one without pictures, nothing at all beyond `CURVES` classes."""
-
-
-def compute_metrics(true: Labels, probabilities: Probabilities) -> Scores:
-    """All figures of a classifier on labelled pictures."""
-    classes, predicted = probabilities.shape[1], probabilities.argmax(axis=1)
-    of, bins = margins(true, predicted, classes), reliability(true, probabilities)
-    return Scores(
-        balanced_accuracy=balanced_accuracy(of),
-        macro_f1=macro_f1(of),
-        matthews=matthews(of),
-        top_k={k: top_k_accuracy(true, probabilities, k) for k in TOP if k < classes},
-        calibration_error=calibration_error(bins),
-        reliability=bins,
-        intervals=bootstrap(true, predicted, classes),
-        curves=one_vs_rest(true, probabilities) if classes <= CURVES else (),
-    )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kvgg_jax.core.events import Emit
 from kvgg_jax.data.decode.image import load
-from kvgg_jax.evaluation.figures import Mistake
+from kvgg_jax.evaluation.record import Mistake
 from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.inference.explain import Explanation, explain
 from kvgg_jax.inference.heatmap import enlarge, overlay

@@ -6,17 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.inference.prediction import Labels, Probabilities
-from kvgg_jax.inference.temperature import HIGHEST, LOWEST, _logits, apply_temperature
+from kvgg_jax.inference.temperature import HIGHEST, LOWEST, apply_temperature, logits
 
 FOLDS, SEED = 5, 0
 
 
-HALVINGS = 50
-
-
 def losses(true: Labels, probabilities: Probabilities) -> NDArray[np.float64]:
     """Negative log-likelihood of each picture's true class, in nats: [count]."""
-    return -_logits(probabilities)[np.arange(len(true)), true]
+    return -logits(probabilities)[np.arange(len(true)), true]
 
 
 def cross_entropy(true: Labels, probabilities: Probabilities) -> float:
@@ -27,19 +24,23 @@ def cross_entropy(true: Labels, probabilities: Probabilities) -> float:
 def fit_temperature(true: Labels, probabilities: Probabilities) -> float:
     """The temperature of the least cross-entropy, within `LOWEST` and `HIGHEST`.
 
-    Cross-entropy is convex in 1 / T, so the root of its slope is bisected. Where every answer is
+    Cross-entropy is convex in 1 / T, so its slope has one root at most. Where every answer is
     right it falls without end as T goes to 0: then the result is `LOWEST`, and means nothing.
     """
-    logits, of_true = _logits(probabilities), -losses(true, probabilities)
+    from scipy.optimize import brentq
+
+    own, of_true = logits(probabilities), -losses(true, probabilities)
+
+    def slope(inverse: float) -> float:
+        expected = (apply_temperature(probabilities, 1 / inverse) * own).sum(axis=1)
+        return float(np.mean(expected - of_true))
+
     low, high = 1 / HIGHEST, 1 / LOWEST
-    for _ in range(HALVINGS):
-        middle = np.sqrt(low * high)
-        expected = (apply_temperature(probabilities, 1 / middle) * logits).sum(axis=1)
-        if np.mean(expected - of_true) < 0:  # the slope by 1 / T
-            low = middle
-        else:
-            high = middle
-    return float(1 / np.sqrt(low * high))
+    if slope(low) >= 0:
+        return HIGHEST
+    if slope(high) < 0:
+        return LOWEST
+    return float(1 / brentq(slope, low, high))
 
 
 def cross_fit(

@@ -55,6 +55,20 @@ class Prediction:
             raise ImageError(self.error)
         return self.top[0]
 
+    def to_json(self, *, top: int) -> dict[str, Any]:
+        """`{"path", "class", ..., "top": [...]}` of `top` classes; `{"path", "error"}` if bad."""
+        if self.error:
+            return {"path": str(self.path), "error": self.error}
+        return {
+            "path": str(self.path),
+            "class": self.label,
+            "probability": self.probability,
+            "calibrated": self.calibrated,
+            "unsure": self.unsure,
+            "unsure_below": self.unsure_below,
+            "top": [{"class": name, "probability": p} for name, p in self.top[:top]],
+        }
+
 
 def find_files(paths: Iterable[str | Path] | str | Path) -> list[Path]:
     """Files as given, and the pictures in folders. Raises DataError when there are none."""
@@ -135,21 +149,3 @@ Labels = NDArray[np.integer]
 
 Probabilities = NDArray[np.floating]
 """[count, classes], rows adding up to 1."""
-
-
-def predictions_json(found: Sequence[Prediction], *, top: int) -> list[dict[str, Any]]:
-    """`{"path", "class", ..., "top": [...]}` each; `{"path", "error"}` for a bad file."""
-    return [
-        {"path": str(one.path), "error": one.error}
-        if one.error
-        else {
-            "path": str(one.path),
-            "class": one.label,
-            "probability": one.probability,
-            "calibrated": one.calibrated,
-            "unsure": one.unsure,
-            "unsure_below": one.unsure_below,
-            "top": [{"class": name, "probability": p} for name, p in one.top[:top]],
-        }
-        for one in found
-    ]

@@ -28,12 +28,13 @@ FILE = "calibration.json"  # in the run folder
 
 def apply_temperature(probabilities: Probabilities, temperature: float) -> NDArray[np.float64]:
     """The probabilities [count, classes] at another temperature; above 1 they are less extreme."""
-    logits = _logits(probabilities) / temperature
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    divided = logits(probabilities) / temperature
+    shares = np.exp(divided - divided.max(axis=1, keepdims=True))
     return shares / shares.sum(axis=1, keepdims=True)
 
 
-def _logits(probabilities: Probabilities) -> NDArray[np.float64]:
+def logits(probabilities: Probabilities) -> NDArray[np.float64]:
+    """Of each photo and class, but for a constant per photo: [count, classes]."""
     return np.log(np.maximum(probabilities, FLOOR).astype(np.float64))
 
 

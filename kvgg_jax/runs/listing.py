@@ -50,6 +50,27 @@ class RunSummary:
         device = device if isinstance(device, dict) else {}
         return f"{device.get('kind')}, {device.get('cpus')} cores"
 
+    def to_json(self) -> dict[str, Any]:
+        """`{"run", "status", ...}`; docs/json.md describes it."""
+        best = self.history.best
+        return {
+            "run": str(self.path),
+            "status": self.status,
+            "number": self.info.get("number"),
+            "created": self.info.get("created"),
+            "epochs": len(self.history),
+            "epochs_asked": self.config.train.epochs,
+            "best_epoch": best and best.epoch,
+            "val_accuracy": best and best.val_accuracy,
+            "val_loss": best and best.val_loss,
+            "params": self.params,
+            "seconds": round(self.history.seconds, 3),
+            "arch": self.config.model.arch,
+            "head": self.config.model.head,
+            "image_size": self.config.image_size,
+            "device": self.device,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class DamagedRun:
@@ -57,6 +78,10 @@ class DamagedRun:
 
     path: Path
     fault: str
+
+    def to_json(self) -> dict[str, Any]:
+        """`{"run", "status": "damaged", "error"}`."""
+        return {"run": str(self.path), "status": "damaged", "error": self.fault}
 
 
 def list_runs(out: str | Path = catalog.OUT) -> list[RunSummary | DamagedRun]:

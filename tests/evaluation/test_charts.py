@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kvgg_jax.evaluation.curves import one_vs_rest
 from matplotlib.figure import Figure
 
 from kvgg_jax.core.history import Epoch, History
@@ -17,7 +18,6 @@ from kvgg_jax.evaluation.charts import (
     draw_ranking,
     draw_reliability,
 )
-from kvgg_jax.evaluation.curves import one_vs_rest
 from kvgg_jax.evaluation.metrics import reliability
 from support.images import ODD_NAMES, png_size
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from kvgg_jax.evaluation.confusion import ClassScore, class_scores, confused, confusion_matrix
 
 

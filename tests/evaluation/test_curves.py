@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from kvgg_jax.evaluation.curves import curves, one_vs_rest
 
 

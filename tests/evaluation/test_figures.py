@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kvgg_jax.evaluation.figures import as_judged, kept
 
 from kvgg_jax.evaluation.evaluate import Evaluation
-from kvgg_jax.evaluation.figures import as_judged, kept
 from kvgg_jax.evaluation.record import keep
 from kvgg_jax.runs.folder import Run
 from support.evaluations import six_photos

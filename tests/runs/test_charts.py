@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.evaluation.charts import draw_confusion
-from kvgg_jax.evaluation.confusion import MATRIX
+from kvgg_jax.evaluation.record import MATRIX
 from kvgg_jax.runs import charts
 from kvgg_jax.runs.charts import draw_curves, draw_samples
 from support.images import ODD_NAMES, png_size

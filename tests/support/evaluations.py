@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from kvgg_jax.evaluation.confusion import class_scores, confusion_matrix
 
 from kvgg_jax.data.audit.color_baseline import ColorBaseline
 from kvgg_jax.data.folder import Samples
-from kvgg_jax.evaluation.confusion import class_scores, confusion_matrix
 from kvgg_jax.evaluation.evaluate import Evaluation
 from kvgg_jax.evaluation.metrics import compute_metrics
 from support.runs import COLORS, draw_photos

@@ -59,7 +59,6 @@ def check(
     settings = given.resolve()
     from kvgg_jax.cli.text.check import check_text
     from kvgg_jax.data.audit.audit import check_data
-    from kvgg_jax.data.audit.sentences import check_json
     from kvgg_jax.web.html.check_page import write_check
 
     with Screen(stderr_console()) as screen:
@@ -67,7 +66,7 @@ def check(
         if html:
             write_check(result, html, emit=screen)
             print_line(stderr_console(), f"Wrote {html}")
-    print_json(check_json(result)) if json else check_text(result)
+    print_json(result.to_json()) if json else check_text(result)
 
 
 @data_app.command(cls=takes_settings({"images"}))

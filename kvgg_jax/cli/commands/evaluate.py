@@ -57,7 +57,7 @@ def evaluate(
     check_part(split)
     from kvgg_jax.cli.text import evaluation as show_evaluation
     from kvgg_jax.evaluation import evaluate as evaluation
-    from kvgg_jax.evaluation import record
+    from kvgg_jax.evaluation import files
 
     with Screen(stderr_console()) as screen:
         result = evaluation.evaluate(
@@ -70,11 +70,8 @@ def evaluate(
             out=out,
             emit=screen,
         )
-        files = record.try_to_keep(result, screen)
-    if json:
-        print_json(record.evaluation_json(result, files))
-    else:
-        show_evaluation.evaluation_text(result, files)
+        result = files.try_to_keep(result, screen)
+    print_json(result.to_json()) if json else show_evaluation.evaluation_text(result)
 
 
 def check_part(split: str | None) -> None:
@@ -125,10 +122,7 @@ def calibrate(
             out=out,
             emit=screen,
         )
-    if json:
-        print_json(show_calibration.calibration_json(result))
-    else:
-        show_calibration.calibration_text(result)
+    print_json(result.to_json()) if json else show_calibration.calibration_text(result)
 
 
 @app.command()
@@ -161,7 +155,6 @@ def predict(
         raise UsageError("--csv and --json exclude each other; choose one.")
     from kvgg_jax.cli.text import results as show
     from kvgg_jax.inference import onnx_session
-    from kvgg_jax.inference.prediction import predictions_json
 
     with Screen(stderr_console()) as screen:
         if onnx_session.is_onnx(run):  # without JAX, which takes a second
@@ -186,7 +179,7 @@ def predict(
                 emit=screen,
             )
     if json:
-        print_json(predictions_json(found, top=top))
+        print_json([prediction.to_json(top=top) for prediction in found])
     elif csv:
         show.predictions_csv(found, top=top)
     else:

@@ -64,7 +64,7 @@ def report(
             emit=screen,
         )
     if json:
-        print_json(report.report_json(made))
+        print_json(made.to_json())
         return
     print_line(
         Console(), f"Wrote {made.path}: {', '.join(made.contents)} ({made.size / 1e3:,.0f} kB)"

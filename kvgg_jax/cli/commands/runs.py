@@ -43,7 +43,7 @@ def list_or_compare(
 
     found = listing.summarise(names, out=out) if names else listing.list_runs(out)
     if json:
-        print_json(show_runs.runs_json(found))
+        print_json([one.to_json() for one in found])
     elif found:
         show_runs.runs_text(found)
     for one in found:
@@ -61,4 +61,4 @@ def _compare(names: list[str], data: Path | None, out: Path, json: bool) -> None
 
     with Screen(stderr_console()) as screen:
         result = comparison.compare_runs(names, data=data, out=out, emit=screen)
-    print_json(show_runs.comparison_json(result)) if json else show_runs.comparison_text(result)
+    print_json(result.to_json()) if json else show_runs.comparison_text(result)

@@ -1,16 +1,16 @@
-"""A calibration as a person reads it, and as a program does (`--json`)."""
+"""A calibration as a person reads it."""
 
 from __future__ import annotations
 
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from kvgg_jax.cli.console import print_line
 from kvgg_jax.core.text import program
-from kvgg_jax.evaluation.metrics import BINS
+from kvgg_jax.evaluation.record import BINS
 from kvgg_jax.inference.temperature import FILE, UNSURE_BELOW
 
 SURE = 2  # standard errors, from which on a gain is called one
@@ -18,12 +18,6 @@ SURE = 2  # standard errors, from which on a gain is called one
 if TYPE_CHECKING:
     from kvgg_jax.evaluation.calibration import Calibrated
     from kvgg_jax.inference.temperature import Calibration
-
-
-def calibration_json(result: Calibrated) -> dict[str, Any]:
-    """`{"run", "temperature", ...}`: what `calibration.json` holds, and of which run."""
-    stored = {"is_stored": result.is_stored}
-    return {"run": str(result.run), **stored, **result.calibration.model_dump()}
 
 
 def calibration_text(result: Calibrated) -> None:

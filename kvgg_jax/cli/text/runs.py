@@ -1,10 +1,9 @@
-"""Runs in a list, or side by side, as a person reads them and as a program does (`--json`)."""
+"""Runs in a list, or side by side, as a person reads them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -17,37 +16,6 @@ from kvgg_jax.runs.listing import DamagedRun, RunSummary
 
 if TYPE_CHECKING:
     from kvgg_jax.evaluation.comparison import Comparison, Pair
-
-
-def runs_json(found: Sequence[RunSummary | DamagedRun]) -> list[dict[str, Any]]:
-    """An object a run; `{"run", "status": "damaged", "error"}` for one that cannot be read."""
-    return [
-        {"run": str(one.path), "status": "damaged", "error": one.fault}
-        if isinstance(one, DamagedRun)
-        else _run_json(one)
-        for one in found
-    ]
-
-
-def _run_json(one: RunSummary) -> dict[str, Any]:
-    best, model = one.history.best, one.config.model
-    return {
-        "run": str(one.path),
-        "status": one.status,
-        "number": one.info.get("number"),
-        "created": one.info.get("created"),
-        "epochs": len(one.history),
-        "epochs_asked": one.config.train.epochs,
-        "best_epoch": best and best.epoch,
-        "val_accuracy": best and best.val_accuracy,
-        "val_loss": best and best.val_loss,
-        "params": one.params,
-        "seconds": round(one.history.seconds, 3),
-        "arch": model.arch,
-        "head": model.head,
-        "image_size": one.config.image_size,
-        "device": one.device,
-    }
 
 
 def runs_text(found: Sequence[RunSummary | DamagedRun]) -> None:
@@ -85,16 +53,6 @@ def _row(one: RunSummary | DamagedRun) -> list[str]:
         str(one.config.image_size),
         escape_name(one.info.get("created"))[:10],
     ]
-
-
-def comparison_json(result: Comparison) -> dict[str, Any]:
-    """`{"runs": [...], "differences": {key: [...]}, "pairs": [...], "picture"}`."""
-    return {
-        "runs": runs_json(result.runs),
-        "differences": {key: list(values) for key, values in result.differences.items()},
-        "pairs": [asdict(pair) for pair in result.pairs],
-        "picture": result.chart and str(result.chart),
-    }
 
 
 def comparison_text(result: Comparison) -> None:

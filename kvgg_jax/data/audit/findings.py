@@ -6,10 +6,12 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kvgg_jax.data.audit.color_baseline import ColorBaseline
 
 NEAR = 0.1  # above chance; a better accuracy would mean that color matters
+COMMON = 5  # sizes named
 TRAIN, VAL, AGAINST = "train", "val", "against"
 
 
@@ -43,6 +45,11 @@ class Duplicates:
     def parts(self) -> Counter[str]:
         """How many are in train, val and against."""
         return Counter(photo.part for photo in self.photos)
+
+    def to_json(self) -> dict[str, Any]:
+        """`{"exact", "photos": [{"path", "class", "part"}, ...]}`."""
+        photos = [{"path": str(p.path), "class": p.label, "part": p.part} for p in self.photos]
+        return {"exact": self.exact, "photos": photos}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +115,32 @@ class Check:
         if best - error > self.chance + NEAR / 2:
             return True
         return False if best + error < self.chance + NEAR else None
+
+    def to_json(self) -> dict[str, Any]:
+        """All that was found; docs/json.md describes it."""
+        against = {
+            "folder": str(self.against),
+            "count": self.parts[AGAINST],
+            "leaks": self.folder_leaks,
+        }
+        return {
+            "folder": str(self.folder),
+            "count": self.count,
+            "classes": self.classes,
+            "imbalance": round(self.imbalance, 3),
+            "sizes": dict(self.sizes.most_common(COMMON)),
+            "modes": dict(self.modes.most_common()),
+            "formats": dict(self.formats.most_common()),
+            "bad": [{"path": str(path), "reason": text} for path, text in self.bad],
+            "odd": [{"path": str(path), "reason": text} for path, text in self.odd],
+            "duplicates": [group.to_json() for group in self.duplicates],
+            "contradictory": self.contradictory,
+            "split": {
+                "how": self.how,
+                "train": self.parts[TRAIN],
+                "val": self.parts[VAL],
+                "leaks": self.split_leaks,
+            },
+            "against": against if self.against else None,
+            "color": {**self.color.to_json(), "chance": self.chance},
+        }

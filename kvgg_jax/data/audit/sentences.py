@@ -1,56 +1,17 @@
-"""What `data check` found, in sentences and as JSON: the terminal and the page share them."""
+"""What `data check` found, in sentences: the terminal and the page share them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kvgg_jax.core.text import escape_name
+from kvgg_jax.data.audit.findings import COMMON, Check
+from kvgg_jax.data.class_balance import UNEVEN
 
 if TYPE_CHECKING:
     from kvgg_jax.data.audit.color_baseline import ColorBaseline
-from collections import Counter
-from typing import Any
-
-from kvgg_jax.data.audit.findings import Check, Duplicates
-from kvgg_jax.data.class_balance import UNEVEN
-
-COMMON = 5  # sizes named
-
-
-def check_json(result: Check) -> dict[str, Any]:
-    """All that was found; docs/json.md describes it."""
-    against = {
-        "folder": str(result.against),
-        "count": result.parts["against"],
-        "leaks": result.folder_leaks,
-    }
-    return {
-        "folder": str(result.folder),
-        "count": result.count,
-        "classes": result.classes,
-        "imbalance": round(result.imbalance, 3),
-        "sizes": dict(result.sizes.most_common(COMMON)),
-        "modes": dict(result.modes.most_common()),
-        "formats": dict(result.formats.most_common()),
-        "bad": [{"path": str(path), "reason": text} for path, text in result.bad],
-        "odd": [{"path": str(path), "reason": text} for path, text in result.odd],
-        "duplicates": [_group_json(group) for group in result.duplicates],
-        "contradictory": result.contradictory,
-        "split": {
-            "how": result.how,
-            "train": result.parts["train"],
-            "val": result.parts["val"],
-            "leaks": result.split_leaks,
-        },
-        "against": against if result.against else None,
-        "color": {**result.color.to_json(), "chance": result.chance},
-    }
-
-
-def _group_json(group: Duplicates) -> dict[str, Any]:
-    photos = [{"path": str(p.path), "class": p.label, "part": p.part} for p in group.photos]
-    return {"exact": group.exact, "photos": photos}
 
 
 def facts(result: Check) -> list[tuple[str, str]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from markupsafe import Markup
 from PIL import Image
 
 from kvgg_jax.core.errors import ImageError
@@ -14,102 +16,78 @@ from kvgg_jax.data.audit.findings import AGAINST, TRAIN, VAL, Check, Duplicates,
 from kvgg_jax.data.audit.sentences import facts, reason
 from kvgg_jax.data.decode.image import decode
 from kvgg_jax.data.folder import scan
-from kvgg_jax.web.html.page import data_url, definitions, document, escaped, write_page
+from kvgg_jax.web.html.page import data_url, write_page
 
 SIDE = 128  # pixels of a thumbnail's longer side
-GROUPS, FILES, EXAMPLES = 200, 200, 6  # groups, files of a list, and photos a class with a picture
+GROUPS, FILES, EXAMPLES = (
+    200,
+    200,
+    6,
+)  # groups, files of a list, and photos per class with a picture
 _PARTS = {TRAIN: "training", VAL: "validation", AGAINST: "other folder"}
-_STYLE = """
-.group { border: 1px solid var(--line); border-radius: .5rem; padding: .5rem 1rem; margin: 1rem 0; }
-.group > p { margin: .2rem 0; }
-ul { display: flex; flex-wrap: wrap; gap: .8rem; list-style: none; padding: 0; }
-li { width: 8.5rem; font-size: .85rem; line-height: 1.3; }
-"""
 
 
 def write_check(result: Check, file: Path, *, emit: Emit = ignore) -> None:
     """Write the page in one move. Raises RunError when it cannot be written."""
-    title = f"Photos in {escape_name(result.folder)}"
-    write_page(file, document(title, _body(title, result, emit), style=_STYLE))
+    write_page(
+        file,
+        "check.html.j2",
+        title=f"Photos in {escape_name(result.folder)}",
+        facts=facts(result),
+        groups=list(_groups(result.duplicates, emit)),
+        groups_left=len(result.duplicates) - GROUPS,
+        lists=[
+            {
+                "heading": heading,
+                "files": [_file(path, path, reason(path, text)) for path, text in found[:FILES]],
+                "left": len(found) - FILES,
+            }
+            for heading, found in (("Unreadable files", result.bad), ("Odd files", result.odd))
+        ],
+        classes=list(_classes(result, emit)),
+    )
 
 
-def _body(title: str, result: Check, emit: Emit) -> Iterator[str]:
-    yield f"<h1>{escaped(title)}</h1>"
-    yield definitions(facts(result))
-    yield "<h2>Duplicates</h2>"
-    yield from _groups(result.duplicates, emit)
-    for name, files in (("Unreadable files", result.bad), ("Odd files", result.odd)):
-        yield f"<h2>{name}</h2>"
-        yield from _files(files)
-    yield "<h2>Classes</h2>"
-    yield from _examples(result, emit)
-
-
-def _groups(groups: Sequence[Duplicates], emit: Emit) -> Iterator[str]:
-    if not groups:
-        yield "<p>None.</p>"
+def _groups(groups: Sequence[Duplicates], emit: Emit) -> Iterator[dict[str, Any]]:
     for done, group in enumerate(groups[:GROUPS], 1):
-        yield f'<section class="group">\n<p>{_kind(group)}</p>\n<ul>'
-        for photo in group.photos[:FILES]:
-            yield _item(photo.path, photo.path, _place(photo))
-        yield "</ul>\n</section>"
+        marks = [
+            (group.contradictory, "in several classes"),
+            (group.across, "on both sides of the split"),
+            (group.parts[AGAINST] and len(group.parts) > 1, "in both folders"),
+        ]
+        yield {
+            "kind": "Exactly the same" if group.exact else "Nearly the same",
+            "marks": [text for so, text in marks if so],
+            "files": [_file(one.path, one.path, _place(one)) for one in group.photos[:FILES]],
+        }
         emit(Progress("drawing", done, min(len(groups), GROUPS)))
-    yield _more(len(groups) - GROUPS)
-
-
-def _kind(group: Duplicates) -> str:
-    marks = [
-        (group.contradictory, "in several classes"),
-        (group.across, "on both sides of the split"),
-        (group.parts[AGAINST] and len(group.parts) > 1, "in both folders"),
-    ]
-    kind = "Exactly the same" if group.exact else "Nearly the same"
-    return ", ".join([kind, *(f"<strong>{text}</strong>" for so, text in marks if so)])
 
 
 def _place(photo: Photo) -> str:
     return f"{photo.label}, {_PARTS[photo.part]}" if photo.label else _PARTS[photo.part]
 
 
-def _files(files: Sequence[tuple[Path, str]]) -> Iterator[str]:
-    if not files:
-        yield "<p>None.</p>"
-        return
-    yield "<ul>"
-    for path, text in files[:FILES]:
-        yield _item(path, path, reason(path, text))
-    yield f"</ul>{_more(len(files) - FILES)}"
-
-
-def _examples(result: Check, emit: Emit) -> Iterator[str]:
+def _classes(result: Check, emit: Emit) -> Iterator[dict[str, Any]]:
     samples = scan(result.folder)
     for label, (name, count) in enumerate(result.classes.items()):
         places = [place for place, other in enumerate(samples.labels) if other == label]
         chosen = places[:: max(len(places) // EXAMPLES, 1)][:EXAMPLES]
-        yield f"<h3>{escaped(name)}: {count:,} photos</h3>\n<ul>"
-        for path in samples.take(chosen).files():
-            yield _item(path, path.name, "")
-        yield "</ul>"
+        files = [_file(path, path.name) for path in samples.take(chosen).files()]
+        yield {"name": name, "count": count, "files": files}
         emit(Progress("drawing classes", label + 1, len(result.classes)))
 
 
-def _item(path: Path, name: object, text: str) -> str:
-    """A picture over its name and a line on it; the name alone where it cannot be read."""
-    alt = escaped(f"{path}, {text}" if text else path)
-    image = _thumbnail(path)
-    picture = f'<img src="{image}" alt="{alt}" loading="lazy">' if image else ""
-    return f"<li>{picture}{escaped(name)}<br>{escaped(text)}</li>"
+def _file(path: Path, name: object, text: str = "") -> dict[str, Any]:
+    """Its picture, its name on the page and a line on it."""
+    alt = f"{path}, {text}" if text else path
+    return {"image": _thumbnail(path), "alt": alt, "name": name, "text": text}
 
 
-def _thumbnail(path: Path) -> str | None:
-    """A JPEG of `SIDE` pixels as a data URI."""
+def _thumbnail(path: Path) -> Markup | None:
+    """A JPEG of `SIDE` pixels as a data URL; None where the file cannot be read."""
     try:
         image = Image.fromarray(decode(path, at_least=SIDE))
     except ImageError:
         return None
     image.thumbnail((SIDE, SIDE))
-    return data_url(image)
-
-
-def _more(count: int) -> str:
-    return f"<p>and {count:,} more: --json has all</p>" if count > 0 else ""
+    return data_url(image, quality=80)

@@ -16,15 +16,14 @@ from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.audit import check_data
 from kvgg_jax.data.audit.findings import Check
 from kvgg_jax.evaluation.evaluate import evaluate
-from kvgg_jax.evaluation.figures import EvaluationRecord, as_judged, kept
+from kvgg_jax.evaluation.files import read_evaluation, try_to_keep
 from kvgg_jax.evaluation.mistakes import Seen, look_at
-from kvgg_jax.evaluation.record import WORST, try_to_keep
+from kvgg_jax.evaluation.record import WORST, EvaluationRecord
 from kvgg_jax.inference.temperature import current_calibration
 from kvgg_jax.runs import catalog, step_folders
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.listing import summarise
-from kvgg_jax.web.html.page import write_page
-from kvgg_jax.web.html.report_page import NEED_FIGURES, Contents, names, parts
+from kvgg_jax.web.html.report_page import NEED_FIGURES, Contents, write_report
 
 T = TypeVar("T")
 FILE = "report.html"  # in the run folder, where nothing else is said
@@ -45,6 +44,17 @@ class Report:
     """Its parts, in order."""
     left_out: dict[str, str]
     """Part -> why it is not there."""
+
+    def to_json(self) -> dict[str, Any]:
+        """`{"run", "path", "bytes", "split", "contents": [...], "left_out": {part: reason}}`."""
+        return {
+            "run": str(self.run),
+            "path": str(self.path),
+            "bytes": self.size,
+            "split": self.split,
+            "contents": list(self.contents),
+            "left_out": self.left_out,
+        }
 
 
 def report(
@@ -104,8 +114,8 @@ def report(
     page = Contents(
         summary, found.split(wanted.own), evaluated, worst, seen or (), checked, left_out
     )
-    size = write_page(file, parts(page, now=datetime.now()))
-    return Report(found.path, file, size, wanted.part, names(page), left_out)
+    size = write_report(page, file, now=datetime.now())
+    return Report(found.path, file, size, wanted.part, page.names, left_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +152,7 @@ def _judge(wanted: _Wanted, emit: Emit) -> EvaluationRecord:
     run, state = wanted.run, step_folders.newest(wanted.run.checkpoints / "best")
     known = None
     if state is not None and wanted.part == "val":  # which photos are all of a folder may change
-        known = kept(
+        known = read_evaluation(
             run,
             split=wanted.part,
             state=state,
@@ -156,8 +166,7 @@ def _judge(wanted: _Wanted, emit: Emit) -> EvaluationRecord:
     result = evaluate(
         run.path, data=wanted.data, split=wanted.part, skip_bad=wanted.skip_bad, emit=emit
     )
-    try_to_keep(result, emit)
-    return as_judged(result)
+    return try_to_keep(result, emit)
 
 
 def _look(
@@ -180,15 +189,3 @@ def _check(wanted: _Wanted, asked: bool, emit: Emit) -> Check:
     against = None if other.samefile(folder) else other
     dealt = wanted.run.split(folder)
     return check_data(folder, against=against, config=wanted.config, split=dealt, emit=emit)
-
-
-def report_json(made: Report) -> dict[str, Any]:
-    """`{"run", "path", "bytes", "split", "contents": [...], "left_out": {part: reason}}`."""
-    return {
-        "run": str(made.run),
-        "path": str(made.path),
-        "bytes": made.size,
-        "split": made.split,
-        "contents": list(made.contents),
-        "left_out": made.left_out,
-    }

@@ -14,28 +14,32 @@ from kvgg_jax.data.audit.findings import Check
 from kvgg_jax.data.audit.sentences import facts
 from kvgg_jax.data.split import Split
 from kvgg_jax.runs.listing import RunSummary
-from kvgg_jax.web.html.page import definitions, escaped, table
 
 
-def photos(check: Check | None, split: Split) -> Iterator[str]:
-    """What `data check` found, and how the photos were dealt."""
-    assert check is not None, "a section of what is left out is not asked for"
-    yield definitions(facts(check))
+def photos_context(check: Check, split: Split) -> dict[str, Any]:
+    """What `data check` found, and how the photos were split."""
     train, val = (Counter(part.labels) for part in (split.train, split.val))
-    rows = (
-        (name, f"{train[k]:,}", f"{val[k]:,}", f"{train[k] + val[k]:,}")
-        for k, name in enumerate(split.train.classes)
-    )
-    yield table("Photos of the run", ("class", "training", "validation", "in all"), rows)
-    command = f"kvgg data check {quote(str(check.folder))} --html check.html"
-    yield f"<p>With pictures of all that was found:</p>\n<pre>{escaped(command)}</pre>"
+    return {
+        "facts": facts(check),
+        "split_rows": [
+            (name, f"{train[k]:,}", f"{val[k]:,}", f"{train[k] + val[k]:,}")
+            for k, name in enumerate(split.train.classes)
+        ],
+        "check_command": f"kvgg data check {quote(str(check.folder))} --html check.html",
+    }
 
 
-def cost(run: RunSummary, split: Split) -> Iterator[str]:
-    """Time, size and arithmetic."""
-    yield definitions(_cost(run, split))
-    yield '<p class="note">A multiply-add counts as two FLOPs. Time is that of all epochs, '
-    yield "validation included, compiling and reading the photos not.</p>"
+def setup_context(run: RunSummary, split: Split) -> dict[str, Any]:
+    """Time, size and arithmetic; settings, command and versions: all that repeats the run."""
+    values, default = settings(run.config), settings(RunConfig())
+    changed = {key: value for key, value in values.items() if value != default[key]}
+    flags = [f"--set {quote(f'{key}={_toml(value)}')}" for key, value in changed.items()]
+    return {
+        "cost": _cost(run, split),
+        "settings": [(key, _toml(value), _toml(default[key])) for key, value in changed.items()],
+        "train_command": " ".join(["kvgg train", *flags]),
+        "origin": _origin(run.info),
+    }
 
 
 def _cost(run: RunSummary, split: Split) -> Iterator[tuple[str, str]]:
@@ -52,24 +56,6 @@ def _cost(run: RunSummary, split: Split) -> Iterator[tuple[str, str]]:
         yield "FLOPs of training", f"{flops / 1e12:,.1f} T, from the size of the network"
 
 
-def making(run: RunSummary) -> Iterator[str]:
-    """Settings, command, versions: all that repeats the run."""
-    config, info = run.config, run.info
-    values, default = settings(config), settings(RunConfig())
-    changed = {key: value for key, value in values.items() if value != default[key]}
-    yield "<h3>Settings</h3>"
-    rows = ((key, _toml(value), _toml(default[key])) for key, value in changed.items())
-    yield table(
-        "Settings that differ from the defaults", ("key", "value", "default"), rows, kind="words"
-    )
-    yield f"<details>\n<summary>All settings</summary>\n<pre>{_lines(config.to_toml())}</pre>"
-    yield "</details>\n<h3>Command</h3>\n<p>This repeats the run:</p>"
-    flags = [f"--set {quote(f'{key}={_toml(value)}')}" for key, value in changed.items()]
-    yield f"<pre>{escaped(' '.join(['kvgg train', *flags]))}</pre>"
-    yield "<h3>Versions and origin</h3>"
-    yield definitions(_origin(info))
-
-
 def _origin(info: dict[str, Any]) -> Iterator[tuple[str, str]]:
     versions, data = info.get("versions"), info.get("data", {})
     yield "run", f"{info.get('status')}, begun {str(info.get('created')).replace('T', ' ')}"
@@ -83,8 +69,3 @@ def _origin(info: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _toml(value: Any) -> str:
     """As it stands in a config file; "none" where a key is not set."""
     return "none" if value is None else json.dumps(value, ensure_ascii=False)
-
-
-def _lines(text: str) -> str:
-    """`escaped`, line by line."""
-    return "\n".join(map(escaped, text.splitlines()))

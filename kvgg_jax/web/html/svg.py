@@ -6,25 +6,14 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from kvgg_jax.evaluation.metrics import Bin
-from kvgg_jax.web.html.page import escaped
+from markupsafe import Markup, escape
+
+from kvgg_jax.core.text import escape_name
+from kvgg_jax.evaluation.record import Bin
 
 WIDTH, HEIGHT = 360, 240  # of the view: a phone's width, so that its text is not made small
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 28, 36  # margins around the plot
 TICKS = 5  # labels of an axis, about
-
-STYLE = """
-svg { display: block; width: 100%; height: auto; font: 12px system-ui, sans-serif; }
-svg text { fill: var(--ink); } svg .soft { fill: var(--soft); }
-svg .grid { stroke: var(--line); } svg .first, svg .second, svg .even { fill: none;
-  stroke-width: 2; stroke-linejoin: round; }
-svg .first { stroke: var(--first); stroke-dasharray: 5 3; } svg .second { stroke: var(--second); }
-svg .even { stroke: var(--soft); stroke-dasharray: 2 3; stroke-width: 1.5; }
-svg .bar { fill: var(--second); } svg .mark { fill: var(--mark); }
-svg .track { fill: var(--line); opacity: .5; } svg .other { fill: var(--soft); }
-svg .halo { stroke: var(--card); stroke-width: 5; } svg .whisker { stroke: var(--ink);
-  stroke-width: 1.5; }
-"""
 
 
 class Line(NamedTuple):
@@ -71,7 +60,7 @@ class Axes:
         return f'<polyline class="{one.kind}" points="{way}"/>'
 
 
-def curves(title: str, lines: Sequence[Line], best: tuple[float, float], *, top: float) -> str:
+def curves(title: str, lines: Sequence[Line], best: tuple[float, float], *, top: float) -> Markup:
     """Lines by epoch, the best epoch marked; `top` is where the vertical axis ends."""
     epochs = sorted({round(x) for line in lines for x, _ in line.points})
     step = max(1, math.ceil(tick(len(epochs))))
@@ -87,7 +76,7 @@ def curves(title: str, lines: Sequence[Line], best: tuple[float, float], *, top:
     return _svg(f"{title} over {count}: {said}; {found}.", inside)
 
 
-def reliability(bins: Sequence[Bin], error: float) -> str:
+def reliability(bins: Sequence[Bin], error: float) -> Markup:
     """Share right by certainty, a bar a bin, beside the diagonal of perfect calibration."""
     axes, some = Axes(0, 1, 1), [one for one in bins if one.count]
     inside = list(axes.frame((0, 0.25, 0.5, 0.75, 1), "probability of the called class"))
@@ -107,7 +96,7 @@ def reliability(bins: Sequence[Bin], error: float) -> str:
     )
 
 
-def share_bars(shares: Sequence[tuple[str, float]], ends: tuple[float, float] | None) -> str:
+def share_bars(shares: Sequence[tuple[str, float]], ends: tuple[float, float]) -> Markup:
     """Named shares of 0 to 1 as bars; the first one stands out, and has its interval `ends`."""
     left, right = 100, WIDTH - 56
     inside, row = [], 30
@@ -121,24 +110,25 @@ def share_bars(shares: Sequence[tuple[str, float]], ends: tuple[float, float] | 
         inside.append(f'<rect class="{kind}" x="{left}" y="{y}" {size}/>')
         inside.append(_text(left - 8, y + 12, name, "end"))
         inside.append(_text(right + 8, y + 12, f"{share:.1%}", "start"))
-    if ends:
-        low, high = (left + end * (right - left) for end in ends)
-        way = f"M{low:.1f} 11V21M{low:.1f} 16H{high:.1f}M{high:.1f} 11V21"
-        inside.append(f'<path class="halo" d="{way}"/><path class="whisker" d="{way}"/>')
-    between = f" (95% interval {ends[0]:.1%} to {ends[1]:.1%})" if ends else ""
+    low, high = (left + end * (right - left) for end in ends)
+    way = f"M{low:.1f} 11V21M{low:.1f} 16H{high:.1f}M{high:.1f} 11V21"
+    inside.append(f'<path class="halo" d="{way}"/><path class="whisker" d="{way}"/>')
+    between = f" (95% interval {ends[0]:.1%} to {ends[1]:.1%})"
     first, *others = (f"{name} {share:.1%}" for name, share in shares)
     said = ", ".join([first + between, *others])
     return _svg(f"Shares of right answers: {said}.", inside, row * len(shares) + 2)
 
 
-def _svg(label: str, inside: Sequence[str], height: int = HEIGHT) -> str:
-    opening = f'<svg role="img" viewBox="0 0 {WIDTH} {height}" aria-label="{escaped(label)}">'
-    return "\n".join([opening, *inside, "</svg>"])
+def _svg(label: str, inside: Sequence[str], height: int = HEIGHT) -> Markup:
+    said = escape(escape_name(label))
+    opening = f'<svg role="img" viewBox="0 0 {WIDTH} {height}" aria-label="{said}">'
+    return Markup("\n".join([opening, *inside, "</svg>"]))
 
 
 def _text(x: float, y: float, text: str, anchor: str, kind: str = "") -> str:
     extra = f' class="{kind}"' if kind else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{extra}>{escaped(text)}</text>'
+    said = escape(escape_name(text))
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{extra}>{said}</text>'
 
 
 def _dot(axes: Axes, at: tuple[float, float], size: int = 5) -> str:

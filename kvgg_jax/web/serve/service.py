@@ -14,7 +14,6 @@ from PIL import Image
 from kvgg_jax.core.errors import ImageError
 from kvgg_jax.data.decode.image import load_bytes
 from kvgg_jax.inference.heatmap import layer, spread
-from kvgg_jax.inference.prediction import predictions_json
 from kvgg_jax.web.serve.batcher import Batcher, CapacityLimit
 from kvgg_jax.web.serve.limits import Limits
 from kvgg_jax.web.serve.metrics import Gauges
@@ -62,7 +61,7 @@ class Service:
             return Unread(name=upload.name, error=str(error))
         seen = await asyncio.wrap_future(self._batcher.ask(picture))
         self.metrics.images("judged")
-        said = predictions_json([self.network.prediction(upload.name, seen)], top=top)[0]
+        said = self.network.prediction(upload.name, seen).to_json(top=top)
         drawn = await loop.run_in_executor(self._pool, self._draw, seen) if heat else None
         return Found.model_validate({**said, "name": upload.name, "heat": drawn})
 

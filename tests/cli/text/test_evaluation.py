@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kvgg_jax.evaluation.confusion import ClassScore
 
 from kvgg_jax.cli.text.evaluation import evaluation_text
-from kvgg_jax.evaluation.confusion import ClassScore
 from kvgg_jax.evaluation.evaluate import Evaluation
 from kvgg_jax.inference.temperature import Calibration, Quality
 from support.evaluations import made, six_photos

@@ -12,8 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-
 from kvgg_jax.evaluation.figures import kept
+
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.web.html import report
 from support.browser import Tab, browser

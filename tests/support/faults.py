@@ -25,7 +25,7 @@ from kvgg_jax.runs.folder import Run
 from kvgg_jax.training.ema import with_average
 from kvgg_jax.training.optimizers import build_optimizer
 from kvgg_jax.training.step import init_state
-from support.runs import ROOT, THIN
+from support.runs import ROOT, THIN_VGG11
 
 EPOCHS, STEPS = 4, 4  # 29 pictures in batches of 8, the last one padded
 EVENTFUL = (  # the settings of `conftest.eventful`
@@ -36,12 +36,9 @@ EVENTFUL = (  # the settings of `conftest.eventful`
     *("--epochs", str(EPOCHS), "--data", "photos", "--name", "run"),
 )
 # The program on a thin network; it notes each step that is done, to measure what was lost.
-PROGRAM = f"""
-from kvgg_jax.models.cost import BLOCKS
-from kvgg_jax.cli import main
+PROGRAM = f"""{THIN_VGG11}from kvgg_jax.cli import main
 from kvgg_jax.cli.console import Screen
 from kvgg_jax.core.events import Progress
-BLOCKS["vgg11"] = {THIN}
 show, log = Screen.__call__, open("steps.log", "a", buffering=1)
 
 def note(self, event):

@@ -161,7 +161,7 @@ def test_features_of_other_weights_pictures_or_preprocessing_are_others(made, so
     made()
     for how in (
         {"weights": (other, state)},
-        {"pictures": type(decoded)(decoded.samples, changed)},
+        {"decoded": type(decoded)(decoded.samples, changed)},
         {"config": frozen(source).with_model(preprocessing="caffe")},
     ):
         _, heard = made(**how)

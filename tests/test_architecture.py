@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,6 +135,20 @@ def test_what_help_needs_imports_nothing_heavy_at_its_top(module: str) -> None:
     top = [node for node in MODULES[module].body if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {name.split(".")[0] for name in imports(ast.Module(top, []))}
     assert names & {"jax", "keras", "matplotlib", "numpy", "orbax", "tensorflow"} == set()
+
+
+NETWORK = re.compile(
+    r"""block\d | block_?\{ | startswith\(.block | conv\d | \bfc[\d{] | predictions/ | max_pool
+    | (?<!self\.)_(conv|pool|bn|relu)\b | (//|%)\ ?32 | \bpoolings | (five|5)\ (blocks|stages)""",
+    re.VERBOSE,
+)
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith("models/")])
+def test_no_module_outside_models_names_a_layer_a_block_or_the_stride(module: str) -> None:
+    """They ask the backbone, so that another one is one file."""
+    lines = (PACKAGE / module).read_text().splitlines()
+    assert [line for line in lines if NETWORK.search(line)] == []
 
 
 def test_no_module_is_called_utils() -> None:

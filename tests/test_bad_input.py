@@ -186,8 +186,8 @@ def test_skip_bad_still_needs_pictures_of_every_class(beans: Path) -> None:
 
 HEAD = "is not a head: use full, slim, gap, or layer sizes such as 256,128."
 FLAGS = {
-    "--image-size 16": "--image-size 16: too small: five poolings need at least 32 pixels a side.",
-    "--image-size 31": "--image-size 31: too small: five poolings need at least 32 pixels a side.",
+    "--image-size 16": "--image-size 16: too small: a network needs at least 32 pixels a side.",
+    "--image-size 31": "--image-size 31: too small: a network needs at least 32 pixels a side.",
     "--head big": f"--head big: 'big' {HEAD}",
     "--head 256,": f"--head 256,: '256,' {HEAD}",
     "--head 256,0": f"--head 256,0: '256,0' {HEAD}",
@@ -320,7 +320,7 @@ def test_a_config_file_that_cannot_be_read_is_named(here: Path, file: str, reaso
         ("summary --head big", f"--head big: 'big' {HEAD}"),
         (
             "summary --image-size 16",
-            "--image-size 16: too small: five poolings need at least 32 pixels a side.",
+            "--image-size 16: too small: a network needs at least 32 pixels a side.",
         ),
         ("fly", "No such command 'fly'."),
     ],

@@ -20,7 +20,7 @@ from kvgg_jax.core.text import printable
 from kvgg_jax.inference.temperature import stored
 from kvgg_jax.runs.folder import Run
 from support.commands import kvgg, message
-from support.runs import ROOT, THIN
+from support.runs import ROOT, THIN_VGG11
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 
@@ -28,9 +28,7 @@ pytestmark = pytest.mark.usefixtures("thin_network")
 WATCHED = f"""
 import os, sys
 from pathlib import Path
-from kvgg_jax.models.cost import BLOCKS
-BLOCKS["vgg11"] = {THIN}
-run, photos = sys.argv[1:]
+{THIN_VGG11}run, photos = sys.argv[1:]
 
 def watch(event, arguments):
     given = (run, photos)

@@ -21,40 +21,29 @@ from pydantic import (
 
 from kvgg_jax.core.settings import read_settings, setting
 
-HEADS: dict[str, tuple[int, ...] | None] = {"full": (4096, 4096), "slim": (1024, 512), "gap": None}
+HEADS = ("full", "slim", "gap")  # by name; or layer sizes
 Tracked = Literal["tensorboard", "mlflow", "wandb"]
 FREEZE = ("none", "1", "2", "3", "4", "blocks")  # by how many blocks that is
 PHOTO_SIZE = 224  # pixels a side where none is set, as in the VGG paper
-MIN_IMAGE_SIZE = 32  # five 2x2 poolings leave one pixel of 32
-
-
-def parse_head(head: str) -> tuple[int, ...] | None:
-    """Hidden layer sizes of a head: `"slim"` -> (1024, 512); None for global average pooling.
-
-    Raises ValueError when `head` is neither a known name nor a list such as `"256,128"`.
-    """
-    if head in HEADS:
-        return HEADS[head]
-    sizes = head.split(",")
-    if all(size.strip().isdecimal() and int(size) > 0 for size in sizes):
-        return tuple(int(size) for size in sizes)
-    raise ValueError(f"{head!r} is not a head: use full, slim, gap, or layer sizes such as 256,128")
+MIN_IMAGE_SIZE = 32  # pixels a side, of the least demanding network
 
 
 def _known_head(head: str) -> str:
-    parse_head(head)
-    return head
+    sizes = head.split(",")
+    if head in HEADS or all(size.strip().isdecimal() and int(size) > 0 for size in sizes):
+        return head
+    raise ValueError(f"{head!r} is not a head: use full, slim, gap, or layer sizes such as 256,128")
 
 
 def _known_freeze(freeze: str) -> str:
     if freeze not in FREEZE:
-        raise ValueError(f"{freeze!r}: use none, blocks (all five), or how many of them: 1 to 4")
+        raise ValueError(f"{freeze!r}: use none, blocks (all of them), or how many: 1 to 4")
     return freeze
 
 
-def _poolable(size: int) -> int:
+def _large_enough(size: int) -> int:
     if size < MIN_IMAGE_SIZE:
-        raise ValueError(f"too small: five poolings need at least {MIN_IMAGE_SIZE} pixels a side")
+        raise ValueError(f"too small: a network needs at least {MIN_IMAGE_SIZE} pixels a side")
     return size
 
 
@@ -82,7 +71,7 @@ class DataConfig(_Frozen):
         None, flag="--data", is_folder=True, affects={"photos"}, resume="config"
     )
     """Folder with one sub-folder per class; without it `./data`, else the demo set."""
-    image_size: Annotated[int, AfterValidator(_poolable), Field(le=4096)] | None = setting(
+    image_size: Annotated[int, AfterValidator(_large_enough), Field(le=4096)] | None = setting(
         None, affects={"images", "network"}
     )
     """Pixels a side, 32 to 4096; without it 224 for photos, 48 for the demo set."""
@@ -183,7 +172,7 @@ class ModelConfig(_Frozen):
 
     @property
     def frozen_blocks(self) -> int:
-        """How many of the five blocks, from the first on, are not trained."""
+        """How many of the blocks, from the first on, are not trained."""
         return FREEZE.index(self.freeze)
 
 

@@ -18,7 +18,7 @@ from kvgg_jax.models.build import vgg
 
 
 def write(model: keras.Model, file: Path, about: About) -> None:
-    """Weights as `block1_conv1/kernel` (height, width, in, out) ..., and `about` in the header."""
+    """Weights by Keras' names (`layer/kernel`), and `about` in the header."""
     arrays = {variable.path: np.asarray(variable.value) for variable in model.variables}
     logits = "logits" if about["temperature"] is None else "logits / temperature"
     about = about | {

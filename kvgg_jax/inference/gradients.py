@@ -13,8 +13,8 @@ from jax import Array
 
 from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.state import AnyArray
-from kvgg_jax.models.functional import PredictStep, head, last_features, network
-from kvgg_jax.models.kernels.pool import max_pool2x2
+from kvgg_jax.models.functional import Network, PredictStep
+from kvgg_jax.models.registry import BACKBONES
 
 Params = dict[str, AnyArray]
 
@@ -24,8 +24,8 @@ def make_grad_cam_step(
 ) -> Callable[[Params, Params, AnyArray, AnyArray], Array]:
     """(params, model_state, uint8 images, target) -> Grad-CAM [batch, h, w], 0 or more.
 
-    `target` is the index of a class, an int32 scalar. h and w are those of the last block's
-    features before its pooling: each map of features is weighted by the mean gradient of the
+    `target` is the index of a class, an int32 scalar. h and w are those of the last stage's
+    feature maps before its pooling: each of them is weighted by the mean gradient of the
     target's logit with respect to it, and what speaks against the class is cut off at 0
     (Selvaraju et al. 2017, "Grad-CAM", equations 1 and 2). Of an odd h or w the pooling leaves out
     the last row or column; the head does not see it, so it is 0.
@@ -65,14 +65,16 @@ def _logits_and_heat(
     target: Callable[[Array], AnyArray],
 ) -> tuple[Array, Array]:
     """`target` says of the logits [batch, classes] which class: one for all, or [batch]."""
-    features = last_features(config, weights, images, precision)
-    logits, pull = jax.vjp(lambda x: head(config, weights, max_pool2x2(x)), features)
+    network = Network(config, precision)
+    maps = network.feature_maps(weights, images)
+    logits, pull = jax.vjp(lambda x: network.head(weights, network.features(weights, x)), maps)
     # a picture's logits do not depend on the others, so that one pull gives the gradients of all
     chosen = jax.nn.one_hot(target(logits), logits.shape[-1], dtype=logits.dtype)
     (gradients,) = pull(jnp.broadcast_to(chosen, logits.shape))
     importance = jnp.mean(gradients.astype(jnp.float32), axis=(1, 2), keepdims=True)
-    heat = jax.nn.relu(jnp.sum(importance * features.astype(jnp.float32), axis=-1))
-    height, width = (side - side % 2 for side in heat.shape[1:])  # what the pooling takes
+    heat = jax.nn.relu(jnp.sum(importance * maps.astype(jnp.float32), axis=-1))
+    window = BACKBONES[config.arch].pooling
+    height, width = (side - side % window for side in heat.shape[1:])  # what the pooling takes
     return logits, jnp.zeros_like(heat).at[:, :height, :width].set(heat[:, :height, :width])
 
 
@@ -84,12 +86,13 @@ def make_gradient_step(
     `images` are float32 [batch, size, size, 3] in [0, 1], and the gradients are with respect to
     them, of the same shape.
     """
+    network = Network(config, precision)
 
     def gradient(
         params: Params, model_state: Params, images: AnyArray, target: AnyArray
     ) -> tuple[Array, Array]:
         def logit(images: AnyArray) -> tuple[Array, Array]:
-            logits = network(config, {**params, **model_state}, images, precision)[:, target]
+            logits = network({**params, **model_state}, images)[:, target]
             return jnp.sum(logits), logits
 
         gradients, logits = jax.grad(logit, has_aux=True)(images)

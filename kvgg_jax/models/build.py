@@ -1,4 +1,4 @@
-"""VGG as a plain `keras.Model` that returns logits (Simonyan & Zisserman 2015, table 1)."""
+"""A network as a plain `keras.Model` that returns logits."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.core.config import MIN_IMAGE_SIZE, ModelConfig, parse_head
+from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.models.cost import BLOCKS
+from kvgg_jax.models.heads import parse_head
 from kvgg_jax.models.layers import Caffe, Conv2D, MaxPooling2D
+from kvgg_jax.models.registry import BACKBONES, PREPROCESSING, frozen_stages
 
 # Keras' 0.99 needs hundreds of steps to forget the first ones; an epoch here has tens.
 BATCH_NORM_MOMENTUM = 0.9
@@ -30,32 +31,36 @@ def vgg(
 
     Layers carry the names that Keras Applications uses (`block1_conv1` ... `fc1`, `predictions`).
     The weights are a function of `seed` alone; with None they are zero, to be loaded over.
-    Frozen blocks are not trainable; their batch norm keeps its statistics in training too.
+    Frozen stages are not trainable; their batch norm keeps its statistics in training too.
     `precision="bfloat16"` computes in bfloat16 and keeps weights and logits in float32.
     Raises ConfigError for an impossible size.
     """
     config = config or ModelConfig()
-    if image_size < MIN_IMAGE_SIZE:
+    backbone = BACKBONES[config.arch]
+    if image_size < backbone.min_size:
         raise ConfigError(
-            f"image_size {image_size} is too small: five poolings need at least {MIN_IMAGE_SIZE}."
+            f"image_size {image_size} is too small: {config.arch} needs at least "
+            f"{backbone.min_size} pixels a side."
         )
     if classes < 2:
         raise ConfigError(f"classes = {classes}: a classifier needs at least 2.")
-    build = _Layers(config, "mixed_bfloat16" if precision == "bfloat16" else "float32", seed)
-    inputs = keras.Input((image_size, image_size, 3), name="image")
-    caffe = Caffe(name="preprocessing", dtype="float32")
-    prepared = caffe(inputs) if config.preprocessing == "caffe" else inputs
-    logits = build.head(build.backbone(prepared), classes)
-    model = keras.Model(inputs, logits, name=config.arch)
-    frozen = tuple(f"block{b}_" for b in range(1, config.frozen_blocks + 1))
+    layers = _Built(config, classes, precision=precision, seed=seed)
+    x = inputs = keras.Input((image_size, image_size, 3), name="image")
+    if config.preprocessing == "caffe":
+        x = Caffe(name=PREPROCESSING, dtype="float32")(x)
+    features = backbone.features(layers, backbone.feature_maps(layers, x))
+    model = keras.Model(inputs, parse_head(config.head)(layers, features), name=config.arch)
+    frozen = frozen_stages(config)
     for layer in model.layers:
         layer.trainable = not layer.name.startswith(frozen)
     return model
 
 
 def head_of(model: keras.Model) -> keras.Model:
-    """From the features of the last block to logits: layers and variables are those of `model`."""
-    return keras.Model(model.get_layer("block5_pool").output, model.output)
+    """From the features of the backbone to logits: layers and variables are those of `model`."""
+    stages = BACKBONES[model.name].stages
+    *_, last = (layer for layer in model.layers if layer.name.startswith(stages))
+    return keras.Model(last.output, model.output)
 
 
 @keras.saving.register_keras_serializable(package="kvgg_jax")
@@ -67,79 +72,72 @@ class Zeros(keras.initializers.Initializer):
         return np.zeros(shape, dtype or "float32")
 
 
-class _Layers:
-    """Makes the layers in order, so that each draws its own seed."""
+class _Built:
+    """Layers of Keras, made in order, so that each draws its own seed."""
 
-    def __init__(self, config: ModelConfig, dtype: str, seed: int | None) -> None:
-        self.config, self.dtype = config, dtype
-        self.draws, self._seed = seed is not None, (seed or 0) * 1000
-
-    def backbone(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        for b, block in enumerate(BLOCKS[self.config.arch], 1):
-            for c, channels in enumerate(block, 1):
-                x = self.conv(x, channels, f"block{b}_conv{c}")
-            x = MaxPooling2D(2, name=f"block{b}_pool", dtype=self.dtype)(x)
-        return x
+    def __init__(
+        self, config: ModelConfig, classes: int, *, precision: str, seed: int | None
+    ) -> None:
+        self._config, self._classes = config, classes
+        self._dtype = "mixed_bfloat16" if precision == "bfloat16" else "float32"
+        self._draws, self._seed = seed is not None, (seed or 0) * 1000
 
     def conv(self, x: keras.KerasTensor, channels: int, name: str) -> keras.KerasTensor:
-        normed = self.config.batch_norm
+        normed = self._config.batch_norm
         x = Conv2D(
             channels,
             3,
             padding="same",
             activation=None if normed else "relu",
             use_bias=not normed,  # batch norm's beta is the bias
-            kernel_initializer=self.initializer(),
+            kernel_initializer=self._initializer(),
             name=name,
-            dtype=self.dtype,
+            dtype=self._dtype,
         )(x)
         if not normed:
             return x
         x = keras.layers.BatchNormalization(
-            momentum=BATCH_NORM_MOMENTUM, name=f"{name}_bn", dtype=self.dtype
+            momentum=BATCH_NORM_MOMENTUM, name=f"{name}_bn", dtype=self._dtype
         )(x)
-        return keras.layers.ReLU(name=f"{name}_relu", dtype=self.dtype)(x)
+        return keras.layers.ReLU(name=f"{name}_relu", dtype=self._dtype)(x)
 
-    def head(self, x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
-        sizes = parse_head(self.config.head)
-        if sizes is None:
-            x = keras.layers.GlobalAveragePooling2D(name="gap", dtype=self.dtype)(x)
-        else:
-            x = keras.layers.Flatten(name="flatten", dtype=self.dtype)(x)
-        for i, units in enumerate(sizes or (), 1):
-            x = self.dense(x, units, f"fc{i}", "relu", self.dtype)
-            x = self.dropout(x, f"fc{i}_dropout")
-        if sizes is None:
-            x = self.dropout(x, "gap_dropout")
-        return self.dense(x, classes, "predictions", None, "float32")
+    def pool(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        return MaxPooling2D(2, name=name, dtype=self._dtype)(x)
 
-    def dense(
-        self, x: keras.KerasTensor, units: int, name: str, activation: str | None, dtype: str
-    ) -> keras.KerasTensor:
+    def average(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        return keras.layers.GlobalAveragePooling2D(name=name, dtype=self._dtype)(x)
+
+    def flatten(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        return keras.layers.Flatten(name=name, dtype=self._dtype)(x)
+
+    def dense(self, x: keras.KerasTensor, units: int, name: str) -> keras.KerasTensor:
+        drawn = self._initializer()
         return keras.layers.Dense(
-            units,
-            activation=activation,
-            kernel_initializer=self.initializer(),
-            name=name,
-            dtype=dtype,
+            units, activation="relu", kernel_initializer=drawn, name=name, dtype=self._dtype
         )(x)
 
     def dropout(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-        if not self.config.dropout:
+        if not self._config.dropout:
             return x
-        rate = self.config.dropout
-        return keras.layers.Dropout(rate, seed=self.seed(), name=name, dtype=self.dtype)(x)
+        rate, seed = self._config.dropout, self._next_seed()
+        return keras.layers.Dropout(rate, seed=seed, name=name, dtype=self._dtype)(x)
 
-    def initializer(self) -> keras.Initializer:
-        if not self.draws:
+    def logits(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        drawn = self._initializer()
+        return keras.layers.Dense(
+            self._classes, kernel_initializer=drawn, name=name, dtype="float32"
+        )(x)
+
+    def _initializer(self) -> keras.Initializer:
+        if not self._draws:
             return Zeros()
         kinds = {
             "he_uniform": keras.initializers.HeUniform,
             "glorot_uniform": keras.initializers.GlorotUniform,
         }
-        return kinds[self.config.init](seed=self.seed())
+        return kinds[self._config.init](seed=self._next_seed())
 
-    def seed(self) -> int:
+    def _next_seed(self) -> int:
         self._seed += 1
         return self._seed % 2**32  # Keras takes 32 bits
 

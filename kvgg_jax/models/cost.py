@@ -1,87 +1,111 @@
-"""The VGG table and what each layer costs, as plain numbers: nothing heavy is imported.
-
-Simonyan & Zisserman 2015, "Very Deep Convolutional Networks", table 1.
-"""
+"""What each layer holds and costs, as plain numbers: nothing heavy is imported."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from math import prod
 
-from kvgg_jax.core.config import ModelConfig, parse_head
+from kvgg_jax.core.config import ModelConfig
+from kvgg_jax.models.heads import parse_head
+from kvgg_jax.models.registry import BACKBONES
 
-# Output channels of the 3x3 convolutions; a 2x2 max pooling closes each block.
-# Columns A, B, D and E of the table; C is D with 1x1 kernels and is not offered.
-BLOCKS: dict[str, tuple[tuple[int, ...], ...]] = {
-    "vgg11": ((64,), (128,), (256,) * 2, (512,) * 2, (512,) * 2),
-    "vgg13": ((64,) * 2, (128,) * 2, (256,) * 2, (512,) * 2, (512,) * 2),
-    "vgg16": ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3),
-    "vgg19": ((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4),
-}
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer, for one picture. A multiply-add counts as two FLOPs; bias, ReLU, pooling and
-    batch norm, together below 1 %, are left out."""
+    """One layer, for one image. A multiply-add counts as two FLOPs; bias, ReLU, pooling and batch
+    norm, together below 1 %, are left out."""
 
     name: str
-    output: tuple[int, ...]
-    params: int = 0
-    statistics: int = 0
-    """Of the parameters, batch norm's moving means and variances, which are not trained."""
+    output: Shape
     flops: int = 0
     """Of the forward pass."""
     kept: int = 0
     """Values that the forward pass keeps for the backward pass."""
+    weights: dict[str, Shape] = field(default_factory=dict)
+    """Shapes of what is trained, by Keras' names."""
+    moving: dict[str, Shape] = field(default_factory=dict)
+    """Of batch norm's moving means and variances, which are not trained."""
+    is_head: bool = False
+    """Whether it belongs to the classifier head rather than to the backbone."""
+    has_dropout: bool = False
+    """Whether dropout follows."""
 
     @property
-    def is_head(self) -> bool:
-        """Whether it belongs to the classifier head rather than to the convolutions."""
-        return not self.name.startswith("block")
+    def params(self) -> int:
+        """All its parameters, the statistics too."""
+        return sum(map(prod, self.weights.values())) + self.statistics
+
+    @property
+    def statistics(self) -> int:
+        """Parameters that are not trained."""
+        return sum(map(prod, self.moving.values()))
 
 
 def describe(config: ModelConfig, *, classes: int, image_size: int) -> tuple[Layer, ...]:
     """The layers of a network in order; `kvgg_jax.vgg` builds the same ones."""
-    layers: list[Layer] = []
-    side, channels = image_size, 3
-    for b, block in enumerate(BLOCKS[config.arch], 1):
-        for c, width in enumerate(block, 1):
-            layers.append(_conv(f"block{b}_conv{c}", side, (channels, width), config.batch_norm))
-            channels = width
-        side //= 2
-        pooled = side * side * channels
-        layers.append(Layer(f"block{b}_pool", (side, side, channels), kept=pooled))
-    return (*layers, *_head(config, side, channels, classes))
+    layers, backbone = _Counted(config, classes), BACKBONES[config.arch]
+    features = backbone.features(layers, backbone.feature_maps(layers, (image_size, image_size, 3)))
+    layers.is_head = True
+    parse_head(config.head)(layers, features)
+    return tuple(layers.found)
 
 
-def _conv(name: str, side: int, channels: tuple[int, int], batch_norm: bool) -> Layer:
-    before, after = channels
-    weights, values = 9 * before * after, side * side * after
-    return Layer(
-        name,
-        (side, side, after),
-        params=weights + after * (4 if batch_norm else 1),  # gamma, beta, statistics; or a bias
-        statistics=2 * after if batch_norm else 0,
-        flops=2 * side * side * weights,
-        kept=values * (2 if batch_norm else 1),  # batch norm's input is kept as well
-    )
+class _Counted:
+    """Layers whose inputs and outputs are shapes, without the batch."""
 
+    def __init__(self, config: ModelConfig, classes: int) -> None:
+        self.found: list[Layer] = []
+        self.is_head = False
+        self._config, self._classes = config, classes
 
-def _head(config: ModelConfig, side: int, channels: int, classes: int) -> list[Layer]:
-    sizes = parse_head(config.head)
-    layers: list[Layer] = []
-    width = channels if sizes is None else side * side * channels
-    if sizes is None:
-        layers.append(Layer("gap", (width,), kept=width))
-    for i, units in enumerate(sizes or (), 1):
-        layers.append(_dense(f"fc{i}", width, units))
-        width = units
-    return [*layers, _dense("predictions", width, classes)]
+    def _add(self, layer: Layer) -> Shape:
+        self.found.append(replace(layer, is_head=self.is_head))
+        return layer.output
 
+    def conv(self, x: Shape, channels: int, name: str) -> Shape:
+        output, kernel, each = (*x[:-1], channels), (3, 3, x[-1], channels), (channels,)
+        layer = Layer(
+            name,
+            output,
+            flops=2 * prod(x[:-1]) * prod(kernel),
+            kept=prod(output),
+            weights={f"{name}/kernel": kernel, f"{name}/bias": each},
+        )
+        if self._config.batch_norm:
+            layer = replace(
+                layer,
+                kept=2 * layer.kept,  # batch norm's input is kept as well
+                weights={
+                    f"{name}/kernel": kernel,
+                    f"{name}_bn/gamma": each,
+                    f"{name}_bn/beta": each,
+                },
+                moving={f"{name}_bn/moving_mean": each, f"{name}_bn/moving_variance": each},
+            )
+        return self._add(layer)
 
-def _dense(name: str, before: int, after: int) -> Layer:
-    weights = before * after
-    return Layer(name, (after,), params=weights + after, flops=2 * weights, kept=after)
+    def pool(self, x: Shape, name: str) -> Shape:
+        output = (x[0] // 2, x[1] // 2, x[2])
+        return self._add(Layer(name, output, kept=prod(output)))
+
+    def average(self, x: Shape, name: str) -> Shape:
+        return self._add(Layer(name, x[-1:], kept=x[-1]))
+
+    def flatten(self, x: Shape, name: str) -> Shape:
+        return (prod(x),)
+
+    def dense(self, x: Shape, units: int, name: str) -> Shape:
+        weights = {f"{name}/kernel": (*x, units), f"{name}/bias": (units,)}
+        return self._add(Layer(name, (units,), flops=2 * x[0] * units, kept=units, weights=weights))
+
+    def logits(self, x: Shape, name: str) -> Shape:
+        return self.dense(x, self._classes, name)
+
+    def dropout(self, x: Shape, name: str) -> Shape:
+        self.found[-1] = replace(self.found[-1], has_dropout=self._config.dropout > 0)
+        return x
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,8 @@ from kvgg_jax.data.pipeline import Store, hold
 from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.models.build import head_of
 from kvgg_jax.models.compile import compile_step
-from kvgg_jax.models.functional import backbone
+from kvgg_jax.models.functional import Network
+from kvgg_jax.models.registry import BACKBONES
 from kvgg_jax.runs import digests
 
 VERSION = 2  # of the backbone's arithmetic; a change that moves a bit raises it
@@ -62,13 +63,14 @@ def features(
     folder: Path,
     emit: Emit = ignore,
 ) -> Chosen:
-    """Float32 [count, size // 32, size // 32, channels], in the order of `decoded`, on disk.
+    """Float32 [count, height, width, channels], in the order of `decoded`, on disk.
 
     They are computed unless an earlier run has left them in `folder`, whatever the order of its
     pictures. Raises DataError when there is no room for them.
     """
     arrays = {name: array for part in weights for name, array in part.items()}
-    arrays = {name: array for name, array in arrays.items() if name.startswith("block")}
+    stages = BACKBONES[config.model.arch].stages
+    arrays = {name: array for name, array in arrays.items() if name.startswith(stages)}
     where = folder / "features" / _key(config, decoded, arrays)
     try:
         if not digests.fault(where):
@@ -137,12 +139,12 @@ def _write(
 ) -> None:
     batch, images = config.train.part_size, decoded.images
     count, *image = images.shape
-    order = _order(decoded)
+    order, network = _order(decoded), Network(config.model, config.train.precision)
     example = np.zeros((batch, *image), np.uint8)
 
     def step(weights: dict[str, AnyArray], images: AnyArray) -> Array:
-        found = backbone(config.model, weights, images, config.train.precision)
-        return found.astype(jnp.float32)
+        maps = network.feature_maps(weights, images)
+        return network.features(weights, maps).astype(jnp.float32)
 
     one = jax.eval_shape(step, arrays, example).shape[1:]
     compiled = compile_step("features", step, arrays, example, emit=emit)

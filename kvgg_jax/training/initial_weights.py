@@ -18,6 +18,7 @@ from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.models.functional import weight_shapes
+from kvgg_jax.models.registry import BACKBONES, PREPROCESSING, frozen_stages
 from kvgg_jax.models.weights.arrays import rank
 from kvgg_jax.models.weights.imagenet import KERAS_MD5, fetch, is_of_keras
 from kvgg_jax.models.weights.sandbox import Found, Shapes, read_weights
@@ -60,11 +61,13 @@ def complete_config(config: RunConfig, out: Path) -> RunConfig:
         return config
     if model.weights == "imagenet":
         if model.arch not in KERAS_MD5:
+            known = " and ".join(arch.upper() for arch in KERAS_MD5)
             raise ConfigError(
-                f"Keras has ImageNet weights of VGG16 and VGG19, not of {model.arch.upper()}: "
-                "use `model.arch = vgg16`."
+                f"Keras has ImageNet weights of {known}, not of {model.arch.upper()}: "
+                f"use `model.arch = {next(iter(KERAS_MD5))}`."
             )
-        return config.with_model(preprocessing=model.preprocessing or "caffe")
+        needed = BACKBONES[model.arch].pretrained_preprocessing
+        return config.with_model(preprocessing=model.preprocessing or needed)
     if (run := _run_at(model.weights, out)) is not None:
         theirs = run.config()
         return config.with_model(
@@ -78,7 +81,7 @@ def complete_config(config: RunConfig, out: Path) -> RunConfig:
 
 def _wants_caffe(file: Path) -> bool:
     """Keras Applications' own file, or one that `export` made of a network that had begun so."""
-    return is_of_keras(file) or "preprocessing" in read_weights(file, {}).shapes
+    return is_of_keras(file) or PREPROCESSING in read_weights(file, {}).shapes
 
 
 def _run_at(where: str, out: Path) -> Run | None:
@@ -110,13 +113,13 @@ def load_initial_weights(
     names = _by_layer(shapes)
     ours = {layer: [shapes[name] for name in of] for layer, of in names.items()}
     found, their_classes = _read(model, ours, emit)
-    match = Match(ours, found.shapes)
+    match = Match(ours, found.shapes, BACKBONES[model.arch].stages)
     _check(match, model)
     anew = match.head_fault
     if anew is None and their_classes not in (None, classes):
         anew = "its classes are others"
     _tell(match, anew, model, emit)
-    taken = [layer for layer in found.arrays if _is_backbone(layer) or anew is None]
+    taken = [layer for layer in found.arrays if match.is_backbone(layer) or anew is None]
     pairs = [zip(names[layer], found.arrays[layer], strict=True) for layer in taken]
     return InitialWeights(dict(pair for layer in pairs for pair in layer))
 
@@ -128,10 +131,6 @@ def _by_layer(names: Iterable[str]) -> dict[str, list[str]]:
         if not name.startswith("seed_generator"):
             layers.setdefault(name.rpartition("/")[0], []).append(name)
     return dict(sorted(layers.items()))
-
-
-def _is_backbone(layer: str) -> bool:
-    return layer.startswith("block")
 
 
 def _read(model: ModelConfig, ours: Shapes, emit: Emit) -> tuple[Found, tuple[str, ...] | None]:
@@ -158,11 +157,17 @@ class Match:
 
     ours: Shapes
     theirs: Shapes
+    stages: tuple[str, ...]
+    """What the names of the network's layers before the head begin with."""
+
+    def is_backbone(self, layer: str) -> bool:
+        """Whether it is before the head, by its name."""
+        return layer.startswith(self.stages)
 
     @property
     def backbone(self) -> list[str]:
         """The network's layers before the head."""
-        return [layer for layer in self.ours if _is_backbone(layer)]
+        return [layer for layer in self.ours if self.is_backbone(layer)]
 
     @property
     def missing(self) -> list[str]:
@@ -172,8 +177,8 @@ class Match:
     @property
     def head_fault(self) -> str | None:
         """Why the head does not fit, as part of a sentence: it comes whole or not at all."""
-        mine = {layer for layer in self.ours if not _is_backbone(layer)}
-        others = {layer for layer in self.theirs if not _is_backbone(layer)} - {"preprocessing"}
+        mine = {layer for layer in self.ours if not self.is_backbone(layer)}
+        others = {layer for layer in self.theirs if not self.is_backbone(layer)} - {PREPROCESSING}
         if self.missing:
             return "its backbone does too, in part"
         if not others:
@@ -208,8 +213,7 @@ def _check(match: Match, model: ModelConfig) -> None:
             f"{source} has none of the {len(missing)} layers of {model.arch.upper()}'s blocks: "
             f"{match.listed()}.{_advice(model)}"
         )
-    frozen = tuple(f"block{b}_" for b in range(1, model.frozen_blocks + 1))
-    if any(layer.startswith(frozen) for layer in missing):
+    if any(layer.startswith(frozen_stages(model)) for layer in missing):
         raise WeightsMismatch(
             f"{source} has not all that `model.freeze = {model.freeze}` would keep: "
             f"{match.listed()}.{_advice(model)}"

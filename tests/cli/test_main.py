@@ -35,7 +35,7 @@ from kvgg_jax.runs.folder import Run
 from kvgg_jax.training import inputs, trainer
 from kvgg_jax.training.trainer import TrainResult
 from support.commands import ENVIRONMENT, TINY, kvgg, message
-from support.runs import ROOT, THIN, draw_photos
+from support.runs import ROOT, THIN_VGG11, draw_photos
 
 COMMANDS = (
     *(("train",), ("crossval",), ("evaluate",), ("calibrate",), ("predict",), ("runs",)),
@@ -464,10 +464,7 @@ def test_resume_keeps_the_settings_of_the_run(flags: tuple[str, ...], extra: str
     )
 
 
-THIN_PROGRAM = f"""
-from kvgg_jax.models.cost import BLOCKS
-BLOCKS["vgg11"] = {THIN}
-from kvgg_jax.cli.main import main
+THIN_PROGRAM = f"""{THIN_VGG11}from kvgg_jax.cli.main import main
 main()
 """
 

@@ -13,7 +13,8 @@ from kvgg_jax.core.config import HEADS, ModelConfig, OptimConfig
 from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.models.build import head_of, vgg
-from kvgg_jax.models.cost import BLOCKS, describe, total
+from kvgg_jax.models.cost import describe, total
+from kvgg_jax.models.vgg import BLOCKS
 from kvgg_jax.training.optimizers import build_optimizer
 from kvgg_jax.training.step import init_state
 
@@ -201,7 +202,7 @@ def test_an_image_too_small_for_five_poolings_is_a_config_error():
     """32 px leave one pixel."""
     with pytest.raises(ConfigError) as caught:
         vgg(classes=2, image_size=31)
-    assert str(caught.value) == "image_size 31 is too small: five poolings need at least 32."
+    assert str(caught.value) == "image_size 31 is too small: vgg16 needs at least 32 pixels a side."
 
 
 def test_a_classifier_of_one_class_is_a_config_error():

@@ -25,7 +25,7 @@ from kvgg_jax.runs.folder import Run
 from kvgg_jax.training.ema import with_average
 from kvgg_jax.training.optimizers import build_optimizer
 from kvgg_jax.training.step import init_state
-from support.runs import ROOT, THIN
+from support.runs import ROOT, THIN_VGG11
 
 EPOCHS, STEPS = 4, 4  # 29 pictures in batches of 8, the last one padded
 EVENTFUL = (  # the settings of `conftest.eventful`
@@ -38,15 +38,12 @@ EVENTFUL = (  # the settings of `conftest.eventful`
 # The program on a thin network; it notes each step that is done, to measure what was lost. A file
 # `hold saves` beside it with a number in it, say 3, halts the third save for as long as it is
 # there; `held saves` then tells that it has. `hold steps` halts it after a step.
-PROGRAM = f"""
-import time
+PROGRAM = f"""{THIN_VGG11}import time
 from pathlib import Path
-from kvgg_jax.models.cost import BLOCKS
 from kvgg_jax.cli.main import main
 from kvgg_jax.cli.console import Screen
 from kvgg_jax.runs import digests
 from kvgg_jax.core.events import Progress
-BLOCKS["vgg11"] = {THIN}
 show, log = Screen.__call__, open("steps.log", "a", buffering=1)
 seal = digests.seal
 counts = dict(saves=0, steps=0)

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from kvgg_jax.core.config import RunConfig
-from kvgg_jax.models.cost import BLOCKS
+from kvgg_jax.models.registry import BACKBONES
+from kvgg_jax.models.vgg import Vgg
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,6 +22,12 @@ COLORS = {"blue": (40, 60, 200), "green": (40, 200, 60), "red": (200, 50, 40)}
 
 
 THIN = ((8,), (16,), (32,), (64,), (64,))  # of each block one layer, an eighth as wide
+# For the programs of tests
+THIN_VGG11 = f"""
+from kvgg_jax.models.registry import BACKBONES
+from kvgg_jax.models.vgg import Vgg
+BACKBONES["vgg11"] = Vgg({THIN})
+"""
 
 
 LEGAL = (
@@ -84,7 +91,7 @@ def eventful(photos: Path, **tables: dict[str, Any]) -> RunConfig:
 def narrow() -> Iterator[None]:
     """Makes VGG11 thin: the same code, in a fraction of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BLOCKS, "vgg11", THIN)
+        patch.setitem(BACKBONES, "vgg11", Vgg(THIN))
         yield
 
 

@@ -12,6 +12,8 @@ from kvgg_jax.cli.console import print_line
 from kvgg_jax.core.config import HEADS, ModelConfig
 from kvgg_jax.models.cost import Cost, Layer, describe, total
 
+LAYER = ("name", "output", "params", "statistics", "flops", "kept")  # in JSON
+
 
 @dataclass(frozen=True, slots=True)
 class Size:
@@ -39,7 +41,7 @@ def cost_json(model: ModelConfig, size: Size, *, compare: bool) -> dict[str, Any
     """The same figures as the tables: FLOPs and bytes for one batch."""
     if compare:
         return {head: asdict(cost) for head, cost in _heads(model, size).items()}
-    layers = [asdict(layer) for layer in _layers(model, size)]
+    layers = [{key: getattr(layer, key) for key in LAYER} for layer in _layers(model, size)]
     return {**asdict(_cost(model, size)), "layers": layers}
 
 

@@ -11,8 +11,10 @@ from kvgg_jax.core.config import ModelConfig, OptimConfig
 from kvgg_jax.core.state import empty_batch
 from kvgg_jax.models.build import vgg
 from kvgg_jax.models.compile import OPTIONS
-from kvgg_jax.models.cost import BLOCKS, describe, total
+from kvgg_jax.models.cost import describe, total
 from kvgg_jax.models.kernels.relu import relu
+from kvgg_jax.models.registry import BACKBONES
+from kvgg_jax.models.vgg import Vgg
 from kvgg_jax.training.optimizers import build_optimizer
 from kvgg_jax.training.step import init_state, make_train_step, zero_tally
 
@@ -37,7 +39,7 @@ def test_it_equals_jax_with_its_gradient(shape: tuple[int, ...], dtype: str) -> 
 def test_a_step_keeps_outputs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its scratch memory is little more than what `summary` says is kept; with JAX' ReLU and
     pooling it is 1.6 times as much."""
-    monkeypatch.setitem(BLOCKS, "vgg11", ((32, 32), (32,), (32,), (32,), (32,)))
+    monkeypatch.setitem(BACKBONES, "vgg11", Vgg(((32, 32), (32,), (32,), (32,), (32,))))
     config = ModelConfig(arch="vgg11", head="gap")
     model = vgg(config, classes=3, image_size=64, seed=None)
     optimizer = build_optimizer(OptimConfig(), model)

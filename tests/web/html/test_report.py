@@ -19,7 +19,7 @@ from kvgg_jax.web.html import report
 from support.browser import Tab, browser
 from support.commands import kvgg, message
 from support.pages import Page
-from support.runs import THIN, Trained
+from support.runs import THIN_VGG11, Trained
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 
@@ -197,8 +197,7 @@ def test_parts_can_be_left_out(at: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     """And then TensorFlow, Keras and the network are not loaded either."""
     look = "print(sorted({'tensorflow', 'keras'} & {*sys.modules}))"
     code = f"import atexit, sys; atexit.register(lambda: {look})\n"
-    code += f"from kvgg_jax.models.cost import BLOCKS\nBLOCKS['vgg11'] = {THIN}\n"
-    code += "from kvgg_jax.cli.main import main\nmain()"
+    code += THIN_VGG11 + "from kvgg_jax.cli.main import main\nmain()"
     command = [sys.executable, "-c", code, "report", "--mistakes", "0", "--no-check"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     line, imported = done.stdout.splitlines()

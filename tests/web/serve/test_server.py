@@ -21,7 +21,7 @@ from kvgg_jax.core.errors import OutOfMemory, ServeError
 from kvgg_jax.core.events import Event, Warned
 from kvgg_jax.web.serve.limits import Limits
 from support.commands import kvgg, message
-from support.runs import ROOT, THIN, Trained
+from support.runs import ROOT, THIN_VGG11, Trained
 
 pytest.importorskip("fastapi")
 from kvgg_jax.web.serve import server
@@ -32,10 +32,8 @@ pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]
 PATIENCE = 300  # seconds, for machines with much else to do
 PROGRAM = f"""
 import sys
-from kvgg_jax.models.cost import BLOCKS
 from kvgg_jax.cli.main import main
-BLOCKS["vgg11"] = {THIN}
-try:
+{THIN_VGG11}try:
     main()
 finally:
     print("heavy:", sorted({{"tensorflow", "keras"}} & set(sys.modules)), file=sys.stderr)

@@ -1,0 +1,53 @@
+"""VGG (Simonyan & Zisserman 2015, "Very Deep Convolutional Networks", table 1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kvgg_jax.models.backbone import Layers, T
+
+# Output channels of the 3x3 convolutions, block by block.
+# Columns A, B, D and E of the table; C is D with 1x1 kernels and is not offered.
+BLOCKS: dict[str, tuple[tuple[int, ...], ...]] = {
+    "vgg11": ((64,), (128,), (256,) * 2, (512,) * 2, (512,) * 2),
+    "vgg13": ((64,) * 2, (128,) * 2, (256,) * 2, (512,) * 2, (512,) * 2),
+    "vgg16": ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3),
+    "vgg19": ((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Vgg:
+    """Blocks of 3x3 convolutions and a 2x2 max pooling, named as in Keras Applications."""
+
+    blocks: tuple[tuple[int, ...], ...]
+    pooling: int = 2
+    pretrained_preprocessing: str = "caffe"
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """A block each."""
+        return tuple(f"block{b}_" for b in range(1, len(self.blocks) + 1))
+
+    @property
+    def stride(self) -> int:
+        """Each block halves the sides."""
+        return int(2 ** len(self.blocks))
+
+    @property
+    def min_size(self) -> int:
+        """One pixel is left of it."""
+        return self.stride
+
+    def feature_maps(self, layers: Layers[T], x: T) -> T:
+        """All but the last pooling."""
+        for stage, block in zip(self.stages, self.blocks, strict=True):
+            for c, channels in enumerate(block, 1):
+                x = layers.conv(x, channels, f"{stage}conv{c}")
+            if stage != self.stages[-1]:
+                x = layers.pool(x, f"{stage}pool")
+        return x
+
+    def features(self, layers: Layers[T], maps: T) -> T:
+        """The last pooling."""
+        return layers.pool(maps, f"{self.stages[-1]}pool")

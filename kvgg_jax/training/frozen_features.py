@@ -18,6 +18,7 @@ from jax import Array
 from numpy.typing import NDArray
 
 from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.devices import run_devices
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Emit, Note, Progress, ignore
 from kvgg_jax.core.files import sweep
@@ -98,7 +99,7 @@ def _is_whole(where: Path) -> bool:
 def _key(config: RunConfig, decoded: DecodedImages, arrays: dict[str, AnyArray]) -> str:
     """A digest of the weights, of the pictures, and of what computes."""
     digest, model = hashlib.sha256(), config.model
-    device = jax.devices()[0].device_kind
+    device = run_devices()[0].device_kind
     shape = [*decoded.images.shape]
     train = config.train  # the size of a batch decides how convolutions are computed
     how = [VERSION, model.arch, model.batch_norm, model.preprocessing, train.precision]

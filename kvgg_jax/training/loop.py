@@ -164,8 +164,9 @@ def train_epoch(
         return state, partial
     tally = Tally(*(jnp.float32(value) for value in partial.sums))
     for done, batch in enumerate(inputs.train.epoch(epoch, start=partial.steps), partial.steps + 1):
-        previous, batch = tally, jax.device_put(batch, batch_sharding())
-        state, tally = inputs.train_step(state, previous, batch)
+        previous = tally
+        placed = jax.device_put(batch, batch_sharding())
+        state, tally = inputs.train_step(state, previous, placed)
         _check_finite(previous, inputs, epoch=epoch, done=done - 1)
         hooks.emit(Progress("training", done - 1, steps, len(batch.labels), epoch))
         stopping = hooks.stop()

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from kvgg_jax.core.history import Epoch, History
+from kvgg_jax.core.text import figure
 from kvgg_jax.data.audit.findings import Check
 from kvgg_jax.data.audit.sentences import color_text
 from kvgg_jax.evaluation.figures import EvaluationRecord
@@ -127,4 +128,4 @@ def _round_up(value: float) -> float:
 def _epoch(row: Epoch) -> tuple[str, ...]:
     figures = (row.loss, row.accuracy, row.val_loss, row.val_accuracy)
     shares = (f"{figure:.4f}" for figure in figures)
-    return str(row.epoch), *shares, f"{row.learning_rate:.2e}", f"{row.seconds:,.1f}"
+    return str(row.epoch), *shares, figure(row.learning_rate, ".2e"), figure(row.seconds, ",.1f")

@@ -172,8 +172,9 @@ def _epoch(number: int, header: list[str], row: list[str]) -> Epoch:
     for name in COLUMNS:
         if name in cells or name in REQUIRED:
             text = cells.pop(name, "")
+            kind, what = (int, "whole number") if name == "epoch" else (float, "number")
             try:
-                figures[name] = int(text) if name == "epoch" else float(text)
+                figures[name] = kind(text)
             except ValueError:
-                raise ValueError(f"row {number}: {name} is {text!r}, not a number") from None
+                raise ValueError(f"row {number}: {name} is {text!r}, not a {what}") from None
     return Epoch(**figures, unknown=tuple(cells.items()))

@@ -167,7 +167,7 @@ def test_columns_are_known_by_name_not_by_place():
         (f"{HEAD}\n1,2.0,0.5,0.25,0.5,9\n", "row 1 has 6 of 5 values"),
         (f"{HEAD}\n1,2.0,0.5,0.25,0.5\n2,x,0.5,0.25,0.5\n", "row 2: loss is 'x', not a number"),
         (f"{HEAD}\n1,2.0,0.5,,0.5\n", "row 1: val_loss is '', not a number"),
-        (f"{HEAD}\n1.5,2.0,0.5,0.25,0.5\n", "row 1: epoch is '1.5', not a number"),
+        (f"{HEAD}\n1.5,2.0,0.5,0.25,0.5\n", "row 1: epoch is '1.5', not a whole number"),
         (f"{HEAD},seconds\n1,2.0,0.5,0.25,0.5,?\n", "row 1: seconds is '?', not a number"),
         (f"{HEAD}\n2,1,1,1,1\n1,1,1,1,1\n", "epoch 1 comes after epoch 2"),
         (f"{HEAD}\n1,1,1,1,1\n1,1,1,1,1\n", "epoch 1 comes after epoch 1"),

@@ -34,7 +34,7 @@ from kvgg_jax.core.events import (
     Warned,
 )
 from kvgg_jax.core.history import Epoch
-from kvgg_jax.core.text import duration, printable
+from kvgg_jax.core.text import duration, figure, printable
 
 PLAIN_EVERY = 30.0  # seconds between progress lines where there is no terminal
 HEADER = "  epoch     loss  accuracy  val loss  val accuracy      rate     time   img/s"
@@ -49,8 +49,9 @@ def epoch_line(row: Epoch, epochs: int, *, is_best: bool) -> str:
     """One row under `HEADER`."""
     return (
         f"{row.epoch:>3}/{epochs:<3} {row.loss:>8.4f}  {row.accuracy:>8.4f}  {row.val_loss:>8.4f}"
-        f"  {row.val_accuracy:>12.4f}  {row.learning_rate:>8.2e}  {duration(row.seconds):>7}"
-        f"  {row.images_per_second:>6.1f}{'  best' if is_best else ''}"
+        f"  {row.val_accuracy:>12.4f}  {figure(row.learning_rate, '.2e'):>8}"
+        f"  {duration(row.seconds or 0):>7}  {figure(row.images_per_second, '.1f'):>6}"
+        f"{'  best' if is_best else ''}"
     )
 
 

@@ -6,7 +6,9 @@ import csv
 import io
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, dataclass, fields
+from itertools import pairwise
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +54,22 @@ NOTHING_YET = EpochProgress(steps=0, loss=0.0, correct=0.0, count=0.0, seconds=0
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One row of `history.csv`. `learning_rate` is that of the epoch's last step."""
+    """One row of `history.csv`. `learning_rate` is that of the epoch's last step.
+
+    A figure of a later version is one more field with the default None: a row that lacks the
+    column is read as well, and a column without a figure is not written.
+    """
 
     epoch: int
     loss: float
     accuracy: float
     val_loss: float
     val_accuracy: float
-    learning_rate: float
-    seconds: float
-    images_per_second: float
+    learning_rate: float | None = None
+    seconds: float | None = None
+    images_per_second: float | None = None
+    unknown: tuple[tuple[str, str], ...] = ()
+    """Column and text of what another version wrote, kept as it is."""
 
     @property
     def rank(self) -> tuple[float, float, int]:
@@ -71,7 +79,8 @@ class Epoch:
         return self.val_accuracy, -self.val_loss, -self.epoch
 
 
-COLUMNS = tuple(field.name for field in fields(Epoch))
+COLUMNS = tuple(field.name for field in fields(Epoch) if field.name != "unknown")
+REQUIRED = tuple(field.name for field in fields(Epoch) if field.default is MISSING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +111,14 @@ class History:
     @property
     def seconds(self) -> float:
         """Wall time of all epochs, seconds."""
-        return sum(row.seconds for row in self.epochs)
+        return sum(row.seconds or 0.0 for row in self.epochs)
 
     @property
     def images_per_second(self) -> float | None:
-        """Training pictures a second over all epochs, without validation; None before the first."""
-        speeds = [row.images_per_second for row in self.epochs]
-        return len(speeds) / sum(1 / speed for speed in speeds) if speeds and all(speeds) else None
+        """Training pictures a second over all epochs, without validation; None where none is
+        known, as before the first."""
+        speeds = [row.images_per_second for row in self.epochs if row.images_per_second]
+        return len(speeds) / sum(1 / speed for speed in speeds) if speeds else None
 
     def stale(self, min_delta: float) -> int:
         """Epochs since validation accuracy last rose by more than `min_delta` (as Keras counts)."""
@@ -122,16 +132,49 @@ class History:
 
     def to_csv(self) -> str:
         """The text of `history.csv`; floats keep every bit."""
+        rows = [_cells(row) for row in self.epochs]
+        known = [name for name in COLUMNS if not rows or any(name in row for row in rows)]
+        unknown = dict.fromkeys(name for row in self.epochs for name, _ in row.unknown)
         out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(asdict(row).values() for row in self.epochs)
+        writer = csv.DictWriter(out, [*known, *unknown], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
         return out.getvalue()
 
     @classmethod
     def from_csv(cls, text: str) -> History:
-        """The inverse of `to_csv`. Raises ValueError when the text is not such a table."""
-        rows = list(csv.reader(io.StringIO(text)))
-        if not rows or tuple(rows[0]) != COLUMNS or any(len(r) != len(COLUMNS) for r in rows):
-            raise ValueError(f"expected the columns {','.join(COLUMNS)}")
-        return cls(tuple(Epoch(int(row[0]), *map(float, row[1:])) for row in rows[1:]))
+        """The inverse of `to_csv`, of this version or another, which may have other columns.
+
+        Raises ValueError when the text is not such a table.
+        """
+        header, *rows = [*csv.reader(io.StringIO(text))] or [[]]
+        if not set(REQUIRED) <= set(header) or len(set(header)) < len(header):
+            raise ValueError(f"expected the columns {','.join(REQUIRED)}, each once")
+        epochs = tuple(_epoch(number, header, row) for number, row in enumerate(rows, 1))
+        for before, row in pairwise(epochs):
+            if row.epoch <= before.epoch:
+                raise ValueError(f"epoch {row.epoch} comes after epoch {before.epoch}")
+        return cls(epochs)
+
+
+def _cells(row: Epoch) -> dict[str, object]:
+    """Column -> what is written; columns without a figure are left out."""
+    known = {name: getattr(row, name) for name in COLUMNS}
+    return {k: v for k, v in known.items() if v is not None} | dict(row.unknown)
+
+
+def _epoch(number: int, header: list[str], row: list[str]) -> Epoch:
+    """Row `number` (from 1) of a table. Raises ValueError."""
+    if len(row) != len(header):
+        raise ValueError(f"row {number} has {len(row)} of {len(header)} values")
+    cells = {name: text for name, text in zip(header, row, strict=True) if text}
+    figures: dict[str, Any] = {}
+    for name in COLUMNS:
+        if name in cells or name in REQUIRED:
+            text = cells.pop(name, "")
+            kind, what = (int, "whole number") if name == "epoch" else (float, "number")
+            try:
+                figures[name] = kind(text)
+            except ValueError:
+                raise ValueError(f"row {number}: {name} is {text!r}, not a {what}") from None
+    return Epoch(**figures, unknown=tuple(cells.items()))

@@ -23,6 +23,11 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def figure(value: float | None, form: str) -> str:
+    """`value` in the format `form`; a dash where it is not known."""
+    return "-" if value is None else format(value, form)
+
+
 def escape_name(name: object) -> str:
     """The name of a file or a class as part of one line: what does not print is escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(name))

@@ -18,8 +18,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import jax
 import orbax.checkpoint.experimental.v1 as ocp
-from jax.sharding import SingleDeviceSharding
 
+from kvgg_jax.core.devices import state_sharding
 from kvgg_jax.core.errors import RunError, is_out_of_memory
 from kvgg_jax.core.events import Emit, Warned, ignore
 from kvgg_jax.core.state import AnyArray, TrainState, Weights
@@ -189,7 +189,7 @@ def _none_is_whole(where: Path, faults: dict[int, str]) -> str:
 def _abstract(array: AnyArray) -> jax.ShapeDtypeStruct:
     sharding = getattr(array, "sharding", None)  # where the caller wants it
     if sharding is None:
-        sharding = SingleDeviceSharding(jax.local_devices()[0])
+        sharding = state_sharding()
     return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)
 
 

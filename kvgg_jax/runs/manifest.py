@@ -14,9 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from kvgg_jax.core.config import SETTINGS, RunConfig, settings
+from kvgg_jax.core.devices import device_count, run_devices
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, Warned
 from kvgg_jax.core.text import escape_name
@@ -179,10 +178,10 @@ def _versions() -> dict[str, str]:
 
 
 def _device() -> dict[str, Any]:
-    device = jax.devices()[0]
+    device = run_devices()[0]
     return {
         "platform": device.platform,
         "kind": device.device_kind,
-        "count": jax.device_count(),
+        "count": device_count(),
         "cpus": os.cpu_count(),
     }

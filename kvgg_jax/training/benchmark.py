@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kvgg_jax.core.config import PHOTO_SIZE, RunConfig
+from kvgg_jax.core.devices import run_devices
 from kvgg_jax.core.events import Emit, Progress, ignore
 from kvgg_jax.core.state import empty_batch
 from kvgg_jax.data.folder import Samples
@@ -93,7 +94,7 @@ def bench(config: RunConfig, *, repeats: int = 5, emit: Emit = ignore) -> Bench:
     cost = total(layers, image_size=size, batch_size=batch_size)
     middle = statistics.median
     return Bench(
-        device=jax.devices()[0].device_kind,
+        device=run_devices()[0].device_kind,
         image_size=size,
         batch_size=batch_size,
         matmul_flops_per_second=_matmul_peak(precision, repeats, emit),

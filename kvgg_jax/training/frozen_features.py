@@ -18,6 +18,7 @@ from jax import Array
 from numpy.typing import NDArray
 
 from kvgg_jax.core.config import SETTINGS, RunConfig, settings
+from kvgg_jax.core.devices import run_devices
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Emit, Note, Progress, ignore
 from kvgg_jax.core.files import sweep
@@ -95,7 +96,7 @@ def _order(decoded: DecodedImages) -> NDArray[np.int64]:
 
 def _key(config: RunConfig, decoded: DecodedImages, arrays: dict[str, AnyArray]) -> str:
     """A digest of the weights, of the pictures, and of what computes."""
-    digest, device = hashlib.sha256(), jax.devices()[0].device_kind
+    digest, device = hashlib.sha256(), run_devices()[0].device_kind
     # how convolutions are computed depends on the size of a part, whatever the batch
     config = config.with_train(batch_size=config.train.part_size, accumulate=1)
     values, shape = settings(config), [*decoded.images.shape]

@@ -20,7 +20,7 @@ from kvgg_jax.models.compile import compile_step
 from kvgg_jax.training.frozen_features import trainable_part
 from kvgg_jax.training.initial_weights import InitialWeights
 from kvgg_jax.training.loop import LoopInputs
-from kvgg_jax.training.optimizers import build_schedule
+from kvgg_jax.training.schedules import build_schedule
 from kvgg_jax.training.step import make_eval_step, zero_tally
 from kvgg_jax.training.step_setup import build_start, build_step
 

@@ -37,6 +37,7 @@ from kvgg_jax.training.inputs import (
 )
 from kvgg_jax.training.loop import LoopInputs, fit, never, spent
 from kvgg_jax.training.recorder import Recorder
+from kvgg_jax.training.schedules import SCHEDULES
 from kvgg_jax.training.setup import assemble, build_network
 from kvgg_jax.training.step_setup import build_changes, changed
 from kvgg_jax.training.tracking.tracking import check_trackers, tracked
@@ -168,10 +169,10 @@ def _with_epochs(run: Run, config: RunConfig, epochs: int | None) -> RunConfig:
             f"`train.epochs = {wanted}`: {run.path} was started for {known} epochs, "
             "which can only be raised."
         )
-    if wanted > known and config.optim.schedule == "cosine":
+    if wanted > known and SCHEDULES[config.optim.schedule].depends_on_length:
         raise UsageError(
-            f"`train.epochs = {wanted}`: the rate of {run.path} falls along a cosine of {known} "
-            f"epochs, so {wanted} would be another run. {_anew(run, wanted)}"
+            f"`train.epochs = {wanted}`: the {config.optim.schedule} schedule of {run.path} depends "
+            f"on its {known} epochs, so {wanted} would be another run. {_anew(run, wanted)}"
         )
     return config.with_train(epochs=wanted)
 
@@ -189,9 +190,10 @@ def _check_unfinished(run: Run, config: RunConfig) -> None:
     if run.info().get("status") != "finished":
         return
     if len(history) >= train.epochs:
-        further = "To train it further, raise `train.epochs`."
-        if config.optim.schedule == "cosine":
-            further = f"Its cosine is at its end. {_anew(run, 2 * train.epochs)}"
+        further = "To train it further, give more with --epochs."
+        if SCHEDULES[config.optim.schedule].depends_on_length:
+            anew = _anew(run, 2 * train.epochs)
+            further = f"Its {config.optim.schedule} schedule is at its end. {anew}"
         raise RunError(f"{run.path} has finished its {len(history)} epochs. {further}")
     if history.stale(train.min_delta) >= train.patience:
         raise RunError(

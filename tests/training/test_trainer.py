@@ -74,12 +74,12 @@ def test_a_cosine_cannot_be_made_longer(finished, tmp_path):
     with pytest.raises(RunError) as caught:
         resume(run.path)
     assert str(caught.value) == (
-        f"{run.path} has finished its 1 epochs. Its cosine is at its end. {anew} 2"
+        f"{run.path} has finished its 1 epochs. Its cosine schedule is at its end. {anew} 2"
     )
     with pytest.raises(UsageError) as refused:
         resume(run.path, epochs=3)
     assert str(refused.value) == (
-        f"--epochs 3: the rate of {run.path} falls along a cosine of 1 epochs, so 3 would be "
+        f"--epochs 3: the cosine schedule of {run.path} depends on its 1 epochs, so 3 would be "
         f"another run. {anew} 3"
     )
 

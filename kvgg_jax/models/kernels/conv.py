@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from kvgg_jax.core.devices import device_count
 from kvgg_jax.models.kernels import winograd
 
 
@@ -81,7 +82,7 @@ conv3x3.defvjp(_conv3x3_fwd, _conv3x3_bwd)
 def convolve(x: Array, w: Array) -> Array:
     """`conv3x3` where it is the faster one: over several devices XLA would gather the whole batch
     on each for its loops."""
-    return conv3x3(x, w) if jax.device_count() == 1 else _stock(x, w)
+    return conv3x3(x, w) if device_count() == 1 else _stock(x, w)
 
 
 def _stock(x: Array, w: Array) -> Array:

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from kvgg_jax.core.devices import device_count
+
 
 @jax.custom_vjp
 def max_pool2x2(x: Array) -> Array:
@@ -25,7 +27,7 @@ def _max_pool2x2_fwd(x: Array) -> tuple[Array, Array]:
 
 
 def _max_pool2x2_bwd(x: Array, g: Array) -> tuple[Array]:
-    if jax.device_count() > 1:  # see relu.py
+    if device_count() > 1:  # see relu.py
         return (_stock_backward(x, g),)
     return (lax.platform_dependent(x, g, cpu=_by_image, default=_stock_backward),)
 

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from kvgg_jax.core.devices import device_count
+
 
 @jax.custom_vjp
 def relu(x: Array) -> Array:
@@ -24,7 +26,7 @@ def _relu_fwd(x: Array) -> tuple[Array, Array]:
 
 
 def _relu_bwd(y: Array, g: Array) -> tuple[Array]:
-    if jax.device_count() > 1:  # a loop over pictures would gather a batch that lies on several
+    if device_count() > 1:  # a loop over pictures would gather a batch that lies on several
         return (_masked(y, g),)
     return (lax.platform_dependent(y, g, cpu=_by_image, default=_masked),)
 

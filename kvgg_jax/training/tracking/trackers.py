@@ -11,15 +11,14 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import fields
 from datetime import datetime
 from typing import Any, Protocol
 
 from kvgg_jax.core.config import SETTINGS, RunConfig, settings
-from kvgg_jax.core.history import Epoch
+from kvgg_jax.core.history import COLUMNS, Epoch
 from kvgg_jax.runs.folder import Run
 
-FIGURES = tuple(field.name for field in fields(Epoch) if field.name != "epoch")
+FIGURES = tuple(name for name in COLUMNS if name != "epoch")
 PROJECT = "kvgg_jax"
 DT_STRING = 7  # tensorflow/core/framework/types.proto
 
@@ -38,7 +37,8 @@ class Tracker(Protocol):
 
 
 def _figures(row: Epoch) -> dict[str, float]:
-    return {name: getattr(row, name) for name in FIGURES}
+    known = {name: getattr(row, name) for name in FIGURES}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _identity(run: Run) -> str:

@@ -69,7 +69,7 @@ class _Audience:
         self._emit(Note(tracker.where))
 
     def show(self, row: Epoch) -> None:
-        self._clock += row.seconds  # as if training had never paused: the same at each start
+        self._clock += row.seconds or 0.0  # as if training had never paused: the same at each start
         for name, tracker in tuple(self._trackers.items()):
             try:
                 tracker.add(row, self._clock)

@@ -96,4 +96,4 @@ def test_the_python_example_of_the_readme_runs(
     exec(compile(code, "README.md", "exec"), names)
     assert Path("runs/first/checkpoints/best").is_dir()
     assert capsys.readouterr().out.count("photos/") == len(list(photos.rglob("*.png")))
-    assert names["model"].output_shape == (None, len(names["judged"].classes))
+    assert names["model"].output_shape == (None, len(names["evaluation"].classes))

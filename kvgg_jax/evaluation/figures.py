@@ -43,7 +43,7 @@ class Mistake(_Part):
 
 
 class EvaluationRecord(_Part):
-    """The figures of `evaluate --json`, which docs/json.md and docs/judging.md describe."""
+    """The figures of `evaluate --json`, which docs/json.md and docs/evaluation.md describe."""
 
     state: str
     data: str

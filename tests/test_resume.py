@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import shutil
 from collections.abc import Callable, Iterator
@@ -281,23 +280,6 @@ def test_best_weights_that_are_damaged_are_made_up_for_or_said_to_be_lost(lab, t
         "them."
     )
     assert lost == ([] if epoch == 2 else [expected])
-
-
-def test_a_run_of_an_older_format_is_brought_to_this_one_and_goes_on(lab, two):
-    """Format 1 had no number, no digests and no settings in run.json, no notes in a checkpoint."""
-    info = Run(two).info()
-    for key in ("format", "number", "settings"):
-        del info[key]
-    del info["data"]["split"]
-    Run(two).write("run.json", json.dumps(info))
-    (two / "digests.csv").unlink()
-    for file in (*two.glob("checkpoints/*/*/SHA256SUMS"), *two.glob("checkpoints/*/*/notes.json")):
-        file.unlink()
-    heard: list[Event] = []
-    assert_is_the_whole_run(resume(two, epochs=4, emit=heard.append), lab)
-    warned = f"{two} is of a version that kept no digests: what it saved is taken on trust."
-    assert Warned(warned) in heard
-    assert Run(two).format() == 2
 
 
 def test_a_run_that_patience_ended_is_not_compiled_again_only_to_end(lab, tmp_path):

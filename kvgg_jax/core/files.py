@@ -8,7 +8,7 @@ import os
 import shutil
 import stat
 import time
-from io import BufferedReader, BufferedWriter
+from io import BufferedReader
 from pathlib import Path
 
 OLD = 86_400  # seconds after which nobody is at work on a scratch folder any more
@@ -18,12 +18,6 @@ def open_file(path: Path) -> BufferedReader:
     """`path`, to be read. Raises OSError where it is not a regular file: a pipe in its place would
     be waited for, and a device may have no end."""
     return os.fdopen(_regular(path, os.O_RDONLY), "rb")
-
-
-def new_file(path: Path) -> BufferedWriter:
-    """`path` made or emptied, to be written. Raises OSError as `open_file`, and for a link."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-    return os.fdopen(_regular(path, flags), "wb")
 
 
 def _regular(path: Path, flags: int) -> int:
@@ -41,13 +35,26 @@ def read_text(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """The inverse of `read_text`: a reader sees the old text or the new, never a part."""
+    """The inverse of `read_text`, as `write_bytes`."""
+    write_bytes(path, text.encode(errors="surrogateescape"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file: a reader sees the old content or the new, never a part.
+
+    Raises OSError where it cannot, or where the temporary name is taken by a link or no file.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
-    with new_file(temporary) as file:
-        file.write(text.encode(errors="surrogateescape"))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    with os.fdopen(_regular(temporary, flags), "wb") as file:
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink()
+            raise
     flush(path.parent)  # or a loss of power could take the new name back
 
 

@@ -44,7 +44,10 @@ class Images(Protocol):
 
 
 class OnDisk:
-    """Pictures in a file without a name: it is gone when the process ends, however that ends."""
+    """Pictures in a file without a name: it is gone when the process ends, however that ends.
+
+    Not `np.memmap`, whose pages would count as memory of the process: 560 MB of 560, here 35.
+    """
 
     dtype = np.dtype(np.uint8)
 

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from kvgg_jax.core.errors import DataError
+from kvgg_jax.core.events import Emit, Progress, ignore
 
 CLASSES = ("Dark", "Green", "Light", "Medium")
 SIZE = 96  # pixels a side of each PNG
@@ -27,7 +28,6 @@ _GROUNDS = ((222, 220, 220), (206, 206, 208), (216, 208, 196), (204, 208, 214)) 
 
 Array = NDArray[np.floating[Any]]
 Planes = tuple[Array, Array, Array]
-Progress = Callable[[int, int], None] | None  # gets (pictures done, pictures in all)
 
 
 class _Roast(NamedTuple):
@@ -76,7 +76,7 @@ def write_demo(
     per_class: int = PER_CLASS,
     size: int = SIZE,
     seed: int = 0,
-    on_progress: Progress = None,
+    emit: Emit = ignore,
 ) -> Path:
     """`folder`, whole or not at all: `per_class` pictures a class, `<Class>/<class>_000.png` ...
 
@@ -97,18 +97,17 @@ def write_demo(
             with _explained(folder):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(image).save(file)
-            if on_progress is not None:
-                on_progress(done, len(jobs))
+            emit(Progress("drawing", done, len(jobs)))
         with _explained(folder):
             made.rename(folder)
     return folder
 
 
-def cached_demo(cache_root: Path, *, on_progress: Progress = None) -> Path:
+def cached_demo(cache_root: Path, *, emit: Emit = ignore) -> Path:
     """The demo set under `cache_root`, drawn on first use; `DataError` where that fails."""
     folder = cache_root / f"demo-v{VERSION}"
     try:
-        return folder if _is_whole(folder) else write_demo(folder, on_progress=on_progress)
+        return folder if _is_whole(folder) else write_demo(folder, emit=emit)
     except DataError:
         if not _is_whole(folder):  # it is, where another process drew it meanwhile
             raise

@@ -87,9 +87,8 @@ def load_classifier(
             f"kvgg train --resume {found.path}"
         )
     shapes = weight_shapes(config.model, classes=len(classes), image_size=config.image_size)
-    sealed = found.format() > 1
-    with Checkpoints(found.checkpoints, read_only=True, sealed=sealed, emit=emit) as checkpoints:
-        state, weights = checkpoints.load_named_best(shapes)
+    with Checkpoints(found.checkpoints, read_only=True, emit=emit) as checkpoints:
+        state, weights = checkpoints.load_best(shapes)
     return Classifier(found, config, classes, weights, state)
 
 

@@ -136,7 +136,7 @@ def find(run: str | Path | None = None, *, out: Path = OUT, status: str = "finis
     """
     if run is not None:
         for path in (Path(run), out / run):
-            if os.path.exists(path / "config.toml"):  # never raises, as for a name too long
+            if Run(path).exists:
                 return Run(path)
         raise RunError(f"No run at {run} or {out / run}. {_runs_there(out)}")
     found = [run for run in _all(out) if _status(run) == status]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from kvgg_jax.core.errors import RunError
-from kvgg_jax.core.files import new_file
 from kvgg_jax.core.history import History
 from kvgg_jax.core.text import escape_name
+from kvgg_jax.runs.folder import write_file
 
 TRAIN, VAL, BEST = "#8c5a2b", "#1f6f78", "#c23b22"
 
@@ -88,15 +87,8 @@ def plain(text: str) -> str:
 
 def save(figure: Figure, file: Path) -> None:
     """Put a picture in place, whole or not at all. Raises RunError when it cannot."""
-    temporary = file.with_name(f".{file.name}.tmp")
-    try:
-        with warnings.catch_warnings():  # a script the font lacks shows as boxes, which is enough
-            warnings.filterwarnings("ignore", "Glyph ")
-            with new_file(temporary) as stream:
-                figure.savefig(stream, dpi=120, format="png")
-        temporary.replace(file)
-    except OSError as error:
-        raise RunError(f"Cannot write {file}: {error.strerror}.") from None
-    finally:
-        with contextlib.suppress(OSError):  # a read-only disk refuses even what is not there
-            temporary.unlink()
+    content = io.BytesIO()
+    with warnings.catch_warnings():  # a script the font lacks shows as boxes, which is enough
+        warnings.filterwarnings("ignore", "Glyph ")
+        figure.savefig(content, dpi=120, format="png")
+    write_file(file, content.getvalue())

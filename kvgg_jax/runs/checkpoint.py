@@ -37,15 +37,12 @@ class Checkpoints:
     """The `checkpoints/` folder of one run. Close it (or use `with`) so that all saves are done.
 
     `read_only` leaves half-written saves alone: they may be those of a run that is under way.
-    `sealed=False` is for a run of a version that wrote no digests: its steps are taken on trust.
     A damaged step that another one stands in for is a `Warned` event.
     """
 
-    def __init__(
-        self, folder: Path, *, read_only: bool = False, sealed: bool = True, emit: Emit = ignore
-    ) -> None:
+    def __init__(self, folder: Path, *, read_only: bool = False, emit: Emit = ignore) -> None:
         self.folder = folder.absolute()  # Orbax refuses relative paths
-        self._sealed, self._emit = sealed, emit
+        self._emit = emit
         self._worker = ThreadPoolExecutor(1, "save")
         self._pending: Future[None] | None = None
         if not read_only:
@@ -99,21 +96,17 @@ class Checkpoints:
         if not self._steps("last"):
             return None
         step, loaded = self._load_newest("last", like._asdict())
-        notes = self.folder / "last" / str(step) / NOTES
-        return TrainState(**loaded), json.loads(notes.read_text()) if notes.exists() else {}
+        notes = json.loads((self.folder / "last" / str(step) / NOTES).read_text())
+        return TrainState(**loaded), notes
 
-    def load_best(self, like: Weights) -> Weights:
-        """The newest whole best weights. Raises RunError as `load_last`, or when there are none."""
-        return self._load_best(like)[1]
+    def load_best(self, like: Weights) -> tuple[str, Weights]:
+        """The newest whole best weights, and the name that `step_folders.name` gives to their step.
 
-    def load_named_best(self, like: Weights) -> tuple[str, Weights]:
-        """As `load_best`, and the name that `vault.name` gives to the step they are of."""
-        step, weights = self._load_best(like)
-        return step_folders.name(self.folder / "best" / str(step)), weights
-
-    def _load_best(self, like: Weights) -> tuple[int, Weights]:
+        Raises RunError as `load_last`, and when there are none.
+        """
         step, loaded = self._load_newest("best", {"params": like[0], "model_state": like[1]})
-        return step, (loaded["params"], loaded["model_state"])
+        where = self.folder / "best" / str(step)
+        return step_folders.name(where), (loaded["params"], loaded["model_state"])
 
     def _start(
         self, kind: str, step: int, tree: dict[str, Any], notes: Mapping[str, float]
@@ -137,7 +130,7 @@ class Checkpoints:
         return step_folders.steps(self.folder / kind)
 
     def _fault(self, kind: str, step: int) -> str | None:
-        return digests.fault(self.folder / kind / str(step), sealed=self._sealed)
+        return digests.fault(self.folder / kind / str(step))
 
     def _load_newest(self, kind: str, like: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         where = self.folder / kind

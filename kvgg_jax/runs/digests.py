@@ -20,7 +20,8 @@ def seal(folder: Path) -> None:
 
     Once it has returned, neither a crash nor a loss of power can change what it listed.
     """
-    (folder / SUMS).write_text(_list(folder))
+    lines = [f"{_digest(file)}  {name}\n" for name, file in _files(folder)]
+    (folder / SUMS).write_text("".join(lines))
     for below, _, names in os.walk(folder, topdown=False):
         for name in names:
             flush(Path(below, name))
@@ -28,43 +29,18 @@ def seal(folder: Path) -> None:
 
 
 def identity(folder: Path) -> str:
-    """SHA-256, in hexadecimal, of all that is in a folder; at once where `seal` has listed it.
-
-    Raises FileNotFoundError when it is not there.
-    """
-    folder.stat()
-    text = read_text(folder / SUMS) if is_sealed(folder) else _list(folder)
+    """SHA-256, in hexadecimal, of what `seal` has listed. Raises OSError when there is no list."""
+    text = read_text(folder / SUMS)
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
-def _list(folder: Path) -> str:
-    return "".join(f"{_digest(file)}  {name}\n" for name, file in _files(folder))
-
-
-def is_sealed(folder: Path) -> bool:
-    """Whether `seal` has listed the folder's files."""
-    return os.path.isfile(folder / SUMS)
-
-
-def fault(folder: Path, *, sealed: bool = True) -> str | None:
-    """What is wrong with the first file that is not as `seal` saw it; None when all are.
-
-    Of a folder that is not `sealed` only this is known: that it holds files, and no pipes.
-    """
-    try:
-        for name, file in _files(folder):
-            if not os.path.isfile(file):
-                return f"{name} is not a regular file"
-    except OSError as error:  # gone while it was looked through, or not to be looked into
-        return f"{folder.name} cannot be read: {error.strerror}"
-    return _change(folder) if sealed else None
-
-
-def _change(folder: Path) -> str | None:
+def fault(folder: Path) -> str | None:
+    """What is wrong with the first file that is not as `seal` saw it; None when all are."""
     name = SUMS
     try:
-        text = read_text(folder / SUMS)
-        listed = {name: digest for digest, _, name in map(_entry, text.split("\n")[:-1])}
+        entries = (line.partition("  ") for line in read_text(folder / SUMS).split("\n")[:-1])
+        listed = {name: digest for digest, _, name in entries}
+        name = folder.name  # which may go while it is looked through
         found = dict(_files(folder))
         for name in sorted(listed.keys() | found.keys()):
             if name not in found:
@@ -76,10 +52,6 @@ def _change(folder: Path) -> str | None:
     except OSError as error:
         return f"{name} cannot be read: {error.strerror}"
     return None
-
-
-def _entry(line: str) -> tuple[str, str, str]:
-    return line.partition("  ")
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:

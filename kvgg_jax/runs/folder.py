@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,12 +18,20 @@ from typing import Any
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.config_file import resolve
 from kvgg_jax.core.errors import RunError
-from kvgg_jax.core.files import read_text, write_text
+from kvgg_jax.core.files import read_text, write_bytes, write_text
 from kvgg_jax.core.history import History
 from kvgg_jax.data.split import Split, split_from_csv
 
 FORMAT = 2
-"""Of the run folder, in `run.json`. 1 had no number, no digests and no saves amid an epoch."""
+"""Of the run folder, in `run.json`."""
+
+
+def write_file(file: Path, content: str | bytes) -> None:
+    """Replace a small file in one move. Raises RunError when it cannot."""
+    try:
+        write_text(file, content) if isinstance(content, str) else write_bytes(file, content)
+    except OSError as error:
+        raise RunError(f"Cannot write {file}: {error.strerror}.") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +45,19 @@ class Run:
         """Folder that holds `best` and `last`."""
         return self.path / "checkpoints"
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is a run; never raises, as for a name too long."""
+        return os.path.exists(self.path / "config.toml")
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether there is a run, and it needs no more training. Raises RunError."""
+        return self.exists and self.info().get("status") == "finished"
+
     def write(self, name: str, text: str) -> None:
         """Replace one small file of the run in one move. Raises RunError when it cannot."""
-        try:
-            write_text(self.path / name, text)
-        except OSError as error:
-            raise RunError(f"Cannot write {self.path / name}: {error.strerror}.") from None
+        write_file(self.path / name, text)
 
     def read(self, name: str) -> str:
         """The text of one small file of the run."""
@@ -56,22 +72,20 @@ class Run:
         except (ValueError, RecursionError) as error:
             raise RunError(f"{self.path / name} is damaged: {error}.") from None
 
-    def format(self) -> int:
-        """Of the folder. Raises RunError for one that this version does not know."""
-        number = self.info().get("format", 1)
-        if number not in range(1, FORMAT + 1):
-            versions = self.info().get("versions")
+    def check_format(self) -> None:
+        """Raises RunError for a folder of another format than `FORMAT`."""
+        number, versions = self.info().get("format", 1), self.info().get("versions")
+        if number != FORMAT:
             by = versions.get("kvgg_jax") if isinstance(versions, dict) else None
             raise RunError(
-                f"{self.path} has format {number}, written by kvgg_jax {by}; this version knows "
-                f"1 to {FORMAT}. Use that version, or update this one."
+                f"{self.path} has format {number}, written by kvgg_jax {by}; this version reads "
+                f"format {FORMAT} alone. Use that version, or train again."
             )
-        return int(number)
 
     def config(self) -> RunConfig:
         """The complete configuration the run was started with."""
         self.read("config.toml")
-        self.format()
+        self.check_format()
         config = resolve(self.path / "config.toml", errors="surrogateescape")
         if config.data.image_size is None or config.data.dir is None:
             raise RunError(

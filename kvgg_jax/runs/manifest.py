@@ -24,7 +24,6 @@ from kvgg_jax.core.version import __version__
 from kvgg_jax.data.folder import Samples, find_images
 from kvgg_jax.data.reader import DecodedImages, fingerprint
 from kvgg_jax.data.split import Split, split_to_csv
-from kvgg_jax.runs import step_folders
 from kvgg_jax.runs.folder import FORMAT, Run
 
 PACKAGES = ("jax", "jaxlib", "keras", "tensorflow", "orbax-checkpoint", "numpy")
@@ -73,26 +72,25 @@ def files_of(
 
 def check_settings(run: Run, config: RunConfig) -> None:
     """Raises RunError with each setting that somebody changed since the run began."""
-    if differing := changed_settings(run, config, MAY_CHANGE):
-        file = run.path / "config.toml"
-        raise RunError(
-            "\n".join(
-                [
-                    f"{file} is not what the run began with:",
-                    *differing,
-                    f"Put it back, or start a new run with it: kvgg train --config {file}",
-                ]
-            )
-        )
+    file = run.path / "config.toml"
+    refuse(
+        f"{file} is not what the run began with:",
+        changed_settings(run, config, MAY_CHANGE),
+        f"Put it back, or start a new run with it: kvgg train --config {file}",
+    )
+
+
+def refuse(head: str, differing: list[str], tail: str) -> None:
+    """Raises RunError with these lines where there are any."""
+    if differing:
+        raise RunError("\n".join([head, *differing, tail]))
 
 
 def changed_settings(run: Run, config: RunConfig, may_change: Collection[str]) -> list[str]:
     """A line for each setting of `config` that is not what the run began with; what a run of an
-    older version did not know had its default. None for format 1, which kept no settings."""
-    then = run.info().get("settings")
-    if then is None:
-        return []
-    now, known = settings(config), {**settings(RunConfig()), **then}
+    older version did not know had its default."""
+    run.check_format()
+    now, known = settings(config), {**settings(RunConfig()), **run.info().get("settings", {})}
     return differences({key: known[key] for key in now}, now, may_change)
 
 
@@ -115,18 +113,15 @@ def _value(table: Mapping[str, Any], key: str) -> str:
 def check_files(run: Run, split: Split, emit: Emit) -> None:
     """Before the photos are read. Raises RunError when some are gone; warns of new ones."""
     root, digest = split.train.root, _digest(split_to_csv(split))
-    if run.info().get("data", {}).get("split", digest) != digest:
+    if run.dealt() != digest:
         raise RunError(
             f"{run.path / 'split.csv'} is not what the run began with. "
             "Put it back, or start a new run."
         )
-    known = split.all.paths
-    if gone := [path for path in known if not os.path.exists(root / path)]:
+    if gone := [path for path in split.all.paths if not os.path.exists(root / path)]:
         raise _other_photos(run, root, [count("removed", gone)])
-    if run.format() > 1:
-        known = tuple(run.read_digests())
     here = [path.relative_to(root).as_posix() for path in find_images([root])]
-    if new := sorted({path for path in here if "/" in path} - set(known)):
+    if new := sorted({path for path in here if "/" in path} - run.read_digests().keys()):
         emit(
             Warned(
                 f"{root}: {count('more', new)} than {run.path} began with; it goes on without them."
@@ -136,38 +131,18 @@ def check_files(run: Run, split: Split, emit: Emit) -> None:
 
 def check_images(run: Run, decoded: DecodedImages) -> None:
     """Once the photos are read. Raises RunError naming those that are not what they were."""
-    root = decoded.samples.root
-    if run.format() == 1:
-        if fingerprint(decoded) != run.photos():
-            raise _other_photos(run, root, [])
-        return
     now = digests_of(decoded)
     then = {path: digest for path, digest in run.read_digests().items() if digest}
     lost = [path for path in then if path not in now]
     changed = [path for path in then if path in now and now[path] != then[path]]
     parts = (("unreadable", lost), ("changed", changed))
-    found = [count(what, paths) for what, paths in parts if paths]
-    if found:
-        raise _other_photos(run, root, found)
-
-
-def upgrade(run: Run, decoded: DecodedImages, emit: Emit) -> None:
-    """Bring a run of an older format to that of this version; raises RunError when it cannot."""
-    emit(
-        Warned(f"{run.path} is of a version that kept no digests: what it saved is taken on trust.")
-    )
-    try:
-        step_folders.seal_all(run.checkpoints)
-    except OSError as error:
-        raise RunError(f"Cannot write to {run.checkpoints}: {error.strerror}.") from None
-    run.write("digests.csv", _digests_csv(decoded.samples, decoded))
-    run.update_info(format=FORMAT)
+    if found := [count(what, paths) for what, paths in parts if paths]:
+        raise _other_photos(run, decoded.samples.root, found)
 
 
 def _other_photos(run: Run, root: Path, found: list[str]) -> RunError:
-    details = f": {', '.join(found)}" if found else ""
     return RunError(
-        f"The photos in {root} are not those that {run.path} began with{details}. "
+        f"The photos in {root} are not those that {run.path} began with: {', '.join(found)}. "
         "Put them back, or start a new run."
     )
 

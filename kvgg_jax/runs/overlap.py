@@ -20,7 +20,7 @@ def trained_on(run: Run, decoded: DecodedImages) -> list[str]:
     Raises RunError for a damaged run folder.
     """
     own = Path(str(run.config().data.dir))
-    train, then, now = run.split(own).train, _then(run), digests_of(decoded)
+    train, then, now = run.split(own).train, run.read_digests(), digests_of(decoded)
     files = {os.path.realpath(file) for file in train.files()}
     digests = {then[path] for path in train.paths if then.get(path)}
     samples = decoded.samples
@@ -33,7 +33,7 @@ def trained_on(run: Run, decoded: DecodedImages) -> list[str]:
 
 def changed_since(run: Run, decoded: DecodedImages) -> list[str]:
     """Paths of those `decoded`, the run's own, whose pixels or class are not what they were."""
-    then, now = _then(run), digests_of(decoded)
+    then, now = run.read_digests(), digests_of(decoded)
     return [path for path in now if then.get(path) and then[path] != now[path]]
 
 
@@ -57,7 +57,3 @@ def check_overlap(
         text = f"{len(known):,} of the {total:,} photos in {root} are among those that"
         emit(Warned(f"{text} {run.path} was trained on, which flatters it."))
     return len(known)
-
-
-def _then(run: Run) -> dict[str, str]:
-    return run.read_digests() if run.format() > 1 else {}

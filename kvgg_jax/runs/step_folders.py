@@ -22,7 +22,7 @@ def name(step: Path) -> str:
     """What tells a step from all others: its number and a part of its digest."""
     try:
         return f"{step.name}-{digests.identity(step)[:16]}"
-    except FileNotFoundError:  # removed since, by a run that is under way
+    except OSError:  # removed since, by a run that is under way
         return f"{step.name}-gone"
 
 
@@ -70,13 +70,6 @@ def clear_up(folder: Path) -> None:
     for path in folder.glob("*/*"):
         if path.name.endswith(UNFINISHED):
             shutil.rmtree(path)
-
-
-def seal_all(folder: Path) -> None:
-    """Give digests to the steps in the folders of `folder` that have none."""
-    for step in folder.glob("*/*"):
-        if step.name.isdecimal() and not digests.is_sealed(step):
-            digests.seal(step)
 
 
 def _numbers(folder: Path) -> list[int]:

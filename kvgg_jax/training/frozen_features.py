@@ -71,7 +71,7 @@ def features(
     arrays = {name: array for name, array in arrays.items() if name.startswith("block")}
     where = folder / "features" / _key(config, decoded, arrays)
     try:
-        if _is_whole(where):
+        if not digests.fault(where):
             emit(Note(f"The features of the frozen blocks are in {where}"))
             with contextlib.suppress(OSError):  # a cache of others
                 where.touch()  # the newest are kept
@@ -89,10 +89,6 @@ def features(
 def _order(decoded: DecodedImages) -> NDArray[np.int64]:
     """In which their features are in the file: by digest, so that any run finds its own."""
     return np.argsort(np.array(decoded.digests()), kind="stable")
-
-
-def _is_whole(where: Path) -> bool:
-    return digests.is_sealed(where) and not digests.fault(where)
 
 
 def _key(config: RunConfig, decoded: DecodedImages, arrays: dict[str, AnyArray]) -> str:
@@ -122,7 +118,7 @@ def _fill(
         made.mkdir()
         _write(made / FILE, config, decoded, arrays, emit)
         digests.seal(made)
-        if not _is_whole(where):  # else another run has made it meanwhile, and may be reading
+        if digests.fault(where):  # else another run has made it meanwhile, and may be reading
             shutil.rmtree(where, ignore_errors=True)
             made.rename(where)
     for old in sorted(where.parent.glob("[!.]*"), key=_used, reverse=True)[KEPT:]:

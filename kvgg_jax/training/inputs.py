@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import Any
 
 from kvgg_jax.core.config import PHOTO_SIZE, RunConfig
 from kvgg_jax.core.errors import ConfigError, DataError, RunError
-from kvgg_jax.core.events import Emit, Note, Progress, Warned
+from kvgg_jax.core.events import Emit, Note, Warned
 from kvgg_jax.core.paths import cache_folder
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.audit import copies_warning
@@ -38,14 +37,10 @@ def complete_config(config: RunConfig, emit: Emit, *, out: str | Path = catalog.
         folder = "data"
     if folder is None:
         emit(Note("No --data and no ./data here: using the built-in demo set of drawn beans."))
-        folder, size = str(cached_demo(cache_folder(), on_progress=_drawing(emit))), DEMO_SIZE
+        folder, size = str(cached_demo(cache_folder(), emit=emit)), DEMO_SIZE
     return config.with_data(
         dir=str(Path(folder).absolute()), image_size=config.data.image_size or size
     )
-
-
-def _drawing(emit: Emit) -> Any:
-    return lambda done, total: emit(Progress("drawing", done, total))
 
 
 def deal_photos(config: RunConfig, emit: Emit) -> tuple[Samples, Split]:

@@ -54,10 +54,10 @@ class Recorder:
         state, notes = found
         epochs, amid = divmod(int(state.step), self._steps)
         history = written.upto(epochs)
-        partial = EpochProgress(**notes) if notes else NOTHING_YET  # type: ignore[arg-type]
+        partial = EpochProgress(**notes)  # type: ignore[arg-type]
         if not amid and len(history) == epochs:
             partial = NOTHING_YET  # it has its row
-        complete = epochs - (1 if not amid and notes else 0)  # whose rows cannot be made again
+        complete = epochs if amid else epochs - 1  # whose rows cannot be made again
         if len(history) < complete:
             raise RunError(
                 f"{self._run.path / 'history.csv'} has {len(history)} of the {complete} epochs "

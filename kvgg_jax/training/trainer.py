@@ -24,9 +24,9 @@ from kvgg_jax.models.functional import normalise
 from kvgg_jax.runs import catalog, step_folders
 from kvgg_jax.runs.charts import draw_curves, draw_samples
 from kvgg_jax.runs.checkpoint import Checkpoints
-from kvgg_jax.runs.folder import FORMAT, Run
+from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.lock import locked
-from kvgg_jax.runs.manifest import check_files, check_images, check_settings, files_of, upgrade
+from kvgg_jax.runs.manifest import check_files, check_images, check_settings, files_of
 from kvgg_jax.training.initial_weights import InitialWeights, load_initial_weights
 from kvgg_jax.training.inputs import (
     complete_config,
@@ -124,8 +124,6 @@ def resume(
         with training_memory_advice(config):
             decoded = read_photos(split.all, config, emit)
             check_images(found, decoded)
-            if found.format() < FORMAT:
-                upgrade(found, decoded, emit)
             found.write("config.toml", config.to_toml())
             found.update_info(status="unfinished", settings=settings(config))
             return _run(found, config, decoded, given, stop=stop, emit=emit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kvgg_jax.core.errors import DataError
+from kvgg_jax.core.events import Event, Progress
 from kvgg_jax.data import demo
 from kvgg_jax.data.demo import CLASSES, cached_demo, draw_bean, write_demo
 
@@ -90,12 +92,10 @@ def test_a_bean_is_uint8_rgb_of_the_size_asked_for() -> None:
 
 
 def test_progress_counts_to_the_number_of_pictures(tmp_path: Path) -> None:
-    """One call after each picture: how many are done, and how many there will be."""
-    seen: list[tuple[int, int]] = []
-    write_demo(
-        tmp_path / "beans", per_class=2, size=16, on_progress=lambda *counts: seen.append(counts)
-    )
-    assert seen == [(done, 8) for done in range(1, 9)]
+    """One event after each picture: how many are done, and how many there will be."""
+    seen: list[Event] = []
+    write_demo(tmp_path / "beans", per_class=2, size=16, emit=seen.append)
+    assert seen == [Progress("drawing", done, 8) for done in range(1, 9)]
 
 
 def test_a_missing_parent_is_made_and_an_empty_folder_is_filled(tmp_path: Path) -> None:
@@ -138,12 +138,12 @@ def test_nothing_is_left_after_an_interrupted_write(
 ) -> None:
     """Ctrl-C or a listener's failure passes through as it is, and takes the pictures with it."""
 
-    def stop_at_third(done: int, _total: int) -> None:
-        if done == 3:
+    def stop_at_third(event: Any) -> None:
+        if event.done == 3:
             raise failure
 
     with pytest.raises(failure):
-        write_demo(tmp_path / "beans", per_class=1, size=16, on_progress=stop_at_third)
+        write_demo(tmp_path / "beans", per_class=1, size=16, emit=stop_at_third)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -175,10 +175,10 @@ def small_default(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small_default")
 def test_the_second_call_draws_nothing(tmp_path: Path) -> None:
     """The set is drawn on first use and found afterwards."""
-    calls: list[tuple[int, int]] = []
-    first = cached_demo(tmp_path, on_progress=lambda *counts: calls.append(counts))
+    calls: list[Event] = []
+    first = cached_demo(tmp_path, emit=calls.append)
     assert (first, len(calls)) == (tmp_path / f"demo-v{demo.VERSION}", 4)
-    assert cached_demo(tmp_path, on_progress=lambda *counts: calls.append(counts)) == first
+    assert cached_demo(tmp_path, emit=calls.append) == first
     assert len(calls) == 4
 
 
@@ -186,11 +186,11 @@ def test_the_second_call_draws_nothing(tmp_path: Path) -> None:
 def test_losing_the_race_for_the_cache_gives_the_winner_s_folder(tmp_path: Path) -> None:
     """Where another process finishes first, its folder is taken and the own drawings go."""
 
-    def overtake(done: int, _total: int) -> None:
-        if done == 4:
+    def overtake(event: Any) -> None:
+        if event.done == 4:
             write_demo(tmp_path / f"demo-v{demo.VERSION}")
 
-    folder = cached_demo(tmp_path, on_progress=overtake)
+    folder = cached_demo(tmp_path, emit=overtake)
     assert len(read_pictures(folder)) == 4
     assert list(tmp_path.iterdir()) == [folder]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from PIL import Image
 
 from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.evaluation.charts import (
@@ -20,14 +19,7 @@ from kvgg_jax.evaluation.charts import (
 )
 from kvgg_jax.evaluation.curves import one_vs_rest
 from kvgg_jax.evaluation.metrics import reliability
-
-ODD = ["r\udce9d", "$x_", "中", "two\nlines"]  # bytes that are no text, math markup, no glyph
-
-
-def size_of(file: Path) -> tuple[int, int]:
-    with Image.open(file) as picture:
-        assert picture.format == "PNG"
-        return picture.size
+from support.images import ODD_NAMES, png_size
 
 
 def test_curves_are_drawn_for_the_classes_that_have_one(tmp_path: Path) -> None:
@@ -35,34 +27,34 @@ def test_curves_are_drawn_for_the_classes_that_have_one(tmp_path: Path) -> None:
     scores = np.random.default_rng(0).random((9, 4))
     curves = one_vs_rest(np.arange(9) % 3, scores)
     assert curves[3] is None
-    draw_ranking(curves, ODD, tmp_path / "roc-pr.png", title="x")
-    assert size_of(tmp_path / "roc-pr.png") == (1152, 552)
+    draw_ranking(curves, ODD_NAMES, tmp_path / "roc-pr.png", title="x")
+    assert png_size(tmp_path / "roc-pr.png") == (1152, 552)
 
 
 def test_one_picture_is_enough_for_a_reliability_diagram(tmp_path: Path) -> None:
     """The other bins are empty."""
     bins = reliability(np.array([0]), np.array([[0.9, 0.1]]))
     draw_reliability(bins, tmp_path / "reliability.png", title="x")
-    assert size_of(tmp_path / "reliability.png") == (600, 672)
+    assert png_size(tmp_path / "reliability.png") == (600, 672)
 
 
 def test_a_run_without_an_epoch_has_no_curve(tmp_path: Path) -> None:
     """One epoch is a point, two a line; runs may be called anything."""
     rows = [Epoch(i, 1 / i, 0.5, 1 / i, 0.5, 1e-4, 1.0, 1.0) for i in (1, 2)]
-    histories = {name: History(tuple(rows[:k])) for k, name in enumerate(ODD[:3])}
+    histories = {name: History(tuple(rows[:k])) for k, name in enumerate(ODD_NAMES[:3])}
     draw_comparison(histories, tmp_path / "comparison.png")
     draw_comparison({"x": History(), "y": History()}, tmp_path / "empty.png")
-    assert size_of(tmp_path / "comparison.png") == size_of(tmp_path / "empty.png") == (1152, 480)
+    assert png_size(tmp_path / "comparison.png") == png_size(tmp_path / "empty.png") == (1152, 480)
 
 
 @pytest.mark.parametrize("count", [1, COLUMNS, COLUMNS + 1])
 def test_the_gallery_has_a_place_for_each_mistake(tmp_path: Path, count: int) -> None:
     """A row is begun when the one before is full."""
     image = np.zeros((8, 8, 3), np.uint8)
-    one = Mistake(image, "n\udce9\n" * 20 + ".png", ODD[0], ODD[1], 0.5)
+    one = Mistake(image, "n\udce9\n" * 20 + ".png", ODD_NAMES[0], ODD_NAMES[1], 0.5)
     draw_mistakes([one] * count, tmp_path / "mistakes.png", title="x")
     columns, rows = min(count, COLUMNS), -(-count // COLUMNS)
-    assert size_of(tmp_path / "mistakes.png") == (
+    assert png_size(tmp_path / "mistakes.png") == (
         round(max(columns * 1.9, 4) * 120),
         round((rows * 2.5 + 0.5) * 120),
     )

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from PIL import Image
 
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.history import Epoch, History
@@ -16,22 +15,15 @@ from kvgg_jax.evaluation.charts import draw_confusion
 from kvgg_jax.evaluation.confusion import MATRIX
 from kvgg_jax.runs import charts
 from kvgg_jax.runs.charts import draw_curves, draw_samples
-
-ODD = ["r\udce9d", "$x_", "中", "two\nlines"]  # bytes that are no text, math markup, no glyph
-
-
-def size_of(file: Path) -> tuple[int, int]:
-    with Image.open(file) as picture:
-        assert picture.format == "PNG"
-        return picture.size
+from support.images import ODD_NAMES, png_size
 
 
 def test_classes_may_have_any_name(tmp_path: Path) -> None:
     """A folder's name is drawn as it is printed; warnings would be errors here."""
-    draw_samples(np.zeros((4, 2, 2, 3), np.float32), ODD, tmp_path / "samples.png")
-    draw_confusion(np.eye(4, dtype=np.int64), ODD, tmp_path / "confusion.png", title="x")
-    assert size_of(tmp_path / "samples.png")[0] > 600
-    assert size_of(tmp_path / "confusion.png")[0] > 300
+    draw_samples(np.zeros((4, 2, 2, 3), np.float32), ODD_NAMES, tmp_path / "samples.png")
+    draw_confusion(np.eye(4, dtype=np.int64), ODD_NAMES, tmp_path / "confusion.png", title="x")
+    assert png_size(tmp_path / "samples.png")[0] > 600
+    assert png_size(tmp_path / "confusion.png")[0] > 300
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -42,7 +34,7 @@ def test_curves_are_drawn_from_the_first_epoch_on(tmp_path: Path, count: int) ->
     draw_curves(History(), tmp_path / "curves.png")
     assert list(tmp_path.iterdir()) == []
     draw_curves(History(tuple(rows)), tmp_path / "curves.png")
-    assert size_of(tmp_path / "curves.png") == (1080, 432)
+    assert png_size(tmp_path / "curves.png") == (1080, 432)
 
 
 def test_a_picture_that_cannot_be_put_in_place_leaves_nothing(tmp_path: Path) -> None:
@@ -69,7 +61,7 @@ def test_many_classes_are_shades_in_a_picture_that_does_not_grow(
     for count in (MATRIX, MATRIX + 1, 500):
         names = [f"class {number}" for number in range(count)]
         draw_confusion(np.eye(count, dtype=np.int64), names, tmp_path / "many.png", title="x")
-        sizes.append(size_of(tmp_path / "many.png"))
+        sizes.append(png_size(tmp_path / "many.png"))
     assert sizes[0] == sizes[1] == sizes[2]
     assert texts[0] > MATRIX**2  # one a cell
     assert max(texts[1:]) < 100

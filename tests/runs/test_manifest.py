@@ -12,8 +12,10 @@ from PIL import Image
 
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Event, Warned
+from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.runs.catalog import find
 from kvgg_jax.runs.folder import Run
+from kvgg_jax.runs.listing import DamagedRun, list_runs
 from kvgg_jax.runs.lock import locked
 from kvgg_jax.runs.manifest import check_files, check_settings
 from kvgg_jax.training.trainer import resume, train
@@ -117,13 +119,20 @@ def test_a_split_that_was_edited_is_refused(run):
     )
 
 
-def test_a_run_of_a_newer_format_says_which_version_wrote_it(run):
+@pytest.mark.parametrize("format", [1, 3])
+def test_a_run_of_another_format_says_which_version_wrote_it(run, format):
     """Guessing what it means would be worse."""
-    Run(run).update_info(format=3, versions={"kvgg_jax": "9.1"})
-    assert refused(run) == (
-        f"{run} has format 3, written by kvgg_jax 9.1; this version knows 1 to 2. "
-        "Use that version, or update this one."
+    Run(run).update_info(format=format, versions={"kvgg_jax": "9.1"})
+    expected = (
+        f"{run} has format {format}, written by kvgg_jax 9.1; this version reads format 2 alone. "
+        "Use that version, or train again."
     )
+    assert refused(run) == expected
+    (listed,) = (one for one in list_runs(run.parent) if isinstance(one, DamagedRun))
+    assert listed == DamagedRun(run, expected)
+    with pytest.raises(RunError) as caught:
+        load_classifier(run)
+    assert str(caught.value) == expected
 
 
 def test_a_run_in_use_is_neither_resumed_nor_replaced(run):

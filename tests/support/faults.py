@@ -233,7 +233,7 @@ def states(run: Path) -> tuple[TrainState, Weights]:
     with Checkpoints(run / "checkpoints", read_only=True) as checkpoints:
         last = checkpoints.load_last(like)
         assert last is not None
-        return last[0], checkpoints.load_best((like.params, like.model_state))
+        return last[0], checkpoints.load_best((like.params, like.model_state))[1]
 
 
 def assert_same_run(left: Path, right: Path) -> None:

@@ -25,7 +25,15 @@ BEST: dict[str, dict[str, Any]] = {  # the least loss that each format is capabl
     "WEBP": {"lossless": True, "exact": True},
     "TIFF": {},
 }
+ODD_NAMES = ["r\udce9d", "$x_", "中", "two\nlines"]  # no text, math markup, no glyph, two lines
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+
+
+def png_size(file: Path) -> tuple[int, int]:
+    """Width and height of a PNG file."""
+    with Image.open(file) as picture:
+        assert picture.format == "PNG"
+        return picture.size
 
 
 def corners(height: int = 16, width: int = 24) -> Pixels:

@@ -27,15 +27,10 @@ def demo(
 
     Example: `kvgg data demo beans`
     """
-    from kvgg_jax.core.events import Progress
     from kvgg_jax.data.demo import write_demo
 
     with Screen(stderr_console()) as screen:
-        write_demo(
-            folder,
-            per_class=per_class,
-            on_progress=lambda done, total: screen(Progress("drawing", done, total)),
-        )
+        write_demo(folder, per_class=per_class, emit=screen)
     print_line(stderr_console(), f"Wrote the demo set to {folder}. Train on it:")
     print_line(stderr_console(), f"  {program()} train --data {quote(str(folder))} --image-size 48")
 

@@ -20,13 +20,17 @@ ORDER = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
 TRUSTED = {"keras", "kvgg_jax", "builtins", "None"}  # modules that a configuration may name
 
 
+class Refused(Exception):
+    """Why a file is refused; `named` puts its name before the text."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """One array of a file: its shape, and the way to its values."""
 
     shape: tuple[int, ...]
     read: Callable[[], NDArray[np.float32]]
-    """Raises WeightsError for values that are no finite floats, or are not all there."""
+    """Raises Refused for values that are no finite floats, or are not all there."""
 
 
 Layers: TypeAlias = Mapping[str, tuple[Stored, ...]]
@@ -41,37 +45,31 @@ def rank(name: str) -> tuple[int, str]:
 @contextmanager
 def named(path: Path) -> Iterator[None]:
     """Bad bytes come out of the libraries as nearly any exception; here they get a name."""
+    file = escape_name(path)
     try:
         yield
     except (KvggError, MemoryError):
         raise
+    except Refused as error:
+        raise WeightsError(f"{file}{error}") from None
     except Exception as error:
         if isinstance(error, OSError) and error.strerror and error.filename:
-            raise WeightsError(f"Cannot read {escape_name(path)}: {error.strerror}.") from None
+            raise WeightsError(f"Cannot read {file}: {error.strerror}.") from None
         raise WeightsError(
-            f"{escape_name(path)} is damaged or cut short, so its weights cannot be read. "
-            "Fetch it again."
+            f"{file} is damaged or cut short, so its weights cannot be read. Fetch it again."
         ) from error
 
 
-def check_type(dtype: np.dtype[Any], name: str, path: Path) -> None:
-    """Raises WeightsError for an array of texts, objects or whole numbers."""
-    if dtype.kind != "f":
-        raise WeightsError(f"{escape_name(path)}: {escape_name(name)!r} is {dtype}, not floats.")
-
-
-def finite(values: NDArray[Any], name: str, path: Path) -> NDArray[np.float32]:
-    """The values in float32. Raises WeightsError when one is NaN or infinite."""
+def finite(values: NDArray[Any], name: str) -> NDArray[np.float32]:
+    """The values in float32. Raises Refused when one is NaN or infinite."""
     array = np.asarray(values, np.float32)
     if not np.isfinite(array).all():
-        raise WeightsError(
-            f"{escape_name(path)}: {escape_name(name)!r} has values that are not finite."
-        )
+        raise Refused(f": {escape_name(name)!r} has values that are not finite.")
     return array
 
 
-def refuse_code(config: str | bytes, path: Path) -> None:
-    """Raises WeightsError for a model that has code in its configuration, as Keras' safe mode does.
+def refuse_code(config: str | bytes) -> None:
+    """Raises Refused for a model that has code in its configuration, as Keras' safe mode does.
 
     The configuration is not used: the arrays alone are.
     """
@@ -81,10 +79,9 @@ def refuse_code(config: str | bytes, path: Path) -> None:
         if isinstance(value, dict):
             kind, module = str(value.get("class_name")), str(value.get("module"))
             if kind in ("Lambda", "__lambda__") or module.split(".", 1)[0] not in TRUSTED:
-                raise WeightsError(
-                    f"{escape_name(path)} has code in its configuration "
-                    f"({escape_name(module)}, {escape_name(kind)})."
-                    " It is not run, and the file is refused. Where you trust it, save the weights "
+                raise Refused(
+                    f" has code in its configuration ({escape_name(module)}, {escape_name(kind)}). "
+                    "It is not run, and the file is refused. Where you trust it, save the weights "
                     "alone: model.save_weights('NAME.weights.h5')."
                 )
             left.extend(value.values())

@@ -1,7 +1,7 @@
 """The formats of weight files. Arrays alone are read: no code is run, no link followed, no declared
 size believed.
 
-`isolated.read_weights` runs this module in a process of its own: wrong bytes can make the HDF5
+`sandbox.read_weights` runs this module in a process of its own: wrong bytes can make the HDF5
 library crash or never end.
 """
 
@@ -17,20 +17,20 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.core.errors import KvggError, WeightsError
+from kvgg_jax.core.errors import KvggError
 from kvgg_jax.core.extras import require
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.models.weights.arrays import (
     MAX_CONFIG,
     Layers,
+    Refused,
     Stored,
-    check_type,
     finite,
     named,
     rank,
@@ -40,8 +40,7 @@ from kvgg_jax.models.weights.hdf5 import MOST, from_hdf5
 
 HDF5, ZIP = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
 MEMBER = "model.weights.h5"  # of a .keras archive
-INTEGERS = {f"{kind}{bits}" for kind in "IU" for bits in (8, 16, 32, 64)}
-NUMPY_TYPES = {"BOOL", "F16", "F32", "F64", *INTEGERS}  # as safetensors calls them
+FLOATS = {"F16", "F32", "F64"}  # as safetensors calls them
 REFUSED = 3  # exit code of `main`
 
 
@@ -52,52 +51,45 @@ def open_weights(path: Path) -> Iterator[Layers]:
     Their arrays can be read while the context is open. Raises WeightsError, naming the file, for
     anything else: damaged, hostile, or of another kind.
     """
-    with ExitStack() as stack:
-        with named(path):
-            layers = _open(path, stack)
-        yield layers
+    with named(path), ExitStack() as stack:
+        yield _open(path, stack)
 
 
 def _open(path: Path, stack: ExitStack) -> Layers:
     if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
-        raise WeightsError(f"{escape_name(path)} is not a file.")
+        raise Refused(" is not a file.")
     with path.open("rb") as file:
         head = file.read(9)
     if head.startswith(HDF5):
-        return from_hdf5(stack.enter_context(h5py.File(path, "r", locking=False)), path)
+        return from_hdf5(stack.enter_context(h5py.File(path, "r", locking=False)))
     if head.startswith(ZIP):
-        return _from_keras(path, stack)
+        return from_hdf5(stack.enter_context(h5py.File(_unpacked(path, stack), "r")))
     if head[8:] == b"{":  # after eight bytes of length, a header in JSON
         return _from_safetensors(path, stack)
-    raise WeightsError(
-        f"{escape_name(path)} is no file of weights. Known are Keras' .weights.h5, .h5 and "
-        ".keras, and "
-        ".safetensors."
+    raise Refused(
+        " is no file of weights. Known are Keras' .weights.h5, .h5 and .keras, and .safetensors."
     )
 
 
-def _from_keras(path: Path, stack: ExitStack) -> Layers:
-    """Of a `.keras` archive, whose parts Keras stores as they are: a packed one may be a bomb."""
+def _unpacked(path: Path, stack: ExitStack) -> IO[bytes]:
+    """The weights of a `.keras` archive, which stores its parts as they are: a packed one may be a
+    bomb."""
     with zipfile.ZipFile(path) as archive:
         parts = {part.filename: part for part in archive.infolist()[:MOST]}
         for name, part in parts.items():
             if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/"):
-                raise WeightsError(
-                    f"{escape_name(path)} holds {escape_name(name)!r}, which leaves its folder."
-                )
+                raise Refused(f" holds {escape_name(name)!r}, which leaves its folder.")
             if part.compress_type != zipfile.ZIP_STORED:
-                raise WeightsError(f"{escape_name(path)} is compressed, which Keras never does.")
+                raise Refused(" is compressed, which Keras never does.")
         if MEMBER not in parts or "config.json" not in parts:
-            raise WeightsError(
-                f"{escape_name(path)} is no model saved by Keras: it has no {MEMBER}."
-            )
+            raise Refused(f" is no model saved by Keras: it has no {MEMBER}.")
         if parts["config.json"].file_size > MAX_CONFIG:
-            raise WeightsError(f"{escape_name(path)} has a config.json of impossible size.")
-        refuse_code(archive.read("config.json"), path)
+            raise Refused(" has a config.json of impossible size.")
+        refuse_code(archive.read("config.json"))
         copy = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         with archive.open(MEMBER) as member:
             shutil.copyfileobj(member, copy)
-    return from_hdf5(stack.enter_context(h5py.File(copy, "r")), path)
+    return copy
 
 
 def _from_safetensors(path: Path, stack: ExitStack) -> Layers:
@@ -109,34 +101,27 @@ def _from_safetensors(path: Path, stack: ExitStack) -> Layers:
     layers: dict[str, dict[str, Stored]] = {}
     for key in file.keys():  # noqa: SIM118  # it is no mapping
         owner, _, name = key.replace(".", "/").rpartition("/")
-        layers.setdefault(owner, {})[name] = _tensor(file, key, path)
-
+        layers.setdefault(owner, {})[name] = _tensor(file, key)
     return {
         owner: tuple(arrays[name] for name in sorted(arrays, key=rank))
         for owner, arrays in layers.items()
     }
 
 
-def _tensor(file: Any, key: str, path: Path) -> Stored:
+def _tensor(file: Any, key: str) -> Stored:
     stored = file.get_slice(key)
-    if stored.get_dtype() not in NUMPY_TYPES:
-        raise WeightsError(
-            f"{escape_name(path)}: {escape_name(key)} is {escape_name(stored.get_dtype())}, "
-            "which is not read here. "
-            "Save it as float32."
-        )
 
     def read() -> NDArray[np.float32]:
-        with named(path):
-            values = file.get_tensor(key)
-            check_type(values.dtype, key, path)
-            return finite(values, key, path)
+        if (kind := stored.get_dtype()) not in FLOATS:
+            what = f"{escape_name(key)} is {escape_name(kind)}"
+            raise Refused(f": {what}, which is not read here. Save it as float32.")
+        return finite(file.get_tensor(key), key)
 
     return Stored(tuple(stored.get_shape()), read)
 
 
 def main() -> int:
-    """`sources.py FILE SECONDS BYTES`, `{layer: [shape, ...]}` on stdin: an `.npz` on stdout.
+    """`files.py FILE SECONDS BYTES`, `{layer: [shape, ...]}` on stdin: an `.npz` on stdout.
 
     It has the arrays of each layer that has these very shapes, as `layer|0`, ..., and the shapes of
     all layers, as JSON, in `shapes`. For a file that is refused: why, on stderr.

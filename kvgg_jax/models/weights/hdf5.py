@@ -1,70 +1,73 @@
-"""The layouts in which Keras has kept weights in HDF5: of Keras 3, and of Keras 1 and 2."""
+"""The layouts in which Keras has kept weights in HDF5: of Keras 3, and of Keras 1 and 2.
+
+Keras' own loader is not used: it needs the network of the file, passes over layers of other names
+without a word, and takes NaN, whole numbers and two layers of one name. `load_model` would build
+whatever the file says before an array is looked at, and importing Keras takes longer than all this.
+"""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.core.errors import WeightsError
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.models.weights.arrays import (
     MAX_CONFIG,
     Layers,
+    Refused,
     Stored,
-    check_type,
     finite,
-    named,
     refuse_code,
 )
 
 MOST = 2000  # entries of a file; VGG19 with Adam's slots has some 250
 
 
-def from_hdf5(file: h5py.File, path: Path) -> Layers:
-    """The layers in an open file, which is that of `path` or a part of it."""
-    names = _entries(file, path)
+def from_hdf5(file: h5py.File) -> Layers:
+    """The layers in an open file. Raises Refused, and whatever h5py does of wrong bytes."""
+    names = _entries(file)
     if "model_config" in file.attrs:
-        refuse_code(_texts(file, "model_config")[0], path)
+        refuse_code(_texts(file, "model_config")[0])
     if "layers" in names:
-        return _by_group(file, names, path)
-    base = "model_weights/" if "model_weights" in names else ""
-    return _by_list(file, base, names, path)
+        return _by_group(file, names)
+    return _by_list(file, "model_weights/" if "model_weights" in names else "", names)
 
 
-def _entries(file: h5py.File, path: Path) -> set[str]:
+def _entries(file: h5py.File) -> set[str]:
     """The name of all that is in the file itself; one that leads elsewhere is refused."""
     names: set[str] = set()
 
     def visit(name: str, link: object) -> str | None:  # what it returns ends the walk
         if not isinstance(link, h5py.HardLink):
-            return f"has a link, {escape_name(name)!r}, which Keras never has"
+            return f" has a link, {escape_name(name)!r}, which Keras never has."
         names.add(name)
-        return f"has more than {MOST:,} entries: no VGG network" if len(names) > MOST else None
+        return f" has more than {MOST:,} entries: no VGG network." if len(names) > MOST else None
 
     if fault := file.visititems_links(visit):
-        raise WeightsError(f"{escape_name(path)} {fault}.")
+        raise Refused(fault)
     return names
 
 
-def _by_group(file: h5py.File, names: set[str], path: Path) -> Layers:
+def _by_group(file: h5py.File, names: set[str]) -> Layers:
     """Keras 3: `layers/conv2d_1/vars` bears the layer's name and holds its arrays as 0, 1, ..."""
     found: dict[str, tuple[Stored, ...]] = {}
-    for name in sorted(names):
-        if not name.startswith("layers/") or not name.endswith("/vars"):
+    for place in sorted(names):
+        if not place.startswith("layers/") or not place.endswith("/vars"):
             continue
-        group = file[name]
+        group = file[place]
         numbers = sorted(int(key) for key in group if key.isdecimal())
         if numbers and "name" in group.attrs:
-            arrays = tuple(_stored(group[str(n)], path) for n in numbers)
-            _add(found, _texts(group, "name")[0], arrays, path)
+            name = _texts(group, "name")[0]
+            if name in found:
+                raise Refused(f" has two layers called {escape_name(name)!r}.")
+            found[name] = tuple(_stored(group[str(n)]) for n in numbers)
     return found
 
 
-def _by_list(file: h5py.File, base: str, names: set[str], path: Path) -> Layers:
+def _by_list(file: h5py.File, base: str, names: set[str]) -> Layers:
     """Keras 1 and 2: each layer's group lists its arrays, as in Keras Applications' files.
 
     A network inside of another lists the arrays of all its layers, as `block1_conv1/kernel`.
@@ -76,47 +79,30 @@ def _by_list(file: h5py.File, base: str, names: set[str], path: Path) -> Layers:
         for text in _texts(file[layer], "weight_names"):
             owner = text.split("/")[-2] if "/" in text else layer.removeprefix(base)
             if (name := f"{layer}/{text}") not in names:
-                raise WeightsError(
-                    f"{escape_name(path)} lists {escape_name(name)!r} and does not have it."
-                )
-            found.setdefault(owner, []).append(_stored(file[name], path))
+                raise Refused(f" lists {escape_name(name)!r} and does not have it.")
+            found.setdefault(owner, []).append(_stored(file[name]))
     return {name: tuple(arrays) for name, arrays in found.items()}
 
 
-def _stored(dataset: object, path: Path) -> Stored:
+def _stored(dataset: object) -> Stored:
     if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
-        raise WeightsError(f"{escape_name(path)} has something else where an array should be.")
+        raise Refused(" has something else where an array should be.")
+    name = escape_name(dataset.name)
     if dataset.external or dataset.is_virtual:
-        raise WeightsError(
-            f"{escape_name(path)} has an array, {escape_name(dataset.name)!r}, whose values "
-            "are in another "
-            "file, which Keras never has."
+        raise Refused(
+            f" has an array, {name!r}, whose values are in another file, which Keras never has."
         )
 
     def read() -> NDArray[np.float32]:
-        with named(path):
-            if dataset.chunks is not None:
-                raise WeightsError(
-                    f"{escape_name(path)}: {escape_name(dataset.name)!r} is in pieces or "
-                    "compressed, as Keras "
-                    "never does."
-                )
-            check_type(dataset.dtype, dataset.name, path)
-            if dataset.id.get_storage_size() != dataset.size * dataset.dtype.itemsize:
-                raise WeightsError(
-                    f"{escape_name(path)}: {escape_name(dataset.name)!r} is not all there."
-                )
-            return finite(dataset[()], dataset.name, path)
+        if dataset.chunks is not None:
+            raise Refused(f": {name!r} is in pieces or compressed, as Keras never does.")
+        if dataset.dtype.kind != "f":
+            raise Refused(f": {name!r} is {dataset.dtype}, not floats.")
+        if dataset.id.get_storage_size() != dataset.size * dataset.dtype.itemsize:
+            raise Refused(f": {name!r} is not all there.")
+        return finite(dataset[()], dataset.name)
 
     return Stored(dataset.shape, read)
-
-
-def _add(
-    found: dict[str, tuple[Stored, ...]], name: str, arrays: tuple[Stored, ...], path: Path
-) -> None:
-    if name in found:
-        raise WeightsError(f"{escape_name(path)} has two layers called {escape_name(name)!r}.")
-    found[name] = arrays
 
 
 def _texts(group: h5py.Group, key: str) -> list[str]:

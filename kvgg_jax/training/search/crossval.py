@@ -16,15 +16,14 @@ from typing import Any
 
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import RunError, UsageError
-from kvgg_jax.core.events import Emit, Event, Note, Started, ignore
-from kvgg_jax.core.files import write_text
+from kvgg_jax.core.events import Emit, Note, ignore
 from kvgg_jax.runs import catalog
-from kvgg_jax.runs.folder import Run
+from kvgg_jax.runs.folder import Run, write_file
 from kvgg_jax.runs.lock import locked
-from kvgg_jax.runs.manifest import UNSEEN, changed_settings
+from kvgg_jax.runs.manifest import UNSEEN, changed_settings, refuse
 from kvgg_jax.training.inputs import complete_config
 from kvgg_jax.training.loop import never
-from kvgg_jax.training.trainer import resume, train
+from kvgg_jax.training.search.group import finish
 
 FOLDS = 5
 
@@ -104,7 +103,10 @@ def crossval(
         _check_begun(path, config)
         done: list[Fold] = []
         for fold in range(1, folds + 1):
-            run = _run_fold(path, config.with_data(fold=fold), stop, emit)
+            run = Run(path / f"fold-{fold}")
+            emit(Note(f"Fold {fold} of {folds}{' is done already' if run.is_finished else ''}"))
+            one = config.with_data(fold=fold)
+            finish(run, one, check_photos=_check_photos, stop=stop, emit=emit)
             done.append(_measured(run, fold))
             result = Crossval(path, tuple(done))
             _write(result, status="finished" if fold == folds else "unfinished")
@@ -123,34 +125,12 @@ def _check_begun(path: Path, config: RunConfig) -> None:
         raise RunError(f"{path} already exists and is no cross-validation. Choose another --name.")
     for fold in range(1, (config.data.folds or 0) + 1):
         run = Run(path / f"fold-{fold}")
-        if not (run.path / "run.json").exists():
-            continue
-        if differing := changed_settings(run, config.with_data(fold=fold), UNSEEN):
-            head = f"{path} was begun with other settings:"
-            tail = "Use the same, or begin another: --name NAME."
-            raise RunError("\n".join([head, *differing, tail]))
-
-
-def _run_fold(path: Path, config: RunConfig, stop: Callable[[], bool], emit: Emit) -> Run:
-    """The finished run of one fold: trained, gone on with, or left as it is."""
-    fold = config.data.fold
-    run = Run(path / f"fold-{fold}")
-    begun = (run.path / "config.toml").is_file()
-    done = begun and run.info().get("status") == "finished"
-    emit(Note(f"Fold {fold} of {config.data.folds}{' is done already' if done else ''}"))
-
-    def listen(event: Event) -> None:
-        emit(event)
-        if isinstance(event, Started):  # before its first step
-            _check_same_photos(path, run)
-
-    if not begun:
-        train(config, out=path, name=run.path.name, stop=stop, emit=listen)
-    elif not done:
-        resume(run.path, track=config.train.track, stop=stop, emit=listen)
-    else:
-        _check_same_photos(path, run)
-    return run
+        if run.exists:
+            refuse(
+                f"{path} was begun with other settings:",
+                changed_settings(run, config.with_data(fold=fold), UNSEEN),
+                "Use the same, or begin another: --name NAME.",
+            )
 
 
 def _measured(run: Run, fold: int) -> Fold:
@@ -170,12 +150,12 @@ def _measured(run: Run, fold: int) -> Fold:
     )
 
 
-def _check_same_photos(path: Path, run: Run) -> None:
+def _check_photos(run: Run) -> None:
     """Folds of different photos may overlap, so their mean would mean nothing.
 
     Unreadable ones are dealt too, so they count.
     """
-    first = Run(path / "fold-1")
+    first = Run(run.path.with_name("fold-1"))
     dealt = [one.read_digests().keys() for one in (first, run)]
     if run.photos() != first.photos() or dealt[0] != dealt[1]:
         raise RunError(
@@ -186,8 +166,5 @@ def _check_same_photos(path: Path, run: Run) -> None:
 
 def _write(result: Crossval, *, status: str) -> None:
     text = json.dumps({"status": status, **result.to_json()}, indent=2) + "\n"
-    try:
-        write_text(result.path / "crossval.json", text)
-        write_text(result.path / "crossval.csv", result.to_csv())
-    except OSError as error:
-        raise RunError(f"Cannot write to {result.path}: {error.strerror}.") from None
+    write_file(result.path / "crossval.json", text)
+    write_file(result.path / "crossval.csv", result.to_csv())

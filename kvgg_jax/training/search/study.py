@@ -20,13 +20,12 @@ from kvgg_jax.core.errors import (
     Stopped,
     WeightsMismatch,
 )
-from kvgg_jax.core.events import Emit, EpochEnded, Event, Note, Started, Warned
-from kvgg_jax.core.files import write_text
+from kvgg_jax.core.events import Emit, EpochEnded, Event, Note, Warned
 from kvgg_jax.core.history import History
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.runs.folder import Run
+from kvgg_jax.runs.folder import Run, write_file
+from kvgg_jax.training.search.group import finish
 from kvgg_jax.training.search.space import Range, Space, Value, short
-from kvgg_jax.training.trainer import resume, train
 
 if TYPE_CHECKING:
     import optuna
@@ -127,26 +126,19 @@ class Search:
                 if row.epoch not in known:
                     trial.report(row.val_accuracy, row.epoch)
                     known.add(row.epoch)
-            pruned = trial.should_prune()
+            pruned = len(history) > 0 and trial.should_prune()
 
         def listen(event: Event) -> None:
             self._emit(event)
-            if isinstance(event, Started):  # before its first step
-                self._check_photos(run)
             if isinstance(event, EpochEnded):
                 report(History((event.row,)))
 
-        begun = (run.path / "config.toml").is_file()
-        if begun and run.info().get("status") == "finished":
-            return "complete"
-        if begun:
-            report(run.history())
-        ways: dict[str, Any] = {"stop": lambda: pruned or self._stop(), "emit": listen}
+        def stop() -> bool:
+            return pruned or self._stop()
+
+        report(run.history())  # what an earlier start had no time to tell
         try:
-            if begun:
-                resume(run.path, track=config.train.track, **ways)
-            else:
-                train(config, out=self.folder, name=run.path.name, **ways)
+            finish(run, config, check_photos=self._check_photos, stop=stop, emit=listen)
         except Stopped:
             if not pruned:
                 raise
@@ -172,8 +164,7 @@ class Search:
     def _tell(self, trial: optuna.Trial, state: str) -> None:
         import optuna
 
-        run = self._run(trial.number)
-        history = run.history() if run.path.is_dir() else History()
+        history = self._run(trial.number).history()
         best = history.best
         trial.set_user_attr(
             "end",
@@ -210,10 +201,7 @@ class Search:
         head = f"# Trial {best.number} of {escape_name(self.folder)}: validation accuracy"
         found = f"{head} {best.val_accuracy:.4f} in epoch {best.epoch}\n"
         toml = with_values(self._config, best.values, where="space").to_toml()
-        try:
-            write_text(self.folder / BEST, found + toml)
-        except OSError as error:
-            raise RunError(f"Cannot write to {self.folder}: {error.strerror}.") from None
+        write_file(self.folder / BEST, found + toml)
         return best
 
     def _run(self, number: int) -> Run:

@@ -18,10 +18,10 @@ from kvgg_jax.core.config_file import read_toml
 from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.extras import require
-from kvgg_jax.core.files import write_text
 from kvgg_jax.runs import catalog
+from kvgg_jax.runs.folder import write_file
 from kvgg_jax.runs.lock import locked
-from kvgg_jax.runs.manifest import UNSEEN, differences
+from kvgg_jax.runs.manifest import UNSEEN, differences, refuse
 from kvgg_jax.training.inputs import complete_config
 from kvgg_jax.training.loop import never
 from kvgg_jax.training.search.space import DEFAULT_SPACE, Space, check_space, to_table
@@ -67,7 +67,7 @@ def tune(
     check_space(space, config, where="space")
     if trials < 1:
         raise UsageError(f"--trials {trials}: at least 1.")
-    catalog.check_writable(Path(out))
+    catalog.check_writable(folder)
     with locked(folder):
         _begin(folder, config, space)
         search = Search(folder, config, space, stop, emit)
@@ -92,19 +92,15 @@ def _begin(folder: Path, config: RunConfig, space: Space) -> None:
         defaults = _flat({"config": RunConfig().model_dump(mode="json", exclude_none=True)})
         # what the version that began it did not know had its default
         then = {key: value for key, value in defaults.items() if key in flat} | then
-        differing = differences(then, flat, {f"config.{key}" for key in UNSEEN})
-        if differing:
-            head = f"{folder} holds a search of something else:"
-            tail = "Search with its settings, or choose another --name."
-            raise RunError("\n".join([head, *differing, tail]))
-        return
-    if folder.exists() and any(folder.iterdir()):
+        refuse(
+            f"{folder} holds a search of something else:",
+            differences(then, flat, {f"config.{key}" for key in UNSEEN}),
+            "Search with its settings, or choose another --name.",
+        )
+    elif any(folder.iterdir()):
         raise RunError(f"{folder} exists and holds no search. Choose another --name.")
-    try:
-        folder.mkdir(exist_ok=True)
-        write_text(file, tomli_w.dumps(now))
-    except OSError as error:
-        raise RunError(f"Cannot write to {folder}: {error.strerror}.") from None
+    else:
+        write_file(file, tomli_w.dumps(now))
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -54,7 +54,8 @@ def _identity(run: Run) -> str:
 class TensorBoard:
     """An event file in `RUN/tensorboard`, written by TensorBoard's own code, without TensorFlow.
 
-    Not by its writer, nor tensorboardX': those write in a thread that a full disk ends unheard.
+    Not by its writer, nor tensorboardX', whose threads a full disk ends unheard. The record writer
+    of tensorboardX would not be less code, and who looks needs `tensorboard` anyway.
     """
 
     def __init__(self, run: Run, config: RunConfig) -> None:

@@ -25,7 +25,7 @@ from kvgg_jax.core.errors import (
 from kvgg_jax.core.events import EpochEnded, Event, Progress, ignore
 from kvgg_jax.core.history import Epoch
 from kvgg_jax.runs.folder import Run
-from kvgg_jax.training.search import study
+from kvgg_jax.training.search import group, study
 from kvgg_jax.training.search.space import Range, Space
 from kvgg_jax.training.search.tuning import TuneResult, tune
 from support.runs import draw_photos, small_config
@@ -183,7 +183,7 @@ def test_a_trial_that_fails_for_its_settings_is_noted_and_the_search_goes_on(
     def fail(epoch: int) -> None:
         raise error
 
-    monkeypatch.setattr(study, "train", trainer(fail))
+    monkeypatch.setattr(group, "train", trainer(fail))
     with pytest.raises(RunError) as caught:
         tune(lab.config, SPACE, trials=2, out=tmp_path)
     assert str(caught.value) == (
@@ -207,7 +207,7 @@ def test_a_trial_below_the_median_is_pruned(lab, tmp_path, monkeypatch):
         raise KvggError("not pruned")
 
     monkeypatch.setattr(optuna.Trial, "should_prune", should_prune)
-    monkeypatch.setattr(study, "train", trainer(unreachable))
+    monkeypatch.setattr(group, "train", trainer(unreachable))
     with pytest.raises(RunError, match="None of the 1 trials"):
         tune(lab.config, SPACE, trials=1, out=tmp_path)
     assert reports == [0, 0]

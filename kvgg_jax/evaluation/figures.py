@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.data.audit.color_baseline import ColorBaseline
@@ -61,7 +61,7 @@ class EvaluationRecord(_Part):
     intervals: dict[str, float | tuple[float, float]]
     classes: dict[str, ClassFigures]
     confusion: tuple[tuple[int, ...], ...]
-    color: ColorBaseline
+    color: ColorBaseline = Field(validation_alias=AliasChoices("color", "colour"))  # of before
     reliability: tuple[Bin, ...] = Field(min_length=1)
     mistakes: tuple[Mistake, ...]
 

@@ -472,8 +472,8 @@ main()
 # It halts after an epoch while there is a file `hold` beside it.
 HALTING = """
 import os, time
-from kvgg_jax.console import Screen
-from kvgg_jax.events import EpochEnded
+from kvgg_jax.cli.console import Screen
+from kvgg_jax.core.events import EpochEnded
 show = Screen.__call__
 
 def halt(self, event):

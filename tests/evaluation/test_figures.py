@@ -68,3 +68,12 @@ def test_a_class_without_photos_has_no_recall(result: Evaluation) -> None:
     score = replace(result.classes[first], recall=None, count=0)
     keep(replace(result, classes={**result.classes, first: score}))
     assert kept(Run(result.run), split="val").classes[first].recall is None
+
+
+def test_an_evaluation_of_an_older_version_is_read(result: Evaluation) -> None:
+    """It has `colour` where `color` is written now."""
+    file = result.run / "evaluation-val.json"
+    table = json.loads(file.read_text())
+    table["colour"] = table.pop("color")
+    file.write_text(json.dumps(table))
+    assert kept(Run(result.run), split="val") == as_judged(result)

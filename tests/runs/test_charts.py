@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kvgg_jax.evaluation.confusion import MATRIX
 from PIL import Image
 
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.evaluation.charts import draw_confusion
+from kvgg_jax.evaluation.record import MATRIX
 from kvgg_jax.runs.charts import draw_curves, draw_samples
 
 ODD = ["r\udce9d", "$x_", "中", "two\nlines"]  # bytes that are no text, math markup, no glyph
@@ -27,7 +27,7 @@ def size_of(file: Path) -> tuple[int, int]:
 def test_classes_may_have_any_name(tmp_path: Path) -> None:
     """A folder's name is drawn as it is printed; warnings would be errors here."""
     draw_samples(np.zeros((4, 2, 2, 3), np.float32), ODD, tmp_path / "samples.png")
-    draw_confusion(np.eye(4, dtype=np.int64), ODD, tmp_path / "confusion.png", title="x")
+    draw_confusion(np.eye(4, dtype=np.int64).tolist(), ODD, tmp_path / "confusion.png", title="x")
     assert size_of(tmp_path / "samples.png")[0] > 600
     assert size_of(tmp_path / "confusion.png")[0] > 300
     assert len(list(tmp_path.iterdir())) == 2
@@ -58,7 +58,9 @@ def test_many_classes_are_shades_in_a_picture_that_does_not_grow(tmp_path: Path)
     for count in (MATRIX, MATRIX + 1, 500):
         names = [f"class {number}" for number in range(count)]
         started = time.process_time()
-        draw_confusion(np.eye(count, dtype=np.int64), names, tmp_path / "many.png", title="x")
+        draw_confusion(
+            np.eye(count, dtype=np.int64).tolist(), names, tmp_path / "many.png", title="x"
+        )
         sizes.append(size_of(tmp_path / "many.png"))
     assert sizes[0] == sizes[1] == sizes[2]
     assert time.process_time() - started < 5

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FIRST = 14  # characters that the first column of the confusion matrix needs
 
 
-def evaluation_text(result: EvaluationRecordRecord) -> None:
+def evaluation_text(result: EvaluationRecord) -> None:
     """The figures, scores per class, the confusion matrix, and where the pictures are."""
     console = Console()
     print_line(

@@ -19,15 +19,13 @@ def result(tmp_path: Path) -> Evaluation:
 def test_the_most_confident_mistake_comes_first(result: Evaluation) -> None:
     """Then by falling probability; equal ones in the order of the photos."""
     blue, green, red = NAMES
-    paths = result.samples.paths
+    paths, surest = result.samples.paths, result.mistakes[0].probability
+    assert surest == pytest.approx(0.9)
     assert result.mistakes == (
-        Mistake(
-            path=paths[3], true=green, predicted=red, probability=result.mistakes[0].probability
-        ),
+        Mistake(path=paths[3], true=green, predicted=red, probability=surest),
         Mistake(path=paths[1], true=blue, predicted=green, probability=0.5),
         Mistake(path=paths[5], true=red, predicted=blue, probability=0.5),
     )
-    assert result.mistakes[0].probability == pytest.approx(0.9)
 
 
 def test_the_figures_of_six_photos_by_hand(result: Evaluation) -> None:

@@ -23,7 +23,7 @@ from support.runs import THIN, Trained
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 
-HOSTILE = "red<img src=x onerror=alert(1)>&\"'"
+HOSTILE = "red<img src=x onerror=alert(1)>&\"'{{ 7 * 7 }}"
 PARTS = ["result", "curves", "confusion", "classes", "calibration", "mistakes", "photos", "cost"]
 PARTS += ["making"]
 FIGURES = ("result", "confusion", "classes", "calibration")

@@ -134,7 +134,16 @@ def test_what_help_needs_imports_nothing_heavy_at_its_top(module: str) -> None:
     """`--help` and a wrong flag are answered before JAX, NumPy or Keras start."""
     top = [node for node in MODULES[module].body if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {name.split(".")[0] for name in imports(ast.Module(top, []))}
-    assert names & {"jax", "keras", "matplotlib", "numpy", "orbax", "tensorflow"} == set()
+    heavy = {"jax", "jinja2", "keras", "matplotlib", "numpy", "orbax", "sklearn", "scipy"}
+    assert names & {*heavy, "tensorflow"} == set()
+
+
+@pytest.mark.parametrize("library", ["scipy", "sklearn"])
+def test_a_library_of_figures_is_imported_by_the_function_that_needs_it(library: str) -> None:
+    """It takes a second, which `predict`, and `report` of a kept evaluation, have no use for."""
+    for module, tree in MODULES.items():
+        top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+        assert library not in {name.split(".")[0] for name in imports(ast.Module(top, []))}, module
 
 
 NETWORK = re.compile(

@@ -34,7 +34,7 @@ class Calibrated:
     """False where the run folder cannot be written, so that nothing uses it."""
 
     def to_json(self) -> dict[str, Any]:
-        """`{"run", "is_stored", "temperature", ...}`: what `calibration.json` holds, of which run."""
+        """`{"run", "is_stored", ...}`, and what `calibration.json` holds."""
         return {
             "run": str(self.run),
             "is_stored": self.is_stored,

@@ -52,9 +52,9 @@ def test_what_is_stored_is_what_is_returned(done: Calibrated, others: Path) -> N
     of = done.calibration
     assert stored(Run(done.run)) == of
     assert (of.split, of.data, of.count) == ("all", str(others), 18)
-    assert (of.state, of.wrong) == (raw.state, len(raw.mistakes))
+    assert (of.state, of.wrong) == (raw.state, raw.wrong)
     assert of.before.loss == pytest.approx(raw.loss, rel=1e-5)
-    assert of.before.calibration_error == raw.scores.calibration_error
+    assert of.before.calibration_error == raw.calibration_error
 
 
 def test_evaluate_shows_the_calibrated_probabilities(done: Calibrated, others: Path) -> None:
@@ -63,7 +63,7 @@ def test_evaluate_shows_the_calibrated_probabilities(done: Calibrated, others: P
     expected = apply_temperature(raw.probabilities, done.calibration.temperature)
     np.testing.assert_array_equal(result.probabilities, expected)
     assert result.loss == cross_entropy(np.array(raw.samples.labels), expected) < raw.loss
-    assert result.confusion.tolist() == raw.confusion.tolist()
+    assert result.confusion == raw.confusion
     assert (raw.calibration, result.calibration) == (None, done.calibration)
 
 
@@ -160,7 +160,8 @@ def test_without_mistakes_nothing_is_fitted(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One is not enough: it cannot be set aside."""
-    monkeypatch.setattr("kvgg_jax.evaluation.evaluate.Evaluation.mistakes", [0])
+    monkeypatch.setattr("kvgg_jax.evaluation.record.Evaluation.wrong", 1)
+    monkeypatch.setattr("kvgg_jax.evaluation.record.Evaluation.right", 1)
     with pytest.raises(DataError) as caught:
         calibrate(finished)
     assert str(caught.value) == (
@@ -193,7 +194,7 @@ def test_the_commands_say_what_is_calibrated(
         "Wrote run/calibration.json: predict and evaluate use it; predict says 'unsure' below 70%.",
         "To take it back: kvgg calibrate --run run --remove",
     ]
-    monkeypatch.setattr("kvgg_jax.evaluation.record._images", lambda _: {})  # each takes a moment
+    monkeypatch.setattr("kvgg_jax.evaluation.files._images", lambda _: {})  # each takes a moment
     evaluated = kvgg("evaluate", "--run", "run", "--data", others)
     assert evaluated.stdout.splitlines()[1] == (
         f"Probabilities: calibrated, temperature {of.temperature:.3f}, fitted on 18 images, "

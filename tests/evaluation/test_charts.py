@@ -2,33 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from kvgg_jax.evaluation.curves import one_vs_rest
 from matplotlib.figure import Figure
 
 from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.evaluation.charts import (
     COLUMNS,
-    Mistake,
     draw_comparison,
     draw_mistakes,
     draw_ranking,
     draw_reliability,
 )
-from kvgg_jax.evaluation.metrics import reliability
+from kvgg_jax.evaluation.metrics import class_figures, reliability
+from kvgg_jax.evaluation.record import Evaluation, Mistake
+from support.evaluations import six_photos
 from support.images import ODD_NAMES, png_size
 
 
-def test_curves_are_drawn_for_the_classes_that_have_one(tmp_path: Path) -> None:
-    """The fourth class has no picture, and no curve."""
-    scores = np.random.default_rng(0).random((9, 4))
-    curves = one_vs_rest(np.arange(9) % 3, scores)
-    assert curves[3] is None
-    draw_ranking(curves, ODD_NAMES, tmp_path / "roc-pr.png", title="x")
+@pytest.fixture
+def result(tmp_path: Path) -> Evaluation:
+    """Six photos of three classes."""
+    return six_photos(tmp_path)
+
+
+def called(result: Evaluation, names: Sequence[str]) -> Evaluation:
+    """The same with so many classes, of these names."""
+    scores = np.random.default_rng(0).random((6, len(names)))
+    figures = class_figures(np.array(result.samples.labels), scores)
+    classes = dict(zip(names, figures, strict=True))
+    return result.model_copy(update={"classes": classes, "probabilities": scores})
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that would be saved."""
+    figures: list[Figure] = []
+    monkeypatch.setattr("kvgg_jax.evaluation.charts.save", lambda one, _: figures.append(one))
+    return figures
+
+
+def test_curves_are_drawn_for_the_classes_that_have_one(result: Evaluation, tmp_path: Path) -> None:
+    """The fourth class has no photo, and no curve."""
+    four = called(result, ODD_NAMES)
+    assert [one.roc_area is None for one in four.classes.values()] == [False] * 3 + [True]
+    draw_ranking(four, tmp_path / "roc-pr.png", title="x")
     assert png_size(tmp_path / "roc-pr.png") == (1152, 552)
+
+
+def test_each_threshold_is_a_point_of_a_curve(
+    result: Evaluation, tmp_path: Path, drawn: list[Figure]
+) -> None:
+    """By hand, of class blue: falling scores are right, a tie of right and wrong, then wrong."""
+    scores = np.array([0.9, 0.5, 0.5, 0.1, 0.1, 0.1])
+    draw_ranking(
+        result.model_copy(update={"probabilities": np.stack([scores] * 3, axis=1)}),
+        tmp_path / "roc-pr.png",
+        title="x",
+    )
+    roc, pr = (axes.lines[0] for axes in drawn[0].axes)
+    assert np.array(roc.get_xydata()).tolist() == [[0, 0], [0, 0.5], [0.25, 1], [1, 1]]
+    assert np.array(pr.get_xydata()) == pytest.approx(
+        np.array([[0, 1], [0.5, 1], [1, 2 / 3], [1, 2 / 6]])
+    )
+    assert pr.get_drawstyle() == "steps-pre"
 
 
 def test_one_picture_is_enough_for_a_reliability_diagram(tmp_path: Path) -> None:
@@ -48,32 +88,33 @@ def test_a_run_without_an_epoch_has_no_curve(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [1, COLUMNS, COLUMNS + 1])
-def test_the_gallery_has_a_place_for_each_mistake(tmp_path: Path, count: int) -> None:
+def test_the_gallery_has_a_place_for_each_mistake(
+    result: Evaluation, tmp_path: Path, count: int
+) -> None:
     """A row is begun when the one before is full."""
-    image = np.zeros((8, 8, 3), np.uint8)
-    one = Mistake(image, "n\udce9\n" * 20 + ".png", ODD_NAMES[0], ODD_NAMES[1], 0.5)
-    draw_mistakes([one] * count, tmp_path / "mistakes.png", title="x")
+    (result.samples.root / (odd := "n\udce9\n" * 20 + ".png")).write_bytes(
+        result.samples.files()[0].read_bytes()
+    )
+    one = Mistake(path=odd, true=ODD_NAMES[0], predicted=ODD_NAMES[1], probability=0.5)
+    draw_mistakes(result.model_copy(update={"mistakes": (one,) * count}), tmp_path / "m.png")
     columns, rows = min(count, COLUMNS), -(-count // COLUMNS)
-    assert png_size(tmp_path / "mistakes.png") == (
+    assert png_size(tmp_path / "m.png") == (
         round(max(columns * 1.9, 4) * 120),
         round((rows * 2.5 + 0.5) * 120),
     )
 
 
 def test_a_name_that_begins_with_an_underscore_is_in_the_legend(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    result: Evaluation, tmp_path: Path, drawn: list[Figure]
 ) -> None:
     """Matplotlib leaves out labels that do."""
-    told: list[list[str]] = []
-
-    def listen(figure: Figure, _: Path) -> None:
-        legends = [axes.get_legend() for axes in figure.axes]
-        told.append([text.get_text() for one in legends if one for text in one.get_texts()])
-
-    monkeypatch.setattr("kvgg_jax.evaluation.charts.save", listen)
     names = ["_other", "red", "green"]
-    curves = one_vs_rest(np.arange(9) % 3, np.random.default_rng(0).random((9, 3)))
-    draw_ranking(curves, names, tmp_path / "roc-pr.png", title="x")
+    draw_ranking(called(result, names), tmp_path / "roc-pr.png", title="x")
     history = History((Epoch(1, 1.0, 0.5, 1.0, 0.5, 1e-4, 1.0, 1.0),))
     draw_comparison(dict.fromkeys(names, history), tmp_path / "comparison.png")
-    assert [[text.split()[1] for text in one] for one in told] == [names * 2] * 2
+    legends = [[axes.get_legend() for axes in figure.axes] for figure in drawn]
+    told = [
+        [text.get_text().split()[1] for one in both if one for text in one.get_texts()]
+        for both in legends
+    ]
+    assert told == [names * 2] * 2

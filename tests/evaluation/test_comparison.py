@@ -14,10 +14,11 @@ from kvgg_jax.cli.text.runs import pair_text
 from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Event, Note
 from kvgg_jax.evaluation.comparison import Pair
-from kvgg_jax.evaluation.record import COLUMNS
+from kvgg_jax.evaluation.files import COLUMNS
 from kvgg_jax.runs import step_folders
 from kvgg_jax.runs.folder import Run
 from support.commands import kvgg
+from support.evaluations import six_photos
 from support.runs import draw_photos, small_config
 
 pytestmark = pytest.mark.usefixtures("thin_network")
@@ -41,8 +42,9 @@ def answer(run: Path, right: Sequence[int], *, photos: Sequence[str] | None = No
     (run / "predictions-val.csv").write_text("\n".join([",".join(COLUMNS), *rows]) + "\n")
     best = run / "checkpoints" / "best"
     state = step_folders.name(best / str(next(iter(step_folders.steps(best)))))
-    data = str(Run(run).config().data.dir)
-    (run / "evaluation-val.json").write_text(json.dumps({"state": state, "data": data}))
+    record = six_photos(run / "six").to_json()
+    record |= {"state": state, "data": str(Run(run).config().data.dir)}
+    (run / "evaluation-val.json").write_text(json.dumps(record))
 
 
 def test_photos_that_one_alone_is_right_on_decide(out: Path) -> None:

@@ -1,4 +1,4 @@
-"""Figures from true classes and probabilities: by hand, and beside scikit-learn where it is."""
+"""Figures from true classes and probabilities, against cases worked out by hand."""
 
 from __future__ import annotations
 
@@ -8,71 +8,78 @@ import numpy as np
 import pytest
 
 from kvgg_jax.evaluation.metrics import (
-    BINS,
-    FIGURES,
-    Bin,
-    bootstrap,
     calibration_error,
+    class_figures,
     compute_metrics,
-    margins,
     reliability,
     top_k_accuracy,
 )
-
-# Called right: 3 of 4, 1 of 2, and of the third class 0 of 1; no picture is of the fourth or fifth.
-TRUE = np.array([0, 0, 0, 0, 1, 1, 2])
-PREDICTED = np.array([0, 0, 0, 1, 1, 3, 0])
+from kvgg_jax.evaluation.record import BINS, Bin
 
 
-def drawn(classes: int, count: int) -> tuple[Any, Any]:
-    """Classes, and probabilities that favour them."""
-    rng = np.random.default_rng(0)
-    true = rng.integers(0, classes, count)
-    probabilities = rng.dirichlet(np.ones(classes), count)
-    probabilities[np.arange(count), true] += 0.1
-    return true, probabilities / probabilities.sum(axis=1, keepdims=True)
+def of_counts(confusion: list[list[int]]) -> tuple[Any, Any]:
+    """Classes and certain calls, as many of each as counts [true, predicted] say."""
+    counts = np.array(confusion)
+    true, predicted = (which.ravel().repeat(counts.ravel()) for which in np.indices(counts.shape))
+    return true, np.eye(len(counts))[predicted]
+
+
+def shares_of(confusion: list[list[int]]) -> list[tuple[Any, ...]]:
+    """Precision, recall, F1 and count of each class."""
+    found = class_figures(*of_counts(confusion))
+    return [(one.precision, one.recall, one.f1, one.count) for one in found]
+
+
+def test_confusion_counts_true_by_predicted() -> None:
+    """Row: what it is. Column: what it was called; a class without photos has both."""
+    true, predicted = np.array([0, 0, 0, 1, 2, 2]), np.array([0, 1, 1, 1, 0, 2])
+    found = compute_metrics(true, np.eye(4)[predicted], "abcd")
+    assert found["confusion"] == [[1, 2, 0, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
+
+
+def test_precision_recall_and_f1_by_hand() -> None:
+    """Class 0: 8 right, 10 called so, 16 there are; precision 4/5, recall 1/2, F1 8/13."""
+    assert shares_of([[8, 8], [2, 2]]) == [
+        pytest.approx((0.8, 0.5, 8 / 13, 16)),
+        pytest.approx((0.2, 0.5, 2 / 7, 4)),
+    ]
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"),
+    ("confusion", "expected"),
     [
-        ("accuracy", 4 / 7),
-        ("balanced_accuracy", (3 / 4 + 1 / 2 + 0) / 3),
-        ("macro_f1", (2 * 3 / (4 + 4) + 2 * 1 / (2 + 2) + 0 + 0) / 4),
-        # true (4, 2, 1, 0), named (4, 2, 0, 1): product 20, each with itself 21
-        ("matthews", (4 * 7 - 20) / (7**2 - 21)),
+        pytest.param([[3, 0], [2, 0]], (None, 0.0, 0.0, 2), id="never named"),
+        pytest.param([[3, 1], [0, 0]], (0.0, None, 0.0, 0), id="has no photo"),
+        pytest.param([[3, 0], [0, 0]], (None, None, None, 0), id="neither"),
+        pytest.param([[3, 1], [1, 0]], (0.0, 0.0, 0.0, 1), id="never right"),
+        pytest.param([[4, 0], [0, 1]], (1.0, 1.0, 1.0, 1), id="all right"),
     ],
 )
-def test_each_figure_by_hand(name: str, expected: float) -> None:
-    """A class without pictures counts for F1 where it was called, else for nothing."""
-    assert FIGURES[name](margins(TRUE, PREDICTED, 5)) == pytest.approx(expected, rel=1e-12)
+def test_an_undefined_score_is_none(confusion: list[list[int]], expected: tuple[Any, ...]) -> None:
+    """A zero would say that the network is bad at the class; "never right" is such a one."""
+    assert shares_of(confusion)[1] == expected
 
 
-def test_the_correlation_is_zero_where_one_class_alone_is_called() -> None:
-    """Undefined, since nothing varies: 0, as scikit-learn has it."""
-    assert FIGURES["matthews"](margins(np.array([0, 1]), np.array([0, 0]), 2)) == 0.0
+def test_areas_by_hand() -> None:
+    """Falling scores: right, wrong, a tie of right and wrong, wrong."""
+    true, scores = np.array([1, 0, 1, 0, 0]), np.array([0.9, 0.8, 0.5, 0.5, 0.1])
+    one = class_figures(true, np.stack([1 - scores, scores], axis=1))[1]
+    # of 6 pairs, 3 with the first are right, of the second one right, one wrong, one tied
+    assert one.roc_area == pytest.approx((3 + 1 + 0.5) / 6)
+    assert one.average_precision == pytest.approx(0.5 * 1 + 0.5 * 2 / 4)
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # classes called that no picture has
-@pytest.mark.parametrize(("classes", "count"), [(2, 30), (4, 240), (30, 60)])
-def test_the_figures_are_those_of_scikit_learn(classes: int, count: int) -> None:
-    """With its defaults; of 30 classes, some have no picture."""
-    metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
-    true, probabilities = drawn(classes, count)
-    predicted, scores = probabilities.argmax(axis=1), compute_metrics(true, probabilities)
-    assert (scores.balanced_accuracy, scores.macro_f1, scores.matthews) == pytest.approx(
-        (
-            metrics.balanced_accuracy_score(true, predicted),
-            metrics.f1_score(true, predicted, average="macro"),
-            metrics.matthews_corrcoef(true, predicted),
-        ),
-        rel=1e-12,
-    )
-    assert scores.top_k == {
-        k: metrics.top_k_accuracy_score(true, probabilities, k=k, labels=range(classes))
-        for k in (2, 3, 5)
-        if k < classes
-    }
+def test_photos_of_one_kind_have_no_area() -> None:
+    """A rate over none of them is undefined; warnings would be errors here."""
+    found = class_figures(np.zeros(3, int), np.full((3, 2), 0.5))
+    assert {(one.roc_area, one.average_precision) for one in found} == {(None, None)}
+
+
+@pytest.mark.parametrize(("classes", "areas"), [(10, 10), (11, 0)])
+def test_many_classes_have_no_areas(classes: int, areas: int) -> None:
+    """Ten have, eleven not."""
+    found = class_figures(np.arange(40) % classes, np.full((40, classes), 1 / classes))
+    assert [one.roc_area for one in found if one.roc_area is not None] == [0.5] * areas
 
 
 @pytest.mark.parametrize(("true", "k", "expected"), [(2, 1, 1), (1, 2, 0), (0, 2, 1), (1, 3, 1)])
@@ -99,41 +106,7 @@ def test_a_bin_holds_its_upper_end_and_not_its_lower() -> None:
     assert bins[14].high == 1.0
 
 
-def test_the_interval_of_the_accuracy_is_that_of_the_binomial() -> None:
-    """The bootstrap of a share is a binomial: 95 % between its quantiles for 0.9 of 200."""
-    true = np.zeros(200, int)
-    predicted = np.repeat([0, 1], [180, 20])
-    low, high = bootstrap(true, predicted, 2)["accuracy"]
-    assert low == pytest.approx(0.855, abs=0.0051)  # the quantiles are 171 and 188 of 200
-    assert high == pytest.approx(0.94, abs=0.0051)
-
-
-def test_the_bootstrap_redraws_pictures() -> None:
-    """Its counts of cells have the spread that drawing pictures one by one gives."""
-    rng = np.random.default_rng(1)
-    true, predicted = rng.integers(0, 3, 60), rng.integers(0, 3, 60)
-    slow = []
-    for _ in range(4000):
-        rows = rng.integers(0, 60, 60)
-        slow.append(FIGURES["macro_f1"](margins(true[rows], predicted[rows], 3)))
-    assert bootstrap(true, predicted, 3)["macro_f1"] == pytest.approx(
-        np.quantile(slow, (0.025, 0.975)), abs=0.02
-    )
-
-
-def test_intervals_repeat() -> None:
-    """The seed is fixed: the same photos give the same text."""
-    assert bootstrap(TRUE, PREDICTED, 5) == bootstrap(TRUE, PREDICTED, 5)
-
-
-def test_a_class_that_a_resample_misses_does_no_harm() -> None:
-    """Its recall is undefined there and left out; warnings would be errors here."""
-    ends = bootstrap(np.array([0, 1]), np.array([0, 0]), 3)["balanced_accuracy"]
-    assert ends == (0.0, 1.0)
-
-
-def test_many_classes_have_no_curves() -> None:
-    """Ten have, eleven not."""
-    for classes, expected in ((10, 10), (11, 0)):
-        true, probabilities = drawn(classes, 40)
-        assert len(compute_metrics(true, probabilities).curves) == expected
+def test_top_k_is_told_for_less_than_all_classes() -> None:
+    """Of four: 2 and 3. The class is first in one photo, second in one, third in one of four."""
+    probabilities = np.array([[4, 3, 2, 1]] * 4) / 10
+    assert compute_metrics(np.arange(4), probabilities, "abcd")["top_k"] == {"2": 0.5, "3": 0.75}

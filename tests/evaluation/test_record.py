@@ -1,23 +1,13 @@
-"""What an evaluation leaves in the run folder."""
+"""An evaluation as one record: what follows from its figures."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import shutil
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from kvgg_jax.core.errors import RunError
-from kvgg_jax.evaluation.evaluate import Evaluation
-from kvgg_jax.evaluation.record import evaluation_json, keep, predictions_csv, recall
-from kvgg_jax.runs.folder import Run
-from support.evaluations import NAMES, made, six_photos
-from support.runs import small_config
+from kvgg_jax.evaluation.record import ClassFigures, Evaluation, Mistake
+from support.evaluations import NAMES, six_photos
 
 
 @pytest.fixture
@@ -28,115 +18,52 @@ def result(tmp_path: Path) -> Evaluation:
 
 def test_the_most_confident_mistake_comes_first(result: Evaluation) -> None:
     """Then by falling probability; equal ones in the order of the photos."""
-    assert result.mistakes == [3, 1, 5]
+    blue, green, red = NAMES
+    paths, surest = result.samples.paths, result.mistakes[0].probability
+    assert surest == pytest.approx(0.9)
+    assert result.mistakes == (
+        Mistake(path=paths[3], true=green, predicted=red, probability=surest),
+        Mistake(path=paths[1], true=blue, predicted=green, probability=0.5),
+        Mistake(path=paths[5], true=red, predicted=blue, probability=0.5),
+    )
 
 
-def test_all_is_written_beside_the_run_and_named(result: Evaluation) -> None:
-    """Four pictures, a table and the figures, with the split in their names."""
-    files = keep(result)
-    names = [f"{what}-val.png" for what in ("confusion", "reliability", "roc-pr", "mistakes")]
-    names += ["predictions-val.csv", "evaluation-val.json"]
-    assert files == [result.run / name for name in names]
-    assert sorted(result.run.iterdir()) == sorted(files)
-    figures = json.loads((result.run / "evaluation-val.json").read_text())
-    assert figures == evaluation_json(result, files)
-    assert [one["path"] for one in figures["mistakes"]] == [
-        result.samples.paths[row] for row in (3, 1, 5)
+def test_the_figures_of_six_photos_by_hand(result: Evaluation) -> None:
+    """One of two is right in each class, and each wrong call goes to another one."""
+    assert (result.count, result.right, result.wrong) == (6, 3, 3)
+    assert result.confusion == ((1, 1, 0), (0, 1, 1), (1, 0, 1))
+    assert (result.accuracy, result.balanced_accuracy) == (0.5, 0.5)
+    assert result.macro_f1 == pytest.approx(0.5)
+    assert result.matthews == pytest.approx(0.25)
+    low, high = result.intervals.accuracy
+    assert (low, high) == pytest.approx((1 / 6, 5 / 6))
+    assert [(one.precision, one.recall, one.count) for one in result.classes.values()] == [
+        (0.5, 0.5, 2)
+    ] * 3
+
+
+def test_the_pairs_mixed_up_most_often_come_first(result: Evaluation) -> None:
+    """What is right is not among them, nor what never happened."""
+    blue, green, red = NAMES
+    confusion = ((9, 1, 0), (0, 9, 3), (1, 0, 9))
+    mixed = result.model_copy(update={"confusion": confusion})
+    assert mixed.confused == [(green, red, 3), (blue, green, 1), (red, blue, 1)]
+    none = result.model_copy(update={"confusion": ((9, 0, 0), (0, 9, 0), (0, 0, 9))})
+    assert none.confused == []
+
+
+def test_json_has_the_shape_of_the_documents(result: Evaluation) -> None:
+    """The keys of docs/json.md in their order, and neither photos nor probabilities."""
+    found = result.to_json()
+    assert list(found) == [
+        *("run", "state", "data", "split", "count", "trained_on", "loss", "accuracy"),
+        *("balanced_accuracy", "macro_f1", "matthews", "top_k", "calibration_error"),
+        *("calibration", "intervals", "classes", "confusion", "color", "reliability"),
+        *("mistakes", "files"),
     ]
-
-
-def test_a_picture_without_a_reason_is_gone(result: Evaluation) -> None:
-    """No mistakes and no curves any more: what an earlier evaluation left would mislead."""
-    keep(result)
-    right = np.eye(3, dtype=np.float32)[list(result.samples.labels)]
-    better = made(result.run, result.samples, right)
-    keep(replace(better, scores=replace(better.scores, curves=())))
-    assert sorted(path.name for path in result.run.glob("*.png")) == [
-        "confusion-val.png",
-        "reliability-val.png",
-    ]
-
-
-def test_predictions_are_a_row_a_photo(result: Evaluation) -> None:
-    """Class, the one called, and the probabilities of both."""
-    rows = list(csv.reader(io.StringIO(predictions_csv(result))))
-    assert rows[0] == ["path", "class", "predicted", "probability", "class_probability"]
-    assert [row[:3] for row in rows[1:]] == [
-        [path, NAMES[label], NAMES[called]]
-        for path, label, called in zip(
-            result.samples.paths, result.samples.labels, (0, 1, 1, 2, 2, 0), strict=True
-        )
-    ]
-    assert [round(float(row[3]), 5) for row in rows[1:]] == [0.8, 0.5, 0.8, 0.9, 0.8, 0.5]
-    assert [round(float(row[4]), 5) for row in rows[1:]] == [0.8, 0.2, 0.8, 0.1, 0.8, 0.4]
-
-
-def test_any_file_name_survives_the_table(result: Evaluation) -> None:
-    """Quotes, commas, line ends and bytes that are no text."""
-    odd = ('a, "b".png', "c\rd.png", "e\nf.png", "\udce9.png", "", " ")
-    samples = replace(result.samples, paths=odd)
-    text = predictions_csv(replace(result, samples=samples))
-    read = csv.reader(io.StringIO(text, newline=""))
-    assert tuple(row[0] for row in read)[1:] == odd
-
-
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No pictures, where they are no matter: each takes a moment."""
-    monkeypatch.setattr("kvgg_jax.evaluation.record._images", lambda _: {})
-
-
-def with_config(result: Evaluation) -> Run:
-    config = small_config(result.samples.root)
-    (result.run / "config.toml").write_text(config.to_toml())
-    (result.run / "run.json").write_text("{}")
-    return Run(result.run)
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_predictions_are_read_back_for_the_state_that_made_them(result: Evaluation) -> None:
-    """Photo -> (class, predicted); none for a newer state, or where nothing was kept."""
-    run = with_config(result)
-    assert recall(run, state=result.state) is None
-    keep(result)
-    assert recall(run, state="2-0123456789abcdef") is None
-    assert recall(run, state=result.state) == {
-        path: (NAMES[label], NAMES[called])
-        for path, label, called in zip(
-            result.samples.paths, result.samples.labels, (0, 1, 1, 2, 2, 0), strict=True
-        )
-    }
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_predictions_for_other_photos_are_not_those_of_the_run(
-    result: Evaluation, tmp_path: Path
-) -> None:
-    """`evaluate --data DIR --split val` leaves a file of the same name."""
-    run = with_config(result)
-    other = shutil.copytree(result.samples.root, tmp_path / "other")
-    keep(replace(result, samples=replace(result.samples, root=other)))
-    assert recall(run, state=result.state) is None
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_a_damaged_record_is_none(result: Evaluation) -> None:
-    """It can be made again."""
-    run = with_config(result)
-    keep(result)
-    for name in ("evaluation-val.json", "predictions-val.csv"):
-        sound = (run.path / name).read_bytes()
-        for text in (b"", b"[]", b"{", b"path,class\n1,2\n", b"\0", b"\xff"):
-            (run.path / name).write_bytes(text)
-            assert recall(run, state=result.state) is None
-        (run.path / name).write_bytes(sound)
-    assert recall(run, state=result.state) is not None
-
-
-def test_what_cannot_be_removed_is_named(result: Evaluation) -> None:
-    """A folder where an old picture would be."""
-    (result.run / "mistakes-val.png").mkdir()
-    right = np.eye(3, dtype=np.float32)[list(result.samples.labels)]
-    with pytest.raises(RunError) as caught:
-        keep(made(result.run, result.samples, right))
-    assert str(caught.value).startswith(f"Cannot remove {result.run}/mistakes-val.png: ")
+    assert found["run"] == str(result.run)
+    assert list(found["intervals"])[:3] == ["level", "resamples", "seed"]
+    assert list(found["mistakes"][0]) == ["path", "class", "predicted", "probability"]
+    assert list(found["classes"]["red"]) == list(ClassFigures.model_fields)
+    assert found["color"] == {"class_mean": 0.5, "nearest": 2 / 3, "reference": 12}
+    assert found["top_k"] == {"2": pytest.approx(5 / 6)}

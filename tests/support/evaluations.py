@@ -1,19 +1,19 @@
-"""What the tests of judging share: an evaluation made by hand."""
+"""What the tests of evaluating share: an evaluation made by hand."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-from kvgg_jax.evaluation.confusion import class_scores, confusion_matrix
 
 from kvgg_jax.data.audit.color_baseline import ColorBaseline
 from kvgg_jax.data.folder import Samples
-from kvgg_jax.evaluation.evaluate import Evaluation
-from kvgg_jax.evaluation.metrics import compute_metrics
+from kvgg_jax.evaluation.evaluate import make_evaluation
+from kvgg_jax.evaluation.record import Evaluation
 from support.runs import COLORS, draw_photos
 
 NAMES = tuple(sorted(COLORS))
+STATE = "1-0123456789abcdef"
 
 
 def six_photos(folder: Path) -> Evaluation:
@@ -30,19 +30,21 @@ def six_photos(folder: Path) -> Evaluation:
 
 def made(run: Path, samples: Samples, probabilities: np.ndarray) -> Evaluation:
     """Of three classes; the loss is no matter."""
-    true = np.array(samples.labels)
-    confusion = confusion_matrix(true, probabilities.argmax(axis=1), 3)
-    return Evaluation(
+    return make_evaluation(
+        samples,
+        probabilities,
+        NAMES,
         run=run,
         split="val",
-        samples=samples,
         loss=1.0,
-        accuracy=float(confusion.trace() / len(samples)),
-        classes=dict(zip(NAMES, class_scores(confusion), strict=True)),
-        confusion=confusion,
-        probabilities=probabilities,
-        scores=compute_metrics(true, probabilities),
-        state="1-0123456789abcdef",
+        state=STATE,
         calibration=None,
         color=ColorBaseline(class_mean=0.5, nearest=2 / 3, reference=12),
+        trained_on=0,
     )
+
+
+def all_right(result: Evaluation) -> Evaluation:
+    """The same photos, called rightly with certainty."""
+    right = np.eye(3, dtype=np.float32)[list(result.samples.labels)]
+    return made(result.run, result.samples, right)

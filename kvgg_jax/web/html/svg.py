@@ -1,4 +1,9 @@
-"""Charts as SVG inside a page: they take its colors, in the dark too, and stay sharp."""
+"""Charts as SVG inside a page: they take its colors, in the dark too, and stay sharp.
+
+Drawn here, not by Matplotlib, whose SVG has each color in a `style` attribute that the page's light
+and dark colors cannot reach, ids that clash where a page has several charts, no text for a screen
+reader, and seven times the bytes (10 kB for two lines of 20 epochs).
+"""
 
 from __future__ import annotations
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from kvgg_jax.evaluation.confusion import ClassScore
 
 from kvgg_jax.cli.text.evaluation import evaluation_text
-from kvgg_jax.evaluation.evaluate import Evaluation
+from kvgg_jax.evaluation.record import ClassFigures, Evaluation
 from kvgg_jax.inference.temperature import Calibration, Quality
-from support.evaluations import made, six_photos
+from support.evaluations import all_right, six_photos
 
 
 @pytest.fixture
@@ -23,30 +21,29 @@ def result(tmp_path: Path) -> Evaluation:
 
 
 def lines(result: Evaluation, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    evaluation_text(result, [result.run / "a.png"])
+    evaluation_text(result)
     return capsys.readouterr().out.splitlines()
 
 
 def test_all_right_is_no_proof(result: Evaluation, capsys: pytest.CaptureFixture[str]) -> None:
     """The bootstrap says 1 to 1; 0.607 is the accuracy that gets six of six in one of 20 times."""
-    right = np.eye(3, dtype=np.float32)[list(result.samples.labels)]
     said = (
         "All are right. From 6 images that says no more than this: "
         "up to 39.3% of such pictures may still be called wrongly."
     )
     assert pytest.approx(0.05, abs=0.001) == 0.607**6
-    assert said in lines(made(result.run, result.samples, right), capsys)
+    assert said in lines(all_right(result), capsys)
     assert not any(line.startswith("All are right") for line in lines(result, capsys))
 
 
 def test_beyond_ten_classes_there_is_no_area(
     result: Evaluation, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And none where no class has a curve."""
+    """As where no class has a curve."""
     assert any("ROC area" in line for line in lines(result, capsys))
-    for curves in ((), (None,) * 3):
-        bare = replace(result, scores=replace(result.scores, curves=curves))
-        assert not any("ROC area" in line for line in lines(bare, capsys))
+    bare = {name: one.model_copy(update={"roc_area": None}) for name, one in result.classes.items()}
+    found = lines(result.model_copy(update={"classes": bare}), capsys)
+    assert not any("ROC area" in line for line in found)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +70,7 @@ def test_it_says_where_a_calibration_comes_from(
         gain_error=0.0,
         fold_temperatures=(1.0, 2.0),
     )
-    second = lines(replace(result, calibration=of), capsys)[1]
+    second = lines(result.model_copy(update={"calibration": of}), capsys)[1]
     assert second == f"Probabilities: calibrated, temperature 1.500, fitted on 6 images{ending}"
 
 
@@ -81,8 +78,8 @@ def test_a_score_that_is_not_defined_is_a_dash(
     result: Evaluation, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """0 would say that the network is bad at the class: nothing was called green, or is red."""
-    none = ClassScore(precision=None, recall=0.0, f1=None, count=2)
-    odd = replace(result, classes={**result.classes, "green": none})
+    none = ClassFigures(precision=None, recall=0.0, f1=None, count=2)
+    odd = result.model_copy(update={"classes": {**result.classes, "green": none}})
     (row,) = (line for line in lines(odd, capsys) if re.match("│ green +│ +- ", line))
     assert re.findall(r"[^│ ]+", row) == ["green", "-", "0.0000", "-", "2"]
 
@@ -101,7 +98,8 @@ def test_where_the_matrix_has_no_room_the_worst_pairs_are_told(
     confusion = 100 * np.eye(30, dtype=np.int64)
     confusion[3, 5], confusion[5, 3] = 7, 12
     classes = dict.fromkeys(names, next(iter(result.classes.values())))
-    found = "\n".join(lines(replace(result, classes=classes, confusion=confusion), capsys))
+    many = result.model_copy(update={"classes": classes, "confusion": confusion.tolist()})
+    found = "\n".join(lines(many, capsys))
     assert found.count(" 100 ") == (30 if whole else 0)
     assert ("Confusion matrix" in found) == whole
     pairs = re.findall(r"│ (class-\d\d) +│ (class-\d\d) +│ +(\d+) │", found)
@@ -115,7 +113,17 @@ def test_long_names_are_folded_and_no_count_is_cut(
     names = [f"a-rather-long-name-{number}" for number in range(9)]
     confusion = 1000 * np.eye(9, dtype=np.int64)
     classes = dict.fromkeys(names, next(iter(result.classes.values())))
-    found = "\n".join(lines(replace(result, classes=classes, confusion=confusion), capsys))
+    many = result.model_copy(update={"classes": classes, "confusion": confusion.tolist()})
+    found = "\n".join(lines(many, capsys))
     matrix = found[found.index("Confusion matrix") :]
     assert matrix.count("1000") == 9
     assert "…" not in matrix
+
+
+def test_the_files_written_are_named(
+    result: Evaluation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Last; where nothing could be written, nothing is said."""
+    assert not any(line.startswith("Wrote") for line in lines(result, capsys))
+    kept = result.model_copy(update={"files": (str(result.run / "a.png"), "b.json")})
+    assert "".join(lines(kept, capsys)).endswith(f"Wrote to {result.run}: a.png, b.json")

@@ -16,7 +16,7 @@ from support.commands import kvgg, message
 from support.images import scene
 from support.pages import Page
 
-HOSTILE = "<b onload=alert(1)>&\"'x"
+HOSTILE = "<b onload=alert(1)>&\"'x{{ 7 * 7 }}{% raw %}"
 FORGED = "\x1b]0;title\x07\n\u202e--><script>"
 
 

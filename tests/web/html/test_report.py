@@ -12,8 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from kvgg_jax.evaluation.figures import kept
 
+from kvgg_jax.evaluation.files import read_evaluation
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.web.html import report
 from support.browser import Tab, browser
@@ -23,7 +23,7 @@ from support.runs import THIN_VGG11, Trained
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 
-HOSTILE = "red<img src=x onerror=alert(1)>&\"'"
+HOSTILE = "red<img src=x onerror=alert(1)>&\"'{{ 7 * 7 }}"
 PARTS = ["result", "curves", "confusion", "classes", "calibration", "mistakes", "photos", "cost"]
 PARTS += ["making"]
 FIGURES = ("result", "confusion", "classes", "calibration")
@@ -111,7 +111,7 @@ def test_the_page_can_be_heard_as_well_as_seen(page: Page) -> None:
 def test_the_page_has_the_figures_of_the_evaluation(reported: Path, page: Page) -> None:
     """Accuracy, each mistake twice, with and without heat, and what repeats the run."""
     run = Run(reported / "runs" / "x")
-    evaluated = kept(run, split="val")
+    evaluated = read_evaluation(run, split="val")
     assert f"{evaluated.accuracy:.1%} right: {evaluated.right} of 7 validation photos." in page.text
     assert evaluated.wrong == len(evaluated.mistakes) > 0
     photos, heats = (page.all("img")[k::2] for k in (0, 1))

@@ -238,7 +238,7 @@ def test_keras_has_no_imagenet_weights_of_vgg11(finished):
     with pytest.raises(ConfigError) as caught:
         taken(finished, "imagenet")
     assert str(caught.value) == (
-        "Keras has ImageNet weights of VGG16 and VGG19, not of VGG11: use --arch vgg16."
+        "Keras has ImageNet weights of VGG16 and VGG19, not of VGG11: use `model.arch = vgg16`."
     )
 
 

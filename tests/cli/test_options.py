@@ -1,4 +1,4 @@
-"""The options of a command that are settings: nothing but the fields of `core/config.py` says them."""
+"""The options of a command that are settings: the fields of `core/config.py` alone say them."""
 
 from __future__ import annotations
 

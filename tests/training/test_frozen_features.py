@@ -181,7 +181,7 @@ def test_features_of_other_weights_pictures_or_preprocessing_are_others(made, so
     made()
     for how in (
         {"weights": (other, state)},
-        {"pictures": type(decoded)(decoded.samples, changed)},
+        {"decoded": type(decoded)(decoded.samples, changed)},
         {"config": frozen(source).with_model(preprocessing="caffe")},
     ):
         _, heard = made(**how)
@@ -231,12 +231,12 @@ def test_no_room_for_features_is_said_with_the_way_out(made, cache, monkeypatch)
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module.integrity, "seal", full)
+    monkeypatch.setattr(module.digests, "seal", full)
     with pytest.raises(DataError) as caught:
         made()
     assert str(caught.value) == (
         f"Cannot keep the features of the photos in {cache / 'features'}: No space left on device. "
-        "Make room there, or compute them anew each epoch: --cache none."
+        "Make room there, or compute them anew each epoch: `data.cache = none`."
     )
     assert list((cache / "features").iterdir()) == []
 

@@ -41,7 +41,7 @@ def test_a_warm_up_as_long_as_the_run_is_a_config_error(photos, tmp_path):
         train(config, out=tmp_path / "runs", name="new")
     assert str(caught.value) == (
         "`optim.warmup_steps = 8`: the whole run has 8 steps. Choose fewer, such as "
-        "--warmup-steps 0, a smaller --batch-size, or more --epochs."
+        "0, a smaller `train.batch_size`, or more `train.epochs`."
     )
     assert not (tmp_path / "runs" / "new").exists()
 
@@ -79,8 +79,8 @@ def test_a_cosine_cannot_be_made_longer(finished, tmp_path):
     with pytest.raises(UsageError) as refused:
         resume(run.path, epochs=3)
     assert str(refused.value) == (
-        f"--epochs 3: the rate of {run.path} falls along a cosine of 1 epochs, so 3 would be "
-        f"another run. {anew} 3"
+        f"`train.epochs = 3`: the rate of {run.path} falls along a cosine of 1 epochs, so "
+        f"3 would be another run. {anew} 3"
     )
 
 

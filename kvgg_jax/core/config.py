@@ -290,8 +290,6 @@ class RunConfig(_Frozen):
 
 SETTINGS = {found.key: found for found in read_settings(RunConfig)}
 """Every setting by its dotted key, such as `optim.lr`."""
-WITHOUT_RESULT = {key for key, found in SETTINGS.items() if not found.changes_result}
-"""Keys on which nothing depends that a run learns."""
 
 
 def settings(config: RunConfig) -> dict[str, Any]:

@@ -28,6 +28,8 @@ from kvgg_jax.runs import step_folders
 from kvgg_jax.runs.folder import FORMAT, Run
 
 PACKAGES = ("jax", "jaxlib", "keras", "tensorflow", "orbax-checkpoint", "numpy")
+UNSEEN = {key for key, one in SETTINGS.items() if not one.changes_result}
+MAY_CHANGE = {key for key, one in SETTINGS.items() if one.resume != "no"}  # when a run goes on
 NAMED = 3  # photos in one message
 
 
@@ -71,8 +73,7 @@ def files_of(
 
 def check_settings(run: Run, config: RunConfig) -> None:
     """Raises RunError with each setting that somebody changed since the run began."""
-    may_change = {key for key, setting in SETTINGS.items() if setting.resume != "no"}
-    if differing := changed_settings(run, config, may_change):
+    if differing := changed_settings(run, config, MAY_CHANGE):
         file = run.path / "config.toml"
         raise RunError(
             "\n".join(

@@ -14,14 +14,14 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from kvgg_jax.core.config import WITHOUT_RESULT, RunConfig
+from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Emit, Event, Note, Started, ignore
 from kvgg_jax.core.files import write_text
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.lock import locked
-from kvgg_jax.runs.manifest import changed_settings
+from kvgg_jax.runs.manifest import UNSEEN, changed_settings
 from kvgg_jax.training.inputs import complete_config
 from kvgg_jax.training.loop import never
 from kvgg_jax.training.trainer import resume, train
@@ -125,7 +125,7 @@ def _check_begun(path: Path, config: RunConfig) -> None:
         run = Run(path / f"fold-{fold}")
         if not (run.path / "run.json").exists():
             continue
-        if differing := changed_settings(run, config.with_data(fold=fold), WITHOUT_RESULT):
+        if differing := changed_settings(run, config.with_data(fold=fold), UNSEEN):
             head = f"{path} was begun with other settings:"
             tail = "Use the same, or begin another: --name NAME."
             raise RunError("\n".join([head, *differing, tail]))

@@ -13,7 +13,7 @@ from typing import Any
 
 import tomli_w
 
-from kvgg_jax.core.config import WITHOUT_RESULT, RunConfig
+from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.config_file import read_toml
 from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Emit, ignore
@@ -21,7 +21,7 @@ from kvgg_jax.core.extras import require
 from kvgg_jax.core.files import write_text
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.lock import locked
-from kvgg_jax.runs.manifest import differences
+from kvgg_jax.runs.manifest import UNSEEN, differences
 from kvgg_jax.training.inputs import complete_config
 from kvgg_jax.training.loop import never
 from kvgg_jax.training.search.space import DEFAULT_SPACE, Space, check_space, to_table
@@ -92,7 +92,7 @@ def _begin(folder: Path, config: RunConfig, space: Space) -> None:
         defaults = _flat({"config": RunConfig().model_dump(mode="json", exclude_none=True)})
         # what the version that began it did not know had its default
         then = {key: value for key, value in defaults.items() if key in flat} | then
-        differing = differences(then, flat, {f"config.{key}" for key in WITHOUT_RESULT})
+        differing = differences(then, flat, {f"config.{key}" for key in UNSEEN})
         if differing:
             head = f"{folder} holds a search of something else:"
             tail = "Search with its settings, or choose another --name."

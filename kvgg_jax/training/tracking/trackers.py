@@ -15,9 +15,10 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any, Protocol
 
-from kvgg_jax.core.config import SETTINGS, RunConfig, settings
+from kvgg_jax.core.config import RunConfig, settings
 from kvgg_jax.core.history import Epoch
 from kvgg_jax.runs.folder import Run
+from kvgg_jax.runs.manifest import MAY_CHANGE
 
 FIGURES = tuple(field.name for field in fields(Epoch) if field.name != "epoch")
 PROJECT = "kvgg_jax"
@@ -116,7 +117,7 @@ class MLflow:
         self._client = MlflowClient(uri)
         self._id = self._find(run)
         for key, value in settings(config).items():
-            if SETTINGS[key].resume != "no":
+            if key in MAY_CHANGE:
                 self._client.set_tag(self._id, key, str(value))
             else:  # MLflow refuses another value
                 self._client.log_param(self._id, key, str(value))

@@ -117,13 +117,13 @@ def test_train_explains_a_folder_that_will_not_do(beans: Path, case: str) -> Non
     [
         (
             ("--batch-size", "11"),
-            "batch_size 11 is larger than the training set (10 images in {beans}). "
-            "Choose --batch-size 10 or less.",
+            "--batch-size 11 is larger than the training set (10 images in {beans}). "
+            "Choose 10 or less.",
         ),
         (
             ("--val-split", "0.01"),
-            "{beans}: 12 images with val_split = 0.01 leave 12 for training and 0 for validation; "
-            "each needs at least 1. Add photos or change --val-split.",
+            "{beans}: 12 images with --val-split 0.01 leave 12 for training and 0 for validation; "
+            "each needs at least 1. Add photos or change the share.",
         ),
     ],
     ids=["batch larger than the set", "share too small"],

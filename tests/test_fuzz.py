@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kvgg_jax.core.config import known_keys
+from kvgg_jax.core.config import SETTINGS
 from kvgg_jax.core.config_file import resolve
 from kvgg_jax.core.errors import ConfigError, ImageError
 from kvgg_jax.data.audit.headers import header
@@ -29,7 +29,7 @@ PICTURES = [
 ]
 SOUND = small_config(Path("photos")).to_toml().encode()
 TOKENS = [  # what is legal TOML, or nearly, in places where it is not expected
-    *(key.encode() for key in known_keys()),
+    *(key.encode() for key in SETTINGS),
     *(b"[data]", b"[[train]]", b"{a = 1}", b'"""', b"'", b"= ", b"1e999", b"nan", b"-0", b"_"),
     *(b"1979-05-27T07:32:00Z", b"0x" + b"f" * 6000, b"9" * 5000, b"[" * 3000, b"a." * 3000),
     *(b"\0", b"\xff", b"\\u0000", b"\r", b"\n", b"\xef\xbb\xbf", b"{a." + b"b." * 3000 + b"c=1}"),

@@ -142,7 +142,7 @@ def test_a_finished_run_is_not_resumed(lab, two):
     with pytest.raises(RunError) as caught:
         resume(two)
     assert str(caught.value) == (
-        f"{two} has finished its 2 epochs. To train it further, give more with --epochs."
+        f"{two} has finished its 2 epochs. To train it further, raise `train.epochs`."
     )
 
 
@@ -291,7 +291,7 @@ def test_a_run_that_patience_ended_is_not_compiled_again_only_to_end(lab, tmp_pa
         resume(result.run, epochs=9, emit=heard.append)
     assert str(caught.value) == (
         f"{result.run} has finished: validation accuracy has not risen by more than 1 for 1 "
-        "epochs. To train longer, start a new run with a higher --patience."
+        "epochs. To train longer, start a new run with a higher `train.patience`."
     )
     assert heard == [Preparing()]
 

@@ -6,18 +6,13 @@ and one use. Nothing heavy is imported, so a wrong value is answered before JAX 
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from kvgg_jax.core.settings import read_settings, setting
 
@@ -71,8 +66,8 @@ class DataConfig(_Frozen):
         None, flag="--data", is_folder=True, affects={"photos"}, resume="config"
     )
     """Folder with one sub-folder per class; without it `./data`, else the demo set."""
-    image_size: Annotated[int, AfterValidator(_large_enough), Field(le=4096)] | None = setting(
-        None, affects={"images", "network"}
+    image_size: Annotated[int, AfterValidator(_large_enough)] | None = setting(
+        None, affects={"images", "network"}, le=4096
     )
     """Pixels a side, 32 to 4096; without it 224 for photos, 48 for the demo set."""
     val_split: float = setting(0.2, affects={"photos"}, gt=0, lt=1)
@@ -104,8 +99,7 @@ class DataConfig(_Frozen):
     """How evenly to mix, above 0 to 1; without it 0.2 for mixup and 1 for cutmix. Shares are drawn
     from Beta(alpha, alpha); the values are those of the papers."""
     balance: bool = setting(False, affects={"update"})
-    """Draw each class equally often for training, instead of each photo once an epoch. See
-    below."""
+    """Draw each class equally often for training, not each photo once an epoch. See below."""
     skip_bad: bool = setting(False, affects={"photos", "images"})
     """Go on without unreadable images."""
     cache: Literal["auto", "memory", "disk", "none"] = setting(
@@ -129,26 +123,22 @@ class ModelConfig(_Frozen):
     arch: Literal["vgg11", "vgg13", "vgg16", "vgg19"] = setting(
         "vgg16", affects={"network", "features"}
     )
-    """Convolutional layers: vgg11, vgg13, vgg16 or vgg19. Simonyan & Zisserman 2015, columns A, B,
-    D, E."""
+    """Convolutional layers: vgg11, vgg13, vgg16 or vgg19 (Simonyan & Zisserman 2015, A-E)."""
     head: Annotated[str, AfterValidator(_known_head)] = setting(
         "slim", choices=HEADS, affects={"network"}
     )
-    """Dense layers: full (4096-4096), slim (1024-512), gap (global average pooling), or sizes such
-    as `256,128`."""
+    """Dense layers: full (4096-4096), slim (1024-512), gap (average pooling), or as `256,128`."""
     dropout: float = setting(0.0, affects={"step"}, ge=0, lt=1)
     """Share of the head's values dropped in training."""
     batch_norm: bool = setting(False, affects={"network", "features"})
     """Batch normalization after each convolution."""
     init: Literal["he_uniform", "glorot_uniform"] = setting("he_uniform", affects={"start"})
-    """Random first weights: he_uniform or glorot_uniform. The second is Keras' default and starts
-    more slowly."""
+    """Random first weights: he_uniform, or glorot_uniform (Keras' default; starts more slowly)."""
     weights: Annotated[str, BeforeValidator(_as_text)] | None = setting(
         None,
         choices=["imagenet"],
         affects={"start"},
-        no_search="decides how pictures are prepared, for all trials. "
-        "Search with each kind of weights by itself.",
+        no_search="decides how photos are prepared. Search with each kind of weights by itself.",
     )
     """First weights instead of random ones: imagenet, a weight file, or another run."""
     preprocessing: Literal["scale", "caffe"] | None = setting(
@@ -210,21 +200,17 @@ class TrainConfig(_Frozen):
     batch_size: int = setting(32, affects={"network", "step", "features"}, ge=1)
     """Photos per step."""
     accumulate: int = setting(1, affects={"step", "features"}, ge=1)
-    """Compute a batch in so many equal parts, to save memory. The step is the same, but batch norm
-    sees one part at a time."""
+    """Compute a batch in so many parts, to save memory. Batch norm sees one part at a time."""
     patience: int = setting(20, affects={"epochs"}, ge=1)
     """Stop after so many epochs without a better validation accuracy."""
     min_delta: float = setting(0.001, affects={"epochs"}, ge=0, allow_inf_nan=False)
     """Smallest gain in validation accuracy that counts as better."""
     precision: Literal["float32", "bfloat16"] = setting("float32", affects={"step", "features"})
-    """Computing in float32 or bfloat16. `bfloat16` computes in 16 bits and keeps weights and logits
-    in 32."""
+    """Computing in float32 or bfloat16. Weights and logits have 32 bits in both."""
     ema: float | None = setting(None, affects={"step"}, gt=0, lt=1)
-    """Decay of a moving average of the weights, such as 0.999: it is evaluated and kept.
-    Validation, `best`, `evaluate` and `predict` use the average (below)."""
+    """Decay of a moving average of the weights, such as 0.999, which is what is evaluated."""
     class_weight: Literal["none", "balanced"] = setting("none", affects={"update"})
-    """Weight of a photo in the training loss: none, or balanced: classes of few photos count for
-    more. See below."""
+    """Weights in the loss: none, or balanced: classes of few photos count for more. See below."""
     save_every_steps: int | None = setting(None, affects={"saving"}, resume="config", ge=1)
     """Save within an epoch too, each time so many of its steps are done: a crash loses no more."""
     track: Annotated[tuple[Tracked, ...], BeforeValidator(_as_names)] = setting(
@@ -293,15 +279,9 @@ class RunConfig(_Frozen):
 
 SETTINGS = {found.key: found for found in read_settings(RunConfig)}
 """Every setting by its dotted key, such as `optim.lr`."""
-WITHOUT_RESULT = {key for key, found in SETTINGS.items() if not found.changes_result}
-"""Keys on which nothing depends that a run learns."""
 
 
 def settings(config: RunConfig) -> dict[str, Any]:
     """The configuration as a flat table: dotted key -> value."""
     values = config.model_dump(mode="json")
-    flat: dict[str, Any] = {}
-    for key in SETTINGS:
-        table, _, leaf = key.rpartition(".")
-        flat[key] = (values[table] if table else values)[leaf]
-    return flat
+    return {key: reduce(getitem, key.split("."), values) for key in SETTINGS}

@@ -6,7 +6,6 @@ change, and the key of cached features all come from here. Pydantic is imported 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,13 +120,12 @@ def read_settings(model: type[BaseModel], table: str = "") -> Iterator[Setting]:
         yield Setting(
             key=table + name,
             default=field.default,
-            description=" ".join(inspect.cleandoc(field.description or "").split()),
-            type=Path if known["is_folder"] else plain,
-            choices=(*known["choices"], *words),
-            flag=f"--{name.replace('_', '-')}" if known["flag"] == "" else known["flag"],
-            affects=frozenset(known["affects"]),
-            resume=known["resume"],
-            no_search=known["no_search"],
+            description=" ".join((field.description or "").split()),
+            type=Path if known.pop("is_folder") else plain,
+            choices=(*known.pop("choices"), *words),
+            flag=f"--{name.replace('_', '-')}" if (flag := known.pop("flag")) == "" else flag,
+            affects=frozenset(known.pop("affects")),
+            **known,
         )
 
 

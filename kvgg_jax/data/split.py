@@ -55,9 +55,8 @@ def check_parts(samples: Samples, train: int, val: int, val_split: float) -> Non
     if not train or not val:
         raise DataError(
             f"{escape_name(samples.root)}: {len(samples)} images with "
-            f"`data.val_split = {val_split}` leave {train} for training and {val} for validation; "
-            "each needs at least 1. "
-            "Add photos or change the share."
+            f"`data.val_split = {val_split}` leave {train} for training and {val} for "
+            "validation; each needs at least 1. Add photos or change the share."
         )
 
 

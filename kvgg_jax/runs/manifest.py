@@ -26,6 +26,8 @@ from kvgg_jax.data.split import Split, split_to_csv
 from kvgg_jax.runs.folder import FORMAT, Run
 
 PACKAGES = ("jax", "jaxlib", "keras", "tensorflow", "orbax-checkpoint", "numpy")
+UNSEEN = {key for key, one in SETTINGS.items() if not one.changes_result}
+MAY_CHANGE = {key for key, one in SETTINGS.items() if one.resume != "no"}  # when a run goes on
 NAMED = 3  # photos in one message
 
 
@@ -70,10 +72,9 @@ def files_of(
 def check_settings(run: Run, config: RunConfig) -> None:
     """Raises RunError with each setting that somebody changed since the run began."""
     file = run.path / "config.toml"
-    may_change = {key for key, setting in SETTINGS.items() if setting.resume != "no"}
     refuse(
         f"{file} is not what the run began with:",
-        changed_settings(run, config, may_change),
+        changed_settings(run, config, MAY_CHANGE),
         f"Put it back, or start a new run with it: kvgg train --config {file}",
     )
 

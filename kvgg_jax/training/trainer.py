@@ -171,8 +171,8 @@ def _with_epochs(run: Run, config: RunConfig, epochs: int | None) -> RunConfig:
         )
     if wanted > known and SCHEDULES[config.optim.schedule].depends_on_length:
         raise UsageError(
-            f"`train.epochs = {wanted}`: the {config.optim.schedule} schedule of {run.path} depends "
-            f"on its {known} epochs, so {wanted} would be another run. {_anew(run, wanted)}"
+            f"`train.epochs = {wanted}`: the {config.optim.schedule} schedule of {run.path} "
+            f"depends on its {known} epochs, so {wanted} would be another run. {_anew(run, wanted)}"
         )
     return config.with_train(epochs=wanted)
 

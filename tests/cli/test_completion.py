@@ -7,15 +7,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
 
 import pytest
-from pydantic import BaseModel
 from typer.testing import CliRunner
 
-from kvgg_jax.cli.flags import KEYS
 from kvgg_jax.cli.main import app
-from kvgg_jax.core.config import FREEZE, HEADS, RunConfig
+from kvgg_jax.core.config import SETTINGS
 from kvgg_jax.export.exporter import FORMATS
 from support.commands import ENVIRONMENT
 from support.runs import ROOT
@@ -98,28 +95,16 @@ def test_shells_that_show_help_tell_the_status_of_a_run() -> None:
     assert offered("kvgg train --resume ", "fish") == expected
 
 
-def literal_keys(model: type[BaseModel], prefix: str = "") -> set[str]:
-    """The keys of the configuration that take one of a few words."""
-    keys = set()
-    for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            keys |= literal_keys(field.annotation, f"{prefix}{name}.")
-        elif get_origin(field.annotation) is Literal:
-            keys.add(prefix + name)
-    return keys
-
-
 def test_every_setting_of_a_few_words_offers_them() -> None:
     """Those that `config.py` allows, and no others; so a setting that is new does too."""
-    flags = {key: parameter.replace("_", "-") for parameter, key in KEYS.items()}
-    few = {"model.head": tuple(HEADS), "model.freeze": FREEZE}
-    for key in literal_keys(RunConfig) & set(flags):
-        table, name = key.split(".")
-        model: Any = RunConfig.model_fields[table].annotation
-        few[key] = get_args(model.model_fields[name].annotation)
+    few = {
+        setting.flag: setting.choices
+        for key, setting in SETTINGS.items()
+        if setting.choices and setting.flag and key not in ("model.weights", "train.track")
+    }
     assert len(few) == 11
-    for key, words in few.items():
-        assert offered(f"kvgg train --{flags[key]} ") == [*words], key
+    for flag, words in few.items():
+        assert offered(f"kvgg train {flag} ") == [*words], flag
 
 
 def test_the_formats_offered_are_those_of_export() -> None:

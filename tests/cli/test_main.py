@@ -25,9 +25,8 @@ from typer.main import get_command
 
 import kvgg_jax
 from kvgg_jax.cli import main
-from kvgg_jax.cli.flags import KEYS
 from kvgg_jax.cli.main import app
-from kvgg_jax.core.config import RunConfig, settings
+from kvgg_jax.core.config import SETTINGS, RunConfig
 from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.data import demo
 from kvgg_jax.runs import catalog, manifest
@@ -121,9 +120,9 @@ def test_the_help_of_train_has_the_default_of_every_setting(
     told = kvgg("train", "--help").stdout
     found = dict(re.findall(r"│ (--\S+) .*\n(?:│  .*\n)*?│ +\[default: (\S+)\]", told))
     expected = {
-        f"--{parameter.replace('_', '-')}": str(value)
-        for parameter, key in KEYS.items()
-        if (value := settings(RunConfig())[key]) not in (None, [])
+        str(setting.flag): str(setting.default)
+        for setting in SETTINGS.values()
+        if setting.flag and setting.default not in (None, ())
     }
     negated = {flag: f"no-{flag[2:]}" for flag, value in expected.items() if value == "False"}
     assert found == {**expected, **negated, "--out": "runs"}
@@ -376,7 +375,7 @@ def test_every_flag_of_train_reaches_its_setting(
     switches = ("--batch-norm", "--skip-bad", "--augment-color")
     elsewhere = {"--data", "--track", "--balance"}  # the last goes without --class-weight alone
     asked = {*flags, *switches, *elsewhere}
-    assert asked == {f"--{parameter.replace('_', '-')}" for parameter in KEYS}
+    assert asked == {setting.flag for setting in SETTINGS.values() if setting.flag}
     result = kvgg("train", "--data", "photos", *words, *switches, "--name", "x")
     assert result.exit_code == 0, result.output
     assert Run(Path("runs/x")).config() == RunConfig(

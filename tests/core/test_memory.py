@@ -45,8 +45,8 @@ def test_an_allocation_that_fails_says_which_batch_size_to_try(library):
         library.zeros((1 << 10, 1 << 40), library.uint8).block_until_ready()
     assert str(caught.value) == (
         "Out of memory with batches of 32 pictures of 96 px. Start a new run with "
-        "--accumulate 2 (the same steps), --batch-size 16 "
-        "or a smaller --image-size; what this one saved is whole."
+        "`train.accumulate = 2` (the same steps), `train.batch_size = 16` "
+        "or a smaller `data.image_size`; what this one saved is whole."
     )
 
 
@@ -56,7 +56,7 @@ def test_a_batch_of_one_can_only_be_of_smaller_pictures():
         raise MemoryError
     assert str(caught.value) == (
         "Out of memory with batches of 1 pictures of 96 px. Start a new run with a smaller "
-        "--image-size; what this one saved is whole."
+        "`data.image_size`; what this one saved is whole."
     )
 
 

@@ -93,12 +93,12 @@ def test_the_choice_follows_what_is_free(monkeypatch, tmp_path):
     assert choose(5 * GIB, where) == (
         "disk",
         "The decoded photos take 5.0 GiB, more than half of the free memory (8.0 GiB): "
-        f"they are kept in a file in {where}. --cache chooses.",
+        f"they are kept in a file in {where}. `data.cache` chooses.",
     )
     assert choose(11 * GIB, where) == (
         "none",
         "The decoded photos take 11.0 GiB, more than half of the free memory (8.0 GiB) and of the "
-        "free disk: each is decoded every time. --cache chooses.",
+        "free disk: each is decoded every time. `data.cache` chooses.",
     )
     monkeypatch.setattr(cache, "free_memory", lambda: None)
     assert choose(1000 * GIB, where) == ("memory", None)

@@ -73,7 +73,10 @@ def test_uneven_classes_are_pointed_out_in_one_line_with_what_is_done():
         return describe(samples(*counts), **{"drawn_evenly": False, "weighted": False, **done})
 
     head = "Uneven classes: 3 training photos of b, 8 of c; "
-    assert line(4, 3, 8) == head + "--balance or --class-weight balanced makes them count alike"
+    assert (
+        line(4, 3, 8)
+        == head + "`data.balance = true` or `train.class_weight = balanced` makes them count alike"
+    )
     assert line(4, 3, 8, drawn_evenly=True) == head + "each class is drawn equally often"
     assert line(4, 3, 8, weighted=True) == head + "a photo counts 0.625 to 1.67 times, by its class"
     assert line(4, 5, 7) is None
@@ -81,7 +84,7 @@ def test_uneven_classes_are_pointed_out_in_one_line_with_what_is_done():
 
 def test_classes_without_a_validation_photo_are_named_in_one_line():
     """What is measured says nothing of them; with a photo of each there is no word."""
-    tail = ". --split stratified gives each class its share"
+    tail = ". `data.split = stratified` gives each class its share"
     head = "No validation photo of "
     assert unjudged(samples(4, 0, 3), "keras") == f"{head}b: the accuracy says nothing of it{tail}"
     assert (
@@ -89,6 +92,6 @@ def test_classes_without_a_validation_photo_are_named_in_one_line():
         == f"{head}a, c: the accuracy says nothing of them{tail}"
     )
     assert unjudged(samples(1, 1), "keras") is None
-    advice = "More photos of them, or a larger --val-split, would give each some"
+    advice = "More photos of them, or a larger `data.val_split`, would give each some"
     for how in ("stratified", "grouped"):
         assert (unjudged(samples(4, 0), how) or "").endswith(f". {advice}")

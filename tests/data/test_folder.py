@@ -355,8 +355,8 @@ def test_each_part_needs_a_picture(val_split: float, train: int, val: int) -> No
         with pytest.raises(DataError) as caught:
             split_samples(samples, val_split=val_split, seed=0)
         assert str(caught.value) == (
-            "beans: 5 images with val_split = 0.1 leave 5 for training and 0 for validation; "
-            "each needs at least 1. Add photos or change --val-split."
+            "beans: 5 images with `data.val_split = 0.1` leave 5 for training and 0 for "
+            "validation; each needs at least 1. Add photos or change the share."
         )
     else:
         dealt = split_samples(samples, val_split=val_split, seed=0)

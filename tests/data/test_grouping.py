@@ -116,8 +116,8 @@ def test_photos_that_are_all_one_cannot_be_split(tmp_path: Path, photos: Path) -
     with pytest.raises(DataError) as caught:
         split_photos(small_config(root, data={"split": "grouped"}), scan(root))
     assert str(caught.value) == (
-        f"{root}: 2 images with val_split = 0.2 leave 2 for training and 0 for validation; "
-        "each needs at least 1. Add photos or change --val-split."
+        f"{root}: 2 images with `data.val_split = 0.2` leave 2 for training and 0 for validation; "
+        "each needs at least 1. Add photos or change the share."
     )
 
 

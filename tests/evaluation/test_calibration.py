@@ -226,5 +226,5 @@ def test_a_temperature_at_its_highest_is_warned_of(
     calibrate(run, data=others, emit=heard.append)
     assert [event.text for event in heard if isinstance(event, Warned)] == [
         f"The temperature stopped at the highest, 8: {run} guesses, or is surest where it is "
-        "wrong. More training photos help, and --label-smoothing 0.1."
+        "wrong. More training photos help, and `optim.label_smoothing = 0.1`."
     ]

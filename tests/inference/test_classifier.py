@@ -310,5 +310,5 @@ def test_probabilities_that_are_no_numbers_are_refused(
         evaluate(trained.run)
     assert str(caught.value) == (
         f"The best weights of {trained.run} give probabilities that are no numbers. "
-        "Train it anew, with a lower --lr."
+        "Train it anew, with a lower `optim.lr`."
     )

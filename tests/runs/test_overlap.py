@@ -111,8 +111,8 @@ def test_weights_of_a_run_that_has_seen_photos_for_validation_are_warned_of(run,
     assert warnings(heard) == [
         f"{len(seen)} of the {len(val)} photos for validation are among those that {run.path} was "
         "trained on, which flatters what is measured on them. Judge by others (kvgg evaluate "
-        "--data DIR); the same photos, none added, are dealt alike with the same --seed and "
-        "--split."
+        "--data DIR); the same photos, none added, are dealt alike with the same `seed` and "
+        "`data.split`."
     ]
 
 

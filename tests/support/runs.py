@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.config import SETTINGS, RunConfig
 from kvgg_jax.models.registry import BACKBONES
 from kvgg_jax.models.vgg import Vgg
 
@@ -30,19 +30,7 @@ BACKBONES["vgg11"] = Vgg({THIN})
 """
 
 
-LEGAL = (
-    "seed, data.dir, data.image_size, data.val_split, data.split, data.split_seed, "
-    "data.folds, data.fold, data.augment, data.augment_color, data.mix, data.mix_alpha, "
-    "data.balance, "
-    "data.skip_bad, data.cache, "
-    "model.arch, model.head, model.dropout, model.batch_norm, model.init, "
-    "model.weights, model.preprocessing, model.freeze, "
-    "optim.lr, optim.schedule, optim.warmup_steps, "
-    "optim.decay_steps, optim.decay_rate, optim.staircase, "
-    "optim.label_smoothing, optim.weight_decay, "
-    "train.epochs, train.batch_size, train.accumulate, train.patience, train.min_delta, "
-    "train.precision, train.ema, train.class_weight, train.save_every_steps, train.track"
-)
+LEGAL = ", ".join(SETTINGS)  # as a message lists them
 
 
 class Trained(NamedTuple):

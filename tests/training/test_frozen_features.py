@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.config import SETTINGS, RunConfig, settings
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Compiled, EpochEnded, Event, Note, Progress
 from kvgg_jax.data.folder import scan
@@ -109,6 +109,26 @@ def test_a_run_on_features_that_was_cut_and_resumed_is_the_run_never_cut(
 def cache(tmp_path: Path) -> Path:
     """A cache folder of the test's own."""
     return tmp_path / "cache"
+
+
+@pytest.mark.parametrize("key", SETTINGS)
+def test_features_are_kept_by_the_settings_that_affect_them(
+    key: str, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As their fields say; a new setting says so by itself."""
+    decoded, config = read(scan(source.parents[1] / "photos"), 32), frozen(source)
+    before = module._key(config, decoded, {})
+    monkeypatch.setattr(module, "settings", lambda of: {**settings(of), key: "another"})
+    changed = module._key(config, decoded, {}) != before
+    assert changed == ("features" in SETTINGS[key].affects)
+
+
+def test_features_are_shared_by_batches_whose_parts_are_of_one_size(source: Path) -> None:
+    """A part is computed as a batch of its size is."""
+    decoded = read(scan(source.parents[1] / "photos"), 32)
+    sizes = {"batch_size": 8, "accumulate": 2}, {"batch_size": 4}
+    one, other = (module._key(frozen(source, train=size), decoded, {}) for size in sizes)
+    assert one == other
 
 
 @pytest.fixture
@@ -215,7 +235,7 @@ def test_no_room_for_features_is_said_with_the_way_out(made, cache, monkeypatch)
         made()
     assert str(caught.value) == (
         f"Cannot keep the features of the photos in {cache / 'features'}: No space left on device. "
-        "Make room there, or compute them anew each epoch: --cache none."
+        "Make room there, or compute them anew each epoch: `data.cache = none`."
     )
     assert list((cache / "features").iterdir()) == []
 

@@ -109,7 +109,7 @@ def test_what_is_nowhere_is_named(tmp_path):
     with pytest.raises(WeightsError) as caught:
         complete_config(RunConfig(model={"weights": "x.h5"}), tmp_path)
     assert str(caught.value) == (
-        f"--weights x.h5: there is no such file, and no run x.h5 or {tmp_path / 'x.h5'}. "
+        f"`model.weights = x.h5`: there is no such file, and no run x.h5 or {tmp_path / 'x.h5'}. "
         "Give a weight file, a run, or imagenet."
     )
 
@@ -127,7 +127,7 @@ def file(network: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Path
     return write_applications(tmp_path_factory.mktemp("file") / "x.h5", arrays_of(network))
 
 
-SHOWN = "Note: Pictures are shown to it in [0, 1] (--set model.preprocessing=caffe or scale)"
+SHOWN = "Note: Pictures are shown to it in [0, 1] (`model.preprocessing = caffe` or scale)"
 
 
 def test_a_network_of_keras_own_layers_comes_by_its_names(finished, network, file):
@@ -155,7 +155,7 @@ def test_layers_that_do_not_fit_are_named(finished, network, tmp_path):
     with pytest.raises(WeightsError) as caught:
         taken(finished, file, freeze="2")
     assert str(caught.value).startswith(
-        f"{file} has not all that --freeze 2 would keep: block1_conv1 is not there; "
+        f"{file} has not all that `model.freeze = 2` would keep: block1_conv1 is not there; "
     )
 
 
@@ -174,7 +174,9 @@ def test_a_run_of_another_network_is_told_with_what_to_add(finished):
     """`--freeze` of a run needs its network, which its name does not say."""
     with pytest.raises(WeightsError) as caught:
         taken(finished, finished, batch_norm=True)
-    assert str(caught.value).endswith("; and 7 more. For that run's network add --no-batch-norm.")
+    assert str(caught.value).endswith(
+        "; and 7 more. For that run's network add `model.batch_norm = false`."
+    )
 
 
 def test_a_file_of_keras_applications_is_known_by_its_content(finished, file, monkeypatch):
@@ -184,7 +186,7 @@ def test_a_file_of_keras_applications_is_known_by_its_content(finished, file, mo
     _, said = taken(finished, file)
     assert said[1] == (
         "Note: Pictures are shown to it as Keras prepares them for its ImageNet weights "
-        "(--set model.preprocessing=caffe or scale)"
+        "(`model.preprocessing = caffe` or scale)"
     )
 
 
@@ -220,7 +222,7 @@ def test_without_a_network_the_next_move_is_told(offline, capsys):
     assert str(caught.value) == (
         "Cannot fetch the ImageNet weights: None -- [Errno -2] Name or service not known.\n"
         f"Where there is a network, download {url}\n"
-        f"and put it at {offline / 'models' / name}, or give its path: --weights PATH."
+        f"and put it at {offline / 'models' / name}, or give its path: `model.weights = PATH`."
     )
     assert capsys.readouterr().out == ""
 
@@ -238,7 +240,7 @@ def test_keras_has_no_imagenet_weights_of_vgg11(finished):
     with pytest.raises(ConfigError) as caught:
         taken(finished, "imagenet")
     assert str(caught.value) == (
-        "Keras has ImageNet weights of VGG16 and VGG19, not of VGG11: use --arch vgg16."
+        "Keras has ImageNet weights of VGG16 and VGG19, not of VGG11: use `model.arch = vgg16`."
     )
 
 
@@ -260,7 +262,7 @@ def test_the_whole_vgg16_comes_from_the_layout_of_its_file(finished, tmp_path, m
         "Note: Weights from imagenet: the 13 layers of VGG16's blocks; the head starts anew: "
         "there is none",
         "Note: Pictures are shown to it as Keras prepares them for its ImageNet weights "
-        "(--set model.preprocessing=caffe or scale)",
+        "(`model.preprocessing = caffe` or scale)",
     ]
 
 
@@ -283,7 +285,7 @@ def test_what_was_exported_of_a_run_comes_with_its_preprocessing(begun, finished
     assert said == [
         f"Note: Weights from {file}: the 5 layers of VGG11's blocks, and the head",
         "Note: Pictures are shown to it as Keras prepares them for its ImageNet weights "
-        "(--set model.preprocessing=caffe or scale)",
+        "(`model.preprocessing = caffe` or scale)",
     ]
 
 

@@ -171,8 +171,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(nan_at, epoch, w
         run(fake, epochs=3)
     assert str(caught.value) == (
         f"The loss became nan in epoch {epoch}, step {within} of 2 (step {nan_at} of the run), "
-        f"at learning rate {rate}. Try a lower --lr, --batch-norm, or --precision float32; the "
-        "checkpoints before it are untouched."
+        f"at learning rate {rate}. Try a lower `optim.lr`, `model.batch_norm = true`, or "
+        "`train.precision = float32`; the checkpoints before it are untouched."
     )
     assert [entry for entry in fake.log if entry[0] == "save"] == [
         ("save", 2 * done, 2) for done in range(1, epoch)

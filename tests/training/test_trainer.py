@@ -28,8 +28,8 @@ def test_a_batch_larger_than_the_training_set_is_a_config_error(photos, tmp_path
     with pytest.raises(ConfigError) as caught:
         train(small_config(photos, train={"batch_size": 30}), out=tmp_path / "runs", name="new")
     assert str(caught.value) == (
-        f"batch_size 30 is larger than the training set (29 images in {photos}). "
-        "Choose --batch-size 29 or less."
+        f"`train.batch_size = 30` is larger than the training set (29 images in {photos}). "
+        "Choose 29 or less."
     )
     assert not (tmp_path / "runs" / "new").exists()
 
@@ -40,8 +40,8 @@ def test_a_warm_up_as_long_as_the_run_is_a_config_error(photos, tmp_path):
     with pytest.raises(ConfigError) as caught:
         train(config, out=tmp_path / "runs", name="new")
     assert str(caught.value) == (
-        "optim.warmup_steps = 8: the whole run has 8 steps. Choose fewer, such as "
-        "--warmup-steps 0, a smaller --batch-size, or more --epochs."
+        "`optim.warmup_steps = 8`: the whole run has 8 steps. Choose fewer, such as "
+        "0, a smaller `train.batch_size`, or more `train.epochs`."
     )
     assert not (tmp_path / "runs" / "new").exists()
 
@@ -79,8 +79,8 @@ def test_a_cosine_cannot_be_made_longer(finished, tmp_path):
     with pytest.raises(UsageError) as refused:
         resume(run.path, epochs=3)
     assert str(refused.value) == (
-        f"--epochs 3: the cosine schedule of {run.path} depends on its 1 epochs, so 3 would be "
-        f"another run. {anew} 3"
+        f"`train.epochs = 3`: the cosine schedule of {run.path} depends on its 1 epochs, so 3 "
+        f"would be another run. {anew} 3"
     )
 
 
@@ -117,7 +117,7 @@ def test_epochs_can_only_be_raised(trained: Trained, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         resume(run, epochs=1)
     assert str(caught.value) == (
-        f"--epochs 1: {run} was started for 2 epochs, which can only be raised."
+        f"`train.epochs = 1`: {run} was started for 2 epochs, which can only be raised."
     )
     assert (run / "config.toml").read_text() == before
 

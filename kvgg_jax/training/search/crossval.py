@@ -14,13 +14,13 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from kvgg_jax.core.config import WITHOUT_RESULT, RunConfig
+from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Emit, Note, ignore
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run, write_file
 from kvgg_jax.runs.lock import locked
-from kvgg_jax.runs.manifest import changed_settings, refuse
+from kvgg_jax.runs.manifest import UNSEEN, changed_settings, refuse
 from kvgg_jax.training.inputs import complete_config
 from kvgg_jax.training.loop import never
 from kvgg_jax.training.search.group import finish
@@ -128,7 +128,7 @@ def _check_begun(path: Path, config: RunConfig) -> None:
         if run.exists:
             refuse(
                 f"{path} was begun with other settings:",
-                changed_settings(run, config.with_data(fold=fold), WITHOUT_RESULT),
+                changed_settings(run, config.with_data(fold=fold), UNSEEN),
                 "Use the same, or begin another: --name NAME.",
             )
 

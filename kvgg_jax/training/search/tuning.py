@@ -13,7 +13,7 @@ from typing import Any
 
 import tomli_w
 
-from kvgg_jax.core.config import WITHOUT_RESULT, RunConfig
+from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.config_file import read_toml
 from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Emit, ignore
@@ -21,7 +21,7 @@ from kvgg_jax.core.extras import require
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import write_file
 from kvgg_jax.runs.lock import locked
-from kvgg_jax.runs.manifest import differences, refuse
+from kvgg_jax.runs.manifest import UNSEEN, differences, refuse
 from kvgg_jax.training.inputs import complete_config
 from kvgg_jax.training.loop import never
 from kvgg_jax.training.search.space import DEFAULT_SPACE, Space, check_space, to_table
@@ -94,7 +94,7 @@ def _begin(folder: Path, config: RunConfig, space: Space) -> None:
         then = {key: value for key, value in defaults.items() if key in flat} | then
         refuse(
             f"{folder} holds a search of something else:",
-            differences(then, flat, {f"config.{key}" for key in WITHOUT_RESULT}),
+            differences(then, flat, {f"config.{key}" for key in UNSEEN}),
             "Search with its settings, or choose another --name.",
         )
     elif any(folder.iterdir()):

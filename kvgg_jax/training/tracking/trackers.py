@@ -14,9 +14,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Protocol
 
-from kvgg_jax.core.config import SETTINGS, RunConfig, settings
+from kvgg_jax.core.config import RunConfig, settings
 from kvgg_jax.core.history import COLUMNS, Epoch
 from kvgg_jax.runs.folder import Run
+from kvgg_jax.runs.manifest import MAY_CHANGE
 
 FIGURES = tuple(name for name in COLUMNS if name != "epoch")
 PROJECT = "kvgg_jax"
@@ -117,7 +118,7 @@ class MLflow:
         self._client = MlflowClient(uri)
         self._id = self._find(run)
         for key, value in settings(config).items():
-            if SETTINGS[key].resume != "no":
+            if key in MAY_CHANGE:
                 self._client.set_tag(self._id, key, str(value))
             else:  # MLflow refuses another value
                 self._client.log_param(self._id, key, str(value))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.main import get_command
 
 from kvgg_jax import crossval
@@ -230,8 +231,8 @@ def test_crossval_takes_the_options_of_train() -> None:
     """Declared once: all but those that a fold has no use for."""
     commands: Any = get_command(app)
     names = {
-        name: {option.name for option in commands.commands[name].params}
-        for name in ("train", "crossval")
+        name: {option.name for option in command.get_params(typer.Context(command))}
+        for name, command in commands.commands.items()
     }
     assert names["train"] - names["crossval"] == {"overwrite", "resume", "val_split"}
     assert names["crossval"] - names["train"] == {"folds"}

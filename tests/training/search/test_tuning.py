@@ -282,10 +282,10 @@ def test_a_search_of_a_version_with_fewer_settings_goes_on(lab, copy):
 
 
 def test_weights_to_begin_with_are_not_searched(lab, tmp_path):
-    """They decide how pictures are prepared, once for all trials."""
+    """They decide how photos are prepared, once for all trials."""
     with pytest.raises(ConfigError) as caught:
         tune(lab.config, {"model.weights": ("imagenet",)}, out=tmp_path)
     assert str(caught.value) == (
-        "space: model.weights decides how pictures are prepared, for all trials. "
+        "space: model.weights decides how photos are prepared. "
         "Search with each kind of weights by itself."
     )

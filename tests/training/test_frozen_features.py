@@ -211,7 +211,7 @@ def test_no_room_for_features_is_said_with_the_way_out(made, cache, monkeypatch)
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module.integrity, "seal", full)
+    monkeypatch.setattr(module.digests, "seal", full)
     with pytest.raises(DataError) as caught:
         made()
     assert str(caught.value) == (

@@ -24,7 +24,7 @@ import pytest
 from typer.main import get_command
 
 import kvgg_jax
-from kvgg_jax.cli import main
+from kvgg_jax.cli.main import main
 from kvgg_jax.cli.flags import KEYS
 from kvgg_jax.cli.main import app
 from kvgg_jax.core.config import RunConfig, settings

@@ -31,7 +31,7 @@ from kvgg_jax.web.serve.server import serve
 pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]
 PROGRAM = f"""
 import sys
-from kvgg_jax.cli import main
+from kvgg_jax.cli.main import main
 {THIN_VGG11}try:
     main()
 finally:

@@ -24,9 +24,8 @@ import pytest
 from typer.main import get_command
 
 import kvgg_jax
-from kvgg_jax.cli.main import main
 from kvgg_jax.cli.flags import KEYS
-from kvgg_jax.cli.main import app
+from kvgg_jax.cli.main import app, main
 from kvgg_jax.core.config import RunConfig, settings
 from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.data import demo
@@ -464,7 +463,8 @@ def test_resume_keeps_the_settings_of_the_run(flags: tuple[str, ...], extra: str
     )
 
 
-THIN_PROGRAM = f"""{THIN_VGG11}from kvgg_jax.cli import main
+THIN_PROGRAM = f"""{THIN_VGG11}
+from kvgg_jax.cli.main import main
 main()
 """
 

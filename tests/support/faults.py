@@ -36,7 +36,8 @@ EVENTFUL = (  # the settings of `conftest.eventful`
     *("--epochs", str(EPOCHS), "--data", "photos", "--name", "run"),
 )
 # The program on a thin network; it notes each step that is done, to measure what was lost.
-PROGRAM = f"""{THIN_VGG11}from kvgg_jax.cli import main
+PROGRAM = f"""{THIN_VGG11}
+from kvgg_jax.cli.main import main
 from kvgg_jax.cli.console import Screen
 from kvgg_jax.core.events import Progress
 show, log = Screen.__call__, open("steps.log", "a", buffering=1)

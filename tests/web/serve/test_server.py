@@ -32,7 +32,8 @@ pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]
 PROGRAM = f"""
 import sys
 from kvgg_jax.cli.main import main
-{THIN_VGG11}try:
+{THIN_VGG11}
+try:
     main()
 finally:
     print("heavy:", sorted({{"tensorflow", "keras"}} & set(sys.modules)), file=sys.stderr)

@@ -20,6 +20,7 @@ MODULES = {
     if path.name != "__init__.py"
 }
 GATES = {"keras": "core/keras_gate.py", "tensorflow": "core/tf_gate.py"}
+CHILD = "export/saved_model_child.py"  # a process of its own, that imports nothing of the package
 BROAD_TESTS = {
     "architecture",
     "bad_input",
@@ -113,7 +114,8 @@ def test_a_heavy_library_enters_by_its_gate_alone(library: str) -> None:
         for module, tree in MODULES.items()
         if any(name.split(".")[0] == library for name in imports(tree))
     }
-    assert entries == {GATES[library]}
+    assert entries == {GATES[library], CHILD}
+    assert own_imports(CHILD) == set()
 
 
 def test_keras_comes_before_tensorflow() -> None:

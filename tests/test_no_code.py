@@ -28,7 +28,8 @@ pytestmark = pytest.mark.usefixtures("thin_network")
 WATCHED = f"""
 import os, sys
 from pathlib import Path
-{THIN_VGG11}run, photos = sys.argv[1:]
+{THIN_VGG11}
+run, photos = sys.argv[1:]
 
 def watch(event, arguments):
     given = (run, photos)

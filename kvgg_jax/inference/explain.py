@@ -16,7 +16,7 @@ from kvgg_jax.core.state import empty_batch
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.inference.classifier import Classifier, load_classifier, predict
-from kvgg_jax.inference.gradients import make_grad_cam_step, make_gradient_step
+from kvgg_jax.inference.gradients import cell_size, make_grad_cam_step, make_gradient_step
 from kvgg_jax.inference.heatmap import spread
 from kvgg_jax.inference.prediction import Prediction
 from kvgg_jax.models.compile import compile_step
@@ -124,7 +124,7 @@ def _grad_cam(classifier: Classifier, emit: Emit) -> _Attribute:
 
     def attribute(image: NDArray[np.uint8], target: int) -> _Heat:
         (small,) = np.asarray(step(*classifier.weights, image[None], np.array(target, np.int32)))
-        return _Heat(spread(small, size))
+        return _Heat(spread(small, size, cell=cell_size(config.model)))
 
     return attribute
 

@@ -19,6 +19,12 @@ from kvgg_jax.models.registry import BACKBONES
 Params = dict[str, AnyArray]
 
 
+def cell_size(config: ModelConfig) -> int:
+    """Pixels a side of the image for each value of Grad-CAM."""
+    backbone = BACKBONES[config.arch]
+    return backbone.stride // backbone.pooling
+
+
 def make_grad_cam_step(
     config: ModelConfig, *, precision: str = "float32"
 ) -> Callable[[Params, Params, AnyArray, AnyArray], Array]:

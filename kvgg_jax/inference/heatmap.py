@@ -14,7 +14,6 @@ from kvgg_jax.runs.charts import plain, save
 
 COVER = 0.75  # of the picture, where the heat is greatest
 BRIGHTEST = 99.5  # percentile of the heat that has full color: single pixels stand out too far
-CELL = 16  # pixels a side of the last block's features, behind four poolings
 ONE_SIGN, TWO_SIGNS = "inferno", "RdBu_r"  # readable by the color-blind
 
 
@@ -23,10 +22,10 @@ def enlarge(heat: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     return np.array(Image.fromarray(heat).resize((size, size), Image.Resampling.BILINEAR))
 
 
-def spread(heat: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """Grad-CAM [h, w] over its picture, [size, size]: `CELL` pixels each way a cell, smooth in
-    between; what four poolings have left over of the sides is 0."""
-    side = CELL * len(heat)
+def spread(heat: NDArray[np.float32], size: int, *, cell: int) -> NDArray[np.float32]:
+    """Grad-CAM [h, w] over its picture, [size, size]: `cell` pixels each way a value, smooth in
+    between; what the network has left out at the sides is 0."""
+    side = cell * len(heat)
     return np.pad(enlarge(heat, side), (0, size - side))
 
 

@@ -463,7 +463,8 @@ def test_resume_keeps_the_settings_of_the_run(flags: tuple[str, ...], extra: str
     )
 
 
-THIN_PROGRAM = f"""{THIN_VGG11}from kvgg_jax.cli.main import main
+THIN_PROGRAM = f"""{THIN_VGG11}
+from kvgg_jax.cli.main import main
 main()
 """
 

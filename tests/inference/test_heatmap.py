@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from kvgg_jax.inference.heatmap import (
-    CELL,
     COVER,
     colored,
     draw_explanation,
@@ -82,9 +81,9 @@ def test_a_cell_lies_over_its_own_pixels() -> None:
     """Of 60 pixels the four poolings leave 12 over: three cells of 16, and nothing beyond."""
     heat = np.zeros((3, 3), np.float32)
     heat[2, 0] = 1
-    over = spread(heat, 60)
+    over = spread(heat, 60, cell=16)
     assert over.shape == (60, 60)
-    assert np.unravel_index(over.argmax(), over.shape)[0] in range(2 * CELL, 3 * CELL)
-    assert not over[3 * CELL :].any()
-    assert not over[:, 3 * CELL :].any()
+    assert np.unravel_index(over.argmax(), over.shape)[0] in range(32, 48)
+    assert not over[48:].any()
+    assert not over[:, 48:].any()
     assert over[40, 7] == pytest.approx(1, abs=0.05)

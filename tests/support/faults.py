@@ -38,7 +38,8 @@ EVENTFUL = (  # the settings of `conftest.eventful`
 # The program on a thin network; it notes each step that is done, to measure what was lost. A file
 # `hold saves` beside it with a number in it, say 3, halts the third save for as long as it is
 # there; `held saves` then tells that it has. `hold steps` halts it after a step.
-PROGRAM = f"""{THIN_VGG11}import time
+PROGRAM = f"""{THIN_VGG11}
+import time
 from pathlib import Path
 from kvgg_jax.cli.main import main
 from kvgg_jax.cli.console import Screen

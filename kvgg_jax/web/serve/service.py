@@ -13,6 +13,7 @@ from PIL import Image
 
 from kvgg_jax.core.errors import ImageError
 from kvgg_jax.data.decode.image import load_bytes
+from kvgg_jax.inference.gradients import cell_size
 from kvgg_jax.inference.heatmap import layer, spread
 from kvgg_jax.web.serve.batcher import Batcher, CapacityLimit
 from kvgg_jax.web.serve.limits import Limits
@@ -70,7 +71,9 @@ class Service:
         return load_bytes(upload.content, size, name=upload.name, max_pixels=self.limits.pixels)
 
     def _draw(self, seen: Seen) -> str:
-        pixels = layer(spread(seen.heat, self.network.classifier.image_size))
+        classifier = self.network.classifier
+        cell = cell_size(classifier.config.model)
+        pixels = layer(spread(seen.heat, classifier.image_size, cell=cell))
         Image.fromarray(pixels).save(buffer := io.BytesIO(), "PNG", compress_level=1)
         return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 

@@ -33,7 +33,8 @@ PATIENCE = 300  # seconds, for machines with much else to do
 PROGRAM = f"""
 import sys
 from kvgg_jax.cli.main import main
-{THIN_VGG11}try:
+{THIN_VGG11}
+try:
     main()
 finally:
     print("heavy:", sorted({{"tensorflow", "keras"}} & set(sys.modules)), file=sys.stderr)

@@ -9,7 +9,6 @@ import typer
 from kvgg_jax.cli.app import (
     app,
     handle_errors,
-    interrupt_between_runs,
     print_json,
     stderr_console,
     stoppable,
@@ -52,9 +51,14 @@ def crossval(
     with Screen(stderr_console()) as screen, stoppable(screen, _how_to_go_on) as stop:
         from kvgg_jax.training.search import crossval as api
 
-        emit = interrupt_between_runs(screen, stop)
         result = api.crossval(
-            settings, folds=folds, out=given["out"], name=name, stop=stop, emit=emit
+            settings,
+            folds=folds,
+            out=given["out"],
+            name=name,
+            stop=stop,
+            before_run=stop.rest,
+            emit=screen,
         )
     from kvgg_jax.cli.text import results as show
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import RunError, UsageError
-from kvgg_jax.core.events import Emit, Event, Note, Started, ignore
+from kvgg_jax.core.events import Emit, Note, ignore
 from kvgg_jax.core.files import write_text
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
@@ -24,7 +24,7 @@ from kvgg_jax.runs.lock import locked
 from kvgg_jax.runs.manifest import UNSEEN, changed_settings
 from kvgg_jax.training.inputs import complete_config
 from kvgg_jax.training.loop import never
-from kvgg_jax.training.trainer import resume, train
+from kvgg_jax.training.trainer import nothing, resume, train
 
 FOLDS = 5
 
@@ -85,14 +85,16 @@ def crossval(
     out: str | Path = catalog.OUT,
     name: str | None = None,
     stop: Callable[[], bool] = never,
+    before_run: Callable[[], None] = nothing,
     emit: Emit = ignore,
 ) -> Crossval:
     """Train once for each fold held out, in `out/name`; a second call goes on where one stopped.
 
     The folds keep class shares, and duplicates together unless `data.split` is "stratified". They
-    are dealt from `data.split_seed` or `seed`, so the runs differ in the split alone. Raises what
-    `train` raises, UsageError for fewer than two `folds`, and RunError where the folder holds a
-    cross-validation of other settings.
+    are dealt from `data.split_seed` or `seed`, so the runs differ in the split alone. `stop` is
+    as for `train`; `before_run` is called before each run is prepared, and may raise to end it all.
+    Raises what `train` raises, UsageError for fewer than two `folds`, and RunError where the folder
+    holds a cross-validation of other settings.
     """
     if folds < 2:
         raise UsageError(f"--folds {folds}: at least 2.")
@@ -104,7 +106,8 @@ def crossval(
         _check_begun(path, config)
         done: list[Fold] = []
         for fold in range(1, folds + 1):
-            run = _run_fold(path, config.with_data(fold=fold), stop, emit)
+            one = config.with_data(fold=fold)
+            run = _run_fold(path, one, stop=stop, before_run=before_run, emit=emit)
             done.append(_measured(run, fold))
             result = Crossval(path, tuple(done))
             _write(result, status="finished" if fold == folds else "unfinished")
@@ -131,7 +134,14 @@ def _check_begun(path: Path, config: RunConfig) -> None:
             raise RunError("\n".join([head, *differing, tail]))
 
 
-def _run_fold(path: Path, config: RunConfig, stop: Callable[[], bool], emit: Emit) -> Run:
+def _run_fold(
+    path: Path,
+    config: RunConfig,
+    *,
+    stop: Callable[[], bool],
+    before_run: Callable[[], None],
+    emit: Emit,
+) -> Run:
     """The finished run of one fold: trained, gone on with, or left as it is."""
     fold = config.data.fold
     run = Run(path / f"fold-{fold}")
@@ -139,17 +149,17 @@ def _run_fold(path: Path, config: RunConfig, stop: Callable[[], bool], emit: Emi
     done = begun and run.info().get("status") == "finished"
     emit(Note(f"Fold {fold} of {config.data.folds}{' is done already' if done else ''}"))
 
-    def listen(event: Event) -> None:
-        emit(event)
-        if isinstance(event, Started):  # before its first step
-            _check_same_photos(path, run)
-
-    if not begun:
-        train(config, out=path, name=run.path.name, stop=stop, emit=listen)
-    elif not done:
-        resume(run.path, track=config.train.track, stop=stop, emit=listen)
-    else:
+    def check(run: Run) -> None:
         _check_same_photos(path, run)
+
+    if done:
+        check(run)
+        return run
+    before_run()
+    if not begun:
+        train(config, out=path, name=run.path.name, stop=stop, check=check, emit=emit)
+    else:
+        resume(run.path, track=config.train.track, stop=stop, check=check, emit=emit)
     return run
 
 

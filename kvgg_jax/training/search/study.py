@@ -20,7 +20,7 @@ from kvgg_jax.core.errors import (
     Stopped,
     WeightsMismatch,
 )
-from kvgg_jax.core.events import Emit, EpochEnded, Event, Note, Started, Warned
+from kvgg_jax.core.events import Emit, EpochEnded, Event, Note, Warned
 from kvgg_jax.core.files import write_text
 from kvgg_jax.core.history import History
 from kvgg_jax.core.text import escape_name
@@ -72,11 +72,13 @@ class Search:
         folder: Path,
         config: RunConfig,
         space: Space,
+        *,
         stop: Callable[[], bool],
+        before_run: Callable[[], None],
         emit: Emit,
     ) -> None:
         self.folder, self._config, self._space = folder, config, space
-        self._stop, self._emit = stop, emit
+        self._stop, self._before_run, self._emit = stop, before_run, emit
         self._study = _open_study(folder / JOURNAL, warmup=config.train.epochs // 3 + 1)
 
     def told(self) -> list[Trial]:
@@ -131,8 +133,6 @@ class Search:
 
         def listen(event: Event) -> None:
             self._emit(event)
-            if isinstance(event, Started):  # before its first step
-                self._check_photos(run)
             if isinstance(event, EpochEnded):
                 report(History((event.row,)))
 
@@ -141,7 +141,12 @@ class Search:
             return "complete"
         if begun:
             report(run.history())
-        ways: dict[str, Any] = {"stop": lambda: pruned or self._stop(), "emit": listen}
+        ways: dict[str, Any] = {
+            "stop": lambda: pruned or self._stop(),
+            "check": self._check_photos,
+            "emit": listen,
+        }
+        self._before_run()
         try:
             if begun:
                 resume(run.path, track=config.train.track, **ways)

@@ -157,11 +157,16 @@ def row(epoch: int, accuracy: float) -> Epoch:
     return Epoch(epoch, 1.0, 0.5, 1.0, accuracy, 1e-3, 1.0, 10.0)
 
 
+def search_in(folder: Path, config: RunConfig) -> study.Search:
+    """The search that a folder keeps, to look at."""
+    return study.Search(folder, config, SPACE, stop=never, before_run=nothing, emit=ignore)
+
+
 def trainer(after: Callable[[int], Any]) -> Callable[..., None]:
     """A `train` that does nothing but tell of three epochs, after which comes what is given."""
 
     def train(
-        config: RunConfig, *, out: Path, name: str, stop: Callable[[], bool], emit: Any
+        config: RunConfig, *, out: Path, name: str, stop: Callable[[], bool], check: Any, emit: Any
     ) -> None:
         for epoch in (1, 2, 3):
             emit(EpochEnded(row(epoch, 0.5), 3, is_best=True))
@@ -196,7 +201,7 @@ def test_a_trial_that_fails_for_its_settings_is_noted_and_the_search_goes_on(
         f"None of the 2 trials in {tmp_path / 'tune'} came to its end. "
         "Search a space with lower learning rates, or give more --trials."
     )
-    search = study.Search(tmp_path / "tune", lab.config, SPACE, lambda: False, ignore)
+    search = search_in(tmp_path / "tune", lab.config)
     assert [trial.state for trial in search.told()] == [state, state]
     assert not (tmp_path / "tune" / "best.toml").exists()
 
@@ -217,7 +222,7 @@ def test_a_trial_below_the_median_is_pruned(lab, tmp_path, monkeypatch):
     with pytest.raises(RunError, match="None of the 1 trials"):
         tune(lab.config, SPACE, trials=1, out=tmp_path)
     assert reports == [0, 0]
-    search = study.Search(tmp_path / "tune", lab.config, SPACE, lambda: False, ignore)
+    search = search_in(tmp_path / "tune", lab.config)
     assert [trial.state for trial in search.told()] == ["pruned"]
     assert search._study.trials[0].intermediate_values == {1: 0.5, 2: 0.5}
 
@@ -262,7 +267,7 @@ def test_a_search_does_not_go_on_with_other_photos(lab, tmp_path):
 
 def test_a_trial_of_another_size_is_dealt_as_the_others_are(lab, copy):
     """Pixels differ by size, so the split tells."""
-    search = study.Search(copy, lab.config, SPACE, stop=never, before_run=nothing, emit=ignore)
+    search = search_in(copy, lab.config)
     run = Run(copy / "trial-002")
     run.write("config.toml", run.config().with_data(image_size=64).to_toml())
     data = run.info()["data"]

@@ -16,7 +16,7 @@ from PIL import Image
 
 from kvgg_jax.core.config import ModelConfig, OptimConfig, RunConfig
 from kvgg_jax.core.errors import RunError
-from kvgg_jax.core.events import EpochEnded, Event, Note, Preparing, Progress, Warned
+from kvgg_jax.core.events import EpochEnded, Event, Note, Progress, Warned
 from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.core.state import TrainState, discard
 from kvgg_jax.data.folder import Samples
@@ -293,7 +293,7 @@ def test_a_run_that_patience_ended_is_not_compiled_again_only_to_end(lab, tmp_pa
         f"{result.run} has finished: validation accuracy has not risen by more than 1 for 1 "
         "epochs. To train longer, start a new run with a higher `train.patience`."
     )
-    assert heard == [Preparing()]
+    assert heard == []
 
 
 def test_a_disk_that_fills_ends_the_run_with_what_was_saved_whole(lab, tmp_path):

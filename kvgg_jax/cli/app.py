@@ -22,7 +22,6 @@ from kvgg_jax.cli.console import Screen, print_line
 from kvgg_jax.cli.flags import as_flags
 from kvgg_jax.cli.signals import Stop
 from kvgg_jax.core.errors import KvggError, Stopped, is_out_of_memory
-from kvgg_jax.core.events import Emit, Event, Preparing
 from kvgg_jax.core.version import __version__
 
 app = typer.Typer(
@@ -128,17 +127,6 @@ def stoppable(
                 raise
             tell(screen, f"{ended} All of it is saved." if isinstance(ended, Stopped) else None)
             raise typer.Exit(stop.exit_code) from None
-
-
-def interrupt_between_runs(screen: Screen, stop: Stop) -> Emit:
-    """The listener of work that is several runs, one after the other."""
-
-    def listen(event: Event) -> None:
-        if isinstance(event, Preparing):
-            stop.rest()
-        screen(event)
-
-    return listen
 
 
 def end_with(errors: Collection[str]) -> None:

@@ -1,5 +1,8 @@
-"""What happens during a run, as frozen values. The program emits them, and listeners watch. One
-that raises ends the run: at `Preparing` and `Started`, where nothing is lost by it."""
+"""What happens during a run, as frozen values. The program emits them, and listeners watch.
+
+A listener decides nothing and raises nothing: who may refuse or stop a run is asked by a callable
+of its own, such as `check` and `stop` of `train`.
+"""
 
 from __future__ import annotations
 
@@ -37,11 +40,6 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
-class Preparing:
-    """A run is about to be prepared: nobody asks whether to stop before its first step."""
-
-
-@dataclass(frozen=True, slots=True)
 class Started:
     """A run's folder is there; everything about it is written in `run`, and no step is done."""
 
@@ -74,7 +72,7 @@ class Finished:
     reason: str
 
 
-Event = Progress | Note | Warned | Preparing | Started | Compiled | EpochEnded | Finished
+Event = Progress | Note | Warned | Started | Compiled | EpochEnded | Finished
 Emit = Callable[[Event], None]
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import DataError, ImageError
 from kvgg_jax.data.parallel import THREADS
+from kvgg_jax.data.source import Source
 
 Kind = Literal["memory", "disk", "none"]
 Pixels = NDArray[np.uint8]
@@ -85,12 +86,12 @@ class Undecoded:
     def __init__(
         self,
         shape: tuple[int, ...],
-        files: list[Path],
-        load: Callable[[Path, int], Pixels],
+        source: Source,
+        load: Callable[[Source, int, int], Pixels],
         digests: Sequence[str],
     ) -> None:
         self.shape = shape
-        self._files, self._load, self._digests = files, load, digests
+        self._source, self._load, self._digests = source, load, digests
         self._pool = ThreadPoolExecutor(THREADS)
 
     def __setitem__(self, row: int, image: Pixels) -> None:
@@ -100,12 +101,13 @@ class Undecoded:
         return np.stack(list(self._pool.map(self._decode, rows)))
 
     def _decode(self, row: np.int64) -> Pixels:
-        file = self._files[row]
+        place = int(row)
+        file = self._source.name(place)
         try:
-            image = self._load(file, self.shape[1])
+            image = self._load(self._source, place, self.shape[1])
         except ImageError as error:
             raise DataError(f"A photo was lost during the run. {error}") from None
-        if sha256(image) != self._digests[int(row)]:
+        if sha256(image) != self._digests[place]:
             raise DataError(
                 f"{file} changed during the run. Put it back and go on with --resume, "
                 "or start a new run."

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kvgg_jax.core.errors import DataError, ImageError
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.data.decode.image import SUFFIXES, looks_like_image
+from kvgg_jax.data.decode.image import SUFFIXES, looks_like_image, read_file
 
 PARTS = ("train", "training", "val", "valid", "validation", "test", "testing")
 """Names of folders that hold a split dealt by somebody else."""
@@ -17,7 +17,8 @@ PARTS = ("train", "training", "val", "valid", "validation", "test", "testing")
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Pictures by path relative to `root` (forward slashes), with an index into `classes` each."""
+    """A `Source`: files by path relative to `root` (forward slashes), which is their key, with an
+    index into `classes` each."""
 
     root: Path
     paths: tuple[str, ...]
@@ -26,6 +27,22 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def key(self, i: int) -> str:
+        """The path of photo `i` relative to `root`."""
+        return self.paths[i]
+
+    def label(self, i: int) -> int:
+        """The index of its class."""
+        return self.labels[i]
+
+    def name(self, i: int) -> str:
+        """Its path with `root`."""
+        return str(self.root / self.paths[i])
+
+    def read(self, i: int) -> bytes:
+        """The content of its file. Raises ImageError as `decode` does."""
+        return read_file(self.root / self.paths[i])
 
     def files(self) -> list[Path]:
         """Absolute or root-relative paths to open."""
@@ -41,7 +58,8 @@ class Samples:
 
     def relabel(self, classes: tuple[str, ...]) -> Samples:
         """The same samples, labelled by the index of their class in `classes`."""
-        labels = tuple(classes.index(self.classes[label]) for label in self.labels)
+        places = {name: place for place, name in enumerate(classes)}
+        labels = tuple(places[self.classes[label]] for label in self.labels)
         return replace(self, labels=labels, classes=classes)
 
 

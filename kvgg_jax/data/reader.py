@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from kvgg_jax.core.errors import DataError, ImageError, OutOfMemory
 from kvgg_jax.core.events import Emit, Note, Warned, ignore
 from kvgg_jax.data.cache import Chosen, Images, OnDisk, Undecoded, choose, sha256
-from kvgg_jax.data.decode.image import load
+from kvgg_jax.data.decode.image import load_bytes
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.parallel import each
+from kvgg_jax.data.source import Source, keys
 
 SHOWN = 10  # bad files named in one message
 
@@ -32,8 +33,8 @@ class DecodedImages:
 
     def rows(self, part: Samples) -> NDArray[np.int64]:
         """Where the pictures of `part` are, in its order; those left out as bad are not."""
-        at = {path: row for row, path in enumerate(self.samples.paths)}
-        return np.array([at[path] for path in part.paths if path in at], np.int64)
+        at = {key: row for row, key in enumerate(keys(self.samples))}
+        return np.array([at[key] for key in keys(part) if key in at], np.int64)
 
     def digests(self) -> tuple[str, ...]:
         """SHA-256 of the pixels of each picture, in hexadecimal."""
@@ -60,16 +61,15 @@ def read(
     images = _place((len(samples), size, size, 3), samples, digests, cache, folder, emit)
     bad: dict[int, ImageError] = {}
 
-    def read_one(job: tuple[int, Path]) -> None:
-        index, path = job
+    def read_one(index: int) -> None:
         try:
-            image = load(path, size)
+            image = load_photo(samples, index, size)
         except ImageError as error:
             bad[index] = error
         else:
             images[index], digests[index] = image, sha256(image)
 
-    each(read_one, list(enumerate(samples.files())), stage="reading", emit=emit)
+    each(read_one, range(len(samples)), stage="reading", emit=emit)
     if not bad:
         return DecodedImages(samples, images, (), tuple(digests))
     errors = tuple(bad[index] for index in sorted(bad))
@@ -82,6 +82,11 @@ def read(
         emit(Warned(f"Left out: {error}"))
     kept = Chosen(images, np.array(good))  # a copy would take the memory twice
     return DecodedImages(samples.take(good), kept, errors, tuple(digests[index] for index in good))
+
+
+def load_photo(source: Source, i: int, size: int) -> NDArray[np.uint8]:
+    """Photo `i` as `load` gives it. Raises ImageError."""
+    return load_bytes(source.read(i), size, name=source.name(i))
 
 
 def _place(
@@ -99,7 +104,7 @@ def _place(
     if cache == "disk":
         return OnDisk(shape, folder)
     if cache == "none":
-        return Undecoded(shape, samples.files(), load, digests)
+        return Undecoded(shape, samples, load_photo, digests)
     try:
         return np.empty(shape, np.uint8)
     except MemoryError:
@@ -120,11 +125,11 @@ def _name_bad(errors: tuple[ImageError, ...], count: int) -> str:
 
 
 def fingerprint(decoded: DecodedImages) -> str:
-    """SHA-256 over paths, classes and pixels as the network sees them, in any order of reading."""
+    """SHA-256 over keys, classes and pixels as the network sees them, in any order of reading."""
     digest = hashlib.sha256()
     samples, pixels = decoded.samples, decoded.digests()
-    for row in sorted(range(len(samples)), key=samples.paths.__getitem__):
-        name = samples.classes[samples.labels[row]]
-        line = f"{samples.paths[row]}\0{name}\0{pixels[row]}\n"
+    for row in sorted(range(len(samples)), key=samples.key):
+        name = samples.classes[samples.label(row)]
+        line = f"{samples.key(row)}\0{name}\0{pixels[row]}\n"
         digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.folder import Samples
+from kvgg_jax.data.source import keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +74,22 @@ def _cut(order: np.ndarray, val_split: float) -> tuple[list[int], list[int]]:
 
 
 def split_to_csv(split: Split) -> str:
-    """The text of `split.csv`: path (relative to the data folder), class, part (train or val)."""
+    """The text of `split.csv`: key (a path relative to the data folder), class, train or val."""
     out = io.StringIO()
-    bare = "\r" in "".join(split.all.paths)  # which Python leaves unquoted before 3.13
+    bare = "\r" in "".join(keys(split.all))  # which Python leaves unquoted before 3.13
     writer = csv.writer(
         out, lineterminator="\n", quoting=csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL
     )
     writer.writerow(("path", "class", "part"))
     for part, samples in (("train", split.train), ("val", split.val)):
-        for path, label in zip(samples.paths, samples.labels, strict=True):
-            writer.writerow((path, samples.classes[label], part))
+        for i, key in enumerate(keys(samples)):
+            writer.writerow((key, samples.classes[samples.label(i)], part))
     return out.getvalue()
 
 
 def check_below(path: str) -> str:
     """`path`, as a file of a run gives it. Raises ValueError where it leaves the photos' folder."""
-    if path.startswith("/") or ".." in PurePosixPath(path).parts:
+    if path.startswith("/") or ".." in path.split("/"):
         raise ValueError(f"{path!r} is not below the folder of photos")
     return path
 
@@ -99,11 +100,12 @@ def split_from_csv(text: str, *, root: Path, classes: tuple[str, ...]) -> Split:
     if not rows or rows[0] != ["path", "class", "part"]:
         raise ValueError("expected the columns path,class,part")
     parts: dict[str, tuple[list[str], list[int]]] = {"train": ([], []), "val": ([], [])}
+    labels = {name: label for label, name in enumerate(classes)}
     for row in rows[1:]:
-        if len(row) != 3 or row[1] not in classes or row[2] not in parts:
+        if len(row) != 3 or row[1] not in labels or row[2] not in parts:
             raise ValueError(f"{row} is not a path, one of the run's classes, and train or val")
         path, name, part = row
         parts[part][0].append(check_below(path))
-        parts[part][1].append(classes.index(name))
+        parts[part][1].append(labels[name])
     made = {k: Samples(root, tuple(p), tuple(n), classes) for k, (p, n) in parts.items()}
     return Split(made["train"], made["val"])

@@ -22,6 +22,7 @@ from kvgg_jax.core.text import escape_name
 from kvgg_jax.core.version import __version__
 from kvgg_jax.data.folder import Samples, find_images
 from kvgg_jax.data.reader import DecodedImages, fingerprint
+from kvgg_jax.data.source import keys
 from kvgg_jax.data.split import Split, split_to_csv
 from kvgg_jax.runs.folder import FORMAT, Run
 
@@ -156,7 +157,7 @@ def count(what: str, paths: Iterable[str]) -> str:
 def digests_of(decoded: DecodedImages) -> dict[str, str]:
     """Path -> SHA-256 of class name and pixels as the network sees them."""
     samples = decoded.samples
-    rows = zip(samples.paths, samples.labels, decoded.digests(), strict=True)
+    rows = zip(keys(samples), samples.labels, decoded.digests(), strict=True)
     return {path: _digest(f"{pixels}{samples.classes[label]}") for path, label, pixels in rows}
 
 
@@ -165,7 +166,7 @@ def _digests_csv(samples: Samples, decoded: DecodedImages) -> str:
     out, digests = io.StringIO(), digests_of(decoded)
     writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(("path", "sha256"))
-    writer.writerows((path, digests.get(path, "")) for path in samples.paths)
+    writer.writerows((path, digests.get(path, "")) for path in keys(samples))
     return out.getvalue()
 
 

@@ -13,18 +13,18 @@ from kvgg_jax.core.config import OptimConfig
 from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.keras_gate import keras
 
-LearningRateSchedule = keras.optimizers.schedules.LearningRateSchedule
-
 
 class Schedule(NamedTuple):
     """How a schedule is built, and whether a run that is made longer would have had other rates."""
 
-    build: Callable[[OptimConfig, int], LearningRateSchedule]
+    build: Callable[[OptimConfig, int], keras.optimizers.schedules.LearningRateSchedule]
     """From the settings and the steps left after the warm-up."""
     depends_on_length: bool = False
 
 
-def build_schedule(config: OptimConfig, *, steps: int | None = None) -> LearningRateSchedule:
+def build_schedule(
+    config: OptimConfig, *, steps: int | None = None
+) -> keras.optimizers.schedules.LearningRateSchedule:
     """Step (steps already taken) -> learning rate, for a run of `steps` in all.
 
     A warm-up comes before the schedule and counts as steps of its own. Raises ConfigError for a
@@ -39,13 +39,15 @@ def build_schedule(config: OptimConfig, *, steps: int | None = None) -> Learning
     return Warmup(after, config.lr, warmup) if warmup else after
 
 
-class Warmup(LearningRateSchedule):
+class Warmup(keras.optimizers.schedules.LearningRateSchedule):
     """A line up to `peak` in `steps` steps, then the schedule `after`, from its beginning.
 
     Step 0 has the rate peak / (steps + 1), not 0: no step is for nothing.
     """
 
-    def __init__(self, after: LearningRateSchedule, peak: float, steps: int) -> None:
+    def __init__(
+        self, after: keras.optimizers.schedules.LearningRateSchedule, peak: float, steps: int
+    ) -> None:
         self.after, self.steps = after, steps
         self.ramp = keras.optimizers.schedules.PolynomialDecay(
             peak / (steps + 1), steps, end_learning_rate=peak
@@ -58,19 +60,21 @@ class Warmup(LearningRateSchedule):
         return keras.ops.where(step < self.steps, self.ramp(step), later)
 
 
-def _exponential(config: OptimConfig, steps: int) -> LearningRateSchedule:
+def _exponential(
+    config: OptimConfig, steps: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
     """lr * decay_rate ** (step / decay_steps), with `staircase` the exponent rounded down."""
     return keras.optimizers.schedules.ExponentialDecay(
         config.lr, config.decay_steps, config.decay_rate, staircase=config.staircase
     )
 
 
-def _cosine(config: OptimConfig, steps: int) -> LearningRateSchedule:
+def _cosine(config: OptimConfig, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
     """lr * (1 + cos(pi * step / steps)) / 2, nearly 0 at the end (Loshchilov & Hutter 2017)."""
     return keras.optimizers.schedules.CosineDecay(config.lr, steps)
 
 
-def _constant(config: OptimConfig, steps: int) -> LearningRateSchedule:
+def _constant(config: OptimConfig, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
     return keras.optimizers.schedules.ExponentialDecay(config.lr, 1, 1.0)
 
 

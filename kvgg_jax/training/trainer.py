@@ -12,7 +12,7 @@ import numpy as np
 
 from kvgg_jax.core.config import RunConfig, Tracked, settings
 from kvgg_jax.core.errors import RunError, UsageError
-from kvgg_jax.core.events import Emit, Finished, Preparing, Started, ignore
+from kvgg_jax.core.events import Emit, Finished, Started, ignore
 from kvgg_jax.core.history import History
 from kvgg_jax.core.memory import training_memory_advice
 from kvgg_jax.core.state import Batch, TrainState, discard
@@ -45,6 +45,14 @@ from kvgg_jax.training.tracking.tracking import check_trackers, tracked
 SAMPLES = 24  # pictures in samples.png
 
 
+def accept(run: Run) -> None:
+    """The check of a run that may be any."""
+
+
+def nothing() -> None:
+    """What is to be done before each run where nobody asks for more."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrainResult:
     """Where the run is and what it measured."""
@@ -67,15 +75,16 @@ def train(
     name: str | None = None,
     overwrite: bool = False,
     stop: Callable[[], bool] = never,
+    check: Callable[[Run], None] = accept,
     emit: Emit = ignore,
 ) -> TrainResult:
     """Train a classifier and keep everything about it in `out/name`.
 
-    `stop` is asked after each step; when it says yes, all is saved and Stopped is raised.
+    `stop` is asked after each step; when it says yes, all is saved and Stopped is raised. `check`
+    is called once the run's folder is written, before the first step; what it raises ends the run.
     Raises KvggError (its text is for the user) for data, a configuration or a folder that will
     not do, before anything is written; NonFiniteLoss when training diverges.
     """
-    emit(Preparing())
     check_trackers(config or RunConfig())
     config, out = complete_config(config or RunConfig(), emit, out=out), Path(out)
     path = catalog.choose(config, out=out, name=name, overwrite=overwrite)
@@ -91,7 +100,7 @@ def train(
         number, weights = catalog.next_number(out), given.digest if given else None
         files = files_of(config, samples, dealt, decoded, number=number, weights=weights)
         run = catalog.create(path, config, files, overwrite=overwrite)
-        return _run(run, config, decoded, given, stop=stop, emit=emit)
+        return _run(run, config, decoded, given, stop=stop, check=check, emit=emit)
 
 
 def resume(
@@ -101,15 +110,15 @@ def resume(
     track: Sequence[Tracked] | None = None,
     out: str | Path = catalog.OUT,
     stop: Callable[[], bool] = never,
+    check: Callable[[Run], None] = accept,
     emit: Emit = ignore,
 ) -> TrainResult:
     """Go on with a run from its last saved step, as if it had never stopped.
 
     `run` is a folder or a name; None means the newest unfinished run. `epochs` raises the total,
-    `track` says anew where the epochs are shown, `stop` is as for `train`. Raises RunError when the
-    photos, the settings or the saved states are not those of the run.
+    `track` says anew where the epochs are shown, `stop` and `check` are as for `train`. Raises
+    RunError when the photos, the settings or the saved states are not those of the run.
     """
-    emit(Preparing())
     found = catalog.find(run, out=Path(out), status="unfinished")
     with locked(found.path):
         config = found.config()
@@ -127,7 +136,7 @@ def resume(
             check_images(found, decoded)
             found.write("config.toml", config.to_toml())
             found.update_info(status="unfinished", settings=settings(config))
-            return _run(found, config, decoded, given, stop=stop, emit=emit)
+            return _run(found, config, decoded, given, stop=stop, check=check, emit=emit)
 
 
 def prepare(config: RunConfig, emit: Emit = ignore) -> tuple[LoopInputs, TrainState]:
@@ -209,10 +218,12 @@ def _run(
     given: InitialWeights | None,
     *,
     stop: Callable[[], bool],
+    check: Callable[[Run], None],
     emit: Emit,
 ) -> TrainResult:
     """Train in `run` from its last checkpoint, or from the start when it has none."""
     emit(Started(run.path))
+    check(run)
     split = run.split(decoded.samples.root)
     with Checkpoints(run.checkpoints, emit=emit) as checkpoints:
         network = build_network(config, decoded, split, given, emit=emit)

@@ -19,10 +19,9 @@ import typer
 from rich.console import Console
 
 from kvgg_jax.cli import signals
-from kvgg_jax.cli.app import interrupt_between_runs, stoppable
+from kvgg_jax.cli.app import stoppable
 from kvgg_jax.cli.console import Screen
 from kvgg_jax.cli.signals import AFTER_STEP, ECHO, NUMBERS, SOON, Stop
-from kvgg_jax.core.events import Preparing
 from support.runs import ROOT
 
 # A main thread that never comes back to Python, as in a long step: it waits for a C mutex that it
@@ -196,17 +195,16 @@ def test_a_signal_that_came_as_a_run_ended_stops_before_the_next():
 
 
 def test_each_run_of_several_rests_before_it_is_prepared():
-    """As `crossval` and `tune` listen."""
+    """As `crossval` and `tune` are given `rest` to call before each."""
     told: list[str | None] = []
 
     def work():
         console = Console(file=io.StringIO())
         with Screen(console) as screen, stoppable(screen, lambda _, said: told.append(said)) as s:
-            listen = interrupt_between_runs(screen, s)
             for _ in range(2):
-                listen(Preparing())
+                s.rest()
                 assert not s()
-            listen(Preparing())
+            s.rest()
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(10)
 

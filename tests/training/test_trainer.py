@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from kvgg_jax.core.errors import ConfigError, DataError, RunError, UsageError
+from kvgg_jax.core.events import Event, Started
 from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.data.folder import scan
 from kvgg_jax.data.split import split_samples
@@ -82,6 +83,23 @@ def test_a_cosine_cannot_be_made_longer(finished, tmp_path):
         f"`train.epochs = 3`: the cosine schedule of {run.path} depends on its 1 epochs, so 3 "
         f"would be another run. {anew} 3"
     )
+
+
+def test_a_check_sees_a_run_before_its_first_step_and_may_refuse_it(photos, finished, tmp_path):
+    """Its folder is written and announced; what the check raises ends it, at a resume too."""
+    heard: list[Event] = []
+    old = Run(shutil.copytree(finished, tmp_path / "old"))
+
+    def refuse(run: Run) -> None:
+        assert heard[-1] == Started(run.path)
+        raise RunError(f"{run.path.name}: {len(run.split(photos).all)} photos")
+
+    with pytest.raises(RunError, match=r"^new: 36 photos$"):
+        train(small_config(photos), out=tmp_path, name="new", check=refuse, emit=heard.append)
+    with pytest.raises(RunError, match=r"^old: 12 photos$"):
+        resume(old.path, epochs=2, check=refuse, emit=heard.append)
+    found = [(len(Run(tmp_path / name).history()), name) for name in ("new", "old")]
+    assert found == [(0, "new"), (1, "old")]
 
 
 def test_a_part_whose_pictures_are_all_unreadable_is_a_data_error(photos, tmp_path):

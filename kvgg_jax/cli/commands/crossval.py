@@ -12,7 +12,6 @@ from kvgg_jax.cli.app import (
     Out,
     app,
     handle_errors,
-    interrupt_between_runs,
     print_json,
     stderr_console,
     stoppable,
@@ -54,8 +53,15 @@ def crossval(
     with Screen(stderr_console()) as screen, stoppable(screen, _how_to_go_on) as stop:
         from kvgg_jax.training.search import crossval as api
 
-        emit = interrupt_between_runs(screen, stop)
-        result = api.crossval(settings, folds=folds, out=out, name=name, stop=stop, emit=emit)
+        result = api.crossval(
+            settings,
+            folds=folds,
+            out=out,
+            name=name,
+            stop=stop,
+            before_run=stop.rest,
+            emit=screen,
+        )
     from kvgg_jax.cli.text import results as show
 
     print_json(result.to_json()) if json else show.crossval_text(result)

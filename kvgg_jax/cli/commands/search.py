@@ -16,7 +16,6 @@ from kvgg_jax.cli.app import (
     Out,
     app,
     handle_errors,
-    interrupt_between_runs,
     print_json,
     stderr_console,
     stoppable,
@@ -96,9 +95,15 @@ def tune(
     with Screen(stderr_console()) as screen, stoppable(screen, _how_to_go_on) as stop:
         from kvgg_jax.training.search import tuning
 
-        emit = interrupt_between_runs(screen, stop)
         result = tuning.tune(
-            settings, searched, trials=trials, out=out, name=name, stop=stop, emit=emit
+            settings,
+            searched,
+            trials=trials,
+            out=out,
+            name=name,
+            stop=stop,
+            before_run=stop.rest,
+            emit=screen,
         )
     from kvgg_jax.cli.text import search as show_search
 

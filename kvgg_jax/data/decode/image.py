@@ -8,8 +8,9 @@ from __future__ import annotations
 import errno
 import io
 import stat
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.color import mend_transparency, upright_rgb
 from kvgg_jax.data.decode.file_types import DROP, HEAD, foreign, kind_not_read, kind_of
 from kvgg_jax.data.decode.limits import MAX_PIXELS, refuse_bombs
+
+T = TypeVar("T")
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp", ".tif", ".tiff")
 
@@ -75,6 +78,20 @@ def load_bytes(
     return _squashed(picture, size)
 
 
+def read_file(path: Path) -> bytes:
+    """The content of a picture file, for `load_bytes`. Raises ImageError as `decode` does where it
+    is missing, unreadable or foreign."""
+
+    def whole(file: BinaryIO, kind: str) -> bytes:
+        file.seek(0)
+        try:
+            return file.read()
+        except MemoryError as error:
+            raise _damaged(path, kind, error) from error
+
+    return _from_file(path, whole)
+
+
 def _squashed(picture: Image.Image, size: int) -> NDArray[np.uint8]:
     if picture.size != (size, size):
         picture = picture.resize((size, size), Image.Resampling.BILINEAR)
@@ -94,6 +111,13 @@ def decode(path: Path, *, at_least: int | None = None) -> NDArray[np.uint8]:
 
 def _read(path: Path, *, at_least: int | None) -> Image.Image:
     """`path` as an upright RGB image; ImageError if that cannot be."""
+    return _from_file(
+        path, lambda file, kind: _read_content(path, file, kind=kind, at_least=at_least)
+    )
+
+
+def _from_file(path: Path, function: Callable[[BinaryIO, str], T]) -> T:
+    """`function` of the open file and its format; ImageError where it is no picture file."""
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
@@ -111,7 +135,7 @@ def _read(path: Path, *, at_least: int | None) -> Image.Image:
             kind = kind_of(head)
             if kind is None:
                 raise foreign(path, head)
-            return _read_content(path, file, kind=kind, at_least=at_least)
+            return function(file, kind)
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
 

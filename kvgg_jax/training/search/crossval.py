@@ -24,6 +24,7 @@ from kvgg_jax.runs.manifest import UNSEEN, changed_settings, refuse
 from kvgg_jax.training.inputs import complete_config
 from kvgg_jax.training.loop import never
 from kvgg_jax.training.search.group import finish
+from kvgg_jax.training.trainer import nothing
 
 FOLDS = 5
 
@@ -84,14 +85,16 @@ def crossval(
     out: str | Path = catalog.OUT,
     name: str | None = None,
     stop: Callable[[], bool] = never,
+    before_run: Callable[[], None] = nothing,
     emit: Emit = ignore,
 ) -> Crossval:
     """Train once for each fold held out, in `out/name`; a second call goes on where one stopped.
 
     The folds keep class shares, and duplicates together unless `data.split` is "stratified". They
-    are dealt from `data.split_seed` or `seed`, so the runs differ in the split alone. Raises what
-    `train` raises, UsageError for fewer than two `folds`, and RunError where the folder holds a
-    cross-validation of other settings.
+    are dealt from `data.split_seed` or `seed`, so the runs differ in the split alone. `stop` is
+    as for `train`; `before_run` is called before each run is prepared, and may raise to end it all.
+    Raises what `train` raises, UsageError for fewer than two `folds`, and RunError where the folder
+    holds a cross-validation of other settings.
     """
     if folds < 2:
         raise UsageError(f"--folds {folds}: at least 2.")
@@ -106,7 +109,7 @@ def crossval(
             run = Run(path / f"fold-{fold}")
             emit(Note(f"Fold {fold} of {folds}{' is done already' if run.is_finished else ''}"))
             one = config.with_data(fold=fold)
-            finish(run, one, check_photos=_check_photos, stop=stop, emit=emit)
+            finish(run, one, check=_check_photos, stop=stop, before_run=before_run, emit=emit)
             done.append(_measured(run, fold))
             result = Crossval(path, tuple(done))
             _write(result, status="finished" if fold == folds else "unfinished")

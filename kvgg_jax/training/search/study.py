@@ -71,11 +71,13 @@ class Search:
         folder: Path,
         config: RunConfig,
         space: Space,
+        *,
         stop: Callable[[], bool],
+        before_run: Callable[[], None],
         emit: Emit,
     ) -> None:
         self.folder, self._config, self._space = folder, config, space
-        self._stop, self._emit = stop, emit
+        self._stop, self._before_run, self._emit = stop, before_run, emit
         self._study = _open_study(folder / JOURNAL, warmup=config.train.epochs // 3 + 1)
 
     def told(self) -> list[Trial]:
@@ -138,7 +140,14 @@ class Search:
 
         report(run.history())  # what an earlier start had no time to tell
         try:
-            finish(run, config, check_photos=self._check_photos, stop=stop, emit=listen)
+            finish(
+                run,
+                config,
+                check=self._check_photos,
+                stop=stop,
+                before_run=self._before_run,
+                emit=listen,
+            )
         except Stopped:
             if not pruned:
                 raise

@@ -27,6 +27,7 @@ from kvgg_jax.training.loop import never
 from kvgg_jax.training.search.space import DEFAULT_SPACE, Space, check_space, to_table
 from kvgg_jax.training.search.study import BEST, Search, Trial
 from kvgg_jax.training.tracking.tracking import check_trackers
+from kvgg_jax.training.trainer import nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +53,14 @@ def tune(
     out: str | Path = catalog.OUT,
     name: str = "tune",
     stop: Callable[[], bool] = never,
+    before_run: Callable[[], None] = nothing,
     emit: Emit = ignore,
 ) -> TuneResult:
     """Search `space` around `config` until `out/name` holds `trials` trials.
 
-    Called again with the same arguments, or more trials, it goes on where it was cut. `stop` is as
-    for `train`. Raises MissingExtra without Optuna, ConfigError for a space that cannot be, and
-    RunError when the folder holds another search or no trial came to its end.
+    Called again with the same arguments, or more trials, it goes on where it was cut. `stop` and
+    `before_run` are as for `crossval`. Raises MissingExtra without Optuna, ConfigError for a space
+    that cannot be, and RunError when the folder holds another search or no trial came to its end.
     """
     require("tune", by="kvgg tune")
     catalog.check_name(name)
@@ -70,7 +72,7 @@ def tune(
     catalog.check_writable(folder)
     with locked(folder):
         _begin(folder, config, space)
-        search = Search(folder, config, space, stop, emit)
+        search = Search(folder, config, space, stop=stop, before_run=before_run, emit=emit)
         while len(told := search.told()) < trials:
             search.run_next(trials)
         search.write_best(told)  # a kill after the last trial may have come before it

@@ -20,7 +20,7 @@ from kvgg_jax import crossval
 from kvgg_jax.cli.main import app
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import DataError, RunError, Stopped, UsageError
-from kvgg_jax.core.events import Emit, Event, Note, Started
+from kvgg_jax.core.events import Emit, Event, Note
 from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.data.folder import scan
 from kvgg_jax.data.grouping import split_photos
@@ -40,9 +40,14 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
 
     def skip(
-        run: Run, config: RunConfig, *_: Any, stop: Callable[[], bool], emit: Emit
+        run: Run,
+        config: RunConfig,
+        *_: Any,
+        stop: Callable[[], bool],
+        check: Callable[[Run], None],
+        emit: Emit,
     ) -> TrainResult:
-        emit(Started(run.path))
+        check(run)
         names.append(run.path.name)
         if stop():
             raise Stopped("Stopped in epoch 1, after step 1 of 4.")
@@ -54,6 +59,25 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(trainer, "_run", skip)
     return names
+
+
+def test_each_run_that_is_not_done_is_preceded_by_a_call(
+    trained: list[str], photos: Path, tmp_path: Path
+) -> None:
+    """Which may end the work, as Ctrl-C between two runs does."""
+
+    def interrupt() -> None:
+        if trained.count("call") == 2:
+            raise KeyboardInterrupt
+        trained.append("call")
+
+    config, ways = small_config(photos), {"folds": 3, "out": tmp_path, "name": "x"}
+    with pytest.raises(KeyboardInterrupt):
+        crossval(config, **ways, before_run=interrupt)
+    assert trained == ["call", "fold-1", "call", "fold-2"]
+    trained.clear()
+    crossval(config, **ways, before_run=interrupt)
+    assert trained == ["call", "fold-3"]
 
 
 def test_every_photo_is_held_out_once(trained: list[str], photos: Path, tmp_path: Path) -> None:

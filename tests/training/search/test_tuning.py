@@ -25,9 +25,11 @@ from kvgg_jax.core.errors import (
 from kvgg_jax.core.events import EpochEnded, Event, Progress, ignore
 from kvgg_jax.core.history import Epoch
 from kvgg_jax.runs.folder import Run
+from kvgg_jax.training.loop import never
 from kvgg_jax.training.search import group, study
 from kvgg_jax.training.search.space import Range, Space
 from kvgg_jax.training.search.tuning import TuneResult, tune
+from kvgg_jax.training.trainer import nothing
 from support.runs import draw_photos, small_config
 
 optuna = pytest.importorskip("optuna", reason="needs the extra tune")
@@ -96,7 +98,8 @@ def test_the_best_trials_settings_are_a_config_to_train_with(lab):
 
 
 def test_a_search_that_was_cut_and_called_again_is_the_one_that_was_never_cut(lab, tmp_path):
-    """In the second trial's first epoch: that trial goes on, with what it was to try."""
+    """In the second trial's first epoch: that trial goes on, with what it was to try. `before_run`
+    is called for it alone, since the first is done."""
     heard: list[Event] = []
 
     def stop() -> bool:
@@ -108,7 +111,10 @@ def test_a_search_that_was_cut_and_called_again_is_the_one_that_was_never_cut(la
         tune(lab.config, SPACE, trials=2, out=tmp_path, stop=stop, emit=heard.append)
     cut = Run(tmp_path / "tune" / "trial-002")
     assert (cut.info()["status"], len(cut.history())) == ("unfinished", 0)
-    assert figures(tune(lab.config, SPACE, trials=2, out=tmp_path)) == figures(lab.whole)
+    calls: list[int] = []
+    ways = {"before_run": lambda: calls.append(len(cut.history()))}
+    again = tune(lab.config, SPACE, trials=2, out=tmp_path, **ways)
+    assert (figures(again), calls) == (figures(lab.whole), [0])
 
 
 @pytest.mark.parametrize("lost", [0, 1, 2])
@@ -151,11 +157,16 @@ def row(epoch: int, accuracy: float) -> Epoch:
     return Epoch(epoch, 1.0, 0.5, 1.0, accuracy, 1e-3, 1.0, 10.0)
 
 
+def search_in(folder: Path, config: RunConfig) -> study.Search:
+    """The search that a folder keeps, to look at."""
+    return study.Search(folder, config, SPACE, stop=never, before_run=nothing, emit=ignore)
+
+
 def trainer(after: Callable[[int], Any]) -> Callable[..., None]:
     """A `train` that does nothing but tell of three epochs, after which comes what is given."""
 
     def train(
-        config: RunConfig, *, out: Path, name: str, stop: Callable[[], bool], emit: Any
+        config: RunConfig, *, out: Path, name: str, stop: Callable[[], bool], check: Any, emit: Any
     ) -> None:
         for epoch in (1, 2, 3):
             emit(EpochEnded(row(epoch, 0.5), 3, is_best=True))
@@ -190,7 +201,7 @@ def test_a_trial_that_fails_for_its_settings_is_noted_and_the_search_goes_on(
         f"None of the 2 trials in {tmp_path / 'tune'} came to its end. "
         "Search a space with lower learning rates, or give more --trials."
     )
-    search = study.Search(tmp_path / "tune", lab.config, SPACE, lambda: False, ignore)
+    search = search_in(tmp_path / "tune", lab.config)
     assert [trial.state for trial in search.told()] == [state, state]
     assert not (tmp_path / "tune" / "best.toml").exists()
 
@@ -211,7 +222,7 @@ def test_a_trial_below_the_median_is_pruned(lab, tmp_path, monkeypatch):
     with pytest.raises(RunError, match="None of the 1 trials"):
         tune(lab.config, SPACE, trials=1, out=tmp_path)
     assert reports == [0, 0]
-    search = study.Search(tmp_path / "tune", lab.config, SPACE, lambda: False, ignore)
+    search = search_in(tmp_path / "tune", lab.config)
     assert [trial.state for trial in search.told()] == ["pruned"]
     assert search._study.trials[0].intermediate_values == {1: 0.5, 2: 0.5}
 
@@ -256,7 +267,7 @@ def test_a_search_does_not_go_on_with_other_photos(lab, tmp_path):
 
 def test_a_trial_of_another_size_is_dealt_as_the_others_are(lab, copy):
     """Pixels differ by size, so the split tells."""
-    search = study.Search(copy, lab.config, SPACE, lambda: False, ignore)
+    search = search_in(copy, lab.config)
     run = Run(copy / "trial-002")
     run.write("config.toml", run.config().with_data(image_size=64).to_toml())
     data = run.info()["data"]

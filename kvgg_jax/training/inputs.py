@@ -10,7 +10,7 @@ from typing import Any
 from kvgg_jax.core.config import PHOTO_SIZE, RunConfig
 from kvgg_jax.core.errors import ConfigError, DataError, RunError
 from kvgg_jax.core.events import Emit, Note, Progress, Warned
-from kvgg_jax.core.paths import cache_folder
+from kvgg_jax.core.process import cache_folder
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.audit import copies_warning
 from kvgg_jax.data.class_balance import unjudged

@@ -26,6 +26,7 @@ BROAD_TESTS = {
     "docs",
     "faults",
     "fuzz",
+    "guest",
     "hostile",
     "learns",
     "names",

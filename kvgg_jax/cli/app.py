@@ -79,6 +79,12 @@ UnsureBelow = Annotated[
         min=0, max=1, help="Say 'unsure' below this probability. Default: 0.7 if calibrated."
     ),
 ]
+RecipeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe", help="As --config, by name: kvgg recipes.", autocompletion=completion.recipes
+    ),
+]
 RUNS = Path("runs")
 OUT_OF_MEMORY = (
     "Out of memory. Ask for less at once: a smaller --batch-size, a smaller --image-size, or fewer "

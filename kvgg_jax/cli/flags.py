@@ -71,11 +71,16 @@ def _as_typed(name: str, value: object) -> str:
 
 
 def check_resume(
-    flags: dict[str, tuple[str, object]], *, config: Path | None, name: str | None, overwrite: bool
+    flags: dict[str, tuple[str, object]],
+    *,
+    config: Path | None,
+    recipe: str | None,
+    name: str | None,
+    overwrite: bool,
 ) -> None:
     """Raises UsageError when a flag beside `--resume` would change the run."""
     extra = [flag.split()[0] for key, (flag, _) in flags.items() if key not in RESUME_TAKES]
-    given = {"--config": config, "--name": name, "--overwrite": overwrite}
+    given = {"--config": config, "--recipe": recipe, "--name": name, "--overwrite": overwrite}
     extra += [flag for flag, value in given.items() if value]
     if extra:
         raise UsageError(

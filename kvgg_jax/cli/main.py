@@ -11,7 +11,7 @@ import warnings
 
 # In the order of --help:
 from kvgg_jax.cli.commands import train, crossval, evaluate, explain, report  # noqa: F401  isort: skip
-from kvgg_jax.cli.commands import serve, runs, search, export, measure, data  # noqa: F401  isort: skip
+from kvgg_jax.cli.commands import serve, runs, search, export, measure, data, recipes  # noqa: F401  isort: skip
 from kvgg_jax.cli.app import app
 from kvgg_jax.cli.huge_pages import restart_with_huge_pages
 from kvgg_jax.core.process import own_process

@@ -9,7 +9,7 @@ from kvgg_jax.cli.commands.train import train
 
 OF_A_RUN = ("out", "name", "overwrite", "resume", "json")
 """Options of `train` that are no settings."""
-OF_A_NETWORK = ("head", "arch", "batch_norm", "image_size", "batch_size", "config")
+OF_A_NETWORK = ("head", "arch", "batch_norm", "image_size", "batch_size", "config", "recipe")
 OF_A_STEP = ("dropout", "accumulate", "precision", "augment", "mix", "ema")
 
 

@@ -17,7 +17,7 @@ from kvgg_jax.cli.options import OF_A_RUN, takes_settings
 def test_what_is_shared_is_every_setting_and_nothing_else() -> None:
     """An option that `train` gains is one of these, or is named as of a run."""
     options = set(inspect.signature(train).parameters)
-    assert options - set(OF_A_RUN) == set(KEYS) | {"config", "set_"}
+    assert options - set(OF_A_RUN) == set(KEYS) | {"config", "recipe", "set_"}
 
 
 def test_a_command_has_its_own_options_and_those_of_train_but_for_some() -> None:
@@ -32,7 +32,7 @@ def test_a_command_has_its_own_options_and_those_of_train_but_for_some() -> None
     words = ["--rounds", "4", "--head", "gap", "--no-batch-norm", "--set", "a=1", "--set", "b=2"]
     assert CliRunner().invoke(app, words).exit_code == 0
     typed = {"rounds": 4, "head": "gap", "batch_norm": False, "set_": ["a=1", "b=2"]}
-    names = (set(KEYS) | {"config", "set_", "rounds"}) - {"lr"}
+    names = (set(KEYS) | {"config", "recipe", "set_", "rounds"}) - {"lr"}
     assert seen == {**dict.fromkeys(names), **typed}
     assert CliRunner().invoke(app, ["--lr", "1"]).exit_code == 2
 

@@ -40,6 +40,7 @@ def crossval(
     Example: `kvgg crossval --data photos --folds 5 --head slim --image-size 96`
     """
     from kvgg_jax.cli.flags import all_typed
+    from kvgg_jax.cli.recipes import config_or_recipe
     from kvgg_jax.core.config_file import resolve
 
     flags = all_typed(given)
@@ -48,7 +49,7 @@ def crossval(
             raise UsageError(f"{text}: folds are held out in turn; say how many with --folds.")
         if (key, value) == ("data.split", "keras"):
             raise UsageError(f"{text}: Keras deals no folds; use stratified or grouped.")
-    settings = resolve(given["config"], flags)
+    settings = resolve(config_or_recipe(given["config"], given["recipe"]), flags)
     with Screen(stderr_console()) as screen, stoppable(screen, _how_to_go_on) as stop:
         from kvgg_jax.training.search import crossval as api
 

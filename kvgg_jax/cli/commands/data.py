@@ -40,7 +40,7 @@ def demo(
     print_line(stderr_console(), f"  {program()} train --data {quote(str(folder))} --image-size 48")
 
 
-CONFIG = {"config", "set_"}
+CONFIG = {"config", "recipe", "set_"}
 DEAL = {"val_split", "split", "seed", "json", *CONFIG}
 LOOK = {"augment", "augment_color", "mix", "mix_alpha", "image_size", "seed", "skip_bad", *CONFIG}
 
@@ -65,9 +65,10 @@ def check(
     Example: `kvgg data check photos --against test_photos --html check.html`
     """
     from kvgg_jax.cli.flags import all_typed
+    from kvgg_jax.cli.recipes import config_or_recipe
     from kvgg_jax.core.config_file import resolve
 
-    settings = resolve(given["config"], all_typed(given))
+    settings = resolve(config_or_recipe(given["config"], given["recipe"]), all_typed(given))
     from kvgg_jax.cli.text.check import check_text
     from kvgg_jax.data.audit.audit import check_data
     from kvgg_jax.data.audit.sentences import check_json
@@ -97,9 +98,10 @@ def preview(
     Example: `kvgg data preview photos --augment strong --output preview.png`
     """
     from kvgg_jax.cli.flags import all_typed
+    from kvgg_jax.cli.recipes import config_or_recipe
     from kvgg_jax.core.config_file import resolve
 
-    settings = resolve(given["config"], all_typed(given))
+    settings = resolve(config_or_recipe(given["config"], given["recipe"]), all_typed(given))
     from kvgg_jax.training.preview import preview as draw
 
     with Screen(stderr_console()) as screen:

@@ -62,7 +62,7 @@ def bench(
 
     Example: `kvgg bench --config configs/fast.toml`
     """
-    if given["config"] is None and given["batch_size"] is None:
+    if not (given["config"] or given["recipe"] or given["batch_size"]):
         given["batch_size"] = BENCH_BATCH
     settings = _resolved(given)
     from kvgg_jax.cli.text import results as show
@@ -75,6 +75,7 @@ def bench(
 
 def _resolved(given: dict[str, Any]) -> RunConfig:
     from kvgg_jax.cli.flags import typed
+    from kvgg_jax.cli.recipes import config_or_recipe
     from kvgg_jax.core.config_file import resolve
 
-    return resolve(given["config"], typed(given))
+    return resolve(config_or_recipe(given["config"], given["recipe"]), typed(given))

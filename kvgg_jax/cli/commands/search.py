@@ -45,9 +45,10 @@ def lr_find(
     Example: `kvgg lr-find --data photos --image-size 96`
     """
     from kvgg_jax.cli.flags import all_typed
+    from kvgg_jax.cli.recipes import config_or_recipe
     from kvgg_jax.core.config_file import resolve
 
-    settings = resolve(given["config"], all_typed(given))
+    settings = resolve(config_or_recipe(given["config"], given["recipe"]), all_typed(given))
     from kvgg_jax.cli.text import search as show_search
     from kvgg_jax.runs import catalog
     from kvgg_jax.training.search import lr_range
@@ -88,13 +89,14 @@ def tune(
     Example: `kvgg tune --data photos --image-size 48 --epochs 8 --trials 20`
     """
     from kvgg_jax.cli.flags import all_typed
+    from kvgg_jax.cli.recipes import config_or_recipe
     from kvgg_jax.core.config_file import resolve
     from kvgg_jax.core.extras import require
     from kvgg_jax.training.search.space import DEFAULT_SPACE, check_space, read_space, without
 
     require("tune", by="kvgg tune")
     flags = all_typed(given)
-    settings = resolve(given["config"], flags)
+    settings = resolve(config_or_recipe(given["config"], given["recipe"]), flags)
     searched = without(read_space(space) if space else DEFAULT_SPACE, flags)
     check_space(searched, settings, where=str(space or "space"))
     with Screen(stderr_console()) as screen, stoppable(screen, _how_to_go_on) as stop:

@@ -15,6 +15,7 @@ from kvgg_jax.cli.app import (
     RUNS,
     Json,
     Out,
+    RecipeOption,
     SkipBad,
     app,
     handle_errors,
@@ -143,6 +144,7 @@ def train(
         Path | None,
         typer.Option(help="TOML file; flags win over it.", autocompletion=completion.configs),
     ] = None,
+    recipe: RecipeOption = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Any key: --set optim.decay_steps=50.")
     ] = None,
@@ -164,12 +166,13 @@ def train(
     """
     given = dict(locals())
     from kvgg_jax.cli.flags import all_typed, check_resume
+    from kvgg_jax.cli.recipes import config_or_recipe
     from kvgg_jax.core.config_file import resolve
 
     flags = all_typed(given)
     if resume is not None:
-        check_resume(flags, config=config, name=name, overwrite=overwrite)
-    settings = resolve(config, flags)
+        check_resume(flags, config=config, recipe=recipe, name=name, overwrite=overwrite)
+    settings = resolve(config_or_recipe(config, recipe), flags)
     known = resume if resume is None or os.path.exists(resume) else str(out / resume)
     go_on = partial(_how_to_go_on, resume=known)
     with Screen(stderr_console()) as screen, stoppable(screen, go_on) as stop:

@@ -16,7 +16,7 @@ from support.runs import ROOT, draw_photos
 STATE = """
 import faulthandler, gc, locale, logging, os, random, resource, signal, socket, sys, threading
 import warnings
-import numpy
+import numpy, scipy.stats, sklearn.metrics
 import PIL.Image
 
 def digest(value):

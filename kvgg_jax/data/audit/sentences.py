@@ -14,6 +14,7 @@ from typing import Any
 
 from kvgg_jax.data.audit.findings import Check, Duplicates
 from kvgg_jax.data.class_balance import UNEVEN
+from kvgg_jax.data.given_split import GIVEN
 
 COMMON = 5  # sizes named
 
@@ -97,6 +98,9 @@ def _common(counts: Counter[str]) -> str:
 
 def _split(result: Check) -> str:
     leaks = f"{result.split_leaks:,} of {result.parts['val']:,} validation photos are in training"
+    if result.how == GIVEN:
+        advice = "; remove them from one part" if result.split_leaks else ""
+        return f"{leaks} too (split as the folders are){advice}"
     better = "; --split grouped prevents it" if result.split_leaks else ""
     return f"{leaks} too (--split {result.how}){better}"
 

@@ -80,7 +80,7 @@ def peers(session: nox.Session) -> None:
 
 @nox.session
 def package(session: nox.Session) -> None:
-    """Build the wheel, install it alone, run `--help` and a tiny training."""
+    """Build the wheel, install it alone, run `--help`, a recipe and a tiny training."""
     session.install("build")
     with tempfile.TemporaryDirectory() as folder:
         session.run("python", "-m", "build", "--wheel", "--outdir", folder)
@@ -88,6 +88,8 @@ def package(session: nox.Session) -> None:
         session.install(*PINNED, str(wheel))
     with tempfile.TemporaryDirectory() as folder, session.chdir(folder):
         session.run("kvgg", "--help")
+        session.run("kvgg", "recipes")
+        session.run("kvgg", "summary", "--recipe", "quick")
         session.run("kvgg", "data", "demo", "beans", "--per-class", "8")
         tiny = "--image-size 32 --arch vgg11 --head gap --batch-size 8 --epochs 1 --name tiny"
         session.run("kvgg", "train", "--data", "beans", *tiny.split())

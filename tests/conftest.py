@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from kvgg_jax.core.process import own_process
 from support.runs import ROOT, Trained, draw_photos, eventful, narrow, small_config, train_once
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ for _NAME in (
     *("FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE"),  # rich heeds them
 ):
     os.environ.pop(_NAME, None)
+own_process()  # as the command does; `test_guest.py` is about a host that does not
 # A stall of a loaded machine is no failure, and the same examples come each time.
 settings.register_profile("kvgg", deadline=None, derandomize=True, database=None)
 settings.load_profile("kvgg")

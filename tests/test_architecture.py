@@ -28,6 +28,7 @@ BROAD_TESTS = {
     "docs",
     "faults",
     "fuzz",
+    "guest",
     "hostile",
     "learns",
     "names",

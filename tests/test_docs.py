@@ -31,7 +31,7 @@ def test_each_config_loads_and_opens_with_why_command_and_expectation(file: Path
     assert isinstance(resolve(file), RunConfig)
     lines = file.read_text().splitlines()
     assert [line.split(":")[0] for line in lines[:3]] == ["# Why", "# Command", "# Expect"]
-    assert f"--config configs/{file.name}" in lines[1]
+    assert f"kvgg train --recipe {file.stem} " in lines[1]
 
 
 def test_the_write_ups_two_runs_differ_in_the_head_alone() -> None:

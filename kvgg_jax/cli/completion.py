@@ -79,6 +79,13 @@ def weights(ctx: typer.Context, incomplete: str) -> Offers:
     return [*((name, "of Keras") for name in words("imagenet")(incomplete)), *runs(ctx, incomplete)]
 
 
+def recipes(incomplete: str) -> Offers:
+    """Recipes that come with the program, each with what it is for."""
+    from kvgg_jax.cli.recipes import recipes as all_recipes
+
+    return [(one.name, one.why) for one in all_recipes() if one.name.startswith(incomplete)]
+
+
 def configs(incomplete: str) -> list[str]:
     """TOML files here or in the folder that is typed, and those one folder below."""
     return [*_files(incomplete, "*.toml"), *_files(incomplete, "*/*.toml")]

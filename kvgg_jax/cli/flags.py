@@ -25,6 +25,7 @@ class Given:
     set: Collection[str]
     """The texts of `--set`."""
     config: Path | None
+    recipe: str | None
     defaults: Mapping[str, object]
     """What this command has other defaults for, by dotted key; they give way to a config file."""
 
@@ -37,10 +38,12 @@ class Given:
 
     def resolve(self) -> RunConfig:
         """The configuration. Raises ConfigError or UsageError."""
+        from kvgg_jax.cli.recipes import config_or_recipe
         from kvgg_jax.core.config_file import resolve
 
-        own = {} if self.config else {key: (key, value) for key, value in self.defaults.items()}
-        return resolve(self.config, own | self.flags)
+        file = config_or_recipe(self.config, self.recipe)
+        own = {} if file else {key: (key, value) for key, value in self.defaults.items()}
+        return resolve(file, own | self.flags)
 
 
 def check_resume(given: Given, *, name: str | None, overwrite: bool) -> None:
@@ -52,7 +55,12 @@ def check_resume(given: Given, *, name: str | None, overwrite: bool) -> None:
         for key, (typed, _) in given.flags.items()
         if key not in SETTINGS or SETTINGS[key].resume != "flag"
     ]
-    others = {"--config": given.config, "--name": name, "--overwrite": overwrite}
+    others = {
+        "--config": given.config,
+        "--recipe": given.recipe,
+        "--name": name,
+        "--overwrite": overwrite,
+    }
     extra += [flag for flag, value in others.items() if value]
     if extra:
         raise UsageError(

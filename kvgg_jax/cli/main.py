@@ -11,9 +11,10 @@ import warnings
 
 # In the order of --help:
 from kvgg_jax.cli.commands import train, crossval, evaluate, explain, report  # noqa: F401  isort: skip
-from kvgg_jax.cli.commands import serve, runs, search, export, measure, data  # noqa: F401  isort: skip
+from kvgg_jax.cli.commands import serve, runs, search, export, measure, data, recipes  # noqa: F401  isort: skip
 from kvgg_jax.cli.app import app
 from kvgg_jax.cli.huge_pages import restart_with_huge_pages
+from kvgg_jax.core.process import own_process
 
 CLOSED = "Event loop is closed"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -24,6 +25,7 @@ def main() -> None:
     works = sys.argv[1:2] in (["train"], ["crossval"], ["lr-find"], ["tune"], ["bench"])
     if works and "--help" not in sys.argv:
         restart_with_huge_pages()
+    own_process()
     gc.set_threshold(100_000)  # imports make half a million objects, and all of them stay
     # Pillow remarks on odd files; whether a file can be used is said by its ImageError alone.
     warnings.filterwarnings("ignore", module=r"PIL\.")

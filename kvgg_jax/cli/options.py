@@ -29,7 +29,8 @@ def takes_settings(
     defaults: Mapping[str, object] | None = None,
 ) -> type[TyperCommand]:
     """For `@app.command(cls=...)`: a command that takes the settings which affect one of these
-    parts, but for those keys, and `--config` and `--set`. It finds them in `ctx.obj`, a `Given`.
+    parts, but for those keys, and `--config`, `--recipe` and `--set`. `ctx.obj` holds them, a
+    `Given`.
 
     `defaults` are those of this command, by dotted key.
     """
@@ -82,8 +83,14 @@ class _TakesSettings(TyperCommand):
             autocompletion=completion.configs,
             rich_help_panel=PANEL,
         )
+        recipe = typer.Option(
+            help="As --config, by name: kvgg recipes.",
+            autocompletion=completion.recipes,
+            rich_help_panel=PANEL,
+        )
         text = "Any key: --set optim.decay_steps=50."
         yield _parameter("config", Path, file)
+        yield _parameter("recipe", str, recipe)
         yield _parameter("set_", list[str], typer.Option("--set", help=text, rich_help_panel=PANEL))
 
     def get_params(self, ctx: Any) -> list[Any]:
@@ -92,7 +99,8 @@ class _TakesSettings(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Call the command, which has no parameters for its settings."""
-        values = {name: ctx.params.pop(name) for name in (*self._settings, "config", "set_")}
+        others = ("config", "recipe", "set_")
+        values = {name: ctx.params.pop(name) for name in (*self._settings, *others)}
         typed = {
             setting.key: (
                 setting.typed(values[name]),
@@ -101,7 +109,13 @@ class _TakesSettings(TyperCommand):
             for name, setting in self._settings.items()
             if ctx.get_parameter_source(name).name == "COMMANDLINE"
         }
-        ctx.obj = Given(typed, values["set_"] or (), values["config"], self.own_defaults)
+        ctx.obj = Given(
+            typed,
+            values["set_"] or (),
+            config=values["config"],
+            recipe=values["recipe"],
+            defaults=self.own_defaults,
+        )
         return super().invoke(ctx)
 
 

@@ -3,13 +3,13 @@ and TensorFlow is kept off every accelerator: it only feeds data."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import kvgg_jax.core.keras_gate  # noqa: F401  (must run before tensorflow)
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from kvgg_jax.core.process import is_own_process
 
 
 @contextmanager
@@ -18,6 +18,7 @@ def _without_native_stderr() -> Iterator[None]:
 
     An import that fails raises all the same, so nothing that matters is lost.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
@@ -28,11 +29,12 @@ def _without_native_stderr() -> Iterator[None]:
         os.close(nowhere)
 
 
-with _without_native_stderr():
+with _without_native_stderr() if is_own_process() else nullcontext():
     import tensorflow as tf
 
-    tf.config.set_visible_devices([], "GPU")
-    tf.config.set_visible_devices([], "TPU")
+    with contextlib.suppress(RuntimeError):  # a host that has used TensorFlow chose its devices
+        tf.config.set_visible_devices([], "GPU")
+        tf.config.set_visible_devices([], "TPU")
     tf.constant(0)  # opens its devices now, while it is muted
 
 __all__ = ["tf"]

@@ -11,8 +11,8 @@ from kvgg_jax.core.errors import DataError, ImageError
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.image import SUFFIXES, looks_like_image, read_file
 
-PARTS = ("train", "training", "val", "valid", "validation", "test", "testing")
-"""Names of folders that hold a split dealt by somebody else."""
+TRAIN, VAL, TEST = ("train", "training"), ("val", "valid", "validation"), ("test", "testing")
+"""Names of folders that hold a part of a split made by somebody else, in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,14 @@ class Samples:
 def scan(root: Path) -> Samples:
     """All pictures below `root`, one sub-folder a class, sorted so that every file system agrees.
 
+    Where `root` holds a folder for training and one for validation, those of both, training first.
     A file counts when its content or its suffix says that it is a picture; hidden files and
     folders do not. A link counts as the file, or the class folder, that it leads to; a link to a
     folder within a class is not followed. Raises DataError for a folder that cannot be trained on.
     """
     classes = _class_names(root)
+    if parts := _parts_of_split(root, classes):
+        return _join(root, *(scan(root / part) for part in parts))
     paths: list[str] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
@@ -114,16 +117,22 @@ def _class_names(root: Path) -> tuple[str, ...]:
             f"{escape_name(root)} has 1 class folder ({names[0]!r}); a classifier needs 2. "
             f"{expected}"
         )
-    _check_no_parts(root, names)
     return tuple(names)
 
 
-def _check_no_parts(root: Path, names: list[str]) -> None:
-    """Raises DataError for a folder of `PARTS` above the classes: it would teach to tell parts."""
-    if any(name.lower() not in PARTS for name in names):
-        return
+def _parts_of_split(root: Path, names: tuple[str, ...]) -> tuple[str, str] | None:
+    """The folders for training and for validation, where `names` are parts and not classes.
+
+    Raises DataError for parts of which those two are not told: to train on them as classes would
+    teach to tell parts.
+    """
+    if any(name.lower() not in TRAIN + VAL + TEST for name in names):
+        return None
     if not all(_has_folders(root / name) for name in names):
-        return  # classes that happen to be called so
+        return None  # classes that happen to be called so
+    train, val = ([n for n in names if n.lower() in kind] for kind in (TRAIN, VAL))
+    if len(train) == len(val) == 1:
+        return train[0], val[0]
     first = next((name for name in names if name.lower().startswith("train")), names[0])
     other = next(name for name in names if name != first)
     raise DataError(
@@ -133,6 +142,22 @@ def _check_no_parts(root: Path, names: list[str]) -> None:
         "train, which "
         f"splits it anew, and --data {escape_name(root / other)} to evaluate."
     )
+
+
+def _join(root: Path, train: Samples, val: Samples) -> Samples:
+    """The photos of both folders. Raises DataError where their classes differ."""
+    if train.classes != val.classes:
+        only = [
+            f"only {escape_name(one.root)} has {', '.join(map(escape_name, names))}"
+            for one, other in ((train, val), (val, train))
+            if (names := [name for name in one.classes if name not in other.classes])
+        ]
+        raise DataError(
+            f"{escape_name(root)}: {'; '.join(only)}. Both parts need photos of the same classes: "
+            "add some to the other, or remove the class."
+        )
+    paths = [path.relative_to(root).as_posix() for one in (train, val) for path in one.files()]
+    return Samples(root, tuple(paths), train.labels + val.labels, train.classes)
 
 
 def _has_folders(folder: Path) -> bool:

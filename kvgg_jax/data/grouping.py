@@ -14,6 +14,7 @@ from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.duplicates import same_photo
 from kvgg_jax.data.audit.inspect import inspect_photos
 from kvgg_jax.data.folder import Samples
+from kvgg_jax.data.given_split import GIVEN, given_split, how_split
 from kvgg_jax.data.split import Split, check_parts, split_samples
 
 
@@ -24,10 +25,13 @@ def split_photos(
     groups: NDArray[np.int64] | None = None,
     emit: Emit = ignore,
 ) -> Split:
-    """Split `samples` as `config` says. Raises DataError when a part would be empty.
+    """Split `samples` as `config` says, or as they are split already.
 
-    `groups` says which are duplicates, where that is known; else the photos are compared.
+    Raises DataError when a part would be empty. `groups` says which are duplicates, where that is
+    known; else the photos are compared.
     """
+    if how_split(config, samples) == GIVEN:
+        return given_split(config, samples, emit)
     data = config.data
     seed = config.seed if data.split_seed is None else data.split_seed
     if data.split != "grouped" and not data.folds:

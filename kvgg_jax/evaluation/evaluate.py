@@ -10,7 +10,7 @@ import numpy as np
 from kvgg_jax.core.errors import DataError, RunError
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.memory import inference_memory_advice
-from kvgg_jax.core.paths import cache_folder
+from kvgg_jax.core.process import cache_folder
 from kvgg_jax.core.state import empty_batch
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.color_baseline import ColorBaseline, color_baseline

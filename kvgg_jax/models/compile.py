@@ -1,7 +1,7 @@
 """Compile a step before it is needed: one program a shape, and a second start that skips XLA.
 
-From the import of this module on JAX keeps what it compiles, those programs too that Keras makes
-by itself as it builds a network."""
+In the process of the command, JAX keeps what it compiles from the import of this module on, those
+programs too that Keras makes by itself as it builds a network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import jax
 import jaxlib
 
 from kvgg_jax.core.events import Compiled, Emit, Progress, ignore
-from kvgg_jax.core.paths import cache_folder
+from kvgg_jax.core.process import cache_folder, is_own_process
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,8 +46,9 @@ def compile_step(
 
 
 def keep_compiled_programs() -> None:
-    """Use JAX's persistent cache, in a folder of this processor and this jaxlib.
+    """Use JAX's persistent cache for the whole process, in a folder of this processor and jaxlib.
 
+    The command does so by itself; a program that imports kvgg_jax may, before it calls anything.
     Programs hold machine code: one from another processor could crash (openxla/xla#44565).
     A cache chosen by the user (JAX_COMPILATION_CACHE_DIR), or KVGG_COMPILE_CACHE=0, is respected.
     """
@@ -73,4 +74,5 @@ def _processor() -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-keep_compiled_programs()
+if is_own_process():
+    keep_compiled_programs()

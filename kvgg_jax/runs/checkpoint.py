@@ -22,6 +22,7 @@ import orbax.checkpoint.experimental.v1 as ocp
 from kvgg_jax.core.devices import state_sharding
 from kvgg_jax.core.errors import RunError, is_out_of_memory
 from kvgg_jax.core.events import Emit, Warned, ignore
+from kvgg_jax.core.process import is_own_process
 from kvgg_jax.core.state import AnyArray, TrainState, Weights
 from kvgg_jax.runs import digests, step_folders
 
@@ -29,8 +30,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 NOTES = "notes.json"
 
-# Orbax logs each save, and the traceback of a failed one, which `wait` raises as a RunError
-logging.getLogger("absl").setLevel(logging.CRITICAL)
+if is_own_process():  # Orbax logs the traceback of a failed save too, which `wait` raises
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 
 class Checkpoints:

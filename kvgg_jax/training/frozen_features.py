@@ -23,7 +23,7 @@ from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Emit, Note, Progress, ignore
 from kvgg_jax.core.files import sweep
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.core.paths import cache_folder
+from kvgg_jax.core.process import cache_folder
 from kvgg_jax.core.state import AnyArray, Weights
 from kvgg_jax.data.cache import Chosen
 from kvgg_jax.data.pipeline import Store, hold

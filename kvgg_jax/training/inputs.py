@@ -9,12 +9,13 @@ from pathlib import Path
 from kvgg_jax.core.config import PHOTO_SIZE, RunConfig
 from kvgg_jax.core.errors import ConfigError, DataError, RunError
 from kvgg_jax.core.events import Emit, Note, Warned
-from kvgg_jax.core.paths import cache_folder
+from kvgg_jax.core.process import cache_folder
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.audit import copies_warning
 from kvgg_jax.data.class_balance import unjudged
 from kvgg_jax.data.demo import cached_demo
 from kvgg_jax.data.folder import Samples, scan
+from kvgg_jax.data.given_split import how_split
 from kvgg_jax.data.grouping import split_photos
 from kvgg_jax.data.reader import DecodedImages, read
 from kvgg_jax.data.split import Split
@@ -109,10 +110,11 @@ def only_readable(split: Split, decoded: DecodedImages) -> Split:
 def warn_of_split(split: Split, decoded: DecodedImages, config: RunConfig, emit: Emit) -> None:
     """What of `data check` costs nothing, since the photos were read anyway; and which photos for
     validation the weights to begin with have seen."""
+    how = how_split(config, split.train)
     digests = dict(zip(decoded.samples.paths, decoded.digests(), strict=True))
-    copies = copies_warning(split, digests, grouped=config.data.split == "grouped")
+    copies = copies_warning(split, digests, grouped=how == "grouped")
     seen = _seen_by_weights(split.val, decoded, config)
-    for warning in (copies, unjudged(split.val, config.data.split), seen):
+    for warning in (copies, unjudged(split.val, how), seen):
         if warning:
             emit(Warned(warning))
 

@@ -39,7 +39,7 @@ from support.runs import ROOT, THIN_VGG11, draw_photos
 COMMANDS = (
     *(("train",), ("crossval",), ("evaluate",), ("calibrate",), ("predict",), ("runs",)),
     *(("lr-find",), ("tune",), ("summary",), ("bench",), ("explain",), ("export",)),
-    *(("report",), ("serve",)),
+    *(("report",), ("serve",), ("recipes",)),
     *(("data", "demo"), ("data", "check"), ("data", "preview")),
 )
 HEAVY = ("jax", "keras", "matplotlib", "numpy", "pydantic", "tensorflow")

@@ -299,9 +299,9 @@ def test_a_folder_that_will_not_do_is_explained(tmp_path: Path, case: str) -> No
     assert str(caught.value) == message.format(root=root)
 
 
-@pytest.mark.parametrize("names", [("train", "val"), ("Train", "test", "valid")])
-def test_a_split_dealt_by_somebody_else_is_not_taken_for_classes(tmp_path: Path, names) -> None:
-    """Else a network would learn to tell training photos from validation photos."""
+@pytest.mark.parametrize("names", [("train", "test"), ("Train", "val", "valid")])
+def test_parts_of_a_split_are_not_taken_for_classes(tmp_path: Path, names) -> None:
+    """Else a network would learn to tell them; which two are meant is not guessed."""
     for name in names:
         two_classes(tmp_path / name)
     with pytest.raises(DataError) as caught:

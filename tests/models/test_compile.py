@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from kvgg_jax.core.paths import cache_folder
+from kvgg_jax.core.process import cache_folder
 from kvgg_jax.models.compile import compile_step, keep_compiled_programs
 
 

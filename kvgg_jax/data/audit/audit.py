@@ -19,6 +19,7 @@ from kvgg_jax.data.audit.duplicates import same_digest, same_photo
 from kvgg_jax.data.audit.findings import AGAINST, TRAIN, VAL, Check, Duplicates, Photo
 from kvgg_jax.data.audit.inspect import Seen, inspect_photos
 from kvgg_jax.data.folder import Samples, find_images, scan
+from kvgg_jax.data.given_split import how_split
 from kvgg_jax.data.grouping import split_photos
 from kvgg_jax.data.split import Split
 
@@ -62,7 +63,7 @@ def check_data(
         bad=tuple((one.path, str(one.error)) for one in seen if one.error),
         odd=(*_odd(seen), *_unused(samples)),
         duplicates=tuple(sorted(_duplicates(seen, groups, photos), key=_harm)),
-        how=config.data.split,
+        how=how_split(config, samples),
         parts={TRAIN: len(split.train), VAL: len(split.val), AGAINST: len(others or ())},
         color=_color(own, samples, split),
         chance=max(val.values()) / len(split.val),
@@ -125,14 +126,15 @@ def _odd(seen: Sequence[Seen]) -> Iterator[tuple[Path, str]]:
 def _unused(samples: Samples) -> Iterator[tuple[Path, str]]:
     """Files that `train` passes over in silence; hidden ones are meant to be."""
     known = set(samples.paths)
+    used = {path.partition("/")[0] for path in known}
     for parent, folders, names in os.walk(samples.root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        at_top = Path(parent) == samples.root  # where the test part of a split is left alone
+        folders[:] = sorted(f for f in folders if (f in used if at_top else f[0] != "."))
         for name in sorted(names):
             path = Path(parent, name)
             if name.startswith(".") or path.relative_to(samples.root).as_posix() in known:
                 continue
-            outside = Path(parent) == samples.root
-            reason = "lies outside the class folders" if outside else "is no picture known here"
+            reason = "lies outside the class folders" if at_top else "is no picture known here"
             yield path, f"{reason} and is not used"
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from PIL import Image
 
 from kvgg_jax.core.config import MIN_IMAGE_SIZE
-from kvgg_jax.data.decode.file_types import FORMATS
+from kvgg_jax.data.decode.file_types import HEAD, kind_of
+from kvgg_jax.data.decode.limits import open_header
 
 LONG = 3  # times as wide as high, or high as wide
 _SUFFIXES = {
@@ -40,7 +41,7 @@ class Header:
 
 def header(path: Path) -> Header:
     """The header of a file that `image.decode` can read."""
-    with Image.open(path, formats=FORMATS) as image:
+    with path.open("rb") as file, open_header(file, kind_of(file.read(HEAD)) or "") as image:
         # Of many phones: a JPEG that brings a second picture.
         is_pair, mode, (width, height) = image.format == "MPO", image.mode, image.size
         kind = "JPEG" if is_pair else image.format or ""

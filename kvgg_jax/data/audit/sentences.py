@@ -12,6 +12,7 @@ from kvgg_jax.data.class_balance import UNEVEN
 
 if TYPE_CHECKING:
     from kvgg_jax.data.audit.color_baseline import ColorBaseline
+from kvgg_jax.data.given_split import GIVEN
 
 
 def facts(result: Check) -> list[tuple[str, str]]:
@@ -58,6 +59,9 @@ def _common(counts: Counter[str]) -> str:
 
 def _split(result: Check) -> str:
     leaks = f"{result.split_leaks:,} of {result.parts['val']:,} validation photos are in training"
+    if result.how == GIVEN:
+        advice = "; remove them from one part" if result.split_leaks else ""
+        return f"{leaks} too (split as the folders are){advice}"
     better = "; --split grouped prevents it" if result.split_leaks else ""
     return f"{leaks} too (--split {result.how}){better}"
 

@@ -21,15 +21,11 @@ from kvgg_jax.core.errors import ImageError
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.color import mend_transparency, upright_rgb
 from kvgg_jax.data.decode.file_types import DROP, HEAD, foreign, kind_not_read, kind_of
-from kvgg_jax.data.decode.limits import MAX_PIXELS, refuse_bombs
+from kvgg_jax.data.decode.limits import MAX_PIXELS, open_header, refuse_bombs
 
 T = TypeVar("T")
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp", ".tif", ".tiff")
-
-# Pillow warns about large pictures, and warnings cannot be silenced safely in a thread pool:
-# `refuse_bombs` judges every header instead, before a pixel is decoded.
-Image.MAX_IMAGE_PIXELS = None
 
 
 def looks_like_image(path: Path) -> bool:
@@ -150,7 +146,7 @@ def _read_content(
 ) -> Image.Image:
     """The pixels of an open `file` of format `kind`; OSError only if the disk fails."""
     try:
-        with Image.open(file, formats=(kind,)) as image:
+        with open_header(file, kind) as image:
             refuse_bombs(path, image, file, max_pixels)
             # Not for CMYK: there libjpeg and the color profile must see the same ink.
             if at_least and isinstance(image, JpegImageFile) and image.mode in ("RGB", "L"):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base as Tag
+from PIL.ImageFile import ImageFile
 
 from kvgg_jax.core.errors import ImageError
 from kvgg_jax.core.text import escape_name
@@ -20,6 +22,21 @@ MAX_SIDE = 100_000  # pixels; each row takes memory of its own, however short it
 SCAN = 150_000_000  # pixels of one bit that need no bytes: A4 at 1200 dpi, faxed, has 700 a byte.
 # All of one bit that are larger than LARGE are shrunk to it, before three bytes are made of each.
 MAX_SCANS = 100  # of a progressive JPEG, each a pass over all pixels; cameras and editors write 10
+
+
+def open_header(file: BinaryIO, kind: str) -> ImageFile:
+    """As `Image.open` of a file of format `kind`, less Pillow's own limit, which is of the process.
+
+    Pillow keeps to it, 178,956,970 pixels, as it decodes GIF, TIFF and WebP.
+    """
+    Image.preinit()
+    if kind not in Image.OPEN:
+        Image.init()
+    file.seek(0)
+    try:
+        return Image.OPEN[kind][0](file, "")
+    except (SyntaxError, IndexError, TypeError, struct.error) as error:
+        raise UnidentifiedImageError(str(error)) from error
 
 
 def refuse_bombs(path: Path | str, image: Image.Image, file: BinaryIO, max_pixels: int) -> None:

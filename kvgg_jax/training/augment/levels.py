@@ -13,7 +13,7 @@ from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import AnyArray
 from kvgg_jax.training.augment.randaugment import make_randaugment
-from kvgg_jax.training.augment.random_layers import as_function
+from kvgg_jax.training.augment.random_layers import ANY, as_function
 from kvgg_jax.training.step import Augment
 
 LEVELS = ("none", "light", "strong", "randaugment")
@@ -22,16 +22,16 @@ LEVELS = ("none", "light", "strong", "randaugment")
 def _layers(level: str) -> list[keras.layers.Layer]:
     if level == "light":
         return [
-            keras.layers.RandomFlip("horizontal"),
-            keras.layers.RandomTranslation(0.05, 0.05, fill_mode="nearest"),
+            keras.layers.RandomFlip("horizontal", seed=ANY),
+            keras.layers.RandomTranslation(0.05, 0.05, fill_mode="nearest", seed=ANY),
         ]
     return [
-        keras.layers.RandomFlip("horizontal"),
-        keras.layers.RandomRotation(0.08, fill_mode="nearest"),
-        keras.layers.RandomTranslation(0.1, 0.1, fill_mode="nearest"),
-        keras.layers.RandomZoom(0.15, fill_mode="nearest"),
-        keras.layers.RandomBrightness(0.1, value_range=(0.0, 1.0)),
-        keras.layers.RandomContrast(0.15, value_range=(0.0, 1.0)),
+        keras.layers.RandomFlip("horizontal", seed=ANY),
+        keras.layers.RandomRotation(0.08, fill_mode="nearest", seed=ANY),
+        keras.layers.RandomTranslation(0.1, 0.1, fill_mode="nearest", seed=ANY),
+        keras.layers.RandomZoom(0.15, fill_mode="nearest", seed=ANY),
+        keras.layers.RandomBrightness(0.1, value_range=(0.0, 1.0), seed=ANY),
+        keras.layers.RandomContrast(0.15, value_range=(0.0, 1.0), seed=ANY),
     ]
 
 
@@ -40,8 +40,10 @@ def _color_layers(level: str) -> list[keras.layers.Layer]:
     hue, saturation = (0.04, 0.05) if level == "light" else (0.1, 0.1)
     unit = (0.0, 1.0)
     return [
-        keras.layers.RandomHue(hue, value_range=unit),  # of half a turn
-        keras.layers.RandomSaturation((0.5 - saturation, 0.5 + saturation), value_range=unit),
+        keras.layers.RandomHue(hue, value_range=unit, seed=ANY),  # of half a turn
+        keras.layers.RandomSaturation(
+            (0.5 - saturation, 0.5 + saturation), value_range=unit, seed=ANY
+        ),
     ]
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import AnyArray, Batch
-from kvgg_jax.training.augment.random_layers import as_function
+from kvgg_jax.training.augment.random_layers import ANY, as_function
 from kvgg_jax.training.step import Mix
 
 ALPHA = {"mixup": 0.2, "cutmix": 1.0}  # of the papers
@@ -31,7 +31,11 @@ def make_mix(kind: str, alpha: float | None = None, *, seed: int, classes: int) 
         return None
     alpha = ALPHA[kind] if alpha is None else alpha
     layers = keras.layers
-    layer = layers.MixUp(alpha) if kind == "mixup" else layers.CutMix((alpha, alpha))
+    layer = (
+        layers.MixUp(alpha, seed=ANY)
+        if kind == "mixup"
+        else layers.CutMix((alpha, alpha), seed=ANY)
+    )
     layer.build(None)
     mixed = as_function(layer)
 

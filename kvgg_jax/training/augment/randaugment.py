@@ -16,7 +16,7 @@ from jax import Array
 
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import AnyArray
-from kvgg_jax.training.augment.random_layers import as_function
+from kvgg_jax.training.augment.random_layers import ANY, as_function
 from kvgg_jax.training.step import Augment
 
 OPERATIONS = 2  # a picture
@@ -27,12 +27,12 @@ def _operations() -> list[keras.Layer]:
     """They move what is there, and stretch each channel about its mean: the mean color stays."""
     layers = keras.layers
     return [
-        layers.RandomFlip("horizontal"),  # of every picture
-        layers.RandomShear(0.2, 0.2, fill_mode="reflect"),
-        layers.RandomTranslation(0.2, 0.2, fill_mode="reflect"),
-        layers.RandomRotation(0.08, fill_mode="reflect"),
-        layers.RandomZoom(0.2, fill_mode="reflect"),
-        layers.RandomContrast((0.3, 0.3), value_range=UNIT),
+        layers.RandomFlip("horizontal", seed=ANY),  # of every picture
+        layers.RandomShear(0.2, 0.2, fill_mode="reflect", seed=ANY),
+        layers.RandomTranslation(0.2, 0.2, fill_mode="reflect", seed=ANY),
+        layers.RandomRotation(0.08, fill_mode="reflect", seed=ANY),
+        layers.RandomZoom(0.2, fill_mode="reflect", seed=ANY),
+        layers.RandomContrast((0.3, 0.3), value_range=UNIT, seed=ANY),
     ]
 
 
@@ -40,12 +40,12 @@ def _color_operations() -> list[keras.Layer]:
     """Equalization is not among them: XLA takes a minute to compile it."""
     layers = keras.layers
     return [
-        layers.RandomBrightness(0.2, value_range=UNIT),
-        layers.RandomHue(0.1, value_range=UNIT),
-        layers.RandomSaturation((0.4, 0.6), value_range=UNIT),
-        layers.RandomColorDegeneration(0.5, value_range=UNIT),
-        layers.RandomPosterization(4, value_range=UNIT),
-        layers.Solarization(0.2, 0.2, value_range=UNIT),
+        layers.RandomBrightness(0.2, value_range=UNIT, seed=ANY),
+        layers.RandomHue(0.1, value_range=UNIT, seed=ANY),
+        layers.RandomSaturation((0.4, 0.6), value_range=UNIT, seed=ANY),
+        layers.RandomColorDegeneration(0.5, value_range=UNIT, seed=ANY),
+        layers.RandomPosterization(4, value_range=UNIT, seed=ANY),
+        layers.Solarization(0.2, 0.2, value_range=UNIT, seed=ANY),
         layers.AutoContrast(value_range=UNIT),
     ]
 

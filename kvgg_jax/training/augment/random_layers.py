@@ -10,6 +10,8 @@ from jax import Array
 
 from kvgg_jax.core.keras_gate import keras
 
+ANY = 0  # a layer's seed, which has no say here; without one Keras draws it from Python's `random`
+
 
 def as_function(layer: keras.Layer) -> Callable[[Any, Array], Any]:
     """(what the layer takes, key) -> what it gives in training; it is built, and has no weights.

@@ -22,6 +22,7 @@ from kvgg_jax.core.errors import (
 )
 from kvgg_jax.core.events import Emit, EpochEnded, Event, Note, Warned
 from kvgg_jax.core.history import History
+from kvgg_jax.core.process import is_own_process
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.runs.folder import Run, write_file
 from kvgg_jax.training.search.group import finish
@@ -222,7 +223,8 @@ def _open_study(file: Path, *, warmup: int) -> optuna.Study:
     import optuna
     from optuna.storages.journal import JournalFileBackend, JournalStorage
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if is_own_process():
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
     if file.exists():  # a loss of power may leave half a line, and a lock that nobody holds
         os.truncate(file, file.read_bytes().rfind(b"\n") + 1)
         file.with_name(f"{file.name}.lock").unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from kvgg_jax.core.config import RunConfig, settings
 from kvgg_jax.core.history import COLUMNS, Epoch
+from kvgg_jax.core.process import is_own_process
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.manifest import MAY_CHANGE
 
@@ -108,10 +109,12 @@ class MLflow:
     """A run of MLflow at `MLFLOW_TRACKING_URI`, else in the database `mlflow.db` beside the run."""
 
     def __init__(self, run: Run, config: RunConfig) -> None:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing is sent unasked
+        if is_own_process():
+            os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing is sent unasked
         from mlflow.tracking import MlflowClient
 
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        if is_own_process():
+            logging.getLogger("mlflow").setLevel(logging.WARNING)
         local = f"sqlite:///{run.path.parent.absolute() / 'mlflow.db'}"
         uri = os.environ.get("MLFLOW_TRACKING_URI") or local
         self.where = f"MLflow: mlflow ui --backend-store-uri {uri}"

@@ -225,7 +225,7 @@ def test_a_failing_disk_is_not_blamed_on_the_content(
     def fail(*_: object, **__: object) -> NoReturn:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(Image, "open", fail)
+    monkeypatch.setattr("kvgg_jax.data.decode.image.open_header", fail)
     assert message(lambda: decode(file)) == (
         f"{file}: cannot be read (Input/output error). Make it readable."
     )
@@ -287,7 +287,7 @@ def test_whatever_pillow_raises_is_an_image_error(
     def fail(*_: object, **__: object) -> NoReturn:
         raise error
 
-    monkeypatch.setattr(Image, "open", fail)
+    monkeypatch.setattr("kvgg_jax.data.decode.image.open_header", fail)
     reason = "short read" if str(error) else type(error).__name__
     assert message(lambda: decode(file)) == (
         f"{file}: is a PNG file, truncated or damaged ({reason}). {DROP}"
@@ -303,7 +303,7 @@ def test_want_of_memory_is_not_blamed_on_the_file(
     def fail(*_: object, **__: object) -> NoReturn:
         raise MemoryError
 
-    monkeypatch.setattr(Image, "open", fail)
+    monkeypatch.setattr("kvgg_jax.data.decode.image.open_header", fail)
     assert message(lambda: decode(file)) == (
         f"{file}: takes more memory to decode than there is. Free some, or scale it down."
     )
@@ -316,7 +316,7 @@ def test_ctrl_c_goes_through(file: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     def interrupt(*_: object, **__: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Image, "open", interrupt)
+    monkeypatch.setattr("kvgg_jax.data.decode.image.open_header", interrupt)
     with pytest.raises(KeyboardInterrupt):
         decode(file)
 

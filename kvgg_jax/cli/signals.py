@@ -12,9 +12,9 @@ from types import FrameType
 from typing import Any
 
 ECHO = 0.3  # seconds; `timeout` signals the process and then its group, which is one request
-AFTER_STEP = "Stopping after this step, saving. Ctrl-C again to stop at once."
+AFTER_STEP = "Stopping after this step and saving. Ctrl-C again to stop at once."
 SOON = "Stopping. Ctrl-C again to stop at once."
-AT_ONCE = "Stopped at once. What was saved before is whole."
+AT_ONCE = "Stopped at once. Earlier checkpoints are intact."
 NUMBERS = [  # SIGHUP is that of a terminal that is closed; not every system has it
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]

@@ -60,7 +60,7 @@ class OnDisk:
         except OSError as error:
             raise DataError(
                 f"Cannot keep {_gib(self._bytes * shape[0])} of decoded photos in {folder}: "
-                f"{error.strerror}. Make room there, or decode anew each time: --cache none."
+                f"{error.strerror}. Make room there, or decode each time: --cache none."
             ) from None
 
     def __setitem__(self, row: int, image: Pixels) -> None:
@@ -101,10 +101,10 @@ class Undecoded:
         try:
             image = self._load(file, self.shape[1])
         except ImageError as error:
-            raise DataError(f"A photo was lost during the run. {error}") from None
+            raise DataError(f"A photo disappeared during the run. {error}") from None
         if sha256(image) != self._digests[int(row)]:
             raise DataError(
-                f"{file} changed during the run. Put it back and go on with --resume, "
+                f"{file} changed during the run. Restore it and continue with --resume, "
                 "or start a new run."
             )
         return image
@@ -134,8 +134,11 @@ def choose(need: int, folder: Path) -> tuple[Kind, str | None]:
     space = shutil.disk_usage(existing).free
     head = f"The decoded photos take {_gib(need)}, more than half of the free memory ({_gib(free)})"
     if need <= space / 2:
-        return "disk", f"{head}: they are kept in a file in {folder}. --cache chooses."
-    return "none", f"{head} and of the free disk: each is decoded every time. --cache chooses."
+        return "disk", f"{head}: they are kept in a file in {folder}. Choose with --cache."
+    return (
+        "none",
+        f"{head} and of the free disk: each is decoded every epoch. Choose with --cache.",
+    )
 
 
 def free_memory() -> float | None:

@@ -109,11 +109,10 @@ def _check_no_parts(root: Path, names: list[str]) -> None:
     first = next((name for name in names if name.lower().startswith("train")), names[0])
     other = next(name for name in names if name != first)
     raise DataError(
-        f"{escape_name(root)} holds {' and '.join(escape_name(name) for name in names)}, the "
-        "parts of a split, "
-        f"where classes are expected. Give one part: --data {escape_name(root / first)} to "
-        "train, which "
-        f"splits it anew, and --data {escape_name(root / other)} to evaluate."
+        f"{escape_name(root)} contains {' and '.join(escape_name(name) for name in names)}, "
+        f"the parts of a split, instead of classes. Use one part: --data "
+        f"{escape_name(root / first)} to train, which splits it again, and --data "
+        f"{escape_name(root / other)} to evaluate."
     )
 
 

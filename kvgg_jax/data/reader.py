@@ -105,7 +105,7 @@ def _place(
     except MemoryError:
         size = f"{math.prod(shape) / 2**30:.1f} GiB"
         raise OutOfMemory(
-            f"{shape[0]:,} decoded photos take {size}, which memory does not hold. "
+            f"{shape[0]:,} decoded photos take {size}, which does not fit into memory. "
             "Keep them in a file: --cache disk."
         ) from None
 
@@ -115,7 +115,7 @@ def _name_bad(errors: tuple[ImageError, ...], count: int) -> str:
     if len(errors) > SHOWN:
         lines.append(f"  and {len(errors) - SHOWN} more")
     head = f"{len(errors)} of {count} images cannot be read:"
-    tail = "Remove or replace them, or go on without them: --skip-bad."
+    tail = "Remove or replace them, or leave them out: --skip-bad."
     return "\n".join([head, *lines, tail])
 
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -56,7 +55,7 @@ def draw_rates(
     """Losses of a learning-rate range test by rate, which is on a logarithmic axis."""
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
-    axes.plot(rates, losses, ".", color=TRAIN, alpha=0.4, label="loss of a step")
+    axes.plot(rates, losses, ".", color=TRAIN, alpha=0.4, label="loss per step")
     axes.plot(rates, smoothed, color=VAL, label="smoothed")
     axes.axvline(lowest, color=VAL, ls=":", label=f"lowest: {lowest:.1e}")
     if suggested is not None:

@@ -78,9 +78,9 @@ def check_settings(run: Run, config: RunConfig) -> None:
         raise RunError(
             "\n".join(
                 [
-                    f"{file} is not what the run began with:",
+                    f"{file} has changed since the run started:",
                     *differing,
-                    f"Put it back, or start a new run with it: kvgg train --config {file}",
+                    f"Restore it, or start a new run with it: kvgg train --config {file}",
                 ]
             )
         )
@@ -117,8 +117,8 @@ def check_files(run: Run, split: Split, emit: Emit) -> None:
     root, digest = split.train.root, _digest(split_to_csv(split))
     if run.info().get("data", {}).get("split", digest) != digest:
         raise RunError(
-            f"{run.path / 'split.csv'} is not what the run began with. "
-            "Put it back, or start a new run."
+            f"{run.path / 'split.csv'} has changed since the run started. "
+            "Restore it, or start a new run."
         )
     known = split.all.paths
     if gone := [path for path in known if not os.path.exists(root / path)]:
@@ -127,11 +127,7 @@ def check_files(run: Run, split: Split, emit: Emit) -> None:
         known = tuple(run.read_digests())
     here = [path.relative_to(root).as_posix() for path in find_images([root])]
     if new := sorted({path for path in here if "/" in path} - set(known)):
-        emit(
-            Warned(
-                f"{root}: {count('more', new)} than {run.path} began with; it goes on without them."
-            )
-        )
+        emit(Warned(f"{root}: {count('new', new)} since {run.path} started; they are not used."))
 
 
 def check_images(run: Run, decoded: DecodedImages) -> None:
@@ -167,8 +163,8 @@ def upgrade(run: Run, decoded: DecodedImages, emit: Emit) -> None:
 def _other_photos(run: Run, root: Path, found: list[str]) -> RunError:
     details = f": {', '.join(found)}" if found else ""
     return RunError(
-        f"The photos in {root} are not those that {run.path} began with{details}. "
-        "Put them back, or start a new run."
+        f"The photos in {root} have changed since {run.path} started{details}. "
+        "Restore them, or start a new run."
     )
 
 

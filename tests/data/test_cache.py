@@ -64,7 +64,7 @@ def test_a_photo_that_changes_during_the_run_stops_it_with_its_name(folder):
         list(Pipeline(hold(pictures), np.arange(6), batch_size=3).epoch(1))
     assert str(caught.value) == (
         f"{folder / 'b' / '3.png'} changed during the run. "
-        "Put it back and go on with --resume, or start a new run."
+        "Restore it and continue with --resume, or start a new run."
     )
 
 
@@ -74,7 +74,7 @@ def test_a_photo_that_vanishes_during_the_run_stops_it_with_its_name(folder):
     with pytest.raises(DataError) as caught:
         list(Pipeline(hold(pictures), np.arange(6), batch_size=3).epoch(1))
     assert str(caught.value) == (
-        f"A photo was lost during the run. {folder / 'b' / '3.png'}: does not exist. "
+        f"A photo disappeared during the run. {folder / 'b' / '3.png'}: does not exist. "
         "Check the path."
     )
 
@@ -93,12 +93,12 @@ def test_the_choice_follows_what_is_free(monkeypatch, tmp_path):
     assert choose(5 * GIB, where) == (
         "disk",
         "The decoded photos take 5.0 GiB, more than half of the free memory (8.0 GiB): "
-        f"they are kept in a file in {where}. --cache chooses.",
+        f"they are kept in a file in {where}. Choose with --cache.",
     )
     assert choose(11 * GIB, where) == (
         "none",
         "The decoded photos take 11.0 GiB, more than half of the free memory (8.0 GiB) and of the "
-        "free disk: each is decoded every time. --cache chooses.",
+        "free disk: each is decoded every epoch. Choose with --cache.",
     )
     monkeypatch.setattr(cache, "free_memory", lambda: None)
     assert choose(1000 * GIB, where) == ("memory", None)

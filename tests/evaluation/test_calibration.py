@@ -197,7 +197,7 @@ def test_the_commands_say_what_is_calibrated(
     evaluated = kvgg("evaluate", "--run", "run", "--data", others)
     assert evaluated.stdout.splitlines()[1] == (
         f"Probabilities: calibrated, temperature {of.temperature:.3f}, fitted on 18 images, "
-        "these very ones: loss and calibration error are flattered"
+        "the same as here: loss and calibration error are optimistic"
     )
     file = next(others.glob("*/*.png"))
     doubt = kvgg("predict", file, "--run", "run", "--unsure-below", "1")

@@ -21,7 +21,7 @@ from kvgg_jax.cli.app import (
 from kvgg_jax.cli.console import Screen, print_line
 from kvgg_jax.core.extras import require
 
-ASKED = "Stopping: what is under way is answered. Ctrl-C again to stop at once."
+ASKED = "Stopping: requests in progress are answered. Ctrl-C again to stop at once."
 AT_ONCE = "Stopped at once."
 
 

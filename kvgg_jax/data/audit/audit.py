@@ -22,7 +22,7 @@ from kvgg_jax.data.folder import Samples, find_images, scan
 from kvgg_jax.data.grouping import split_photos
 from kvgg_jax.data.split import Split
 
-FLAT = 1 / 255  # spread of every channel below which a picture is of one color
+FLAT = 1 / 255  # spread of every channel below which a picture has only one color
 
 
 def check_data(
@@ -72,7 +72,7 @@ def check_data(
 def _others(root: Path, folder: Path) -> Samples:
     """Photos to compare with: with classes where there are class folders, else without."""
     if os.path.exists(root) and root.samefile(folder):
-        raise DataError(f"{escape_name(root)} is the folder itself; --against takes another one.")
+        raise DataError(f"{escape_name(root)} is the folder itself; --against needs another.")
     try:
         return scan(root)
     except DataError:
@@ -119,7 +119,7 @@ def _odd(seen: Sequence[Seen]) -> Iterator[tuple[Path, str]]:
         for text in one.header.odd if one.header else ():
             yield one.path, text
         if one.look and (one.look.color[3:] < FLAT).all():
-            yield one.path, "is of one color"
+            yield one.path, "has only one color"
 
 
 def _unused(samples: Samples) -> Iterator[tuple[Path, str]]:
@@ -132,7 +132,7 @@ def _unused(samples: Samples) -> Iterator[tuple[Path, str]]:
             if name.startswith(".") or path.relative_to(samples.root).as_posix() in known:
                 continue
             outside = Path(parent) == samples.root
-            reason = "lies outside the class folders" if outside else "is no picture known here"
+            reason = "is outside the class folders" if outside else "is not a known image file"
             yield path, f"{reason} and is not used"
 
 

@@ -98,13 +98,12 @@ def _grey_from_scan(image: Image.Image) -> Image.Image:
 
 
 def _grey_from_wide(path: Path | str, image: Image.Image) -> Image.Image:
-    """12 or 16 bits of grey -> 8; ImageError for 32, where no value is known to be white."""
+    """12 or 16 bits of gray -> 8; ImageError for 32, where no value is known to be white."""
     values = np.asarray(image)
     if image.mode == "F" or (image.mode == "I" and not 0 <= values.min() <= values.max() < 2**16):
         raise ImageError(
-            f"{escape_name(path)}: has 32-bit pixels (mode {image.mode}), of which none is "
-            "known to be "
-            "white. Save it with 8 or 16 bits a channel."
+            f"{escape_name(path)}: has 32-bit pixels (mode {image.mode}), whose white "
+            "value is unknown. Save it with 8 or 16 bits per channel."
         )
     tags = getattr(image, "tag_v2", {})
     white = 2**12 - 1 if tags.get(Tag.BitsPerSample) == (12,) else 2**16 - 1

@@ -56,16 +56,16 @@ def foreign(path: Path | str, head: bytes) -> ImageError:
     """The error for a file whose first 16 bytes are not those of a picture in `FORMATS`."""
     if name := kind_not_read(head):
         return ImageError(
-            f"{escape_name(path)}: is a picture in {name}, which is not read here. {_CONVERT}"
+            f"{escape_name(path)}: is an image in {name}, which is not supported. {_CONVERT}"
         )
     if head[4:8] == b"ftyp":
-        return ImageError(f"{escape_name(path)}: is not a picture but a video. {DROP}")
+        return ImageError(f"{escape_name(path)}: is a video, not an image. {DROP}")
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for magic, name in _FOREIGN:
         if start.startswith(magic):
-            return ImageError(f"{escape_name(path)}: is not a picture but {name}. {DROP}")
+            return ImageError(f"{escape_name(path)}: is {name}, not an image. {DROP}")
     if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head):
-        return ImageError(f"{escape_name(path)}: is not a picture but text. {DROP}")
+        return ImageError(f"{escape_name(path)}: is text, not an image. {DROP}")
     return ImageError(
-        f"{escape_name(path)}: is not a picture in any of {', '.join(FORMATS)}. {DROP}"
+        f"{escape_name(path)}: is not a supported image ({', '.join(FORMATS)}). {DROP}"
     )

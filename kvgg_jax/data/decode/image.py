@@ -98,11 +98,11 @@ def _read(path: Path, *, at_least: int | None) -> Image.Image:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             raise ImageError(
-                f"{escape_name(path)}: is a folder, not a picture. Give the path of one file."
+                f"{escape_name(path)}: is a folder, not an image. Give the path of one file."
             )
         if not stat.S_ISREG(status.st_mode):
             raise ImageError(
-                f"{escape_name(path)}: is a pipe or a device, not a picture file. {DROP}"
+                f"{escape_name(path)}: is a pipe or a device, not an image file. {DROP}"
             )
         if not status.st_size:
             raise _empty(path)
@@ -156,15 +156,14 @@ def _unreadable(path: Path, error: OSError | ValueError) -> ImageError:
 def _damaged(path: Path | str, kind: str, error: Exception) -> ImageError:
     if isinstance(error, MemoryError):
         return ImageError(
-            f"{escape_name(path)}: takes more memory to decode than there is. Free some, or "
-            "scale it "
-            "down."
+            f"{escape_name(path)}: needs more memory to decode than is available. "
+            "Free some, or scale it down."
         )
     reason = escape_name(" ".join(str(error).split())) or type(error).__name__
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return ImageError(f"{escape_name(path)}: is too large ({reason}). {DROP}")
     if isinstance(error, UnidentifiedImageError):
-        reason = "its header is broken or of a rare kind"
+        reason = "its header is damaged or unusual"
     return ImageError(
         f"{escape_name(path)}: is a {kind} file, truncated or damaged ({reason}). {DROP}"
     )

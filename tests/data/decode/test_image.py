@@ -227,8 +227,8 @@ def test_32_bit_pixels_are_refused(pixel: bytes, file: Path) -> None:
     is_float = pixel == struct.pack("<f", 0.5)
     content = tiff(pixel, bits=(32,), photometric=1, sample_format=3 if is_float else 2)
     assert message(lambda: decode(write(file, content))) == (
-        f"{file}: has 32-bit pixels (mode {'F' if is_float else 'I'}), of which none is known to "
-        "be white. Save it with 8 or 16 bits a channel."
+        f"{file}: has 32-bit pixels (mode {'F' if is_float else 'I'}), whose white value is "
+        "unknown. Save it with 8 or 16 bits per channel."
     )
 
 
@@ -400,7 +400,7 @@ def test_an_oversized_picture_is_refused_by_its_header(file: Path) -> None:
     """No pixel of it is there to decode; the message gives size and limit."""
     content = png((20_000, 10_001), 8, 2, b"")
     assert message(lambda: decode(write(file, content))) == (
-        f"{file}: has 20000 x 10001 pixels; the limit is 200000000 in all. Scale it down."
+        f"{file}: has 20000 x 10001 pixels; the limit is 200000000 in total. Scale it down."
     )
 
 
@@ -409,7 +409,7 @@ def test_an_oversized_tile_is_refused(file: Path) -> None:
     tags = {322: 65536, 323: 65536, 324: 256, 325: 64}
     content = tiff(b"\0", bits=(8,), photometric=1, tags=tags)
     assert message(lambda: decode(write(file, content))) == (
-        f"{file}: has 65536 x 65536 pixels; the limit is 200000000 in all. Scale it down."
+        f"{file}: has 65536 x 65536 pixels; the limit is 200000000 in total. Scale it down."
     )
 
 
@@ -502,37 +502,37 @@ def test_a_failing_disk_is_not_blamed_on_the_content(
 def test_a_folder_and_a_pipe_are_told_apart_from_files(tmp_path: Path) -> None:
     """Neither is opened: a pipe would wait for ever."""
     assert message(lambda: decode(tmp_path)) == (
-        f"{tmp_path}: is a folder, not a picture. Give the path of one file."
+        f"{tmp_path}: is a folder, not an image. Give the path of one file."
     )
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     assert message(lambda: decode(pipe)) == (
-        f"{pipe}: is a pipe or a device, not a picture file. Replace or remove it."
+        f"{pipe}: is a pipe or a device, not an image file. Replace or remove it."
     )
 
 
 DROP = "Replace or remove it."
 FOREIGN = {
     b"": f"is empty (0 bytes). {DROP}",
-    b"\xef\xbb\xbf\n<!DOCTYPE HTML><html>": f"is not a picture but an HTML page. {DROP}",
-    b"<html lang=en><body>404": f"is not a picture but an HTML page. {DROP}",
-    b"<svg xmlns='...'/>": f"is not a picture but an SVG drawing. {DROP}",
-    b"<?xml version='1.0'?>": f"is not a picture but an XML file. {DROP}",
-    b"%PDF-1.7\n%\xe2\xe3": f"is not a picture but a PDF document. {DROP}",
-    b"PK\x03\x04\x14\0\0\0": f"is not a picture but a ZIP archive. {DROP}",
-    b"version https://git-lfs": f"is not a picture but text. {DROP}",
-    b"\0\0\0\x18ftypheic\0\0\0\0": "is a picture in HEIC, which is not read here. Convert it to "
+    b"\xef\xbb\xbf\n<!DOCTYPE HTML><html>": f"is an HTML page, not an image. {DROP}",
+    b"<html lang=en><body>404": f"is an HTML page, not an image. {DROP}",
+    b"<svg xmlns='...'/>": f"is an SVG drawing, not an image. {DROP}",
+    b"<?xml version='1.0'?>": f"is an XML file, not an image. {DROP}",
+    b"%PDF-1.7\n%\xe2\xe3": f"is a PDF document, not an image. {DROP}",
+    b"PK\x03\x04\x14\0\0\0": f"is a ZIP archive, not an image. {DROP}",
+    b"version https://git-lfs": f"is text, not an image. {DROP}",
+    b"\0\0\0\x18ftypheic\0\0\0\0": "is an image in HEIC, which is not supported. Convert it to "
     "JPEG or PNG.",
-    b"\0\0\0\x20ftypavif\0\0\0\0": "is a picture in AVIF, which is not read here. Convert it to "
+    b"\0\0\0\x20ftypavif\0\0\0\0": "is an image in AVIF, which is not supported. Convert it to "
     "JPEG or PNG.",
-    b"\0\0\0\x18ftypcrx \0\0\0\0": "is a picture in Canon's raw format, which is not read here. "
+    b"\0\0\0\x18ftypcrx \0\0\0\0": "is an image in Canon's raw format, which is not supported. "
     "Convert it to JPEG or PNG.",
-    b"\0\0\0\x18ftyphevc\0\0\0\0": "is a picture in HEIC, which is not read here. Convert it to "
+    b"\0\0\0\x18ftyphevc\0\0\0\0": "is an image in HEIC, which is not supported. Convert it to "
     "JPEG or PNG.",
-    b"\0\0\0\x18ftypmp42\0\0\0\0": f"is not a picture but a video. {DROP}",
-    b"\x00\x01\x02\x03": f"is not a picture in any of JPEG, PNG, BMP, GIF, WEBP, TIFF. {DROP}",
-    b"\xff\xd8\xff": "is a JPEG file, truncated or damaged (its header is broken or of a rare "
-    f"kind). {DROP}",
+    b"\0\0\0\x18ftypmp42\0\0\0\0": f"is a video, not an image. {DROP}",
+    b"\x00\x01\x02\x03": f"is not a supported image (JPEG, PNG, BMP, GIF, WEBP, TIFF). {DROP}",
+    b"\xff\xd8\xff": "is a JPEG file, truncated or damaged (its header is damaged or "
+    f"unusual). {DROP}",
 }
 
 
@@ -603,7 +603,7 @@ def test_want_of_memory_is_not_blamed_on_the_file(
 
     monkeypatch.setattr(Image, "open", fail)
     assert message(lambda: decode(file)) == (
-        f"{file}: takes more memory to decode than there is. Free some, or scale it down."
+        f"{file}: needs more memory to decode than is available. Free some, or scale it down."
     )
 
 
@@ -725,5 +725,5 @@ def test_a_server_can_have_a_lower_limit_of_pixels() -> None:
     """It is told."""
     content = encode(flat("RGB", RED, (20, 10)), "PNG")
     assert load_bytes(content, 8, name="a.png", max_pixels=200).shape == (8, 8, 3)
-    with pytest.raises(ImageError, match=r"^a\.png: has 20 x 10 pixels; the limit is 199 in all"):
+    with pytest.raises(ImageError, match=r"^a\.png: has 20 x 10 pixels; the limit is 199 in total"):
         load_bytes(content, 8, name="a.png", max_pixels=199)

@@ -278,7 +278,7 @@ def test_a_stopped_command_says_how_to_go_on(
     result = kvgg("crossval", "--data", "photos", *TINY)
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1] == (
-        "Stopped in epoch 2, after step 1 of 4. All of it is saved. The same command goes on."
+        "Stopped in epoch 2, after step 1 of 4. Everything is saved. The same command goes on."
     )
 
 
@@ -303,7 +303,7 @@ def test_a_name_is_that_of_one_folder(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         crossval(small_config(photos), folds=3, out=tmp_path, name="a/b")
     assert str(caught.value) == (
-        "--name a/b: a run is named as one folder is. Choose where it lies with --out."
+        "--name a/b: a run name is one folder name. Choose its parent folder with --out."
     )
 
 

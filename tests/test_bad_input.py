@@ -307,7 +307,7 @@ def test_a_config_file_that_cannot_be_read_is_named(here: Path, file: str, reaso
     ("words", "expected"),
     [
         ("evaluate --split test", "--split test: use val or all."),
-        ("predict x.png --csv --json", "--csv and --json exclude each other; choose one."),
+        ("predict x.png --csv --json", "--csv and --json cannot be combined; choose one."),
         (
             "predict x.png --top 0",
             "Invalid value for '--top': Input should be greater than or equal to 1",
@@ -461,7 +461,7 @@ def test_a_name_that_is_no_name_of_a_folder_is_refused(beans: Path, name: str) -
 @pytest.mark.parametrize(
     ("flag", "code", "said"),
     [
-        ("--name", 2, f"Error: --name {'n' * 20}...: the name of a run has 200 bytes at most."),
+        ("--name", 2, f"Error: --name {'n' * 20}...: a run name has at most 200 bytes."),
         ("--weights", 1, f"Error: --weights {'n' * 300}: there is no such file, and no run "),
     ],
 )

@@ -67,7 +67,7 @@ def test_a_run_killed_twice_and_gone_on_with_is_the_run_that_was_never_killed(
     assert stopped.until(moments(stopped, chance)["a step"]), stopped.text
     assert stopped.end(signal.SIGTERM) == 143, stopped.text
     assert stopped.text.endswith(
-        "Everything is saved. To go on:\n  python cli.py train --resume runs/run\n"
+        "Everything is saved. To resume:\n  python cli.py train --resume runs/run\n"
     )
     before = reached(folder)
     monkeypatch.chdir(folder)

@@ -67,7 +67,7 @@ def predict(
     opened = open_onnx(Path(model))
     if raw and opened.temperature is not None:
         raise UsageError(
-            f"--raw: the calibration is inside {escape_name(model)}. Export the network's own "
+            f"--raw: the calibration is inside {escape_name(model)}. Export uncalibrated "
             "probabilities: kvgg export --format onnx --raw"
         )
     below = threshold(opened.temperature, unsure_below, emit)

@@ -146,7 +146,7 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = python("-c", code, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "[]\n")
-    assert "Train, judge and use VGG image classifiers" in done.stdout
+    assert "Train, evaluate and use image classifiers" in done.stdout
 
 
 def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -492,7 +492,7 @@ def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(
     assert process.returncode == 130
     assert answer == "Stopping after this step and saving. Ctrl-C again to stop at once."
     where = r"(in epoch \d+, after step \d+ of 3|while validating epoch \d+)"
-    assert re.fullmatch(rf"Stopped {where}\. All of it is saved\. To go on:", stopped), stopped
+    assert re.fullmatch(rf"Stopped {where}\. Everything is saved\. To resume:", stopped), stopped
     assert resume == "  python cli.py train --resume 'runs/my run'"
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["my run"]  # no lock is left
     done = history(tmp_path / "runs" / "my run")
@@ -522,7 +522,9 @@ def test_ctrl_c_before_the_run_began_writes_nothing(
     monkeypatch.setattr(inputs, "read", interrupt)
     result = kvgg("train", "--data", "photos", *TINY)
     assert result.exit_code == 130
-    assert result.stderr.splitlines()[1:] == ["Stopped before the run began; nothing was written."]
+    assert result.stderr.splitlines()[1:] == [
+        "Stopped before the run started; nothing was written."
+    ]
     assert list(Path("runs").iterdir()) == []
 
 

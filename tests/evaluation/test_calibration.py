@@ -211,7 +211,7 @@ def test_remove_goes_with_nothing_that_fits() -> None:
     result = kvgg("calibrate", "--remove", "--split", "val")
     assert (result.exit_code, message(result)) == (
         2,
-        "Error: --remove fits nothing; --split has no meaning beside it.\n",
+        "Error: --remove cannot be combined with --split.\n",
     )
 
 

@@ -79,7 +79,7 @@ def test_a_calibrated_run_answers_as_calibrated(
     with pytest.raises(UsageError) as caught:
         predict(photos, file, raw=True)
     assert str(caught.value) == (
-        f"--raw: the calibration is inside {file}. Export uncalibrated probabilities:  "
+        f"--raw: the calibration is inside {file}. Export uncalibrated probabilities: "
         "kvgg export --format onnx --raw"
     )
     raw = kvgg(
@@ -183,8 +183,8 @@ def test_a_model_that_does_not_say_its_classes_is_refused(
     with pytest.raises(RunError) as caught:
         predict(__file__, tmp_path / "x.onnx")
     assert str(caught.value) == (
-        f"{tmp_path / 'x.onnx'} was not made by kvgg export: it does not say its classes and what "
-        "pictures it takes."
+        f"{tmp_path / 'x.onnx'} was not made by kvgg export: it lacks the class names or the "
+        "image size."
     )
 
 

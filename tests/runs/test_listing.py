@@ -87,7 +87,7 @@ def test_other_photos_are_for_comparing() -> None:
     result = kvgg("runs", "one", "--data", "photos")
     assert (result.exit_code, message(result)) == (
         2,
-        "Error: --data is for comparing: give two runs or more.\n",
+        "Error: --data needs at least two runs to compare.\n",
     )
 
 

@@ -27,15 +27,15 @@ DEALT = {"data.val_split", "data.folds", "data.fold"}
 @handle_errors
 @with_options_of(train, taking=lambda name: name not in WITHOUT)
 def crossval(
-    folds: Annotated[int, typer.Option(min=2, help="Parts, each held out once.")] = 5,
+    folds: Annotated[int, typer.Option(min=2, help="Number of folds; each is held out once.")] = 5,
     name: Annotated[
-        str | None, typer.Option(help="Of the folder. Default: crossval, arch, head.")
+        str | None, typer.Option(help="Name of the folder. Default: crossval, arch, head.")
     ] = None,
     **given: Any,
 ) -> None:
-    """Train once for each fold held out: mean and spread of the accuracy. Takes train's options.
+    """Cross-validate: train once per fold and report mean and spread of the accuracy.
 
-    The same command goes on where one was stopped.
+    Takes the options of train. If it was stopped, the same command resumes it.
 
     Example: `kvgg crossval --data photos --folds 5 --head slim --image-size 96`
     """
@@ -45,9 +45,9 @@ def crossval(
     flags = all_typed(given)
     for key, (text, value) in flags.items():
         if key in DEALT:
-            raise UsageError(f"{text}: folds are held out in turn; say how many with --folds.")
+            raise UsageError(f"{text}: crossval splits by folds; set their number with --folds.")
         if (key, value) == ("data.split", "keras"):
-            raise UsageError(f"{text}: Keras deals no folds; use stratified or grouped.")
+            raise UsageError(f"{text}: not for folds; use stratified or grouped.")
     settings = resolve(given["config"], flags)
     with Screen(stderr_console()) as screen, stoppable(screen, _how_to_go_on) as stop:
         from kvgg_jax.training.search import crossval as api
@@ -62,4 +62,4 @@ def crossval(
 
 
 def _how_to_go_on(screen: Screen, saved: str | None) -> None:
-    print_line(screen.console, f"{saved or 'Stopped.'} The same command goes on.")
+    print_line(screen.console, f"{saved or 'Stopped.'} The same command resumes.")

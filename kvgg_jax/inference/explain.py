@@ -87,7 +87,7 @@ def explain(
     ValueError for another method.
     """
     if method not in METHODS:
-        raise ValueError(f"method {method!r}: use {', '.join(METHODS)}")
+        raise ValueError(f"method {method!r}: use one of {', '.join(METHODS)}")
     classifier = run if isinstance(run, Classifier) else load_classifier(run, out=out, emit=emit)
     if target is not None and target not in classifier.classes:
         raise RunError(

@@ -186,12 +186,12 @@ def test_the_commands_say_what_is_calibrated(
     lines = kvgg("calibrate", "--run", "run", "--data", others).stdout.splitlines()
     assert lines[0] == (
         f"run: temperature {of.temperature:.3f}, fitted on 18 images (all), "
-        f"{of.wrong} of them called wrongly"
+        f"{of.wrong} of them misclassified"
     )
     assert f"│ {of.before.loss:.4f} │ {of.after.loss:.4f} │" in lines[4]
     assert lines[-2:] == [
         "Wrote run/calibration.json: predict and evaluate use it; predict says 'unsure' below 70%.",
-        "To take it back: kvgg calibrate --run run --remove",
+        "To remove it: kvgg calibrate --run run --remove",
     ]
     monkeypatch.setattr("kvgg_jax.evaluation.record._pictures", lambda _: {})  # each takes a moment
     evaluated = kvgg("evaluate", "--run", "run", "--data", others)

@@ -1,4 +1,4 @@
-"""A folder of photos as values: which files, which class each, and which part each is dealt to."""
+"""A folder of photos as values: which files, and the class of each."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.image import SUFFIXES, looks_like_image
 
 PARTS = ("train", "training", "val", "valid", "validation", "test", "testing")
-"""Names of folders that hold a split dealt by somebody else."""
+"""Names of folders that hold an existing split."""
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Pictures by path relative to `root` (forward slashes), with an index into `classes` each."""
+    """Images by path relative to `root` (forward slashes), with an index into `classes` each."""
 
     root: Path
     paths: tuple[str, ...]
@@ -46,9 +46,9 @@ class Samples:
 
 
 def scan(root: Path) -> Samples:
-    """All pictures below `root`, one sub-folder a class, sorted so that every file system agrees.
+    """All images below `root`, one sub-folder per class, sorted so that every file system agrees.
 
-    A file counts when its content or its suffix says that it is a picture; hidden files and
+    A file counts if its content or its suffix is that of an image; hidden files and
     folders do not. A link counts as the file, or the class folder, that it leads to; a link to a
     folder within a class is not followed. Raises DataError for a folder that cannot be trained on.
     """
@@ -129,7 +129,7 @@ def _unlistable(folder: object, error: OSError) -> DataError:
 
 
 def _images(folder: Path) -> list[Path]:
-    """Pictures below `folder` in the order of `keras.utils.image_dataset_from_directory`."""
+    """Images below `folder` in the order of `keras.utils.image_dataset_from_directory`."""
 
     def fail(error: OSError) -> None:
         raise _unlistable(error.filename, error) from None
@@ -151,7 +151,7 @@ def _may_be_image(path: Path) -> bool:
 
 
 def find_images(paths: list[Path]) -> list[Path]:
-    """Files as given, folders replaced by the pictures in them, sorted. For `predict`."""
+    """Files as given, folders replaced by the images in them, sorted. For `predict`."""
     found: list[Path] = []
     for path in paths:
         found += _images(path) if os.path.isdir(path) else [path]

@@ -1,4 +1,4 @@
-"""How a configuration deals photos to training and validation, duplicates kept on one side."""
+"""Splits as configured: training and validation, with duplicates kept on one side."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def split_photos(
 ) -> Split:
     """Split `samples` as `config` says. Raises DataError when a part would be empty.
 
-    `groups` says which are duplicates, where that is known; else the photos are compared.
+    `groups` are the duplicates, if known; otherwise the photos are compared.
     """
     data = config.data
     seed = config.seed if data.split_seed is None else data.split_seed
@@ -66,7 +66,7 @@ def fill(
 ) -> NDArray[np.int64]:
     """Part of each photo, int64 [count]: parts of these `shares`, in all and in each class.
 
-    A group goes whole to one part, drawn by the shares from `seed` where that part has room for
+    A whole group goes to one part, drawn by the shares from `seed` where that part has room for
     it, else to where it brings the counts closest to the shares, by the sum of squared distances
     over expected counts. Large groups come first, while there is room.
     """

@@ -1,4 +1,4 @@
-"""`predict` by an exported ONNX file: onnxruntime alone, neither JAX nor Keras."""
+"""`predict` with an exported ONNX file: only onnxruntime, neither JAX nor Keras."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def predict(
     batch_size: int | None = None,
     emit: Emit = ignore,
 ) -> list[Prediction]:
-    """Classify files, and the pictures in folders, with a file that `export` made.
+    """Classify files, and the images in folders, with a file from `export`.
 
     Probabilities are as calibrated as the file, which is never undone. Raises UsageError for `raw`
     where it is, RunError for the file, DataError when there is nothing to classify, MissingExtra.

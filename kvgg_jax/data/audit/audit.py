@@ -22,7 +22,7 @@ from kvgg_jax.data.folder import Samples, find_images, scan
 from kvgg_jax.data.grouping import split_photos
 from kvgg_jax.data.split import Split
 
-FLAT = 1 / 255  # spread of every channel below which a picture has only one color
+FLAT = 1 / 255  # spread of every channel below which an image has only one color
 
 
 def check_data(
@@ -33,9 +33,9 @@ def check_data(
     split: Split | None = None,
     emit: Emit = ignore,
 ) -> Check:
-    """Look through the photos of `folder` and deal them as `train` would with `config`.
+    """Check the photos of `folder`, split as `train` would with `config`.
 
-    With `split`, a deal that was made of these photos, through those and as they were dealt.
+    With `split`, an existing split of these photos, check those photos and that split.
     `against` is a folder that should share no photo with it, with or without class folders.
     Nothing is written. Raises DataError for a folder that `train` would refuse as a whole;
     unreadable files are part of the answer.

@@ -1,4 +1,4 @@
-"""What a picture file says of itself before its pixels are decoded, and what is odd about that."""
+"""The header of an image file, read before its pixels are decoded, and what is odd in it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Header:
 def header(path: Path) -> Header:
     """The header of a file that `image.decode` can read."""
     with Image.open(path, formats=FORMATS) as image:
-        # Of many phones: a JPEG that brings a second picture.
+        # Of many phones: a JPEG that contains a second image.
         is_pair, mode, (width, height) = image.format == "MPO", image.mode, image.size
         kind = "JPEG" if is_pair else image.format or ""
         frames = not is_pair and _has_frames(image)

@@ -18,7 +18,7 @@ from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.limits import LARGE
 
 KEPT = 65_536  # bytes of a color profile
-_TURNS = {  # EXIF 2.32, tag 0x0112: what brings the stored picture upright
+_TURNS = {  # EXIF 2.32, tag 0x0112: what brings the stored image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -77,14 +77,14 @@ def _eight_bit(path: Path | str, image: Image.Image) -> Image.Image:
 
 
 def _as(image: Image.Image, mode: str) -> Image.Image:
-    """`image.convert`, which would copy a large picture for nothing."""
+    """`image.convert`, which would copy a large image for nothing."""
     return image if image.mode == mode else image.convert(mode)
 
 
 def _grey_from_scan(image: Image.Image) -> Image.Image:
     """Black and white averaged to grey, at `LARGE` pixels or fewer: a half, a third of each side.
 
-    In bands, so that there is never a second picture of its size.
+    In bands, so that there is never a second image of its size.
     """
     width, height = image.size
     by = math.ceil(math.sqrt(width * height / LARGE))

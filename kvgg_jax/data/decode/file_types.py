@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: a picture in one of `FORMATS`, or which other thing."""
+"""What a file is, by its first bytes: an image in one of `FORMATS`, or something else."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ _FOREIGN = (
 def kind_of(head: bytes) -> str | None:
     """The name in `FORMATS` to which the first 16 bytes belong."""
     if head[:2] == b"BM" and int.from_bytes(head[14:16], "little") in _BMP_HEADERS:
-        return "BMP"  # two letters alone would take a text about a BMW for one
+        return "BMP"  # two letters alone would match a text about a BMW
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
     return next((name for magic, name in _MAGIC if head.startswith(magic)), None)
 
 
 def kind_not_read(head: bytes) -> str | None:
-    """The name of a format of pictures that is known and not read, such as HEIC."""
+    """The name of a format of images that is known and not read, such as HEIC."""
     return _BRANDS.get(head[8:12]) if head[4:8] == b"ftyp" else None
 
 
 def foreign(path: Path | str, head: bytes) -> ImageError:
-    """The error for a file whose first 16 bytes are not those of a picture in `FORMATS`."""
+    """The error for a file whose first 16 bytes are not those of an image in `FORMATS`."""
     if name := kind_not_read(head):
         return ImageError(
             f"{escape_name(path)}: is an image in {name}, which is not supported. {_CONVERT}"

@@ -1,4 +1,4 @@
-"""The one decode of a picture file: upright sRGB pixels, as a person sees them.
+"""The one decode of an image file: upright sRGB pixels, as a person sees them.
 
 Training, evaluation, prediction and the web page all come here, so they cannot disagree.
 """
@@ -24,15 +24,15 @@ from kvgg_jax.data.decode.limits import MAX_PIXELS, refuse_bombs
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp", ".tif", ".tiff")
 
-# Pillow warns about large pictures, and warnings cannot be silenced safely in a thread pool:
-# `refuse_bombs` judges every header instead, before a pixel is decoded.
+# Pillow warns about large images, and warnings cannot be silenced safely in a thread pool:
+# `refuse_bombs` checks every header instead, before a pixel is decoded.
 Image.MAX_IMAGE_PIXELS = None
 
 
 def looks_like_image(path: Path) -> bool:
-    """Whether the first 16 bytes of the file `path` are those of a picture.
+    """Whether the first 16 bytes of the file `path` are those of an image.
 
-    Its suffix has no say. True for HEIC and the like too: `load` then says what to do about them,
+    The suffix does not count. True for HEIC and the like too: `load` then gives the advice,
     where passing them over would train on a part of the photos. False for what is not a regular
     file: a folder, a pipe, a device.
     Raises ImageError if `path` is missing or unreadable.
@@ -50,7 +50,7 @@ def looks_like_image(path: Path) -> bool:
 
 
 def load(path: Path, size: int) -> NDArray[np.uint8]:
-    """The picture in `path`, squashed to a square: uint8 (size, size, 3), 0..255, sRGB.
+    """The image in `path`, squashed to a square: uint8 (size, size, 3), 0..255, sRGB.
 
     Bilinear with antialiasing; the aspect ratio is not kept, as in Keras'
     `image_dataset_from_directory`. Raises ImageError as `decode` does.
@@ -82,12 +82,12 @@ def _squashed(picture: Image.Image, size: int) -> NDArray[np.uint8]:
 
 
 def decode(path: Path, *, at_least: int | None = None) -> NDArray[np.uint8]:
-    """The picture in `path` as a person sees it: upright, over white, uint8 (H, W, 3), sRGB.
+    """The image in `path` as a person sees it: upright, over white, uint8 (H, W, 3), sRGB.
 
     With `at_least` (pixels, positive) a JPEG comes 2, 4 or 8 times smaller, much faster, where
     both sides keep one and a half times that. A scan of one bit a pixel and more than `LARGE` of
     them comes 2 or 3 times smaller. Of several frames the first. Raises ImageError, which names
-    `path`, the reason and the next move, if there is no whole picture to be had.
+    `path`, the reason and the next move, if the image is not complete.
     """
     return np.array(_read(path, at_least=at_least))
 

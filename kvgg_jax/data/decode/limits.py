@@ -59,7 +59,7 @@ def _length(file: BinaryIO) -> int:
 
 
 def _scans(file: BinaryIO) -> int:
-    """Passes of a JPEG. Its marker cannot stand amid compressed data."""
+    """Passes of a JPEG. Its marker cannot occur inside compressed data."""
     place = file.tell()
     file.seek(0)
     count = file.read().count(b"\xff\xda")

@@ -32,7 +32,7 @@ LARGEST = {"scan.png"} | {name for name in KINDS if "within the limit" in name}
 DECODE = """
 import json, os, resource, sys, time
 from pathlib import Path
-from kvgg_jax.data.image import decode, load
+from kvgg_jax.data.decode.image import decode, load
 from kvgg_jax.core.errors import ImageError
 
 def peak():

@@ -40,7 +40,7 @@ Color = tuple[int, int, int]
 Make = Callable[[Path], object]
 DROP = "Replace or remove it."
 TOO_MANY = "the limit is 200000000 in total. Scale it down."
-TOO_LONG_SIDE = "the limit is 100000 a side. Cut it into pieces."
+TOO_LONG_SIDE = "the limit is 100000 per side. Cut it into pieces."
 BOMB = f"like a decompression bomb. {DROP}"
 STREAM = "broken data stream when reading image file"
 HEADER = "its header is damaged or unusual"
@@ -378,7 +378,7 @@ KINDS: dict[str, Kind] = {
     "nan.tif": wrong(
         tiff(struct.pack("<f", float("nan")), bits=(32,), photometric=1, sample_format=3),
         "has 32-bit pixels (mode F), whose white value is unknown. Save it with 8 or 16 bits "
-        "a channel.",
+        "per channel.",
     ),
     "clear palette.png": right(clear_palette("PNG"), WHITE),
     "clear palette.gif": right(clear_palette("GIF"), WHITE),

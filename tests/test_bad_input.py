@@ -16,7 +16,7 @@ from kvgg_jax.runs.folder import Run
 from support.commands import TINY, kvgg, message
 from support.runs import LEGAL, draw_photos
 
-TEXT = "is not a picture but text. Replace or remove it."
+TEXT = "is text, not an image. Replace or remove it."
 
 
 pytestmark = pytest.mark.usefixtures("thin_network")
@@ -87,13 +87,13 @@ FOLDERS: dict[str, tuple[Spoil, str]] = {
     "an unreadable image": (
         lambda: Path("beans/green/green_02.png").write_text("no picture"),
         f"1 of 12 images cannot be read:\n  beans/green/green_02.png: {TEXT}\n"
-        "Remove or replace them, or go on without them: --skip-bad.",
+        "Remove or replace them, or leave them out: --skip-bad.",
     ),
     "several unreadable images": (
         lambda: [Path(f"beans/green/green_0{i}.png").write_text("no picture") for i in (3, 1)],
         f"2 of 12 images cannot be read:\n  beans/green/green_01.png: {TEXT}\n"
         f"  beans/green/green_03.png: {TEXT}\n"
-        "Remove or replace them, or go on without them: --skip-bad.",
+        "Remove or replace them, or leave them out: --skip-bad.",
     ),
 }
 
@@ -307,7 +307,7 @@ def test_a_config_file_that_cannot_be_read_is_named(here: Path, file: str, reaso
     ("words", "expected"),
     [
         ("evaluate --split test", "--split test: use val or all."),
-        ("predict x.png --csv --json", "--csv and --json exclude each other; choose one."),
+        ("predict x.png --csv --json", "--csv and --json cannot be combined; choose one."),
         (
             "predict x.png --top 0",
             "Invalid value for '--top': Input should be greater than or equal to 1",
@@ -342,7 +342,7 @@ def test_a_run_that_is_not_there_is_an_error(run: Path, command: tuple[str, ...]
     assert (result.exit_code, message(result)) == (
         1,
         "Error: No run at nope or runs/nope. Runs there: x. "
-        "Name one of them; kvgg runs lists all.\n",
+        "Use one of them; kvgg runs lists all.\n",
     )
     shutil.rmtree("runs")
     result = kvgg(*command)
@@ -426,7 +426,7 @@ def test_photos_that_have_gone_are_named_at_evaluation(run: Path, beans: Path) -
     assert (result.exit_code, message(result)) == (
         1,
         f"Error: 1 of 2 images cannot be read:\n  beans/{gone}: does not exist. Check the path.\n"
-        "Remove or replace them, or go on without them: --skip-bad.\n",
+        "Remove or replace them, or leave them out: --skip-bad.\n",
     )
 
 
@@ -452,7 +452,8 @@ def test_a_name_that_is_no_name_of_a_folder_is_refused(beans: Path, name: str) -
     result = kvgg("train", "--data", "beans", *TINY, "--name", name)
     assert (result.exit_code, message(result).splitlines()[-1]) == (
         2,
-        f"Error: --name {name}: a run is named as one folder is. Choose where it lies with --out.",
+        f"Error: --name {name}: a run name is one folder name. "
+        "Choose its parent folder with --out.",
     )
     assert not Path("runs").exists()
 
@@ -460,7 +461,7 @@ def test_a_name_that_is_no_name_of_a_folder_is_refused(beans: Path, name: str) -
 @pytest.mark.parametrize(
     ("flag", "code", "said"),
     [
-        ("--name", 2, f"Error: --name {'n' * 20}...: the name of a run has 200 bytes at most."),
+        ("--name", 2, f"Error: --name {'n' * 20}...: a run name has at most 200 bytes."),
         ("--weights", 1, f"Error: --weights {'n' * 300}: there is no such file, and no run "),
     ],
 )
@@ -480,7 +481,7 @@ def test_overwrite_looks_once_more_before_it_replaces(beans: Path) -> None:
     (path / "precious").touch()
     with pytest.raises(RunError) as caught:
         catalog.create(path, config, {}, overwrite=True)
-    text = "is not a run folder, so --overwrite leaves it alone."
+    text = "is not a run folder, so --overwrite does not replace it."
     assert str(caught.value) == f"runs/x {text}"
     assert (path / "precious").exists()
     Path("run").mkdir()
@@ -498,7 +499,7 @@ def test_a_name_that_is_a_file_is_not_overwritten(beans: Path) -> None:
     result = kvgg("train", "--data", "beans", *TINY, "--name", "x", "--overwrite")
     assert (result.exit_code, message(result).splitlines()[-1]) == (
         1,
-        "Error: runs/x is not a run folder, so --overwrite leaves it alone.",
+        "Error: runs/x is not a run folder, so --overwrite does not replace it.",
     )
     assert Path("runs/x").read_text() == "precious"
 
@@ -550,7 +551,7 @@ def test_a_folder_without_pictures_cannot_be_predicted(run: Path, here: Path) ->
     result = kvgg("predict", "empty")
     assert (result.exit_code, message(result)) == (
         1,
-        "Error: No images to classify: give image files, or folders that hold some.\n",
+        "Error: No photos to classify: give image files, or folders with images.\n",
     )
 
 

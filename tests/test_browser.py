@@ -72,7 +72,7 @@ def test_photos_are_answered_however_they_come(tab: Tab, url: str, trained: Trai
     tab.until(f"{VERDICTS}.length == 4 && {VERDICTS}.every(text => text != 'Looking…')")
     good, bad = tab.run(VERDICTS)[:2]
     assert "%" in good
-    assert bad == "This file is not a picture but an HTML page. Replace or remove it."
+    assert bad == "This file is an HTML page, not an image. Replace or remove it."
 
     tab.run("document.querySelector('#camera').click()")
     tab.until("document.querySelector('#video').videoWidth > 0")

@@ -73,7 +73,7 @@ def test_a_run_killed_twice_and_gone_on_with_is_the_run_that_was_never_killed(
     (folder / "hold steps").unlink()
     assert stopped.process.wait(120) == 143, stopped.text
     assert stopped.text.endswith(
-        "All of it is saved. To go on:\n  python cli.py train --resume runs/run\n"
+        "Everything is saved. To resume:\n  python cli.py train --resume runs/run\n"
     )
     before = reached(folder)
     monkeypatch.chdir(folder)

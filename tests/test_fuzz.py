@@ -150,7 +150,7 @@ CONFIGS = {
     "seed = [{" + "a." * 3000 + "a = 1}]": (
         "{file} is not valid TOML here: a key has more than 32 parts."
     ),
-    "#" * 2**16 + "\n": "{file} has more than 65536 bytes, so it is no config file.",
+    "#" * 2**16 + "\n": "{file} has more than 65536 bytes, so it is not a config file.",
 }
 
 
@@ -167,4 +167,4 @@ def test_a_config_that_never_ends_is_refused() -> None:
     """A device: read no further than a config file may go."""
     with pytest.raises(ConfigError) as caught:
         resolve(Path("/dev/zero"))
-    assert str(caught.value) == "/dev/zero has more than 65536 bytes, so it is no config file."
+    assert str(caught.value) == "/dev/zero has more than 65536 bytes, so it is not a config file."

@@ -164,8 +164,8 @@ def test_a_run_is_not_resumed_on_other_photos(lab, two, tmp_path):
     with pytest.raises(RunError) as caught:
         resume(two, epochs=4)
     assert str(caught.value) == (
-        f"The photos in {photos} are not those that {two} began with: 1 changed (red/red_03.png). "
-        "Put them back, or start a new run."
+        f"The photos in {photos} have changed since {two} started: 1 changed (red/red_03.png). "
+        "Restore them, or start a new run."
     )
     assert sorted((path, path.stat().st_mtime_ns) for path in two.rglob("*")) == before
 
@@ -218,7 +218,7 @@ def test_resume_takes_the_newest_run_that_is_not_finished(lab, tmp_path):
     with pytest.raises(RunError) as caught:
         resume(out=tmp_path)
     assert str(caught.value) == (
-        f"No unfinished run in {tmp_path}. Runs there: two. Name one of them; kvgg runs lists all."
+        f"No unfinished run in {tmp_path}. Runs there: two. Use one of them; kvgg runs lists all."
     )
 
 
@@ -251,10 +251,10 @@ def test_a_run_none_of_whose_states_is_whole_is_not_begun_anew(two):
     with pytest.raises(RunError) as caught:
         resume(two, epochs=4)
     assert str(caught.value) == (
-        f"No checkpoint in {last} is whole:\n"
+        f"No checkpoint in {last} is intact:\n"
         f"  8: {new} has changed since it was written\n"
         f"  4: {old} has changed since it was written\n"
-        "Put back a copy of one, or train again."
+        "Restore a copy of one, or train again."
     )
     shutil.rmtree(last)
     with pytest.raises(RunError) as caught:
@@ -328,8 +328,8 @@ def test_a_photo_that_vanishes_during_training_changes_nothing(lab, tmp_path):
     with pytest.raises(RunError) as caught:
         resume(result.run, epochs=4)
     assert str(caught.value) == (
-        f"The photos in {photos} are not those that {result.run} began with: "
-        "1 removed (red/red_03.png). Put them back, or start a new run."
+        f"The photos in {photos} have changed since {result.run} started: "
+        "1 removed (red/red_03.png). Restore them, or start a new run."
     )
 
 

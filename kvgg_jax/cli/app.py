@@ -30,7 +30,7 @@ app = typer.Typer(
     add_completion=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    help="Train, judge and use VGG image classifiers from a folder of photos.",
+    help="Train, evaluate and use image classifiers from a folder of photos.",
 )
 
 P = ParamSpec("P")
@@ -46,10 +46,10 @@ def _version(asked: bool) -> None:
 def _program(
     version: Annotated[
         bool,
-        typer.Option("--version", is_eager=True, callback=_version, help="Show it, and end."),
+        typer.Option("--version", is_eager=True, callback=_version, help="Show the version."),
     ] = False,
 ) -> None:
-    """Train, judge and use VGG image classifiers from a folder of photos."""
+    """Train, evaluate and use image classifiers from a folder of photos."""
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
@@ -63,14 +63,12 @@ RunOption = Annotated[
     ),
 ]
 SkipBad = Annotated[
-    bool | None, typer.Option("--skip-bad/--no-skip-bad", help="Go on without unreadable images.")
+    bool | None, typer.Option("--skip-bad/--no-skip-bad", help="Leave out unreadable photos.")
 ]
 BatchSize = Annotated[
-    int | None, typer.Option(min=1, help="Photos judged at once. Default: as in training.")
+    int | None, typer.Option(min=1, help="Photos per batch. Default: as in training.")
 ]
-Raw = Annotated[
-    bool, typer.Option("--raw", help="The network's own probabilities, without a calibration.")
-]
+Raw = Annotated[bool, typer.Option("--raw", help="Use uncalibrated probabilities.")]
 UnsureBelow = Annotated[
     float | None,
     typer.Option(
@@ -79,8 +77,7 @@ UnsureBelow = Annotated[
 ]
 RUNS = Path("runs")
 OUT_OF_MEMORY = (
-    "Out of memory. Ask for less at once: a smaller --batch-size, a smaller --image-size, or fewer "
-    "pictures."
+    "Out of memory. Use a smaller --batch-size, a smaller --image-size, or fewer photos."
 )
 
 
@@ -125,7 +122,7 @@ def stoppable(
                 isinstance(ended, Stopped) or stop.has_interrupted
             ):
                 raise
-            tell(screen, f"{ended} All of it is saved." if isinstance(ended, Stopped) else None)
+            tell(screen, f"{ended} Everything is saved." if isinstance(ended, Stopped) else None)
             raise typer.Exit(stop.exit_code) from None
 
 

@@ -1,6 +1,6 @@
 """Huge pages for the scratch memory of a step, on Linux.
 
-XLA asks the system for it anew at each step, gigabytes at 224 px, and each 4 KiB page of it costs
+XLA allocates it again at each step, gigabytes at 224 px, and each 4 KiB page of it costs
 a page fault; with 2 MiB pages that time is gone. glibc only takes the wish before it starts.
 """
 
@@ -15,10 +15,10 @@ MODE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def restart_with_huge_pages() -> None:
-    """Begin this process anew with huge pages asked for; return where that is of no use.
+    """Restart this process with huge pages; return where that has no effect.
 
     That is outside Linux with glibc 2.35 or later, where the system gives them unasked or not at
-    all, and where GLIBC_TUNABLES says something about them already (`glibc.malloc.hugetlb=0` to
+    all, and where GLIBC_TUNABLES sets them already (`glibc.malloc.hugetlb=0` to
     do without). The process keeps its number, its folder and its streams.
     """
     tunables = os.environ.get("GLIBC_TUNABLES", "")

@@ -27,7 +27,7 @@ def main() -> None:
         restart_with_huge_pages()
     own_process()
     gc.set_threshold(100_000)  # imports make half a million objects, and all of them stay
-    # Pillow remarks on odd files; whether a file can be used is said by its ImageError alone.
+    # Pillow warns about odd files; only an ImageError decides whether a file can be used.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     sys.unraisablehook = _ignore_late
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.encoding.lower() != "utf-8":
@@ -47,6 +47,6 @@ def main() -> None:
 
 def _ignore_late(found: sys.UnraisableHookArgs) -> None:
     """Say nothing of writes that come back after orbax has closed their loop, since another one
-    of the same save has failed: that failure is told by itself."""
+    of the same save has failed: that failure is reported already."""
     if not (isinstance(found.exc_value, RuntimeError) and str(found.exc_value) == CLOSED):
         sys.__unraisablehook__(found)

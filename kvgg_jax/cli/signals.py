@@ -12,9 +12,9 @@ from types import FrameType
 from typing import Any
 
 ECHO = 0.3  # seconds; `timeout` signals the process and then its group, which is one request
-AFTER_STEP = "Stopping after this step, saving. Ctrl-C again to stop at once."
+AFTER_STEP = "Stopping after this step and saving. Ctrl-C again to stop at once."
 SOON = "Stopping. Ctrl-C again to stop at once."
-AT_ONCE = "Stopped at once. What was saved before is whole."
+AT_ONCE = "Stopped at once. Earlier checkpoints are intact."
 NUMBERS = [  # SIGHUP is that of a terminal that is closed; not every system has it
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
@@ -32,7 +32,7 @@ class Stop:
     def __init__(
         self, print_line: Callable[[str], None], *, asked: str = AFTER_STEP, at_once: str = AT_ONCE
     ) -> None:
-        """`asked` is said to the first signal where it is asked for, `at_once` to the second."""
+        """`asked` is printed at the first signal if the work asks, `at_once` at the second."""
         self._asked, self._at_once = asked, at_once
         self.signal: int | None = None
         """The signal that came first."""
@@ -98,5 +98,5 @@ class Stop:
         os.close(self._pipe[0])
 
     def _tell(self, text: str) -> None:
-        with contextlib.suppress(OSError):  # a terminal that has gone cannot be told
+        with contextlib.suppress(OSError):  # a terminal that is closed cannot be written to
             self._say(text)

@@ -86,7 +86,7 @@ def read_toml(file: Path, *, errors: str = "strict") -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"Cannot read the config file {file}: {error.strerror}.") from None
     if len(text) > MAX_BYTES:
-        raise ConfigError(f"{file} has more than {MAX_BYTES} bytes, so it is no config file.")
+        raise ConfigError(f"{file} has more than {MAX_BYTES} bytes, so it is not a config file.")
     try:
         decoded = text.decode(errors=errors).replace("\r\n", "\n")
         if _DEEP.search(_STRINGS.sub("q", decoded)):

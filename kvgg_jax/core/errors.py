@@ -4,9 +4,9 @@ KvggError               exit code 1: what, where, the next move
 ├── UsageError          exit code 2: a flag or argument that cannot be right
 ├── ConfigError         a configuration file or value that cannot be right
 ├── DataError           a folder of photos that cannot be used
-│   └── ImageError      one file that cannot be read as a picture
+│   └── ImageError      one file that cannot be read as an image
 ├── RunError            a run folder that cannot be used
-├── WeightsError        a file of weights that cannot be used
+├── WeightsError        a weight file that cannot be used
 │   └── WeightsMismatch whose layers are not those of the network
 ├── NonFiniteLoss       training diverged
 ├── OutOfMemory         the machine cannot hold what was asked of it
@@ -56,7 +56,7 @@ class DataError(KvggError):
 
 
 class ImageError(DataError):
-    """One file that cannot be read as a picture; `str(error)` opens with its path."""
+    """One file that cannot be read as an image; `str(error)` opens with its path."""
 
 
 class RunError(KvggError):

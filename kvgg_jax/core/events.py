@@ -21,7 +21,7 @@ class Progress:
     done: int
     total: int
     images: int = 0
-    """Pictures handled by this unit; 0 where a unit is a picture."""
+    """Images handled by this unit; 0 where a unit is an image."""
     epoch: int = 0
 
 
@@ -65,7 +65,7 @@ class EpochEnded:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The run is over; `reason` says why it ended here."""
+    """The run is over; `reason` is why it ended here."""
 
     run: Path
     history: History

@@ -20,7 +20,7 @@ class Batch(NamedTuple):
     labels: AnyArray
     """int32 [batch], index into the class names; float32 [batch, classes] once mixed, in shares."""
     weight: AnyArray
-    """float32 [batch], 1 for a picture and 0 for a filler."""
+    """float32 [batch], 1 for an image and 0 for a filler."""
 
 
 class TrainState(NamedTuple):
@@ -35,14 +35,14 @@ class TrainState(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """Sums over pictures; ratios are made once, on the host."""
+    """Sums over images; ratios are made once, on the host."""
 
     loss: AnyArray
     correct: AnyArray
     count: AnyArray  # type: ignore[assignment]  # shadows tuple.count, which nobody needs here
 
     def merge(self, other: Tally) -> Tally:
-        """The sums over the pictures of both."""
+        """The sums over the images of both."""
         return Tally(*(a + b for a, b in zip(self, other, strict=True)))
 
 
@@ -58,7 +58,7 @@ def discard(state: TrainState) -> None:
 
 
 def empty_batch(count: int, size: int) -> Batch:
-    """A batch of fillers, to compile with: `count` black pictures of `size` pixels a side."""
+    """A batch of fillers, to compile with: `count` black images of `size` pixels a side."""
     return Batch(
         np.zeros((count, size, size, 3), np.uint8),
         np.zeros(count, np.int32),

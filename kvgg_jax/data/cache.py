@@ -109,7 +109,7 @@ class Undecoded:
             raise DataError(f"A photo was lost during the run. {error}") from None
         if sha256(image) != self._digests[place]:
             raise DataError(
-                f"{file} changed during the run. Put it back and go on with --resume, "
+                f"{file} changed during the run. Restore it and continue with --resume, "
                 "or start a new run."
             )
         return image

@@ -1,4 +1,4 @@
-"""A folder of photos as values: which files, which class each, and which part each is dealt to."""
+"""A folder of photos as values: which files, and the class of each."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Samples:
 
 
 def scan(root: Path) -> Samples:
-    """All pictures below `root`, one sub-folder a class, sorted so that every file system agrees.
+    """All images below `root`, one sub-folder per class, sorted so that every file system agrees.
 
     Where `root` holds a folder for training and one for validation, those of both, training first.
     A file counts when its content or its suffix says that it is a picture; hidden files and
@@ -136,11 +136,10 @@ def _parts_of_split(root: Path, names: tuple[str, ...]) -> tuple[str, str] | Non
     first = next((name for name in names if name.lower().startswith("train")), names[0])
     other = next(name for name in names if name != first)
     raise DataError(
-        f"{escape_name(root)} holds {' and '.join(escape_name(name) for name in names)}, the "
-        "parts of a split, "
-        f"where classes are expected. Give one part: --data {escape_name(root / first)} to "
-        "train, which "
-        f"splits it anew, and --data {escape_name(root / other)} to evaluate."
+        f"{escape_name(root)} contains {' and '.join(escape_name(name) for name in names)}, "
+        f"the parts of a split, instead of classes. Use one part: --data "
+        f"{escape_name(root / first)} to train, which splits it again, and --data "
+        f"{escape_name(root / other)} to evaluate."
     )
 
 
@@ -173,7 +172,7 @@ def _unlistable(folder: object, error: OSError) -> DataError:
 
 
 def _images(folder: Path) -> list[Path]:
-    """Pictures below `folder` in the order of `keras.utils.image_dataset_from_directory`."""
+    """Images below `folder` in the order of `keras.utils.image_dataset_from_directory`."""
 
     def fail(error: OSError) -> None:
         raise _unlistable(error.filename, error) from None
@@ -195,7 +194,7 @@ def _may_be_image(path: Path) -> bool:
 
 
 def find_images(paths: list[Path]) -> list[Path]:
-    """Files as given, folders replaced by the pictures in them, sorted. For `predict`."""
+    """Files as given, folders replaced by the images in them, sorted. For `predict`."""
     found: list[Path] = []
     for path in paths:
         found += _images(path) if os.path.isdir(path) else [path]

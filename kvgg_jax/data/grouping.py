@@ -1,4 +1,4 @@
-"""How a configuration deals photos to training and validation, duplicates kept on one side."""
+"""Splits as configured: training and validation, with duplicates kept on one side."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def fill(
 ) -> NDArray[np.int64]:
     """Part of each photo, int64 [count]: parts of these `shares`, in all and in each class.
 
-    A group goes whole to one part, drawn by the shares from `seed` where that part has room for
+    A whole group goes to one part, drawn by the shares from `seed` where that part has room for
     it, else to where it brings the counts closest to the shares, by the sum of squared distances
     over expected counts. Large groups come first, while there is room.
     """

@@ -1,4 +1,4 @@
-"""Decoded pictures -> tf.data -> full-size batches, in an order that depends on nothing but
+"""Decoded images -> tf.data -> full-size batches, in an order that depends only on
 (seed, epoch). There is no iterator state: a resume asks for the epoch and the step it wants."""
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kvgg_jax.data.reader import DecodedImages
 
 
 def hold(decoded: DecodedImages) -> Store:
-    """Pictures and their labels, to be shared by several pipelines."""
+    """Images and their labels, to be shared by several pipelines."""
     return Store(decoded.images, np.array(decoded.samples.labels, np.int32))
 
 
@@ -39,7 +39,7 @@ class Store(NamedTuple):
 class Pipeline:
     """Batches of `batch_size` from the `rows` of a store; `seed=None` keeps their order.
 
-    `balance` draws each class equally often instead of each picture once; it needs a seed.
+    `balance` draws each class equally often instead of each image once; it needs a seed.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Pipeline:
 
     @property
     def count(self) -> int:
-        """Pictures an epoch."""
+        """Images an epoch."""
         return len(self.rows)
 
     @property
@@ -79,7 +79,7 @@ class Pipeline:
         """The batches of `epoch` from step `start` on, gathered ahead while the device works."""
         order = self.order(epoch)
         total = self.steps * self.batch_size
-        # Fillers are real pictures from the epoch's start, with weight 0: batch norm sees photos.
+        # Fillers are real images from the epoch's start, with weight 0: batch norm sees photos.
         indices = np.resize(order, total)[start * self.batch_size :]
         weight = (np.arange(total) < self.count).astype(np.float32)[start * self.batch_size :]
         data = tf.data.Dataset.from_tensor_slices((indices, weight))
@@ -110,7 +110,7 @@ class Pipeline:
 
 def _take_from(pipeline: Pipeline) -> Callable[[NDArray[np.int64]], tuple[NDArray[Any], ...]]:
     """`_take` of a pipeline that somebody else holds: TensorFlow keeps each function that it is
-    given until the process ends, and would keep the pictures of every fold and trial with it."""
+    given until the process ends, and would keep the images of every fold and trial with it."""
     held = weakref.ref(pipeline)
 
     def take(indices: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:

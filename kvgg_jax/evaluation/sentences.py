@@ -16,7 +16,7 @@ def probabilities_text(result: EvaluationRecord) -> str:
     """What the probabilities of an evaluation are."""
     of = result.calibration
     if of is None:
-        return "Probabilities: the network's own"
+        return "Probabilities: not calibrated"
     text = (
         f"Probabilities: calibrated, temperature {of.temperature:.3f}, fitted on {of.count} images"
     )
@@ -24,16 +24,13 @@ def probabilities_text(result: EvaluationRecord) -> str:
         return f"{text} of {of.data}"
     if of.split != result.split:
         return f"{text} ({of.split})"
-    return f"{text}, these very ones: loss and calibration error are flattered"
+    return f"{text}, the same as here: loss and calibration error are optimistic"
 
 
 def all_right_text(count: int) -> str:
     """The bootstrap cannot tell here: it never draws a mistake that was not made."""
     most = 1 - (1 - LEVEL) ** (1 / count)  # Clopper & Pearson 1934, one-sided, for none of `count`
-    return (
-        f"All are right. From {count} images that says no more than this: "
-        f"up to {most:.1%} of such pictures may still be called wrongly."
-    )
+    return f"All are right. With only {count} images, up to {most:.1%} may still be wrong."
 
 
 def figure_rows(result: EvaluationRecord, *also: tuple[str, float]) -> Iterator[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""`explain`: which parts of a picture speak for a class. It never loads TensorFlow or Keras."""
+"""`explain`: which parts of an image count for a class. It never loads TensorFlow or Keras."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _Attribute = Callable[[NDArray[np.uint8], int], _Heat]
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What in one picture speaks for class `label`; no arrays where `prediction` is an error."""
+    """What in one image counts for class `label`; no arrays where `prediction` is an error."""
 
     prediction: Prediction
     label: str
@@ -72,15 +72,15 @@ def explain(
     out: str | Path = catalog.OUT,
     emit: Emit = ignore,
 ) -> Iterator[Explanation]:
-    """Explain files, and the pictures in folders, by the best weights of a run, one by one.
+    """Explain files, and the images in folders, by the best weights of a run, one by one.
 
-    `method` is one of `METHODS`; `target` a class, None for the one predicted for each picture.
+    `method` is one of `METHODS`; `target` a class, None for the one predicted for each image.
 
     - "grad-cam": where the last block's features speak for the class (Selvaraju et al. 2017),
-      as fine as these: a sixteenth of the picture's side.
-    - "integrated-gradients": the share of each pixel, as the picture comes out of black and out of
+      as fine as these: a sixteenth of the image's side.
+    - "integrated-gradients": the share of each pixel, as the image comes out of black and out of
       white, halved (Sundararajan et al. 2017; the two baselines after Kapishnikov et al. 2019,
-      since from black alone a dark pixel could not speak for any class).
+      since from black alone a dark pixel could never contribute).
 
     The predictions are those of `predict`, a file that cannot be read included.
     Raises RunError for the run or an unknown class, DataError when there is nothing to explain,

@@ -1,4 +1,4 @@
-"""A heat map over its picture, as pixels and as a PNG file."""
+"""A heatmap over its image, as pixels and as a PNG file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from kvgg_jax.runs.charts import plain, save
 
-COVER = 0.75  # of the picture, where the heat is greatest
+COVER = 0.75  # of the image, where the heat is greatest
 BRIGHTEST = 99.5  # percentile of the heat that has full color: single pixels stand out too far
 ONE_SIGN, TWO_SIGNS = "inferno", "RdBu_r"  # readable by the color-blind
 
@@ -39,7 +39,7 @@ def overlay(picture: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np
 
 
 def layer(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """What `overlay` lays over a picture, with its opacity: uint8 [size, size, 4], RGBA."""
+    """What `overlay` lays over an image, with its opacity: uint8 [size, size, 4], RGBA."""
     opacity = np.rint(255 * COVER * np.abs(_scaled(heat)))[..., None].astype(np.uint8)
     return np.concatenate([colored(heat), opacity], axis=-1)
 
@@ -62,7 +62,7 @@ def _scaled(heat: NDArray[np.float32]) -> NDArray[np.float64]:
 def draw_explanation(
     picture: NDArray[np.uint8], heat: NDArray[np.float32], file: Path, *, title: str, method: str
 ) -> None:
-    """The picture, its heat map, and both, side by side under `title`. Raises RunError."""
+    """The image, its heatmap, and both, side by side under `title`. Raises RunError."""
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     figure.suptitle(plain(title))
     panels = (("picture", picture), (method, colored(heat)), ("both", overlay(picture, heat)))

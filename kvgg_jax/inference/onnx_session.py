@@ -1,4 +1,4 @@
-"""`predict` by an exported ONNX file: onnxruntime alone, neither JAX nor Keras."""
+"""`predict` with an exported ONNX file: only onnxruntime, neither JAX nor Keras."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def predict(
     batch_size: int | None = None,
     emit: Emit = ignore,
 ) -> list[Prediction]:
-    """Classify files, and the pictures in folders, with a file that `export` made.
+    """Classify files, and the images in folders, with a file from `export`.
 
     Probabilities are as calibrated as the file, which is never undone. Raises UsageError for `raw`
     where it is, RunError for the file, DataError when there is nothing to classify, MissingExtra.
@@ -67,7 +67,7 @@ def predict(
     opened = open_onnx(Path(model))
     if raw and opened.temperature is not None:
         raise UsageError(
-            f"--raw: the calibration is inside {escape_name(model)}. Export the network's own "
+            f"--raw: the calibration is inside {escape_name(model)}. Export uncalibrated "
             "probabilities: kvgg export --format onnx --raw"
         )
     below = threshold(opened.temperature, unsure_below, emit)
@@ -82,7 +82,7 @@ def open_onnx(path: Path) -> OnnxClassifier:
     import onnxruntime
 
     if not os.path.isfile(path):  # which never raises, as for a name too long
-        raise RunError(f"{escape_name(path)} does not exist. Make it: kvgg export --format onnx")
+        raise RunError(f"{escape_name(path)} does not exist. Create it: kvgg export --format onnx")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = ERRORS_ONLY
     try:
@@ -91,7 +91,7 @@ def open_onnx(path: Path) -> OnnxClassifier:
         )
     except Exception as error:  # onnxruntime has an exception of its own for each reason
         reason = escape_name(str(error).splitlines()[0])
-        raise RunError(f"{escape_name(path)} is no ONNX file that can be run: {reason}") from None
+        raise RunError(f"{escape_name(path)} is not a valid ONNX file: {reason}") from None
     try:
         about = session.get_modelmeta().custom_metadata_map
         classes, temperature = json.loads(about["classes"]), _temperature(about)
@@ -106,9 +106,8 @@ def open_onnx(path: Path) -> OnnxClassifier:
             raise ValueError
     except (KeyError, TypeError, ValueError, IndexError, RecursionError):
         raise RunError(
-            f"{escape_name(path)} was not made by kvgg export: it does not say its classes and "
-            "what "
-            "pictures it takes."
+            f"{escape_name(path)} was not made by kvgg export: it lacks the class names or "
+            "the image size."
         ) from None
 
     def predict(images: NDArray[np.uint8]) -> NDArray[np.floating]:

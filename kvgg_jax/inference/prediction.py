@@ -75,7 +75,7 @@ def find_files(paths: Iterable[str | Path] | str | Path) -> list[Path]:
     given = [paths] if isinstance(paths, str | Path) else paths
     files = find_images([Path(path) for path in given])
     if not files:
-        raise DataError("No images to classify: give image files, or folders that hold some.")
+        raise DataError("No photos to classify: give image files, or folders with images.")
     return files
 
 

@@ -49,16 +49,16 @@ def choose(
 
 def _check_replaceable(path: Path) -> None:
     if path.is_symlink() or not os.path.isfile(path / "config.toml"):
-        raise RunError(f"{path} is not a run folder, so --overwrite leaves it alone.")
+        raise RunError(f"{path} is not a run folder, so --overwrite does not replace it.")
 
 
 def check_name(name: str | None) -> None:
     """Raises UsageError for a name that is none of a folder in `--out`."""
     if name and len(os.fsencode(name)) > NAME:
-        raise UsageError(f"--name {name[:20]}...: the name of a run has {NAME} bytes at most.")
+        raise UsageError(f"--name {name[:20]}...: a run name has at most {NAME} bytes.")
     if name and (Path(name).name != name or name == ".."):
         raise UsageError(
-            f"--name {name}: a run is named as one folder is. Choose where it lies with --out."
+            f"--name {name}: a run name is one folder name. Choose its parent folder with --out."
         )
 
 
@@ -82,7 +82,7 @@ def create(
     """
     if _is_taken(path):  # photos were read since `choose` looked
         if not overwrite:
-            raise RunError(f"{path} was taken by another run meanwhile. Choose another --name.")
+            raise RunError(f"{path} was just created by another run. Choose another --name.")
         _check_replaceable(path)
     new = Run(path.with_name(f".{path.name}.new"))
     try:
@@ -184,4 +184,4 @@ def _runs_there(out: Path) -> str:
     if not names:
         return "Train one first: kvgg train --data DIR."
     more = ", ..." if len(names) > NAMED else ""
-    return f"Runs there: {', '.join(names[-NAMED:])}{more}. Name one of them; kvgg runs lists all."
+    return f"Runs there: {', '.join(names[-NAMED:])}{more}. Use one of them; kvgg runs lists all."

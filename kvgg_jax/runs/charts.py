@@ -54,7 +54,7 @@ def draw_rates(
     """Losses of a learning-rate range test by rate, which is on a logarithmic axis."""
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
-    axes.plot(rates, losses, ".", color=TRAIN, alpha=0.4, label="loss of a step")
+    axes.plot(rates, losses, ".", color=TRAIN, alpha=0.4, label="loss per step")
     axes.plot(rates, smoothed, color=VAL, label="smoothed")
     axes.axvline(lowest, color=VAL, ls=":", label=f"lowest: {lowest:.1e}")
     if suggested is not None:

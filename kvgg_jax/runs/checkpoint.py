@@ -123,8 +123,8 @@ class Checkpoints:
             return save(*args, **kwargs)
         except (OSError, ValueError) as error:
             raise RunError(
-                f"Cannot save to {self.folder}: {error}. What was saved before is whole; "
-                "make room or make it writable, then go on with --resume."
+                f"Cannot save to {self.folder}: {error}. Earlier checkpoints are intact. "
+                "Free disk space or make it writable, then continue with --resume."
             ) from error
 
     def _steps(self, kind: str) -> dict[int, int]:
@@ -181,10 +181,10 @@ def _finish(
 
 def _none_is_whole(where: Path, faults: dict[int, str]) -> str:
     if not faults:
-        return f"{where} holds no checkpoint. Let the run finish an epoch, or choose another run."
+        return f"{where} has no checkpoint. Let the run finish an epoch, or choose another run."
     lines = [f"  {step}: {why}" for step, why in faults.items()]
-    head = f"No checkpoint in {where} is whole:"
-    return "\n".join([head, *lines, "Put back a copy of one, or train again."])
+    head = f"No checkpoint in {where} is intact:"
+    return "\n".join([head, *lines, "Restore a copy of one, or train again."])
 
 
 def _abstract(array: AnyArray) -> jax.ShapeDtypeStruct:

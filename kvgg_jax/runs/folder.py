@@ -89,7 +89,7 @@ class Run:
         config = resolve(self.path / "config.toml", errors="surrogateescape")
         if config.data.image_size is None or config.data.dir is None:
             raise RunError(
-                f"{self.path / 'config.toml'} is damaged: a run's has data.dir and data.image_size."
+                f"{self.path / 'config.toml'} is damaged: data.dir and data.image_size must be set."
             )
         return config
 
@@ -100,8 +100,8 @@ class Run:
             raise RunError(f"{self.path / 'classes.json'} is damaged: expected a list of names.")
         if names != sorted(set(names)):
             raise RunError(
-                f"{self.path / 'classes.json'} is damaged: the names are not in order, so they "
-                "would be given to the wrong outputs."
+                f"{self.path / 'classes.json'} is damaged: the names are not sorted, so they "
+                "would be assigned to the wrong outputs."
             )
         return tuple(names)
 

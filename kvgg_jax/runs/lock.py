@@ -14,7 +14,7 @@ from kvgg_jax.core.files import read_text
 
 
 def lock_file(run: Path) -> Path:
-    """Where the lock of a run lies: beside its folder, so that the folder may be replaced."""
+    """The lock of a run is beside its folder, so that the folder may be replaced."""
     return run.absolute().with_name(f".{run.absolute().name}.lock")
 
 

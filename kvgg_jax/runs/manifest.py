@@ -74,9 +74,9 @@ def check_settings(run: Run, config: RunConfig) -> None:
     """Raises RunError with each setting that somebody changed since the run began."""
     file = run.path / "config.toml"
     refuse(
-        f"{file} is not what the run began with:",
+        f"{file} has changed since the run started:",
         changed_settings(run, config, MAY_CHANGE),
-        f"Put it back, or start a new run with it: kvgg train --config {file}",
+        f"Restore it, or start a new run with it: kvgg train --config {file}",
     )
 
 
@@ -115,18 +115,14 @@ def check_files(run: Run, split: Split, emit: Emit) -> None:
     root, digest = split.train.root, _digest(split_to_csv(split))
     if run.dealt() != digest:
         raise RunError(
-            f"{run.path / 'split.csv'} is not what the run began with. "
-            "Put it back, or start a new run."
+            f"{run.path / 'split.csv'} has changed since the run started. "
+            "Restore it, or start a new run."
         )
     if gone := [path for path in split.all.paths if not os.path.exists(root / path)]:
         raise _other_photos(run, root, [count("removed", gone)])
     here = [path.relative_to(root).as_posix() for path in find_images([root])]
     if new := sorted({path for path in here if "/" in path} - run.read_digests().keys()):
-        emit(
-            Warned(
-                f"{root}: {count('more', new)} than {run.path} began with; it goes on without them."
-            )
-        )
+        emit(Warned(f"{root}: {count('new', new)} since {run.path} started; they are not used."))
 
 
 def check_images(run: Run, decoded: DecodedImages) -> None:
@@ -142,8 +138,8 @@ def check_images(run: Run, decoded: DecodedImages) -> None:
 
 def _other_photos(run: Run, root: Path, found: list[str]) -> RunError:
     return RunError(
-        f"The photos in {root} are not those that {run.path} began with: {', '.join(found)}. "
-        "Put them back, or start a new run."
+        f"The photos in {root} have changed since {run.path} started: {', '.join(found)}. "
+        "Restore them, or start a new run."
     )
 
 

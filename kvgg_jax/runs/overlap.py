@@ -48,12 +48,12 @@ def check_overlap(
         changed = changed_since(run, decoded) if is_own or part == "val" else []
         known = trained_on(run, decoded) if part == "all" else []
     except RunError as error:  # the network can be judged without it
-        emit(Warned(f"Which of these photos {run.path} was trained on is not known: {error}"))
+        emit(Warned(f"It is unknown which of these photos {run.path} was trained on: {error}"))
         return None
     if changed:
         text = f"{root}: {count('changed', changed)} since {run.path} was trained"
-        emit(Warned(f"{text}, or decoded otherwise by this version."))
+        emit(Warned(f"{text}, or this version decodes them differently."))
     if known:
         text = f"{len(known):,} of the {total:,} photos in {root} are among those that"
-        emit(Warned(f"{text} {run.path} was trained on, which flatters it."))
+        emit(Warned(f"{text} {run.path} was trained on, so its accuracy looks better than it is."))
     return len(known)

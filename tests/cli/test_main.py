@@ -145,7 +145,7 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = python("-c", code, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "[]\n")
-    assert "Train, judge and use VGG image classifiers" in done.stdout
+    assert "Train, evaluate and use image classifiers" in done.stdout
 
 
 def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -307,7 +307,7 @@ def test_overwrite_never_removes_what_is_not_a_run(quick: Path) -> None:
     )
     assert (result.exit_code, message(result)) == (
         1,
-        "Error: photos is not a run folder, so --overwrite leaves it alone.\n",
+        "Error: photos is not a run folder, so --overwrite does not replace it.\n",
     )
     assert len(list(Path("photos").glob("*/*.png"))) == 12
 
@@ -505,9 +505,9 @@ def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(
         (tmp_path / "hold").unlink()
         *_, answer, stopped, resume = process.stderr.read().splitlines()
     assert process.returncode == 130
-    assert answer == "Stopping after this step, saving. Ctrl-C again to stop at once."
+    assert answer == "Stopping after this step and saving. Ctrl-C again to stop at once."
     where = r"(in epoch \d+, after step \d+ of 3|while validating epoch \d+)"
-    assert re.fullmatch(rf"Stopped {where}\. All of it is saved\. To go on:", stopped), stopped
+    assert re.fullmatch(rf"Stopped {where}\. Everything is saved\. To resume:", stopped), stopped
     assert resume == "  python cli.py train --resume 'runs/my run'"
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["my run"]  # no lock is left
     done = history(tmp_path / "runs" / "my run")
@@ -537,7 +537,9 @@ def test_ctrl_c_before_the_run_began_writes_nothing(
     monkeypatch.setattr(inputs, "read", interrupt)
     result = kvgg("train", "--data", "photos", *TINY)
     assert result.exit_code == 130
-    assert result.stderr.splitlines()[1:] == ["Stopped before the run began; nothing was written."]
+    assert result.stderr.splitlines()[1:] == [
+        "Stopped before the run started; nothing was written."
+    ]
     assert list(Path("runs").iterdir()) == []
 
 
@@ -645,7 +647,7 @@ def test_a_bad_file_is_reported_and_the_rest_is_answered(at: Path, tmp_path: Pat
     """On stderr and by the exit code; stdout stays pure."""
     good, bad = "photos/red/red_01.png", tmp_path / "bad.jpg"
     bad.write_text("no picture")
-    error = f"{bad}: is not a picture but text. Replace or remove it."
+    error = f"{bad}: is text, not an image. Replace or remove it."
     result = kvgg("predict", good, bad, "--json")
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1] == f"Error: {error}"

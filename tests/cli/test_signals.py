@@ -86,7 +86,7 @@ def test_the_first_signal_is_answered_at_once_and_the_second_ends_the_process(fi
         assert process.stdout is not None
         process.send_signal(first)
         assert process.stdout.readline() == (
-            "Stopping after this step, saving. Ctrl-C again to stop at once.\n"
+            "Stopping after this step and saving. Ctrl-C again to stop at once.\n"
         )
         time.sleep(ECHO)
         process.send_signal(second)

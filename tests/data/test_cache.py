@@ -64,7 +64,7 @@ def test_a_photo_that_changes_during_the_run_stops_it_with_its_name(folder):
         list(Pipeline(hold(pictures), np.arange(6), batch_size=3).epoch(1))
     assert str(caught.value) == (
         f"{folder / 'b' / '3.png'} changed during the run. "
-        "Put it back and go on with --resume, or start a new run."
+        "Restore it and continue with --resume, or start a new run."
     )
 
 
@@ -74,7 +74,7 @@ def test_a_photo_that_vanishes_during_the_run_stops_it_with_its_name(folder):
     with pytest.raises(DataError) as caught:
         list(Pipeline(hold(pictures), np.arange(6), batch_size=3).epoch(1))
     assert str(caught.value) == (
-        f"A photo was lost during the run. {folder / 'b' / '3.png'}: does not exist. "
+        f"A photo disappeared during the run. {folder / 'b' / '3.png'}: does not exist. "
         "Check the path."
     )
 

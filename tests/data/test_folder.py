@@ -308,8 +308,8 @@ def test_parts_of_a_split_are_not_taken_for_classes(tmp_path: Path, names) -> No
         scan(tmp_path)
     first, other = sorted(names, key=lambda name: name.lower() != "train")[:2]
     assert str(caught.value) == (
-        f"{tmp_path} holds {' and '.join(sorted(names))}, the parts of a split, where classes are "
-        f"expected. Give one part: --data {tmp_path / first} to train, which splits it anew, and "
+        f"{tmp_path} contains {' and '.join(sorted(names))}, the parts of a split, instead of "
+        f"classes. Use one part: --data {tmp_path / first} to train, which splits it again, and "
         f"--data {tmp_path / other} to evaluate."
     )
     assert scan(tmp_path / first).classes == ("a", "b")

@@ -85,7 +85,7 @@ def test_more_than_ten_bad_files_are_summarised(tmp_path: Path) -> None:
     names = [spoil(draw(tmp_path / "b" / f"{i:02}.png")) for i in range(13)]
     with pytest.raises(DataError) as caught:
         read(scan(tmp_path), 16)
-    reason = "is not a picture but text. Replace or remove it."
+    reason = "is text, not an image. Replace or remove it."
     assert str(caught.value).splitlines() == [
         "13 of 14 images cannot be read:",
         *(f"  {name}: {reason}" for name in names[:10]),
@@ -102,7 +102,7 @@ def test_skip_bad_leaves_them_out_and_lists_them(folder: Path) -> None:
     kept = [0, 2, 3, 4, 5]
     assert decoded.samples == whole.samples.take(kept)
     np.testing.assert_array_equal(decoded.images[np.arange(5)], whole.images[kept])
-    reason = "is not a picture but text. Replace or remove it."
+    reason = "is text, not an image. Replace or remove it."
     assert [str(error) for error in decoded.bad] == [f"{bad}: {reason}"]
 
 

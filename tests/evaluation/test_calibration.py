@@ -187,18 +187,18 @@ def test_the_commands_say_what_is_calibrated(
     lines = kvgg("calibrate", "--run", "run", "--data", others).stdout.splitlines()
     assert lines[0] == (
         f"run: temperature {of.temperature:.3f}, fitted on 18 images (all), "
-        f"{of.wrong} of them called wrongly"
+        f"{of.wrong} of them misclassified"
     )
     assert f"│ {of.before.loss:.4f} │ {of.after.loss:.4f} │" in lines[4]
     assert lines[-2:] == [
         "Wrote run/calibration.json: predict and evaluate use it; predict says 'unsure' below 70%.",
-        "To take it back: kvgg calibrate --run run --remove",
+        "To remove it: kvgg calibrate --run run --remove",
     ]
     monkeypatch.setattr("kvgg_jax.evaluation.files._images", lambda _: {})  # each takes a moment
     evaluated = kvgg("evaluate", "--run", "run", "--data", others)
     assert evaluated.stdout.splitlines()[1] == (
         f"Probabilities: calibrated, temperature {of.temperature:.3f}, fitted on 18 images, "
-        "these very ones: loss and calibration error are flattered"
+        "the same as here: loss and calibration error are optimistic"
     )
     file = next(others.glob("*/*.png"))
     doubt = kvgg("predict", file, "--run", "run", "--unsure-below", "1")
@@ -212,7 +212,7 @@ def test_remove_goes_with_nothing_that_fits() -> None:
     result = kvgg("calibrate", "--remove", "--split", "val")
     assert (result.exit_code, message(result)) == (
         2,
-        "Error: --remove fits nothing; --split has no meaning beside it.\n",
+        "Error: --remove cannot be combined with --split.\n",
     )
 
 

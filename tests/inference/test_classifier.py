@@ -103,7 +103,7 @@ def test_one_bad_file_does_not_stop_the_others(
     bad = tmp_path / "bad.jpg"
     bad.write_text("no picture")
     first, broken, second = predict([good[0], bad, good[1]], trained.run)
-    reason = f"{bad}: is not a picture but text. Replace or remove it."
+    reason = f"{bad}: is text, not an image. Replace or remove it."
     assert broken == Prediction(bad, error=reason)
     for one, alone in zip((first, second), predict(good, trained.run), strict=True):
         assert (one.path, one.label) == (alone.path, alone.label)
@@ -127,7 +127,7 @@ def test_predict_wants_something_to_classify(tmp_path: Path, trained: Trained) -
     """An empty folder is no answer."""
     with pytest.raises(DataError) as caught:
         predict(tmp_path, trained.run)
-    message = "No images to classify: give image files, or folders that hold some."
+    message = "No photos to classify: give image files, or folders with images."
     assert str(caught.value) == message
 
 
@@ -184,7 +184,7 @@ def test_a_run_without_a_checkpoint_says_so(trained: Trained, tmp_path: Path) ->
     with pytest.raises(RunError) as caught:
         predict("x.png", run)
     assert (
-        str(caught.value) == f"{run}/checkpoints/best holds no checkpoint. "
+        str(caught.value) == f"{run}/checkpoints/best has no checkpoint. "
         "Let the run finish an epoch, or choose another run."
     )
     shutil.rmtree(run / "checkpoints")
@@ -204,7 +204,7 @@ def test_a_run_that_is_not_there_is_looked_for_by_folder_and_by_name(
         load_classifier("nope", out=tmp_path)
     assert str(caught.value) == (
         f"No run at nope or {tmp_path}/nope. Runs there: first. "
-        "Name one of them; kvgg runs lists all."
+        "Use one of them; kvgg runs lists all."
     )
     with pytest.raises(RunError) as caught:
         load_classifier("nope", out=tmp_path / "none")

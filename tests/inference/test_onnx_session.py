@@ -79,7 +79,7 @@ def test_a_calibrated_run_answers_as_calibrated(
     with pytest.raises(UsageError) as caught:
         predict(photos, file, raw=True)
     assert str(caught.value) == (
-        f"--raw: the calibration is inside {file}. Export the network's own probabilities: "
+        f"--raw: the calibration is inside {file}. Export uncalibrated probabilities: "
         "kvgg export --format onnx --raw"
     )
     raw = kvgg(
@@ -131,7 +131,7 @@ def test_a_model_that_is_not_there_is_said(tmp_path: Path) -> None:
     result = kvgg("predict", "x.png", "--run", tmp_path / "x.onnx")
     assert (result.exit_code, message(result)) == (
         1,
-        f"Error: {tmp_path / 'x.onnx'} does not exist. Make it: kvgg export --format onnx\n",
+        f"Error: {tmp_path / 'x.onnx'} does not exist. Create it: kvgg export --format onnx\n",
     )
 
 
@@ -141,7 +141,7 @@ def test_what_is_no_onnx_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.onnx").write_bytes(content)
     with pytest.raises(RunError) as caught:
         open_onnx(tmp_path / "x.onnx")
-    assert str(caught.value).startswith(f"{tmp_path / 'x.onnx'} is no ONNX file that can be run: ")
+    assert str(caught.value).startswith(f"{tmp_path / 'x.onnx'} is not a valid ONNX file: ")
     assert "\n" not in str(caught.value)
 
 
@@ -183,8 +183,8 @@ def test_a_model_that_does_not_say_its_classes_is_refused(
     with pytest.raises(RunError) as caught:
         predict(__file__, tmp_path / "x.onnx")
     assert str(caught.value) == (
-        f"{tmp_path / 'x.onnx'} was not made by kvgg export: it does not say its classes and what "
-        "pictures it takes."
+        f"{tmp_path / 'x.onnx'} was not made by kvgg export: it lacks the class names or the "
+        "image size."
     )
 
 

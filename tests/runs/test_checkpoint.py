@@ -125,7 +125,7 @@ def test_where_nothing_was_saved_nothing_can_be_loaded(tmp_path):
         with pytest.raises(RunError) as caught:
             checkpoints.load_best(weights(0))
     assert str(caught.value) == (
-        f"{tmp_path / 'checkpoints' / 'best'} holds no checkpoint. "
+        f"{tmp_path / 'checkpoints' / 'best'} has no checkpoint. "
         "Let the run finish an epoch, or choose another run."
     )
     assert not (tmp_path / "checkpoints").exists()
@@ -254,8 +254,8 @@ def test_where_all_states_are_damaged_each_is_named_and_none_is_loaded(tmp_path,
         with pytest.raises(RunError) as caught:
             load()
     assert str(caught.value) == (
-        f"No checkpoint in {tmp_path / kind} is whole:\n  8: {new}\n  4: {old}\n"
-        "Put back a copy of one, or train again."
+        f"No checkpoint in {tmp_path / kind} is intact:\n  8: {new}\n  4: {old}\n"
+        "Restore a copy of one, or train again."
     )
 
 
@@ -271,8 +271,8 @@ def test_what_orbax_cannot_read_is_damaged_whatever_its_digests_say(tmp_path):
     with Checkpoints(tmp_path) as checkpoints, pytest.raises(RunError) as caught:
         checkpoints.load_best((like.params, like.model_state))
     assert re.fullmatch(
-        rf"No checkpoint in {step.parent} is whole:\n  4: it cannot be loaded \(\w+\)\n"
-        "Put back a copy of one, or train again.",
+        rf"No checkpoint in {step.parent} is intact:\n  4: it cannot be loaded \(\w+\)\n"
+        "Restore a copy of one, or train again.",
         str(caught.value),
     )
     caught = None
@@ -332,7 +332,8 @@ def test_a_folder_that_cannot_be_made_is_a_run_error(tmp_path):
         checkpoints.save_best(state(4))
     assert str(caught.value) == (
         f"Cannot save to {folder}: [Errno 20] Not a directory: '{folder / 'best'}'. "
-        "What was saved before is whole; make room or make it writable, then go on with --resume."
+        "Earlier checkpoints are intact. Free disk space or make it writable, then continue with "
+        "--resume."
     )
 
 

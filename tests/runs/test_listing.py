@@ -87,7 +87,7 @@ def test_other_photos_are_for_comparing() -> None:
     result = kvgg("runs", "one", "--data", "photos")
     assert (result.exit_code, message(result)) == (
         2,
-        "Error: --data is for comparing: give two runs or more.\n",
+        "Error: --data needs at least two runs to compare.\n",
     )
 
 
@@ -98,7 +98,7 @@ def test_a_config_without_what_a_run_has_is_damaged(out: Path) -> None:
     config.write_text("".join(line for line in lines if not line.startswith("image_size")))
     assert [type(one) for one in list_runs(out)] == [RunSummary, DamagedRun, DamagedRun]
     assert message(kvgg("predict", "x.png", "--run", out / "ant")) == (
-        f"Error: {config} is damaged: a run's has data.dir and data.image_size.\n"
+        f"Error: {config} is damaged: data.dir and data.image_size must be set.\n"
     )
 
 

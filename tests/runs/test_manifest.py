@@ -52,11 +52,11 @@ def test_each_setting_that_was_edited_is_shown_with_both_values(run):
     edit(run, 'head = "gap"', 'head = "slim"')
     edit(run, "lr = 0.0001", "lr = 0.01")
     assert refused(run) == (
-        f"{run}/config.toml is not what the run began with:\n"
+        f"{run}/config.toml has changed since the run started:\n"
         "  data.image_size: 32 then, 48 now\n"
         '  model.head: "gap" then, "slim" now\n'
         "  optim.lr: 0.0001 then, 0.01 now\n"
-        f"Put it back, or start a new run with it: kvgg train --config {run}/config.toml"
+        f"Restore it, or start a new run with it: kvgg train --config {run}/config.toml"
     )
 
 
@@ -74,8 +74,8 @@ def test_photos_that_are_gone_changed_or_unreadable_are_counted_and_named(run):
     pixels = np.array(Image.open(picture))
     pixels[0, 0, 0] ^= 1
     Image.fromarray(pixels).save(picture)
-    head = f"The photos in {photos} are not those that {run} began with"
-    tail = "Put them back, or start a new run."
+    head = f"The photos in {photos} have changed since {run} started"
+    tail = "Restore them, or start a new run."
     assert refused(run) == f"{head}: 1 changed (red/red_03.png). {tail}"
     for number in range(4):
         (photos / "blue" / f"blue_{number:02}.png").unlink()
@@ -97,7 +97,7 @@ def test_photos_that_came_later_are_named_and_left_out(run):
     shutil.copy(photos / "red" / "red_03.png", photos / "red" / "new.png")
     check_files(Run(run), Run(run).split(photos), heard.append)
     assert heard == [
-        Warned(f"{photos}: 1 more (red/new.png) than {run} began with; it goes on without them.")
+        Warned(f"{photos}: 1 new (red/new.png) since {run} started; they are not used.")
     ]
 
 
@@ -105,8 +105,8 @@ def test_class_names_in_another_order_are_refused(run):
     """They would be given to the wrong outputs, without a trace."""
     (run / "classes.json").write_text(json.dumps(["red", "green", "blue"]))
     assert refused(run) == (
-        f"{run}/classes.json is damaged: the names are not in order, so they would be given to "
-        "the wrong outputs."
+        f"{run}/classes.json is damaged: the names are not sorted, so they would be assigned "
+        "to the wrong outputs."
     )
 
 
@@ -115,7 +115,7 @@ def test_a_split_that_was_edited_is_refused(run):
     text = (run / "split.csv").read_text()
     (run / "split.csv").write_text(text.replace(",val", ",train", 1))
     assert refused(run) == (
-        f"{run}/split.csv is not what the run began with. Put it back, or start a new run."
+        f"{run}/split.csv has changed since the run started. Restore it, or start a new run."
     )
 
 

@@ -70,7 +70,7 @@ def test_evaluate_says_which_photos_flatter_the_run(run, trained, moved):
     assert found.trained_on == count
     assert warnings(heard) == [
         f"{count} of the {found.count} photos in {moved} are among those that {run.path} was "
-        "trained on, which flatters it."
+        "trained on, so its accuracy looks better than it is."
     ]
     heard.clear()
     assert evaluate(run.path, emit=heard.append).trained_on == 0
@@ -86,8 +86,8 @@ def test_evaluate_says_that_its_photos_have_changed(run, trained, moved):
     heard: list[Event] = []
     evaluate(run.path, data=moved, split="val", emit=heard.append)
     assert warnings(heard) == [
-        f"{moved}: 1 changed ({path}) since {run.path} was trained, or decoded otherwise by this "
-        "version."
+        f"{moved}: 1 changed ({path}) since {run.path} was trained, or this version "
+        "decodes them differently."
     ]
 
 
@@ -140,7 +140,7 @@ def test_a_run_that_does_not_tell_is_judged_and_not_calibrated(
     found = evaluate(run, data=moved if data else None, emit=heard.append)
     assert found.trained_on is None
     assert warnings(heard) == [
-        f"Which of these photos {run} was trained on is not known: {run} has no readable {file}: "
+        f"It is unknown which of these photos {run} was trained on: {run} has no readable {file}: "
         "No such file or directory."
     ]
     with pytest.raises(DataError) as caught:

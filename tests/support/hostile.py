@@ -39,11 +39,11 @@ from support.images import (
 Color = tuple[int, int, int]
 Make = Callable[[Path], object]
 DROP = "Replace or remove it."
-TOO_MANY = "the limit is 200000000 in all. Scale it down."
-TOO_LONG_SIDE = "the limit is 100000 a side. Cut it into pieces."
-BOMB = f"as a decompression bomb has and no photo. {DROP}"
+TOO_MANY = "the limit is 200000000 in total. Scale it down."
+TOO_LONG_SIDE = "the limit is 100000 per side. Cut it into pieces."
+BOMB = f"like a decompression bomb. {DROP}"
 STREAM = "broken data stream when reading image file"
-HEADER = "its header is broken or of a rare kind"
+HEADER = "its header is damaged or unusual"
 TOO_LONG = "Decompressed data too large for PngImagePlugin.MAX_TEXT_CHUNK"
 MINE = (200, 50, 40)  # of ordinary pictures here
 BLACK = (0, 0, 0)
@@ -265,7 +265,7 @@ NAMES = (  # of sound pictures
 KINDS: dict[str, Kind] = {
     # Not whole
     "empty.jpg": wrong(b"", f"is empty (0 bytes). {DROP}"),
-    "one byte.jpg": wrong(b"\xff", f"is not a picture in any of {', '.join(FORMATS)}. {DROP}"),
+    "one byte.jpg": wrong(b"\xff", f"is not a supported image ({', '.join(FORMATS)}). {DROP}"),
     "magic only.jpg": damaged(b"\xff\xd8\xff", "JPEG", HEADER),
     "cut.jpg": damaged(
         encode(noise(64), "JPEG")[:2000],
@@ -290,27 +290,27 @@ KINDS: dict[str, Kind] = {
     ),
     "flipped.png": damaged(flipped(encode(noise(64), "PNG")), "PNG", STREAM),
     "zeros behind the head.jpg": damaged(ordinary("JPEG")[:100] + bytes(900), "JPEG", HEADER),
-    "zeros.jpg": wrong(bytes(900), f"is not a picture in any of {', '.join(FORMATS)}. {DROP}"),
+    "zeros.jpg": wrong(bytes(900), f"is not a supported image ({', '.join(FORMATS)}). {DROP}"),
     "noise.jpg": wrong(
-        noise(16).tobytes(), f"is not a picture in any of {', '.join(FORMATS)}. {DROP}"
+        noise(16).tobytes(), f"is not a supported image ({', '.join(FORMATS)}). {DROP}"
     ),
     "no rows.png": damaged(png((16, 0), 8, 2, b""), "PNG", HEADER),
     "trailing.jpg": right(ordinary("JPEG") + b"PK\x03\x04" + bytes(900), off=4),
     # Something else
-    "page.jpg": wrong(b"<!DOCTYPE html>\n<html>", f"is not a picture but an HTML page. {DROP}"),
-    "drawing.png": wrong(b"<svg xmlns=''/>", f"is not a picture but an SVG drawing. {DROP}"),
-    "pointer.png": wrong(b"version https://git-lfs", f"is not a picture but text. {DROP}"),
-    "paper.jpg": wrong(b"%PDF-1.7\n", f"is not a picture but a PDF document. {DROP}"),
-    "archive.jpg": wrong(b"PK\x03\x04" + bytes(30), f"is not a picture but a ZIP archive. {DROP}"),
+    "page.jpg": wrong(b"<!DOCTYPE html>\n<html>", f"is an HTML page, not an image. {DROP}"),
+    "drawing.png": wrong(b"<svg xmlns=''/>", f"is an SVG drawing, not an image. {DROP}"),
+    "pointer.png": wrong(b"version https://git-lfs", f"is text, not an image. {DROP}"),
+    "paper.jpg": wrong(b"%PDF-1.7\n", f"is a PDF document, not an image. {DROP}"),
+    "archive.jpg": wrong(b"PK\x03\x04" + bytes(30), f"is a ZIP archive, not an image. {DROP}"),
     "phone.jpg": wrong(
         b"\0\0\0\x18ftypheic" + bytes(30),
-        "is a picture in HEIC, which is not read here. Convert it to JPEG or PNG.",
+        "is an image in HEIC, which is not supported. Convert it to JPEG or PNG.",
     ),
     "pickle.png": wrong(
-        b"cposix\nsystem\n(S'touch evaluated'\ntR.", f"is not a picture but text. {DROP}"
+        b"cposix\nsystem\n(S'touch evaluated'\ntR.", f"is text, not an image. {DROP}"
     ),
     "script.eps.jpg": wrong(
-        b"%!PS-Adobe-3.0 EPSF-3.0\n(evaluated) (w) file\n", f"is not a picture but text. {DROP}"
+        b"%!PS-Adobe-3.0 EPSF-3.0\n(evaluated) (w) file\n", f"is text, not an image. {DROP}"
     ),
     **{
         f"{kind} called {other}.{other}": right(ordinary(kind), off=4)
@@ -377,8 +377,8 @@ KINDS: dict[str, Kind] = {
     "cmyk.tif": right(encode(flat("CMYK", (255, 0, 0, 0)), "TIFF"), (0, 255, 255)),
     "nan.tif": wrong(
         tiff(struct.pack("<f", float("nan")), bits=(32,), photometric=1, sample_format=3),
-        "has 32-bit pixels (mode F), of which none is known to be white. Save it with 8 or 16 bits "
-        "a channel.",
+        "has 32-bit pixels (mode F), whose white value is unknown. Save it with 8 or 16 bits "
+        "per channel.",
     ),
     "clear palette.png": right(clear_palette("PNG"), WHITE),
     "clear palette.gif": right(clear_palette("GIF"), WHITE),
@@ -408,12 +408,12 @@ KINDS: dict[str, Kind] = {
     ),
     "dangling.png": wrong(link("nowhere.png"), "does not exist. Check the path."),
     "outside.png": right(to_outside),
-    "device.png": wrong(link("/dev/zero"), f"is a pipe or a device, not a picture file. {DROP}"),
+    "device.png": wrong(link("/dev/zero"), f"is a pipe or a device, not an image file. {DROP}"),
     "kernel.png": wrong(link("/proc/kmsg"), f"is empty (0 bytes). {DROP}"),
-    "pipe.png": wrong(os.mkfifo, f"is a pipe or a device, not a picture file. {DROP}"),
+    "pipe.png": wrong(os.mkfifo, f"is a pipe or a device, not an image file. {DROP}"),
     "locked.png": wrong(locked, "cannot be read (Permission denied). Make it readable."),
-    "folder.png": wrong(folder, "is a folder, not a picture. Give the path of one file."),
-    "way up": wrong(link(".."), "is a folder, not a picture. Give the path of one file."),
+    "folder.png": wrong(folder, "is a folder, not an image. Give the path of one file."),
+    "way up": wrong(link(".."), "is a folder, not an image. Give the path of one file."),
     # Names
     **{name: right(ordinary()) for name in NAMES},
 }

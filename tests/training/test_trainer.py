@@ -122,9 +122,7 @@ def test_a_folder_taken_meanwhile_is_not_removed(photos: Path, tmp_path: Path) -
     catalog.create(path, config, {"run.json": '{"who": "first"}'})
     with pytest.raises(RunError) as caught:
         catalog.create(path, config, {"run.json": '{"who": "second"}'})
-    assert str(caught.value) == (
-        f"{path} was taken by another run meanwhile. Choose another --name."
-    )
+    assert str(caught.value) == (f"{path} was just created by another run. Choose another --name.")
     assert Run(path).info() == {"who": "first"}
 
 

@@ -32,21 +32,21 @@ def crossval(
     ctx: typer.Context,
     folds: Annotated[int, typer.Option(min=2, help="Parts, each held out once.")] = 5,
     name: Annotated[
-        str | None, typer.Option(help="Of the folder. Default: crossval, arch, head.")
+        str | None, typer.Option(help="Name of the folder. Default: crossval, arch, head.")
     ] = None,
     out: Out = RUNS,
     json: Json = False,
 ) -> None:
-    """Train once for each fold held out: mean and spread of the accuracy. Takes train's options.
+    """Cross-validate: train once per fold and report mean and spread of the accuracy.
 
-    The same command goes on where one was stopped.
+    Takes the options of train. If it was stopped, the same command resumes it.
 
     Example: `kvgg crossval --data photos --folds 5 --head slim --image-size 96`
     """
     given: Given = ctx.obj
     for key, (text, value) in given.flags.items():
         if key in DEALT:
-            raise UsageError(f"{text}: folds are held out in turn; say how many with --folds.")
+            raise UsageError(f"{text}: crossval splits by folds; set their number with --folds.")
         if (key, value) == ("data.split", "keras"):
             raise UsageError(f"{text}: Keras deals no folds; use stratified or grouped.")
     settings = given.resolve()
@@ -68,4 +68,4 @@ def crossval(
 
 
 def _how_to_go_on(screen: Screen, saved: str | None) -> None:
-    print_line(screen.console, f"{saved or 'Stopped.'} The same command goes on.")
+    print_line(screen.console, f"{saved or 'Stopped.'} The same command resumes.")

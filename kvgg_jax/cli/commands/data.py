@@ -22,7 +22,7 @@ app.add_typer(data_app, name="data")
 @handle_errors
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where to write it; must not exist yet.")],
-    per_class: Annotated[int, typer.Option(min=2, help="Pictures a class.")] = 100,
+    per_class: Annotated[int, typer.Option(min=2, help="Photos per class.")] = 100,
 ) -> None:
     """Draw the built-in demo set, coffee-like beans in four roasts, as a folder of PNG files.
 
@@ -42,16 +42,16 @@ def check(
     ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(help="Photos, one sub-folder a class.")],
     against: Annotated[
-        Path | None, typer.Option(help="Another folder, which should share no photo with it.")
+        Path | None, typer.Option(help="Another folder, such as a test set, to find shared photos.")
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(help="Write a page with the pictures to this file.")
+        Path | None, typer.Option(help="Write an HTML page with the photos to this file.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Look for bad and odd files, duplicates, leaks across the split, uneven classes.
+    """Find damaged and odd files, duplicates, leaks across the split, and uneven classes.
 
-    The split is the one that `train` would deal with these options.
+    The split is the one that `train` would make with these options.
 
     Example: `kvgg data check photos --against test_photos --html check.html`
     """
@@ -79,7 +79,7 @@ def preview(
     ),
     count: Annotated[int, typer.Option(min=1, max=100, help="Photos shown.")] = 8,
 ) -> None:
-    """Draw some photos as the network sees them, and as augmentation changes them in training.
+    """Draw photos as the network sees them, and as augmentation changes them.
 
     Example: `kvgg data preview photos --augment strong --output preview.png`
     """

@@ -1,4 +1,4 @@
-"""`kvgg evaluate` and `kvgg predict`: a trained run put to use."""
+"""`kvgg evaluate`, `kvgg calibrate` and `kvgg predict`: use a trained run."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def evaluate(
     out: Out = RUNS,
     json: Json = False,
 ) -> None:
-    """Judge a run: figures with intervals, scores a class, confusion matrix, calibration, mistakes.
+    """Evaluate a run: metrics with intervals, scores per class, confusion matrix, mistakes.
 
-    Pictures of them, and a CSV row a photo, go to the run folder.
+    Charts, and a CSV with one row per photo, are written to the run folder.
 
     Example: `kvgg evaluate --run runs/coffee --split val`
     """
@@ -75,7 +75,7 @@ def evaluate(
 
 
 def check_part(split: str | None) -> None:
-    """Raises UsageError for what `--split` cannot be."""
+    """Raises UsageError for an unknown `--split`."""
     if split not in (None, "val", "all"):
         raise UsageError(f"--split {split}: use val or all.")
 
@@ -89,12 +89,12 @@ def calibrate(
         str | None, _part("val, or with --data all. Default: val, or all with --data.")
     ] = None,
     skip_bad: SkipBad = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Take a calibration back.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the calibration.")] = False,
     batch_size: BatchSize = None,
     out: Out = RUNS,
     json: Json = False,
 ) -> None:
-    """Fit a temperature on the validation photos, so that '90 %' is right 9 times in 10.
+    """Calibrate the probabilities on the validation photos: 90 % is right 9 times in 10.
 
     Example: `kvgg calibrate --run runs/coffee`
     """
@@ -105,7 +105,7 @@ def calibrate(
             **{"--batch-size": batch_size, "--json": json or None},
         }
         if extra := [flag for flag, value in given.items() if value is not None]:
-            raise UsageError(f"--remove fits nothing; {extra[0]} has no meaning beside it.")
+            raise UsageError(f"--remove cannot be combined with {extra[0]}.")
     from kvgg_jax.cli.text import calibration as show_calibration
     from kvgg_jax.evaluation import calibration
 
@@ -137,22 +137,22 @@ def predict(
             autocompletion=completion.runs_and_models,
         ),
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Classes shown a picture.")] = 1,
+    top: Annotated[int, typer.Option(min=1, help="Number of classes to show per photo.")] = 1,
     unsure_below: UnsureBelow = None,
     raw: Raw = False,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Pictures judged at once. Default: 32 or fewer.")
+        int | None, typer.Option(min=1, help="Photos per batch. Default: at most 32.")
     ] = None,
     out: Out = RUNS,
     csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV on stdout.")] = False,
     json: Json = False,
 ) -> None:
-    """Say what is on pictures, with the best state of a run.
+    """Predict the classes of photos with the best epoch of a run.
 
     Example: `kvgg predict bean.jpg --top 3`
     """
     if csv and json:
-        raise UsageError("--csv and --json exclude each other; choose one.")
+        raise UsageError("--csv and --json cannot be combined; choose one.")
     from kvgg_jax.cli.text import results as show
     from kvgg_jax.inference import onnx_session
 

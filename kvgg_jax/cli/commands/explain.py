@@ -36,15 +36,16 @@ def explain(
         typer.Option(help=f"{GRAD_CAM} or {GRADIENTS}.", autocompletion=completion.words(*METHODS)),
     ] = GRAD_CAM,
     target: Annotated[
-        str | None, typer.Option("--class", help="Explain this one. Default: the predicted class.")
+        str | None, typer.Option("--class", help="Class to explain. Default: the predicted class.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder for the PNG files. Default: explained, in the run.")
+        Path | None,
+        typer.Option(help="Folder for the PNG files. Default: explained, in the run."),
     ] = None,
     out: Out = RUNS,
     json: Json = False,
 ) -> None:
-    """Show what in pictures speaks for a class: picture, heat map and both, a PNG each.
+    """Show which parts of photos count for a class: one PNG per photo, with a heatmap.
 
     Example: `kvgg explain bean.jpg --class Dark`
     """

@@ -36,12 +36,12 @@ def export(
     ],
     run: RunOption = None,
     output: Annotated[
-        Path | None, typer.Option(help="File to write. Default: in exported, in the run.")
+        Path | None, typer.Option(help="File to write. Default: in exported, in the run folder.")
     ] = None,
     quantize: Annotated[
         str | None,
         typer.Option(
-            help="int8, for keras and onnx; says what accuracy it costs.",
+            help="int8, for keras and onnx; prints the cost in accuracy.",
             autocompletion=completion.words("int8"),
         ),
     ] = None,
@@ -53,7 +53,7 @@ def export(
     out: Out = RUNS,
     json: Json = False,
 ) -> None:
-    """Write a run's best state for other programs, read back and compared with predict.
+    """Export the best epoch of a run to a file, and check it against predict.
 
     Example: `kvgg export --format onnx --run runs/coffee`
     """

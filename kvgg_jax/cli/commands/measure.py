@@ -19,13 +19,13 @@ BENCH_BATCH = 8  # without a config: seconds a step, on a CPU
 def summary(
     ctx: typer.Context,
     classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 4,
-    compare: Annotated[bool, typer.Option("--compare", help="Set the heads side by side.")] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Compare the heads.")] = False,
     json: Json = False,
 ) -> None:
     """Show layers, parameters, FLOPs and memory of a network, without running it.
 
-    Pictures have 224 px a side where neither a flag nor --config says otherwise. All of it counts
-    as trained, also what a config would freeze.
+    The default image size is 224 px. All layers count as trainable, also those that a config
+    would freeze.
 
     Example: `kvgg summary --compare`
     """
@@ -55,8 +55,8 @@ def bench(
 ) -> None:
     """Time a training step, a forward pass and the pipeline on this machine.
 
-    The steps are those that training with the same settings takes, augmentation and all; but no
-    block is frozen. Without --config: VGG16, slim head, 224 px, 8 photos a step.
+    The steps are those of training with these settings, including augmentation, but with no block
+    frozen. Without --config: VGG16, slim head, 224 px, batch size 8.
 
     Example: `kvgg bench --config configs/fast.toml`
     """

@@ -28,21 +28,21 @@ from kvgg_jax.cli.console import Screen, print_line
 def report(
     run: RunOption = None,
     output: Annotated[
-        Path | None, typer.Option(help="The file to write. Default: report.html, in the run.")
+        Path | None, typer.Option(help="File to write. Default: report.html, in the run folder.")
     ] = None,
     data: Others = None,
     split: Part = None,
     skip_bad: SkipBad = None,
     mistakes: Annotated[
-        int | None, typer.Option(min=0, max=24, help="Mistakes shown. Default: 12.")
+        int | None, typer.Option(min=0, max=24, help="Number of mistakes to show. Default: 12.")
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check/--no-check", help="Look through the photos, as data check.")
+        bool, typer.Option("--check/--no-check", help="Include the results of data check.")
     ] = True,
     out: Out = RUNS,
     json: Json = False,
 ) -> None:
-    """Write all that is known of a run as one HTML file, which needs no network.
+    """Write a report of a run: one HTML file that needs no network.
 
     A run that was not evaluated yet is evaluated first.
 

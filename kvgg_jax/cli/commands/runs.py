@@ -1,4 +1,4 @@
-"""`kvgg runs`: what runs there are, and which is better."""
+"""`kvgg runs`: which runs there are, and which is better."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def list_or_compare(
         ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Compare on these photos, not on those of validation.")
+        Path | None, typer.Option(help="Compare on these photos instead of the validation photos.")
     ] = None,
     out: Out = RUNS,
     json: Json = False,
 ) -> None:
-    """List the runs; or set some side by side, and test whether they really differ.
+    """List the runs, or compare some and test whether they really differ.
 
     Example: `kvgg runs slim full`
     """
     if data is not None and len(names or ()) < 2:
-        raise UsageError("--data is for comparing: give two runs or more.")
+        raise UsageError("--data needs at least two runs to compare.")
     if len(names or ()) > 1:
         _compare(names or [], data, out, json)
         return

@@ -39,8 +39,8 @@ def lr_find(
 ) -> None:
     """Find a learning rate: raise it step by step, and see where the loss is lowest.
 
-    Trains for a moment with the settings given, in no run; draws `lr_find.png` into --out. Suggests
-    a third of the rate at which the smoothed loss is lowest.
+    Trains a few steps with the given settings, writes `lr_find.png` into --out, and suggests a
+    third of the rate at which the smoothed loss is lowest. Creates no run.
 
     Example: `kvgg lr-find --data photos --image-size 96`
     """
@@ -68,19 +68,20 @@ def tune(
     space: Annotated[
         Path | None,
         typer.Option(
-            help="TOML file of what to search; docs/tuning.md.", autocompletion=completion.configs
+            help="TOML file with the search space.",
+            autocompletion=completion.configs,
         ),
     ] = None,
-    name: Annotated[str, typer.Option(help="Of the search: its folder in --out.")] = "tune",
+    name: Annotated[str, typer.Option(help="Name of the search: its folder in --out.")] = "tune",
     out: Out = RUNS,
     json: Json = False,
 ) -> None:
-    """Search for the settings of the highest validation accuracy, run by run, with Optuna.
+    """Search for the settings with the highest validation accuracy, with Optuna.
 
-    Tries optim.lr (1e-5 to 1e-3, by factors), optim.decay_rate (0.9 to 1), model.head (slim, gap,
+    Tries optim.lr (1e-5 to 1e-3, logarithmic), optim.decay_rate (0.9 to 1), model.head (slim, gap,
     256), model.dropout (0 to 0.5), train.batch_size (16, 32) and data.augment (none, light), or
-    what --space says. A setting given here is not searched. The same command goes on with a search
-    that was cut. Needs the extra `tune`.
+    what --space says. A setting given here is not searched. If it was stopped, the same
+    command resumes it. Needs the extra `tune`.
 
     Example: `kvgg tune --data photos --image-size 48 --epochs 8 --trials 20`
     """
@@ -111,5 +112,5 @@ def tune(
 
 
 def _how_to_go_on(screen: Screen, saved: str | None) -> None:
-    print_line(screen.console, f"{saved or 'Stopped.'} To go on, the same command:")
+    print_line(screen.console, f"{saved or 'Stopped.'} To resume, repeat the command:")
     print_line(screen.console, f"  {program()} {join(sys.argv[1:])}")

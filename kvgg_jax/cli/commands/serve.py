@@ -21,7 +21,7 @@ from kvgg_jax.cli.app import (
 from kvgg_jax.cli.console import Screen, print_line
 from kvgg_jax.core.extras import require
 
-ASKED = "Stopping: what is under way is answered. Ctrl-C again to stop at once."
+ASKED = "Stopping: requests in progress are answered. Ctrl-C again to stop at once."
 AT_ONCE = "Stopped at once."
 
 
@@ -30,28 +30,30 @@ AT_ONCE = "Stopped at once."
 def serve(
     run: RunOption = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen at; 0.0.0.0 for the whole network.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0 for the whole network.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")] = 8000,
     allow_host: Annotated[
-        list[str] | None, typer.Option(help="A further name of this server, as behind a proxy.")
+        list[str] | None,
+        typer.Option(help="Further host name of this server, as behind a proxy."),
     ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     unsure_below: UnsureBelow = None,
     raw: Raw = False,
-    max_batch: Annotated[int, typer.Option(min=1, max=256, help="Pictures judged at once.")] = 8,
+    max_batch: Annotated[int, typer.Option(min=1, max=256, help="Photos per batch.")] = 8,
     wait_ms: Annotated[
-        float, typer.Option(min=0, max=1000, help="Gather pictures for so many milliseconds.")
+        float,
+        typer.Option(min=0, max=1000, help="Milliseconds to wait for a fuller batch."),
     ] = 5,
     queue: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Pictures of all clients at one time.")
+        int, typer.Option(min=1, max=10_000, help="Photos of all clients in progress.")
     ] = 64,
-    max_files: Annotated[int, typer.Option(min=1, max=1000, help="Pictures of one request.")] = 32,
-    max_upload_mb: Annotated[int, typer.Option(min=1, max=1024, help="MiB of one request.")] = 32,
-    max_megapixels: Annotated[int, typer.Option(min=1, max=200, help="Of one picture.")] = 50,
+    max_files: Annotated[int, typer.Option(min=1, max=1000, help="Photos per request.")] = 32,
+    max_upload_mb: Annotated[int, typer.Option(min=1, max=1024, help="MiB per request.")] = 32,
+    max_megapixels: Annotated[int, typer.Option(min=1, max=200, help="Megapixels per photo.")] = 50,
     out: Out = RUNS,
 ) -> None:
-    """Open a local page for photos: class, probability, heat map; JSON for other programs.
+    """Serve a local page that classifies photos, with heatmaps and a JSON endpoint.
 
     Example: `kvgg serve --run runs/coffee --port 8000`
     """

@@ -32,18 +32,18 @@ from kvgg_jax.core.text import program
 def train(
     ctx: typer.Context,
     out: Out = RUNS,
-    name: Annotated[str | None, typer.Option(help="Of the run. Default: date, arch, head.")] = None,
+    name: Annotated[str | None, typer.Option(help="Run name. Default: date, arch, head.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace that run.")] = False,
     resume: Annotated[
         str | None,
         typer.Option(
-            help="Go on with this run; --epochs and --track may change.",
+            help="Resume this run; --epochs and --track may change.",
             autocompletion=completion.runs,
         ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Train a classifier and keep the best state.
+    """Train a classifier on a folder of photos and keep the best epoch.
 
     Example: `kvgg train --data photos --head slim --image-size 96 --epochs 20`
     """
@@ -73,7 +73,7 @@ def train(
 def _how_to_go_on(screen: Screen, saved: str | None, *, resume: str | None) -> None:
     run = screen.run or resume
     if run is None:
-        print_line(screen.console, "Stopped before the run began; nothing was written.")
+        print_line(screen.console, "Stopped before the run started; nothing was written.")
         return
-    print_line(screen.console, f"{saved or 'Stopped before the first step.'} To go on:")
+    print_line(screen.console, f"{saved or 'Stopped before the first step.'} To resume:")
     print_line(screen.console, f"  {program()} train --resume {quote(str(run))}")

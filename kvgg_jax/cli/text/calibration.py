@@ -26,7 +26,7 @@ def calibration_text(result: Calibrated) -> None:
     print_line(
         console,
         f"{run}: temperature {of.temperature:.3f}, fitted on {of.count} images ({of.split}), "
-        f"{of.wrong} of them called wrongly",
+        f"{of.wrong} of them misclassified",
         "bold",
     )
     table = Table("figure", "before", "after")
@@ -50,7 +50,7 @@ def calibration_text(result: Calibrated) -> None:
         f"Wrote {run / FILE}: predict and evaluate use it; predict says 'unsure' below "
         f"{UNSURE_BELOW:.0%}.",
     )
-    print_line(console, f"To take it back: {program()} calibrate --run {quote(str(run))} --remove")
+    print_line(console, f"To remove it: {program()} calibrate --run {quote(str(run))} --remove")
 
 
 def _verdict(of: Calibration) -> str:

@@ -20,9 +20,9 @@ LEGEND = {
 def save_explanations(
     found: Iterable[Explanation], folder: Path
 ) -> Iterator[tuple[Explanation, Path | None]]:
-    """Draw each into `folder` as `<stem>-<method>.png`; None for a picture that cannot be read.
+    """Draw each into `folder` as `<stem>-<method>.png`; None for an image that cannot be read.
 
-    Pictures of one name get -2, -3 ...; what an earlier call left is replaced. Raises RunError.
+    Images of one name get -2, -3 ...; what an earlier call left is replaced. Raises RunError.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -79,5 +79,5 @@ def explanation_json(one: Explanation, file: Path | None) -> dict[str, Any]:
 
 
 def explanation_line(one: Explanation, file: Path) -> str:
-    """Picture, class, where the PNG is."""
+    """Image, class, where the PNG is."""
     return f"{escape_name(one.path)}: {caption(one)} -> {escape_name(file)}"

@@ -84,7 +84,7 @@ def predictions_csv(found: Sequence[Prediction], *, top: int) -> None:
 
 
 def predictions_text(found: Sequence[Prediction], *, top: int) -> None:
-    """One line a file: path, then classes with their probabilities."""
+    """One line per file: path, then classes with their probabilities."""
     console = Console()
     for one in found:
         if not one.error:
@@ -134,7 +134,7 @@ def bench_json(result: Bench) -> dict[str, Any]:
 
 def bench_text(result: Bench) -> None:
     """A line a figure."""
-    console, size = Console(), f"{result.batch_size} pictures of {result.image_size} px"
+    console, size = Console(), f"{result.batch_size} images of {result.image_size} px"
     print_line(console, f"{result.device}, {size}", "bold")
     peak = result.matmul_flops_per_second
     for name, seconds, speed, share in (

@@ -23,7 +23,7 @@ from kvgg_jax.data.given_split import how_split
 from kvgg_jax.data.grouping import split_photos
 from kvgg_jax.data.split import Split
 
-FLAT = 1 / 255  # spread of every channel below which a picture is of one color
+FLAT = 1 / 255  # spread of every channel below which an image has only one color
 
 
 def check_data(
@@ -34,9 +34,9 @@ def check_data(
     split: Split | None = None,
     emit: Emit = ignore,
 ) -> Check:
-    """Look through the photos of `folder` and deal them as `train` would with `config`.
+    """Check the photos of `folder`, split as `train` would with `config`.
 
-    With `split`, a deal that was made of these photos, through those and as they were dealt.
+    With `split`, an existing split of these photos, check those photos and that split.
     `against` is a folder that should share no photo with it, with or without class folders.
     Nothing is written. Raises DataError for a folder that `train` would refuse as a whole;
     unreadable files are part of the answer.
@@ -73,7 +73,7 @@ def check_data(
 def _others(root: Path, folder: Path) -> Samples:
     """Photos to compare with: with classes where there are class folders, else without."""
     if os.path.exists(root) and root.samefile(folder):
-        raise DataError(f"{escape_name(root)} is the folder itself; --against takes another one.")
+        raise DataError(f"{escape_name(root)} is the folder itself; --against needs another.")
     try:
         return scan(root)
     except DataError:
@@ -120,7 +120,7 @@ def _odd(seen: Sequence[Seen]) -> Iterator[tuple[Path, str]]:
         for text in one.header.odd if one.header else ():
             yield one.path, text
         if one.look and (one.look.color[3:] < FLAT).all():
-            yield one.path, "is of one color"
+            yield one.path, "has only one color"
 
 
 def _unused(samples: Samples) -> Iterator[tuple[Path, str]]:

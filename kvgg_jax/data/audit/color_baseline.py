@@ -1,7 +1,7 @@
-"""How far color alone gets: two classifiers that know nothing of a photo but six numbers.
+"""What color alone reaches: two classifiers that know only six numbers per photo.
 
 The numbers are mean and standard deviation of red, green and blue. A network that is no better has
-learnt no shape.
+learned no shape.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class ColorBaseline:
 
 
 def color_baseline(train: Samples, evaluated: Samples, *, emit: Emit = ignore) -> ColorBaseline:
-    """What color alone, learnt from `train`, says of `evaluated`; labels are of
+    """The accuracy of color alone, learned from `train`, on `evaluated`; labels are of
     one list of classes.
 
     Some `LIMIT` training photos are read at most, evenly taken of each class. Photos that cannot be

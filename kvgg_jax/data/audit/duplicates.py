@@ -1,9 +1,9 @@
-"""Which pictures of many are the same photo: exactly, or saved anew, scaled, a little brighter.
+"""Which images of many are the same photo: exactly, or saved again, scaled, a little brighter.
 
 Near duplicates agree in two ways: their color thumbnails correlate, and so do their perceptual
 hashes (pHash: the signs of the 64 lowest frequencies of a cosine transform, after Zauner 2010,
 "Implementation and Benchmarking of Perceptual Image Hash Functions"), which a background that all
-pictures share does not sway. Mirrored, turned or strongly cropped copies are other pictures here.
+images share does not sway. Mirrored, turned or strongly cropped copies are other images here.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-SIDE = 64  # pixels a side to which a picture is brought before anything is measured
+SIDE = 64  # pixels a side to which an image is brought before anything is measured
 CORRELATION = 0.99  # of thumbnails; on single beans the likest two that differ have 0.986
-HASH_BITS = 16  # of 64 that may differ; unrelated pictures differ in about 32
-_BLOCK = 512  # pictures compared with all others at once
+HASH_BITS = 16  # of 64 that may differ; unrelated images differ in about 32
+_BLOCK = 512  # images compared with all others at once
 _THUMB, _GREY, _LOW = 16, 32, 8
 _COSINES = np.cos(
     np.pi * np.arange(_LOW)[:, None] * (2 * np.arange(_GREY)[None, :] + 1) / (2 * _GREY)
@@ -27,7 +27,7 @@ _COSINES = np.cos(
 
 
 class Fingerprint(NamedTuple):
-    """A picture in a kilobyte, for comparing it with many."""
+    """An image in a kilobyte, for comparing it with many."""
 
     digest: str
     """SHA-256 of the decoded pixels and their shape."""
@@ -40,7 +40,7 @@ class Fingerprint(NamedTuple):
 
 
 def look(image: NDArray[np.uint8]) -> Fingerprint:
-    """The look of a decoded picture, uint8 [height, width, 3]."""
+    """The look of a decoded image, uint8 [height, width, 3]."""
     digest = hashlib.sha256(repr(image.shape).encode())
     digest.update(np.ascontiguousarray(image).data)
     small = Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX)
@@ -61,17 +61,17 @@ def _perceptual_hash(grey: NDArray[np.float64]) -> int:
 
 
 def same_digest(digests: Sequence[str]) -> NDArray[np.int64]:
-    """Group of each picture: the place of the first one with its digest. int64 [count]."""
+    """Group of each image: the place of the first one with its digest. int64 [count]."""
     first: dict[str, int] = {}
     return np.array([first.setdefault(d, place) for place, d in enumerate(digests)], np.int64)
 
 
 def same_photo(looks: Sequence[Fingerprint | None]) -> NDArray[np.int64]:
-    """Group of each picture, exact and near duplicates in one: the place of its first member.
+    """Group of each image, exact and near duplicates in one: the place of its first member.
 
-    A picture without a look is alone in its group. Groups are closed: where A is near B and B
+    An image without a look is alone in its group. Groups are closed: where A is near B and B
     near C, all three are together. Each is compared with each, but as matrix products: 100,000
-    pictures take two minutes of processor time and 0.8 GB. int64 [count].
+    images take two minutes of processor time and 0.8 GB. int64 [count].
     """
     digests = [f"{place}" if one is None else one.digest for place, one in enumerate(looks)]
     exact = same_digest(digests)
@@ -91,7 +91,7 @@ def _join_near(hashes: NDArray[np.uint64], thumbs: NDArray[np.uint8]) -> NDArray
     ways, group = _directions(thumbs), np.arange(len(hashes))
     for start in range(0, len(ways), _BLOCK):
         alike = ways[start : start + _BLOCK] @ ways[start:].T >= CORRELATION
-        for row in np.flatnonzero(alike.sum(axis=1) > 1):  # one is the picture itself
+        for row in np.flatnonzero(alike.sum(axis=1) > 1):  # one is the image itself
             place = start + row
             others = np.flatnonzero(alike[row]) + start
             others = others[group[others] != group[place]]

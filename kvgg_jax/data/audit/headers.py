@@ -1,4 +1,4 @@
-"""What a picture file says of itself before its pixels are decoded, and what is odd about that."""
+"""The header of an image file, read before its pixels are decoded, and what is odd in it."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ def header(path: Path) -> Header:
         odd = [
             (
                 path.suffix.lower() not in _SUFFIXES.get(kind, ()),
-                f"is a {kind} file under another suffix",
+                f"is a {kind} file with another suffix",
             ),
-            (frames, "has several frames, of which the first is used"),
+            (frames, "has several frames; only the first is used"),
             (
                 max(width, height) >= LONG * min(width, height),
-                f"has {width} x {height} pixels and is squashed to a square",
+                f"has {width} x {height} pixels and is resized to a square",
             ),
             (
                 min(width, height) < MIN_IMAGE_SIZE,
-                f"has {width} x {height} pixels, fewer than any network here takes",
+                f"has {width} x {height} pixels, fewer than any network here accepts",
             ),
         ]
         return Header(kind, mode, width, height, tuple(text for so, text in odd if so))

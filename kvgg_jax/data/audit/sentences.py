@@ -44,7 +44,7 @@ def _balance(result: Check) -> str:
     if counts[few] == counts[many]:
         return f"even: {counts[few]:,} each"
     if result.imbalance < UNEVEN:
-        return f"even enough: {counts[few]:,} to {counts[many]:,}"
+        return f"nearly even: {counts[few]:,} to {counts[many]:,}"
     return (
         f"uneven: {escape_name(many)} has {result.imbalance:.1f} times the photos of "
         f"{escape_name(few)} "
@@ -76,7 +76,7 @@ def color_advice(result: Check) -> str:
     elif result.color_tells:
         verdict = "color tells classes apart, so augmentation must leave"
     else:
-        return f"{guess}: color tells nothing, so --augment-color is safe."
+        return f"{guess}: color does not separate the classes, so --augment-color is safe."
     return f"{guess}: {verdict} hue and saturation alone, as it does by default."
 
 
@@ -88,7 +88,7 @@ def reason(path: Path, text: str) -> str:
 def color_text(color: ColorBaseline) -> str:
     """One line: what a network must beat to have learnt more than color."""
     if color.left_out:
-        return f"color alone: left out, since {color.left_out}"
+        return f"color alone: left out, because {color.left_out}"
     return (
         f"color alone: accuracy {color.class_mean:.4f} by the nearest class mean, "
         f"{color.nearest:.4f} by the nearest of {color.reference:,} training photos"

@@ -18,7 +18,7 @@ from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.limits import LARGE
 
 KEPT = 65_536  # bytes of a color profile
-_TURNS = {  # EXIF 2.32, tag 0x0112: what brings the stored picture upright
+_TURNS = {  # EXIF 2.32, tag 0x0112: what brings the stored image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -77,14 +77,14 @@ def _eight_bit(path: Path | str, image: Image.Image) -> Image.Image:
 
 
 def _as(image: Image.Image, mode: str) -> Image.Image:
-    """`image.convert`, which would copy a large picture for nothing."""
+    """`image.convert`, which would copy a large image for nothing."""
     return image if image.mode == mode else image.convert(mode)
 
 
 def _grey_from_scan(image: Image.Image) -> Image.Image:
     """Black and white averaged to grey, at `LARGE` pixels or fewer: a half, a third of each side.
 
-    In bands, so that there is never a second picture of its size.
+    In bands, so that there is never a second image of its size.
     """
     width, height = image.size
     by = math.ceil(math.sqrt(width * height / LARGE))
@@ -98,13 +98,12 @@ def _grey_from_scan(image: Image.Image) -> Image.Image:
 
 
 def _grey_from_wide(path: Path | str, image: Image.Image) -> Image.Image:
-    """12 or 16 bits of grey -> 8; ImageError for 32, where no value is known to be white."""
+    """12 or 16 bits of gray -> 8; ImageError for 32, where no value is known to be white."""
     values = np.asarray(image)
     if image.mode == "F" or (image.mode == "I" and not 0 <= values.min() <= values.max() < 2**16):
         raise ImageError(
-            f"{escape_name(path)}: has 32-bit pixels (mode {image.mode}), of which none is "
-            "known to be "
-            "white. Save it with 8 or 16 bits a channel."
+            f"{escape_name(path)}: has 32-bit pixels (mode {image.mode}), whose white "
+            "value is unknown. Save it with 8 or 16 bits per channel."
         )
     tags = getattr(image, "tag_v2", {})
     white = 2**12 - 1 if tags.get(Tag.BitsPerSample) == (12,) else 2**16 - 1

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: a picture in one of `FORMATS`, or which other thing."""
+"""What a file is, by its first bytes: an image in one of `FORMATS`, or something else."""
 
 from __future__ import annotations
 
@@ -41,31 +41,31 @@ _FOREIGN = (
 def kind_of(head: bytes) -> str | None:
     """The name in `FORMATS` to which the first 16 bytes belong."""
     if head[:2] == b"BM" and int.from_bytes(head[14:16], "little") in _BMP_HEADERS:
-        return "BMP"  # two letters alone would take a text about a BMW for one
+        return "BMP"  # two letters alone would match a text about a BMW
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
     return next((name for magic, name in _MAGIC if head.startswith(magic)), None)
 
 
 def kind_not_read(head: bytes) -> str | None:
-    """The name of a format of pictures that is known and not read, such as HEIC."""
+    """The name of a format of images that is known and not read, such as HEIC."""
     return _BRANDS.get(head[8:12]) if head[4:8] == b"ftyp" else None
 
 
 def foreign(path: Path | str, head: bytes) -> ImageError:
-    """The error for a file whose first 16 bytes are not those of a picture in `FORMATS`."""
+    """The error for a file whose first 16 bytes are not those of an image in `FORMATS`."""
     if name := kind_not_read(head):
         return ImageError(
-            f"{escape_name(path)}: is a picture in {name}, which is not read here. {_CONVERT}"
+            f"{escape_name(path)}: is an image in {name}, which is not supported. {_CONVERT}"
         )
     if head[4:8] == b"ftyp":
-        return ImageError(f"{escape_name(path)}: is not a picture but a video. {DROP}")
+        return ImageError(f"{escape_name(path)}: is a video, not an image. {DROP}")
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for magic, name in _FOREIGN:
         if start.startswith(magic):
-            return ImageError(f"{escape_name(path)}: is not a picture but {name}. {DROP}")
+            return ImageError(f"{escape_name(path)}: is {name}, not an image. {DROP}")
     if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head):
-        return ImageError(f"{escape_name(path)}: is not a picture but text. {DROP}")
+        return ImageError(f"{escape_name(path)}: is text, not an image. {DROP}")
     return ImageError(
-        f"{escape_name(path)}: is not a picture in any of {', '.join(FORMATS)}. {DROP}"
+        f"{escape_name(path)}: is not a supported image ({', '.join(FORMATS)}). {DROP}"
     )

@@ -1,4 +1,4 @@
-"""The one decode of a picture file: upright sRGB pixels, as a person sees them.
+"""The one decode of an image file: upright sRGB pixels, as a person sees them.
 
 Training, evaluation, prediction and the web page all come here, so they cannot disagree.
 """
@@ -29,9 +29,9 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp", ".tif", ".tiff")
 
 
 def looks_like_image(path: Path) -> bool:
-    """Whether the first 16 bytes of the file `path` are those of a picture.
+    """Whether the first 16 bytes of the file `path` are those of an image.
 
-    Its suffix has no say. True for HEIC and the like too: `load` then says what to do about them,
+    The suffix does not count. True for HEIC and the like too: `load` then gives the advice,
     where passing them over would train on a part of the photos. False for what is not a regular
     file: a folder, a pipe, a device.
     Raises ImageError if `path` is missing or unreadable.
@@ -49,7 +49,7 @@ def looks_like_image(path: Path) -> bool:
 
 
 def load(path: Path, size: int) -> NDArray[np.uint8]:
-    """The picture in `path`, squashed to a square: uint8 (size, size, 3), 0..255, sRGB.
+    """The image in `path`, squashed to a square: uint8 (size, size, 3), 0..255, sRGB.
 
     Bilinear with antialiasing; the aspect ratio is not kept, as in Keras'
     `image_dataset_from_directory`. Raises ImageError as `decode` does.
@@ -95,12 +95,12 @@ def _squashed(picture: Image.Image, size: int) -> NDArray[np.uint8]:
 
 
 def decode(path: Path, *, at_least: int | None = None) -> NDArray[np.uint8]:
-    """The picture in `path` as a person sees it: upright, over white, uint8 (H, W, 3), sRGB.
+    """The image in `path` as a person sees it: upright, over white, uint8 (H, W, 3), sRGB.
 
     With `at_least` (pixels, positive) a JPEG comes 2, 4 or 8 times smaller, much faster, where
     both sides keep one and a half times that. A scan of one bit a pixel and more than `LARGE` of
     them comes 2 or 3 times smaller. Of several frames the first. Raises ImageError, which names
-    `path`, the reason and the next move, if there is no whole picture to be had.
+    `path`, the reason and the next move, if the image is not complete.
     """
     return np.array(_read(path, at_least=at_least))
 
@@ -118,11 +118,11 @@ def _from_file(path: Path, function: Callable[[BinaryIO, str], T]) -> T:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             raise ImageError(
-                f"{escape_name(path)}: is a folder, not a picture. Give the path of one file."
+                f"{escape_name(path)}: is a folder, not an image. Give the path of one file."
             )
         if not stat.S_ISREG(status.st_mode):
             raise ImageError(
-                f"{escape_name(path)}: is a pipe or a device, not a picture file. {DROP}"
+                f"{escape_name(path)}: is a pipe or a device, not an image file. {DROP}"
             )
         if not status.st_size:
             raise _empty(path)
@@ -176,15 +176,14 @@ def _unreadable(path: Path, error: OSError | ValueError) -> ImageError:
 def _damaged(path: Path | str, kind: str, error: Exception) -> ImageError:
     if isinstance(error, MemoryError):
         return ImageError(
-            f"{escape_name(path)}: takes more memory to decode than there is. Free some, or "
-            "scale it "
-            "down."
+            f"{escape_name(path)}: needs more memory to decode than is available. "
+            "Free some, or scale it down."
         )
     reason = escape_name(" ".join(str(error).split())) or type(error).__name__
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return ImageError(f"{escape_name(path)}: is too large ({reason}). {DROP}")
     if isinstance(error, UnidentifiedImageError):
-        reason = "its header is broken or of a rare kind"
+        reason = "its header is damaged or unusual"
     return ImageError(
         f"{escape_name(path)}: is a {kind} file, truncated or damaged ({reason}). {DROP}"
     )

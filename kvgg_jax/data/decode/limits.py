@@ -47,21 +47,19 @@ def refuse_bombs(path: Path | str, image: Image.Image, file: BinaryIO, max_pixel
     if width * height > max_pixels:
         raise ImageError(
             f"{escape_name(path)}: has {width} x {height} pixels; the limit is {max_pixels} in "
-            "all. "
-            "Scale it down."
+            "total. Scale it down."
         )
     if max(width, height) > MAX_SIDE:
         raise ImageError(
-            f"{escape_name(path)}: has {width} x {height} pixels; the limit is {MAX_SIDE} a side. "
-            "Cut it into pieces."
+            f"{escape_name(path)}: has {width} x {height} pixels; the limit is {MAX_SIDE} "
+            "per side. Cut it into pieces."
         )
     length = _length(file)
     free = SCAN if image.mode == "1" else LARGE
     if width * height > max(free, length * PIXELS_PER_BYTE):
         raise ImageError(
-            f"{escape_name(path)}: has {width} x {height} pixels in {length} bytes, as a "
-            "decompression "
-            f"bomb has and no photo. {DROP}"
+            f"{escape_name(path)}: has {width} x {height} pixels in {length} bytes, like a "
+            f"decompression bomb. {DROP}"
         )
     if image.info.get("progressive") and (scans := _scans(file)) > MAX_SCANS:
         raise ImageError(
@@ -78,7 +76,7 @@ def _length(file: BinaryIO) -> int:
 
 
 def _scans(file: BinaryIO) -> int:
-    """Passes of a JPEG. Its marker cannot stand amid compressed data."""
+    """Passes of a JPEG. Its marker cannot occur inside compressed data."""
     place = file.tell()
     file.seek(0)
     count = file.read().count(b"\xff\xda")

@@ -141,7 +141,8 @@ def test_a_search_that_is_stopped_says_how_to_go_on(searches, monkeypatch):
     result = kvgg("tune", "--data", "my photos")
     assert (result.exit_code, result.stderr) == (
         130,
-        "Stopped in epoch 2, after step 3 of 4. All of it is saved. To go on, the same command:\n"
+        "Stopped in epoch 2, after step 3 of 4. Everything is saved. To resume, "
+        "repeat the command:\n"
         "  kvgg tune --data 'my photos'\n",
     )
 

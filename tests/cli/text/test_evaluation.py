@@ -27,10 +27,7 @@ def lines(result: Evaluation, capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 def test_all_right_is_no_proof(result: Evaluation, capsys: pytest.CaptureFixture[str]) -> None:
     """The bootstrap says 1 to 1; 0.607 is the accuracy that gets six of six in one of 20 times."""
-    said = (
-        "All are right. From 6 images that says no more than this: "
-        "up to 39.3% of such pictures may still be called wrongly."
-    )
+    said = "All are right. With only 6 images, up to 39.3% may still be wrong."
     assert pytest.approx(0.05, abs=0.001) == 0.607**6
     assert said in lines(all_right(result), capsys)
     assert not any(line.startswith("All are right") for line in lines(result, capsys))
@@ -49,7 +46,7 @@ def test_beyond_ten_classes_there_is_no_area(
 @pytest.mark.parametrize(
     ("change", "ending"),
     [
-        ({}, ", these very ones: loss and calibration error are flattered"),
+        ({}, ", the same as here: loss and calibration error are optimistic"),
         ({"split": "all"}, " (all)"),
         ({"data": "/other"}, " of /other"),
     ],

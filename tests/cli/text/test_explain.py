@@ -66,7 +66,7 @@ def test_explain_json_is_what_the_documents_promise(at: Path) -> None:
         "sum": float(np.sum(one.heat)),
         "expected_sum": one.expected_sum,
     }
-    error = "bad.png: is not a picture but text. Replace or remove it."
+    error = "bad.png: is text, not an image. Replace or remove it."
     assert bad == {"path": "bad.png", "error": error}
     assert result.stderr.splitlines()[-1] == f"Error: {error}"
     assert [path.name for path in Path("maps").iterdir()] == ["1-integrated-gradients.png"]

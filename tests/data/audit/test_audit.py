@@ -30,7 +30,7 @@ from support.commands import TINY, kvgg, message
 from support.images import scene
 from support.runs import small_config
 
-BROKEN = "is not a picture but text. Replace or remove it."
+BROKEN = "is text, not an image. Replace or remove it."
 
 
 @pytest.fixture
@@ -68,22 +68,22 @@ def test_all_that_is_odd_in_a_folder_is_found(beans: Path) -> None:
         "formats": {"PNG": 23, "JPEG": 1},
         "bad": [{"path": "beans/a/broken.jpg", "reason": f"beans/a/broken.jpg: {BROKEN}"}],
         "odd": [
-            {"path": "beans/a/flat.png", "reason": "is of one color"},
+            {"path": "beans/a/flat.png", "reason": "has only one color"},
             {
                 "path": "beans/a/long.png",
-                "reason": "has 64 x 20 pixels and is squashed to a square",
+                "reason": "has 64 x 20 pixels and is resized to a square",
             },
             {
                 "path": "beans/a/long.png",
-                "reason": "has 64 x 20 pixels, fewer than any network here takes",
+                "reason": "has 64 x 20 pixels, fewer than any network here accepts",
             },
             {
                 "path": "beans/read me.md",
-                "reason": "lies outside the class folders and is not used",
+                "reason": "is outside the class folders and is not used",
             },
             {
                 "path": "beans/b/notes.txt",
-                "reason": "is no picture known here and is not used",
+                "reason": "is not a known image file and is not used",
             },
         ],
         "contradictory": 1,
@@ -167,7 +167,7 @@ def test_the_tables_name_what_was_found(beans: Path) -> None:
     figures = {row[0]: row[1] for row in rows if len(row) == 2}
     assert lines[0] == "Photos in beans"
     assert figures["photos"] == "25 in 2 classes"
-    assert figures["class sizes"] == "even enough: 11 to 14"
+    assert figures["class sizes"] == "nearly even: 11 to 14"
     assert figures["pixels"] == "64 x 64 (23), 64 x 20 (1)"
     assert (figures["unreadable"], figures["odd"]) == ("1", "5")
     assert figures["duplicates"] == "groups: 1 exact, 1 near"
@@ -178,7 +178,7 @@ def test_the_tables_name_what_was_found(beans: Path) -> None:
         ["2 exact", "a/00.png", "a"],
         ["2 exact", "a/copy.png", "a"],
     ]
-    assert ["a/flat.png", "is of one color"] in rows
+    assert ["a/flat.png", "has only one color"] in rows
 
 
 def test_uneven_classes_and_long_lists_are_told_shortly(photos: Path) -> None:
@@ -197,7 +197,7 @@ def test_uneven_classes_and_long_lists_are_told_shortly(photos: Path) -> None:
     [
         (0.9, 20, True, "color tells classes apart, so augmentation must leave hue and"),
         (0.4, 240, True, "color tells classes apart, so augmentation must leave hue and"),
-        (0.27, 240, False, "color tells nothing, so --augment-color is safe."),
+        (0.27, 240, False, "color does not separate the classes, so --augment-color is safe."),
         (1.0, 1, None, "too close to tell with so few photos, so augmentation should leave hue"),
         (0.27, 20, None, "too close to tell with so few photos, so augmentation should leave hue"),
         (0.33, 240, None, "too close to tell with so few photos, so augmentation should leave hue"),
@@ -222,7 +222,7 @@ def test_what_cannot_be_checked_is_a_data_error(beans: Path) -> None:
         "Error: nowhere does not exist. Expected nowhere/<class>/<image files>.\n"
     )
     assert message(kvgg("data", "check", "beans", "--against", "./beans")) == (
-        "Error: beans is the folder itself; --against takes another one.\n"
+        "Error: beans is the folder itself; --against needs another.\n"
     )
     with pytest.raises(DataError):
         check_data(beans, against="nowhere")

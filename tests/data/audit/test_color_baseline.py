@@ -118,7 +118,7 @@ def test_other_photos_are_judged_by_the_training_part_while_it_is_there(run: Pat
     reason = f"no training photo of class blue can be read in {photos} any more"
     assert evaluate(run, data=other).color == ColorBaseline(left_out=reason)
     result = kvgg("evaluate", "--run", run, "--data", other)
-    assert result.stdout.splitlines()[2] == f"color alone: left out, since {reason}"
+    assert result.stdout.splitlines()[2] == f"color alone: left out, because {reason}"
     printed = json.loads(kvgg("evaluate", "--run", run, "--data", other, "--json").stdout)
     assert (printed["color"], printed["count"]) == ({"left_out": reason}, 2 * len(COLORS))
     (run / "split.csv").unlink()

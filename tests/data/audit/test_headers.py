@@ -22,21 +22,21 @@ from kvgg_jax.data.decode.image import load
             "P",
             (32, 32),
             {"format": "PNG"},
-            Header("PNG", "P", 32, 32, ("is a PNG file under another suffix",)),
+            Header("PNG", "P", 32, 32, ("is a PNG file with another suffix",)),
         ),
         (
             "a.gif",
             "RGB",
             (32, 32),
             {"save_all": True, "append_images": [Image.new("RGB", (32, 32), "red")]},
-            Header("GIF", "P", 32, 32, ("has several frames, of which the first is used",)),
+            Header("GIF", "P", 32, 32, ("has several frames; only the first is used",)),
         ),
         (
             "a.bmp",
             "RGB",
             (32, 96),
             {},
-            Header("BMP", "RGB", 32, 96, ("has 32 x 96 pixels and is squashed to a square",)),
+            Header("BMP", "RGB", 32, 96, ("has 32 x 96 pixels and is resized to a square",)),
         ),
         (
             "a.webp",
@@ -48,7 +48,7 @@ from kvgg_jax.data.decode.image import load
                 "RGB",
                 31,
                 40,
-                ("has 31 x 40 pixels, fewer than any network here takes",),
+                ("has 31 x 40 pixels, fewer than any network here accepts",),
             ),
         ),
     ],
@@ -79,4 +79,4 @@ def test_a_second_frame_that_is_damaged_is_a_second_frame(tmp_path: Path) -> Non
     for size in range(len(whole) // 2 + 12, len(whole)):
         file.write_bytes(whole[:size])
         assert load(file, 32).shape == (32, 32, 3)
-        assert header(file).odd == ("has several frames, of which the first is used",)
+        assert header(file).odd == ("has several frames; only the first is used",)

@@ -234,12 +234,12 @@ def test_a_failing_disk_is_not_blamed_on_the_content(
 def test_a_folder_and_a_pipe_are_told_apart_from_files(tmp_path: Path) -> None:
     """Neither is opened: a pipe would wait for ever."""
     assert message(lambda: decode(tmp_path)) == (
-        f"{tmp_path}: is a folder, not a picture. Give the path of one file."
+        f"{tmp_path}: is a folder, not an image. Give the path of one file."
     )
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     assert message(lambda: decode(pipe)) == (
-        f"{pipe}: is a pipe or a device, not a picture file. Replace or remove it."
+        f"{pipe}: is a pipe or a device, not an image file. Replace or remove it."
     )
 
 
@@ -305,7 +305,7 @@ def test_want_of_memory_is_not_blamed_on_the_file(
 
     monkeypatch.setattr("kvgg_jax.data.decode.image.open_header", fail)
     assert message(lambda: decode(file)) == (
-        f"{file}: takes more memory to decode than there is. Free some, or scale it down."
+        f"{file}: needs more memory to decode than is available. Free some, or scale it down."
     )
 
 

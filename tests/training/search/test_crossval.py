@@ -303,7 +303,7 @@ def test_a_stopped_command_says_how_to_go_on(
     result = kvgg("crossval", "--data", "photos", *TINY)
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1] == (
-        "Stopped in epoch 2, after step 1 of 4. All of it is saved. The same command goes on."
+        "Stopped in epoch 2, after step 1 of 4. Everything is saved. The same command resumes."
     )
 
 
@@ -311,7 +311,7 @@ def test_a_stopped_command_says_how_to_go_on(
 def test_keras_split_has_no_folds(flag: str) -> None:
     """As a flag it is refused; as the default of train, or of a recipe, it gives way."""
     assert message(kvgg("crossval", *flag.split())) == (
-        f"Error: {flag}: Keras deals no folds; use stratified or grouped.\n"
+        f"Error: {flag}: not for folds; use stratified or grouped.\n"
     )
 
 
@@ -319,7 +319,7 @@ def test_keras_split_has_no_folds(flag: str) -> None:
 def test_what_the_folds_decide_is_refused(key: str) -> None:
     """It would be passed over in silence."""
     assert message(kvgg("crossval", "--set", key)) == (
-        f"Error: --set {key}: folds are held out in turn; say how many with --folds.\n"
+        f"Error: --set {key}: crossval splits by folds; set their number with --folds.\n"
     )
 
 
@@ -328,7 +328,7 @@ def test_a_name_is_that_of_one_folder(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         crossval(small_config(photos), folds=3, out=tmp_path, name="a/b")
     assert str(caught.value) == (
-        "--name a/b: a run is named as one folder is. Choose where it lies with --out."
+        "--name a/b: a run name is one folder name. Choose its parent folder with --out."
     )
 
 

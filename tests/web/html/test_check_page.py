@@ -85,7 +85,7 @@ def test_groups_say_what_is_wrong_with_them(place: Path) -> None:
     text = page().text
     assert "Exactly the same, in several classes" in text
     assert "Nearly the same" in text
-    assert "is not a picture but text" in text
+    assert "is text, not an image" in text
 
 
 def test_the_page_is_for_phones_and_for_the_dark(place: Path) -> None:

@@ -74,7 +74,7 @@ def test_good_and_bad_files_are_answered_one_by_one(
     said = client.post("/api/predict", files=files(*sent))
     assert said.status_code == 200
     results = said.json()["results"]
-    reason = f"is not a picture but an HTML page. {DROP}"
+    reason = f"is an HTML page, not an image. {DROP}"
     name = "../../etc/passwd.jpg"
     assert results.pop(1) == {"name": name, "error": f"{name}: {reason}"}
     for one, expected in zip(results, predicted(trained, *good, top=1), strict=True):
@@ -109,9 +109,9 @@ def test_a_calibrated_run_is_unsure_as_in_predict(trained: Trained, photo: Path)
 
 
 HOSTILE = {
-    "page.jpg": (b"<html><script>alert(1)</script>", f"is not a picture but an HTML page. {DROP}"),
+    "page.jpg": (b"<html><script>alert(1)</script>", f"is an HTML page, not an image. {DROP}"),
     "none.png": (b"", f"is empty (0 bytes). {DROP}"),
-    "drawing.svg": (b"<svg onload=alert(1)>", f"is not a picture but an SVG drawing. {DROP}"),
+    "drawing.svg": (b"<svg onload=alert(1)>", f"is an SVG drawing, not an image. {DROP}"),
 }
 
 
@@ -134,7 +134,7 @@ def test_hostile_files_are_named_and_nothing_else_is_told(
     errors = {one["name"]: one["error"] for one in said.json()["results"]}
     assert errors == {
         **{name: f"{name}: {reason}" for name, (_, reason) in HOSTILE.items()},
-        "bomb.png": "bomb.png: has 8000 x 8000 pixels; the limit is 50000000 in all. "
+        "bomb.png": "bomb.png: has 8000 x 8000 pixels; the limit is 50000000 in total. "
         "Scale it down.",
         "cut.png": "cut.png: is a PNG file, truncated or damaged (image file is truncated). "
         f"{DROP}",

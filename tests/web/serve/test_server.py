@@ -95,7 +95,7 @@ def test_a_signal_ends_it_once_what_is_under_way_is_answered(
         assert process.wait(PATIENCE) == 143
     lines = stderr_console.read_text().splitlines()
     assert "Stop it with Ctrl-C." in lines
-    assert "Stopping: what is under way is answered. Ctrl-C again to stop at once." in lines
+    assert "Stopping: requests in progress are answered. Ctrl-C again to stop at once." in lines
     assert "heavy: []" in lines
     assert "Traceback" not in stderr_console.read_text()
 

@@ -12,7 +12,7 @@ import sys
 
 import lazy_loader
 
-from kvgg_jax.core.version import __version__ as __version__
+from kvgg_jax.core.process import __version__ as __version__
 
 if "keras" not in sys.modules:
     os.environ["KERAS_BACKEND"] = "jax"

@@ -22,7 +22,7 @@ from kvgg_jax.cli.console import Screen, print_line
 from kvgg_jax.cli.flags import as_flags
 from kvgg_jax.cli.signals import Stop
 from kvgg_jax.core.errors import KvggError, Stopped, is_out_of_memory
-from kvgg_jax.core.version import __version__
+from kvgg_jax.core.process import __version__
 
 app = typer.Typer(
     name="kvgg",

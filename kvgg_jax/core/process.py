@@ -1,4 +1,4 @@
-"""The process that runs this: whose it is, and where the program keeps what is not of a run.
+"""The program and its process: version, whose process it is, where the cache lies.
 
 A program that imports kvgg_jax is its host, and a guest changes nothing there. The command owns its
 process; it alone quiets libraries and sets them up for all of it.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+__version__ = "0.1.0"
 _owned = False
 
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from kvgg_jax.core.errors import DataError, RunError, UsageError
 from kvgg_jax.core.events import Emit, Note, Progress, ignore
 from kvgg_jax.core.extras import require
+from kvgg_jax.core.process import __version__
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.core.version import __version__
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.split import Split

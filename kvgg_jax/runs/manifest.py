@@ -18,8 +18,8 @@ from kvgg_jax.core.config import SETTINGS, RunConfig, settings
 from kvgg_jax.core.devices import device_count, run_devices
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, Warned
+from kvgg_jax.core.process import __version__
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.core.version import __version__
 from kvgg_jax.data.folder import Samples, find_images
 from kvgg_jax.data.reader import DecodedImages, fingerprint
 from kvgg_jax.data.source import keys

@@ -12,8 +12,8 @@ from typing import Any
 from markupsafe import Markup
 
 from kvgg_jax.core.history import Epoch, History
+from kvgg_jax.core.process import __version__
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.core.version import __version__
 from kvgg_jax.data.audit.findings import Check
 from kvgg_jax.data.audit.sentences import color_text
 from kvgg_jax.data.split import Split

@@ -73,9 +73,9 @@ def test_what_is_no_file_in_a_checkpoint_is_named(run: Path, name: str, plant: s
     result = kvgg("predict", "x.png")
     assert (result.exit_code, message(result)) == (
         1,
-        f"Error: No checkpoint in {run.absolute()}/checkpoints/best is whole:\n"
+        f"Error: No checkpoint in {run.absolute()}/checkpoints/best is intact:\n"
         f"  {step.name}: {name} cannot be read: Not a regular file\n"
-        "Put back a copy of one, or train again.\n",
+        "Restore a copy of one, or train again.\n",
     )
 
 

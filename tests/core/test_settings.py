@@ -116,7 +116,8 @@ def test_the_rules_at_a_resume_are_those_of_the_fields() -> None:
 def test_a_run_goes_on_with_another_value_where_the_field_allows_it(key: str) -> None:
     """The run began with a value that no setting has."""
     config = RunConfig()
-    run: Any = type("Run", (), {"path": Path("run"), "info": lambda _: began})()
+    methods = {"info": lambda _: began, "check_format": lambda _: None}
+    run: Any = type("Run", (), {"path": Path("run"), **methods})()
     began = {"settings": {**settings(config), key: "another"}}
     if SETTINGS[key].resume != "no":
         check_settings(run, config)

@@ -15,7 +15,7 @@ import pytest
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.evaluation.evaluate import Evaluation
 from kvgg_jax.evaluation.record import evaluation_json, keep, predictions_csv, recall
-from kvgg_jax.runs.folder import Run
+from kvgg_jax.runs.folder import FORMAT, Run
 from support.evaluations import NAMES, made, six_photos
 from support.runs import small_config
 
@@ -89,7 +89,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 def with_config(result: Evaluation) -> Run:
     config = small_config(result.samples.root)
     (result.run / "config.toml").write_text(config.to_toml())
-    (result.run / "run.json").write_text("{}")
+    (result.run / "run.json").write_text(f'{{"format": {FORMAT}}}')
     return Run(result.run)
 
 

@@ -156,8 +156,10 @@ def main() -> None:
     args = parser.parse_args()
     if args.name.startswith("kvgg_jax"):
         from kvgg_jax.cli.huge_pages import restart_with_huge_pages
+        from kvgg_jax.core.process import own_process
 
         restart_with_huge_pages()  # as `kvgg train` does
+        own_process()
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print goes elsewhere
     run = CONTESTANTS[args.name](args.task, args.image_size, args.batch_size)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from kvgg_jax.core.process import cache_folder
 from support.runs import ROOT, draw_photos
 
 STATE = """
@@ -80,8 +81,8 @@ import kvgg_jax
 from kvgg_jax.models.cost import BLOCKS
 BLOCKS["vgg11"] = ((4,), (4,), (8,), (8,), (8,))
 config = kvgg_jax.RunConfig(
-    data={"dir": "photos", "image_size": 32, "augment": "strong", "mix": "mixup"},
-    model={"arch": "vgg11", "head": "8", "dropout": 0.3},
+    data={"dir": "photos", "image_size": 32, "augment": "light", "mix": "mixup"},
+    model={"arch": "vgg11", "head": "4", "dropout": 0.3},
     train={"epochs": 1, "batch_size": 8},
 )
 run = kvgg_jax.train(config, name="x").run
@@ -89,7 +90,6 @@ kvgg_jax.evaluate(run)
 kvgg_jax.predict(["photos"], run)
 kvgg_jax.explain(["photos/red/red_00.png"], run)
 kvgg_jax.export("keras", run)
-kvgg_jax.report(run)
 kvgg_jax.list_runs()
 """
 TELL = "import json; json.dump(changes(before), open('changes.json', 'w'))"
@@ -132,7 +132,7 @@ def test_importing_its_name_changes_nothing_but_the_backend(tmp_path: Path) -> N
 
 
 def test_calling_its_functions_changes_nothing(tmp_path: Path) -> None:
-    """Train with all kinds of chance, evaluate, predict, explain, export, report."""
+    """Train with all kinds of chance, evaluate, predict, explain, export."""
     draw_photos(tmp_path / "photos", per_class=8)
     assert changes(tmp_path, "import kvgg_jax.api, kvgg_jax.core.tf_gate", USE) == {}
 
@@ -165,3 +165,13 @@ def test_the_command_sets_keras_whatever_its_file_says(tmp_path: Path) -> None:
     own = "from kvgg_jax.core.process import own_process; own_process()"
     assert run_python(tmp_path, home, own, gate).stdout == "float32\n"
     assert "Keras has image_data_format = channels_first" in run_python(tmp_path, home, gate).stderr
+
+
+def test_compiled_programs_are_kept_for_the_command_alone(tmp_path: Path) -> None:
+    """JAX keeps them for the whole process, so a host is to ask for that."""
+    folder = "import jax, kvgg_jax.models.compile; print(jax.config.jax_compilation_cache_dir)"
+    command = "import sys; from kvgg_jax.cli.main import main; sys.argv = ['kvgg', '--version']"
+    end = "try: main()\nexcept SystemExit: pass"
+    kept = run_python(tmp_path, command, end, folder).stdout.splitlines()[-1]
+    assert Path(kept).parent == cache_folder() / "xla"
+    assert run_python(tmp_path, folder).stdout == "None\n"

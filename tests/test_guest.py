@@ -78,8 +78,9 @@ tensorflow.constant(0)
 """
 USE = """
 import kvgg_jax
-from kvgg_jax.models.cost import BLOCKS
-BLOCKS["vgg11"] = ((4,), (4,), (8,), (8,), (8,))
+from kvgg_jax.models.registry import BACKBONES
+from kvgg_jax.models.vgg import Vgg
+BACKBONES["vgg11"] = Vgg(((4,), (4,), (8,), (8,), (8,)))
 config = kvgg_jax.RunConfig(
     data={"dir": "photos", "image_size": 32, "augment": "light", "mix": "mixup"},
     model={"arch": "vgg11", "head": "4", "dropout": 0.3},

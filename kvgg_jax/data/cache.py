@@ -106,7 +106,7 @@ class Undecoded:
         try:
             image = self._load(self._source, place, self.shape[1])
         except ImageError as error:
-            raise DataError(f"A photo was lost during the run. {error}") from None
+            raise DataError(f"A photo disappeared during the run. {error}") from None
         if sha256(image) != self._digests[place]:
             raise DataError(
                 f"{file} changed during the run. Restore it and continue with --resume, "

@@ -120,7 +120,7 @@ def _name_bad(errors: tuple[ImageError, ...], count: int) -> str:
     if len(errors) > SHOWN:
         lines.append(f"  and {len(errors) - SHOWN} more")
     head = f"{len(errors)} of {count} images cannot be read:"
-    tail = "Remove or replace them, or go on without them: `data.skip_bad = true`."
+    tail = "Remove or replace them, or leave them out: `data.skip_bad = true`."
     return "\n".join([head, *lines, tail])
 
 

@@ -199,7 +199,7 @@ def _check_unfinished(run: Run, config: RunConfig) -> None:
     if run.info().get("status") != "finished":
         return
     if len(history) >= train.epochs:
-        further = "To train it further, give more with --epochs."
+        further = "To train it further, raise `train.epochs`."
         if SCHEDULES[config.optim.schedule].depends_on_length:
             anew = _anew(run, 2 * train.epochs)
             further = f"Its {config.optim.schedule} schedule is at its end. {anew}"

@@ -90,7 +90,7 @@ def test_the_first_signal_is_answered_at_once_and_the_second_ends_the_process(fi
         )
         time.sleep(ECHO)
         process.send_signal(second)
-        assert process.stdout.readline() == "Stopped at once. What was saved before is whole.\n"
+        assert process.stdout.readline() == "Stopped at once. Earlier checkpoints are intact.\n"
         assert process.wait(120) == code
 
 

@@ -74,8 +74,8 @@ def test_bad_files_are_named_all_at_once(folder: Path) -> None:
     assert str(caught.value) == (
         "2 of 6 images cannot be read:\n"
         f"  {folder}/a/3.png: is empty (0 bytes). Replace or remove it.\n"
-        f"  {bad}: is not a picture but text. Replace or remove it.\n"
-        "Remove or replace them, or go on without them: `data.skip_bad = true`."
+        f"  {bad}: is text, not an image. Replace or remove it.\n"
+        "Remove or replace them, or leave them out: `data.skip_bad = true`."
     )
 
 
@@ -90,7 +90,7 @@ def test_more_than_ten_bad_files_are_summarised(tmp_path: Path) -> None:
         "13 of 14 images cannot be read:",
         *(f"  {name}: {reason}" for name in names[:10]),
         "  and 3 more",
-        "Remove or replace them, or go on without them: `data.skip_bad = true`.",
+        "Remove or replace them, or leave them out: `data.skip_bad = true`.",
     ]
 
 

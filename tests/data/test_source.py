@@ -68,8 +68,8 @@ def test_a_bad_photo_is_called_by_the_name_that_the_source_gives_it(tmp_path: Pa
         read(ZipSamples(archive, ("a/1.png",), (0,), ("a", "b")), 16)
     assert str(caught.value) == (
         "1 of 1 images cannot be read:\n"
-        f"  {archive}/a/1.png: is not a picture but text. Replace or remove it.\n"
-        "Remove or replace them, or go on without them: --skip-bad."
+        f"  {archive}/a/1.png: is text, not an image. Replace or remove it.\n"
+        "Remove or replace them, or leave them out: `data.skip_bad = true`."
     )
 
 
@@ -78,7 +78,7 @@ def test_a_bad_photo_is_called_by_the_name_that_the_source_gives_it(tmp_path: Pa
     [
         (None, "does not exist. Check the path."),
         (b"", "is empty (0 bytes). Replace or remove it."),
-        (b"no picture", "is not a picture but text. Replace or remove it."),
+        (b"no picture", "is text, not an image. Replace or remove it."),
     ],
 )
 def test_a_file_that_is_no_picture_is_not_read(

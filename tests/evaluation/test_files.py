@@ -15,7 +15,7 @@ import pytest
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.evaluation.files import keep, predictions_csv, read_evaluation, read_predictions
 from kvgg_jax.evaluation.record import Evaluation, EvaluationRecord
-from kvgg_jax.runs.folder import Run
+from kvgg_jax.runs.folder import FORMAT, Run
 from support.evaluations import NAMES, STATE, all_right, six_photos
 from support.runs import small_config
 
@@ -144,7 +144,7 @@ def test_a_damaged_evaluation_is_none(result: Evaluation, change: dict[str, Any]
 def with_config(result: Evaluation) -> Run:
     config = small_config(result.samples.root)
     (result.run / "config.toml").write_text(config.to_toml())
-    (result.run / "run.json").write_text("{}")
+    (result.run / "run.json").write_text(f'{{"format": {FORMAT}}}')
     return Run(result.run)
 
 

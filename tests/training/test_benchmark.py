@@ -28,7 +28,7 @@ def test_bench_prints_its_figures_as_json_and_as_lines() -> None:
     assert printed["train_share"] == pytest.approx(printed["train_flops_per_second"] / peak)
     assert all(value > 0 for name, value in printed.items() if name != "device")
     lines = kvgg("bench", *SMALL, "--repeats", "1").stdout.splitlines()
-    assert lines[0].endswith("4 pictures of 32 px")
+    assert lines[0].endswith("4 images of 32 px")
 
 
 def test_bench_and_summary_are_of_the_recipe_in_a_config_file_and_flags_win(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_training_on_features_is_training_through_the_frozen_backbone(on, source
     other = train(config, out=tmp_path, name="through", emit=through.append)
     assert (computed(heard), computed(through)) == (True, False)
     for left, right in zip(timeless(one.history), timeless(other.history), strict=True):
-        assert astuple(left) == pytest.approx(astuple(right), abs=1e-5)
+        assert astuple(left)[:-1] == pytest.approx(astuple(right)[:-1], abs=1e-5)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), states(one.run), states(other.run)
     )

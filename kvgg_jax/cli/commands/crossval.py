@@ -48,7 +48,7 @@ def crossval(
         if key in DEALT:
             raise UsageError(f"{text}: crossval splits by folds; set their number with --folds.")
         if (key, value) == ("data.split", "keras"):
-            raise UsageError(f"{text}: Keras deals no folds; use stratified or grouped.")
+            raise UsageError(f"{text}: not for folds; use stratified or grouped.")
     settings = given.resolve()
     with Screen(stderr_console()) as screen, stoppable(screen, _how_to_go_on) as stop:
         from kvgg_jax.training.search import crossval as api

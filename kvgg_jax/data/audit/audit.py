@@ -134,7 +134,7 @@ def _unused(samples: Samples) -> Iterator[tuple[Path, str]]:
             path = Path(parent, name)
             if name.startswith(".") or path.relative_to(samples.root).as_posix() in known:
                 continue
-            reason = "lies outside the class folders" if at_top else "is no picture known here"
+            reason = "is outside the class folders" if at_top else "is not a known image file"
             yield path, f"{reason} and is not used"
 
 

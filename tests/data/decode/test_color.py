@@ -146,8 +146,8 @@ def test_32_bit_pixels_are_refused(pixel: bytes, file: Path) -> None:
     is_float = pixel == struct.pack("<f", 0.5)
     content = tiff(pixel, bits=(32,), photometric=1, sample_format=3 if is_float else 2)
     assert message(lambda: decode(write(file, content))) == (
-        f"{file}: has 32-bit pixels (mode {'F' if is_float else 'I'}), of which none is known to "
-        "be white. Save it with 8 or 16 bits a channel."
+        f"{file}: has 32-bit pixels (mode {'F' if is_float else 'I'}), "
+        "whose white value is unknown. Save it with 8 or 16 bits per channel."
     )
 
 

@@ -63,25 +63,25 @@ DROP = "Replace or remove it."
 
 FOREIGN = {
     b"": f"is empty (0 bytes). {DROP}",
-    b"\xef\xbb\xbf\n<!DOCTYPE HTML><html>": f"is not a picture but an HTML page. {DROP}",
-    b"<html lang=en><body>404": f"is not a picture but an HTML page. {DROP}",
-    b"<svg xmlns='...'/>": f"is not a picture but an SVG drawing. {DROP}",
-    b"<?xml version='1.0'?>": f"is not a picture but an XML file. {DROP}",
-    b"%PDF-1.7\n%\xe2\xe3": f"is not a picture but a PDF document. {DROP}",
-    b"PK\x03\x04\x14\0\0\0": f"is not a picture but a ZIP archive. {DROP}",
-    b"version https://git-lfs": f"is not a picture but text. {DROP}",
-    b"\0\0\0\x18ftypheic\0\0\0\0": "is a picture in HEIC, which is not read here. Convert it to "
+    b"\xef\xbb\xbf\n<!DOCTYPE HTML><html>": f"is an HTML page, not an image. {DROP}",
+    b"<html lang=en><body>404": f"is an HTML page, not an image. {DROP}",
+    b"<svg xmlns='...'/>": f"is an SVG drawing, not an image. {DROP}",
+    b"<?xml version='1.0'?>": f"is an XML file, not an image. {DROP}",
+    b"%PDF-1.7\n%\xe2\xe3": f"is a PDF document, not an image. {DROP}",
+    b"PK\x03\x04\x14\0\0\0": f"is a ZIP archive, not an image. {DROP}",
+    b"version https://git-lfs": f"is text, not an image. {DROP}",
+    b"\0\0\0\x18ftypheic\0\0\0\0": "is an image in HEIC, which is not supported. Convert it to "
     "JPEG or PNG.",
-    b"\0\0\0\x20ftypavif\0\0\0\0": "is a picture in AVIF, which is not read here. Convert it to "
+    b"\0\0\0\x20ftypavif\0\0\0\0": "is an image in AVIF, which is not supported. Convert it to "
     "JPEG or PNG.",
-    b"\0\0\0\x18ftypcrx \0\0\0\0": "is a picture in Canon's raw format, which is not read here. "
+    b"\0\0\0\x18ftypcrx \0\0\0\0": "is an image in Canon's raw format, which is not supported. "
     "Convert it to JPEG or PNG.",
-    b"\0\0\0\x18ftyphevc\0\0\0\0": "is a picture in HEIC, which is not read here. Convert it to "
+    b"\0\0\0\x18ftyphevc\0\0\0\0": "is an image in HEIC, which is not supported. Convert it to "
     "JPEG or PNG.",
-    b"\0\0\0\x18ftypmp42\0\0\0\0": f"is not a picture but a video. {DROP}",
-    b"\x00\x01\x02\x03": f"is not a picture in any of JPEG, PNG, BMP, GIF, WEBP, TIFF. {DROP}",
-    b"\xff\xd8\xff": "is a JPEG file, truncated or damaged (its header is broken or of a rare "
-    f"kind). {DROP}",
+    b"\0\0\0\x18ftypmp42\0\0\0\0": f"is a video, not an image. {DROP}",
+    b"\x00\x01\x02\x03": f"is not a supported image (JPEG, PNG, BMP, GIF, WEBP, TIFF). {DROP}",
+    b"\xff\xd8\xff": "is a JPEG file, truncated or damaged (its header is damaged or unusual"
+    f"). {DROP}",
 }
 
 

@@ -31,7 +31,7 @@ def test_an_oversized_picture_is_refused_by_its_header(file: Path) -> None:
     """No pixel of it is there to decode; the message gives size and limit."""
     content = png((20_000, 10_001), 8, 2, b"")
     assert message(lambda: decode(write(file, content))) == (
-        f"{file}: has 20000 x 10001 pixels; the limit is 200000000 in all. Scale it down."
+        f"{file}: has 20000 x 10001 pixels; the limit is 200000000 in total. Scale it down."
     )
 
 
@@ -40,7 +40,7 @@ def test_an_oversized_tile_is_refused(file: Path) -> None:
     tags = {322: 65536, 323: 65536, 324: 256, 325: 64}
     content = tiff(b"\0", bits=(8,), photometric=1, tags=tags)
     assert message(lambda: decode(write(file, content))) == (
-        f"{file}: has 65536 x 65536 pixels; the limit is 200000000 in all. Scale it down."
+        f"{file}: has 65536 x 65536 pixels; the limit is 200000000 in total. Scale it down."
     )
 
 
@@ -70,5 +70,5 @@ def test_a_server_can_have_a_lower_limit_of_pixels() -> None:
     """It is told."""
     content = encode(flat("RGB", RED, (20, 10)), "PNG")
     assert load_bytes(content, 8, name="a.png", max_pixels=200).shape == (8, 8, 3)
-    with pytest.raises(ImageError, match=r"^a\.png: has 20 x 10 pixels; the limit is 199 in all"):
+    with pytest.raises(ImageError, match=r"^a\.png: has 20 x 10 pixels; the limit is 199 in total"):
         load_bytes(content, 8, name="a.png", max_pixels=199)

@@ -41,7 +41,9 @@ def test_a_library_that_is_installed_is_not_imported(monkeypatch, tmp_path) -> N
     monkeypatch.setitem(extras.EXTRAS, "wandb", ("nox-of-no-kind",))
     (tmp_path / "nox_of_no_kind.py").write_text("raise AssertionError")
     (tmp_path / "nox_of_no_kind-1.dist-info").mkdir()
-    (tmp_path / "nox_of_no_kind-1.dist-info" / "METADATA").write_text("Name: nox-of-no-kind")
+    (tmp_path / "nox_of_no_kind-1.dist-info" / "METADATA").write_text(
+        "Name: nox-of-no-kind\nVersion: 1\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     require("wandb", by="--track wandb")
     assert "nox_of_no_kind" not in sys.modules

@@ -4,7 +4,10 @@ calibrate a run without photos.
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from typer import rich_utils
@@ -13,6 +16,7 @@ from typer.testing import CliRunner, Result
 from kvgg_jax.cli.main import app
 from kvgg_jax.inference.temperature import FILE, Calibration, Quality
 from kvgg_jax.runs.folder import Run
+from support.runs import THIN_VGG11
 
 rich_utils.FORCE_TERMINAL = None  # whatever GITHUB_ACTIONS or PY_COLORS say
 ENVIRONMENT = {"COLUMNS": "80", "FORCE_COLOR": None, "NO_COLOR": None}
@@ -54,3 +58,19 @@ def calibration_at(temperature: float, state: str) -> Calibration:
 def calibrate_at(temperature: float, run: Run, state: str) -> None:
     """Give a run this temperature, as fitted to that state of its."""
     run.write(FILE, calibration_at(temperature, state).model_dump_json())
+
+
+THIN_PROGRAM = f"""{THIN_VGG11}
+from kvgg_jax.cli.main import main
+main()
+"""
+
+
+def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run Python without what would color its output or make it narrow."""
+    loud = {"COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS"}
+    env = {name: value for name, value in os.environ.items() if name not in loud}
+    command = [sys.executable, *arguments]
+    return subprocess.run(
+        command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False
+    )

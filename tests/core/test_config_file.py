@@ -1,0 +1,211 @@
+"""A configuration from defaults, a TOML file and flags; what is wrong with them."""
+
+from __future__ import annotations
+
+import time
+import tomllib
+
+import pytest
+
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.config_file import parse_set, resolve
+from kvgg_jax.core.errors import ConfigError, UsageError
+from support.runs import LEGAL
+
+
+def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path):
+    """Each key is taken from the first of the three that has it."""
+    file = tmp_path / "c.toml"
+    file.write_text('seed = 7\n[optim]\nlr = 0.01\ndecay_steps = 50\n[model]\nhead = "gap"\n')
+    flags = {"optim.lr": ("--lr 0.5", 0.5), "train.epochs": ("--epochs 3", 3)}
+    assert resolve(file, flags) == RunConfig(
+        seed=7,
+        model={"head": "gap"},
+        optim={"lr": 0.5, "decay_steps": 50},
+        train={"epochs": 3},
+    )
+    assert resolve() == RunConfig()
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "hint"),
+    [
+        ("[optim]\ndecay_step = 1", "optim.decay_step", "Did you mean 'optim.decay_steps'?"),
+        ("epochs = 3", "epochs", "Did you mean 'train.epochs'?"),
+        ("[train]\nlr = 0.1", "train.lr", "Did you mean 'optim.lr'?"),
+        ("zzz = 1", "zzz", f"Legal keys: {LEGAL}."),
+    ],
+)
+def test_an_unknown_key_in_a_file_names_the_nearest_legal_one(tmp_path, text, key, hint):
+    """A typing error must not be a silent default."""
+    file = tmp_path / "c.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        resolve(file)
+    assert str(caught.value) == f"{file}: unknown key {key!r}. {hint}"
+
+
+def test_an_unknown_key_in_a_flag_is_a_usage_error():
+    """It is the command line's fault, so it ends with exit code 2."""
+    with pytest.raises(UsageError) as caught:
+        resolve(None, dict([parse_set("optim.decay_step=3")]))
+    assert str(caught.value) == (
+        "--set optim.decay_step=3: unknown key 'optim.decay_step'. "
+        "Did you mean 'optim.decay_steps'?"
+    )
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("flag", "reason"),
+    [
+        ("train.epochs=0", "input should be greater than or equal to 1"),
+        ("train.epochs=many", "input should be a valid integer"),
+        ("train.epochs=2.5", "input should be a valid integer"),
+        ("optim.lr=0", "input should be greater than 0"),
+        ("optim.lr=nan", "input should be a finite number"),
+        ("optim.lr.x=1", "input should be a valid number"),
+        ("optim={lr=-1}", "input should be greater than 0"),
+        ("data.val_split=1", "input should be less than 1"),
+        ("data.image_size=31", "too small: a network needs at least 32 pixels a side"),
+        ("seed=-1", "input should be greater than or equal to 0"),
+        ("model.arch=vgg17", "input should be 'vgg11', 'vgg13', 'vgg16' or 'vgg19'"),
+        ("model.batch_norm=1", "input should be a valid boolean"),
+        ("model=3", "input should be a valid dictionary or instance of ModelConfig"),
+        (
+            "model.head=huge",
+            "'huge' is not a head: use full, slim, gap, or layer sizes such as 256,128",
+        ),
+        (
+            "model.freeze=5",
+            "'5': use none, blocks (all of them), or how many: 1 to 4",
+        ),
+        (
+            "model.freeze=blocks",
+            "freeze blocks would keep random weights: say with `model.weights` what to keep",
+        ),
+        (
+            "model.head='8,0'",
+            "'8,0' is not a head: use full, slim, gap, or layer sizes such as 256,128",
+        ),
+    ],
+)
+def test_a_value_that_cannot_be_right_names_its_flag_and_the_reason(flag, reason):
+    """The message repeats what was typed, so that it can be found and changed."""
+    with pytest.raises(UsageError) as caught:
+        resolve(None, dict([parse_set(flag)]))
+    assert str(caught.value) == f"--set {flag}: {reason}."
+
+
+def test_a_wrong_value_in_a_file_names_the_file_the_key_and_the_value(tmp_path):
+    """The fault lies in the file even when good flags are given with it."""
+    file = tmp_path / "c.toml"
+    file.write_text("[optim]\nlr = -1.0\n")
+    with pytest.raises(ConfigError) as caught:
+        resolve(file, {"train.epochs": ("--epochs 3", 3)})
+    assert str(caught.value) == f"{file}: optim.lr = -1.0: input should be greater than 0."
+
+
+def test_a_file_that_is_missing_or_is_not_toml_is_a_config_error(tmp_path):
+    """Both name the file."""
+    missing, broken = tmp_path / "missing.toml", tmp_path / "broken.toml"
+    broken.write_text("seed = ")
+    with pytest.raises(ConfigError) as caught:
+        resolve(missing)
+    assert str(caught.value) == f"Cannot read the config file {missing}: No such file or directory."
+    with pytest.raises(ConfigError) as caught:
+        resolve(broken)
+    assert str(caught.value) == f"{broken} is not valid TOML: Invalid value (at end of document)."
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("optim.decay_steps=50", "optim.decay_steps", 50),
+        ("optim.lr=1e-3", "optim.lr", 1e-3),
+        ("optim.staircase=false", "optim.staircase", False),
+        ("model.head=slim", "model.head", "slim"),
+        ('model.head="slim"', "model.head", "slim"),
+        (" model.head = 256,128 ", "model.head", "256,128"),
+        ("data.dir=a=b", "data.dir", "a=b"),
+        ("data.dir=", "data.dir", ""),
+    ],
+)
+def test_set_reads_a_toml_value_or_else_a_bare_word(text, key, value):
+    """Quotes are optional in the shell; everything after the first = is the value."""
+    assert parse_set(text) == (key, (f"--set {text}", value))
+
+
+@pytest.mark.parametrize("text", ["optim.lr", "=3", ""])
+def test_set_without_a_key_and_a_value_is_a_usage_error(text):
+    """The message shows how it is meant to look."""
+    with pytest.raises(UsageError) as caught:
+        parse_set(text)
+    assert str(caught.value) == (
+        f"--set {text}: expected KEY=VALUE, such as --set optim.decay_steps=50."
+    )
+
+
+def test_keys_that_do_not_go_together_are_named_with_the_file_or_the_flags(tmp_path):
+    """Only the flags that have to do with it."""
+    why = (
+        "data.balance and train.class_weight = balanced both make up for uneven classes: use one "
+        "of them."
+    )
+    file = tmp_path / "own.toml"
+    file.write_text('[data]\nbalance = true\n[train]\nclass_weight = "balanced"\n')
+    with pytest.raises(ConfigError) as caught:
+        resolve(file, {"train.epochs": ("--epochs 3", 3)})
+    assert str(caught.value) == f"{file}: {why}"
+    file.write_text("[data]\nbalance = true\n")
+    flags = {
+        "train.epochs": ("--epochs 3", 3),
+        "train.class_weight": ("--class-weight balanced", "balanced"),
+    }
+    with pytest.raises(UsageError) as caught:
+        resolve(file, flags)
+    assert str(caught.value) == f"--class-weight balanced: {why}"
+
+
+def test_flags_that_do_not_go_together_are_named_and_no_others(tmp_path):
+    """The first one given may have nothing to do with it; what a file holds is the file's."""
+    flags = {"model.head": ("--head gap", "gap"), "model.freeze": ("--freeze blocks", "blocks")}
+    with pytest.raises(UsageError) as caught:
+        resolve(None, flags)
+    assert str(caught.value) == (
+        "--freeze blocks: freeze blocks would keep random weights: "
+        "say with `model.weights` what to keep."
+    )
+    file = tmp_path / "own.toml"
+    file.write_text("[model]\nfreeze = 'blocks'\n")
+    with pytest.raises(ConfigError) as caught:
+        resolve(file, {"model.head": ("--head gap", "gap")})
+    assert str(caught.value).startswith(f"{file}: model: freeze blocks would keep random weights")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a" + ".a" * 30_000 + " = 1", "x = {" + '"a". ' * 9000 + "a = 1}", "[" + "a." * 20_000 + "a]"],
+)
+def test_a_key_of_endless_parts_is_refused_before_it_is_read(tmp_path, monkeypatch, text):
+    """tomllib would take half a minute over it: it is not asked."""
+    asked: list[str] = []
+    monkeypatch.setattr(tomllib, "loads", asked.append)
+    file = tmp_path / "own.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        resolve(file)
+    assert str(caught.value) == f"{file} is not valid TOML here: a key has more than 32 parts."
+    assert asked == []
+
+
+@pytest.mark.faults  # a regular expression does not tell its steps: only time shows them
+@pytest.mark.parametrize("text", ["a" * 60_000, "a " * 30_000, '"' * 60_000, "a. " * 20_000 + "="])
+def test_looking_for_such_keys_takes_no_time_itself(tmp_path, text):
+    """Whatever the text."""
+    file = tmp_path / "own.toml"
+    file.write_text(text)
+    started = time.thread_time()
+    with pytest.raises(ConfigError):
+        resolve(file)
+    assert time.thread_time() - started < 5  # a slip there takes minutes

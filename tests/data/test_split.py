@@ -1,0 +1,188 @@
+"""Which photos are for training and which for validation."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from kvgg_jax.core.errors import DataError
+from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.core.tf_gate import tf  # noqa: F401  (Keras lists folders through it)
+from kvgg_jax.data.folder import Samples, scan
+from kvgg_jax.data.split import Split, split_from_csv, split_samples, split_to_csv
+
+KINDS = {".JPG": "JPEG", ".png": "PNG", ".Jpeg": "JPEG", ".bmp": "BMP", ".gif": "GIF"}
+
+
+def picture(path: Path, kind: str = "PNG") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (2, 2), "red").save(path, kind)
+    return path
+
+
+def mixed_folder(root: Path) -> Path:
+    """Three classes of unlike size, nested folders and every suffix that Keras reads."""
+    for name, count in (("ripe", 17), ("Green", 11), ("over ripe", 9)):
+        for i in range(count):
+            suffix = list(KINDS)[i % len(KINDS)]
+            inner = ("", "day 1", "day 1/late", "day-2")[i % 4]
+            picture(root / name / inner / f"{'zI'[i % 2]}{i * 7 % 10}{i}{suffix}", KINDS[suffix])
+    return root
+
+
+def keras_split(root: Path, *, val_split: float = 0.2, seed: int = 42) -> Split:
+    """The same two parts, dealt by Keras itself."""
+    parts = []
+    for subset in ("training", "validation"):
+        dataset = keras.utils.image_dataset_from_directory(
+            root,
+            validation_split=val_split,
+            subset=subset,
+            seed=seed,
+            shuffle=True,
+            image_size=(2, 2),
+            verbose=False,
+        )
+        paths = tuple(Path(p).relative_to(root).as_posix() for p in dataset.file_paths)
+        classes = tuple(dataset.class_names)
+        parts.append(
+            Samples(root, paths, tuple(classes.index(p.split("/")[0]) for p in paths), classes)
+        )
+    return Split(*parts)
+
+
+@pytest.mark.parametrize(("val_split", "seed"), [(0.2, 42), (0.35, 7)])
+def test_the_default_split_is_that_of_keras(tmp_path: Path, val_split: float, seed: int) -> None:
+    """Same files in the same order in both parts as `image_dataset_from_directory` deals."""
+    root = mixed_folder(tmp_path / "photos")
+    dealt = split_samples(scan(root), val_split=val_split, seed=seed)
+    assert dealt == keras_split(root, val_split=val_split, seed=seed)
+    assert (len(dealt.train), len(dealt.val)) == (37 - int(37 * val_split), int(37 * val_split))
+
+
+def test_the_coffee_photos_are_dealt_as_by_keras(coffee: Path) -> None:
+    """960 and 240 photos, file by file in the order of Keras."""
+    dealt = split_samples(scan(coffee), val_split=0.2, seed=42)
+    assert dealt == keras_split(coffee)
+    assert (len(dealt.train), len(dealt.val)) == (960, 240)
+
+
+def test_another_seed_deals_another_split(tmp_path: Path) -> None:
+    """The seed reaches both ways of dealing."""
+    samples = scan(mixed_folder(tmp_path))
+    for how in ("keras", "stratified"):
+        first, other = (split_samples(samples, val_split=0.2, seed=s, how=how) for s in (1, 2))
+        assert set(first.val.paths) != set(other.val.paths)
+
+
+@settings(deadline=None)
+@given(
+    counts=st.lists(st.integers(1, 40), min_size=2, max_size=5),
+    val_split=st.floats(0.05, 0.95),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_a_stratified_split_keeps_the_share_of_each_class(
+    counts: list[int], val_split: float, seed: int
+) -> None:
+    """int(val_split * n) of the n pictures of a class are for validation; none is lost or twice."""
+    labels = tuple(k for k, count in enumerate(counts) for _ in range(count))
+    samples = Samples(
+        Path("r"), tuple(map(str, range(len(labels)))), labels, tuple(map(str, range(len(counts))))
+    )
+    expected = {k: int(val_split * n) for k, n in enumerate(counts)}
+    if not 0 < sum(expected.values()) < len(labels):
+        return
+    dealt = split_samples(samples, val_split=val_split, seed=seed, how="stratified")
+    assert {k: Counter(dealt.val.labels)[k] for k in expected} == expected
+    assert sorted(dealt.all.paths, key=int) == list(samples.paths)
+    assert all(labels[int(p)] == k for p, k in zip(dealt.all.paths, dealt.all.labels, strict=True))
+
+
+NAMES = st.one_of(
+    st.text(st.characters(exclude_characters="\0/", exclude_categories=("Cs",)), min_size=1),
+    st.binary(min_size=1).filter(lambda name: not set(name) & set(b"\0/")).map(os.fsdecode),
+    st.sampled_from(["a,b", 'say "x"', "two\nlines", "Icon\r", "été", "\udcff\udcfe", "=1+1"]),
+)
+
+
+@settings(deadline=None)
+@given(
+    classes=st.lists(NAMES, min_size=2, max_size=3, unique=True),
+    files=st.lists(NAMES, min_size=2, max_size=8, unique=True),
+    cut=st.integers(1, 7),
+)
+def test_a_split_comes_back_from_its_csv(classes: list[str], files: list[str], cut: int) -> None:
+    """Commas, quotes, line ends and bytes that are not UTF-8 are names like others."""
+    names = tuple(classes)
+    labels = tuple(i % len(names) for i in range(len(files)))
+    paths = tuple(f"{names[k]}/{file}" for k, file in zip(labels, files, strict=True))
+    samples = Samples(Path("r"), paths, labels, names)
+    rows = list(range(len(files)))
+    split = Split(samples.take(rows[:cut]), samples.take(rows[cut:]))
+    assert split_from_csv(split_to_csv(split), root=Path("r"), classes=names) == split
+
+
+def test_split_csv_is_readable() -> None:
+    """Three columns: path, class, part; training first."""
+    samples = Samples(Path("r"), ("a/1.png", "b/2, 3.png"), (0, 1), ("a", "b"))
+    split = Split(samples.take([1]), samples.take([0]))
+    assert split_to_csv(split) == 'path,class,part\n"b/2, 3.png",b,train\na/1.png,a,val\n'
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        ("", "expected the columns path,class,part"),
+        ("file,class,part\n", "expected the columns path,class,part"),
+        (
+            "path,class,part\nx,a,test\n",
+            "['x', 'a', 'test'] is not a path, one of the run's classes, and train or val",
+        ),
+        (
+            "path,class,part\nx,c,val\n",
+            "['x', 'c', 'val'] is not a path, one of the run's classes, and train or val",
+        ),
+        (
+            "path,class,part\nx,a\n",
+            "['x', 'a'] is not a path, one of the run's classes, and train or val",
+        ),
+    ],
+)
+def test_a_damaged_split_csv_says_where(table: str, reason: str) -> None:
+    """The row that cannot be, as it stands there."""
+    with pytest.raises(ValueError, match=f"^{re.escape(reason)}$"):
+        split_from_csv(table, root=Path("r"), classes=("a", "b"))
+
+
+@pytest.mark.parametrize(("val_split", "train", "val"), [(0.1, 5, 0), (0.9999, 1, 4)])
+def test_each_part_needs_a_picture(val_split: float, train: int, val: int) -> None:
+    """Too few photos for a share: the numbers, and what to change."""
+    samples = Samples(Path("beans"), tuple("12345"), (0, 0, 0, 1, 1), ("a", "b"))
+    if val == 0:
+        with pytest.raises(DataError) as caught:
+            split_samples(samples, val_split=val_split, seed=0)
+        assert str(caught.value) == (
+            "beans: 5 images with `data.val_split = 0.1` leave 5 for training and 0 for "
+            "validation; each needs at least 1. Add photos or change the share."
+        )
+    else:
+        dealt = split_samples(samples, val_split=val_split, seed=0)
+        assert (len(dealt.train), len(dealt.val)) == (train, val)
+
+
+def test_a_deal_is_a_permutation_of_numpy() -> None:
+    """`RandomState(seed).shuffle`, which NumPy keeps stable for ever (NEP 19)."""
+    samples = Samples(Path("r"), tuple("abcdef"), (0, 0, 0, 1, 1, 1), ("a", "b"))
+    order = np.arange(6)
+    np.random.RandomState(3).shuffle(order)
+    assert split_samples(samples, val_split=0.5, seed=3) == Split(
+        samples.take(order[:3].tolist()), samples.take(order[3:].tolist())
+    )

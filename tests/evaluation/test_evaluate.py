@@ -1,0 +1,132 @@
+"""A run evaluated on its own photos and on others."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kvgg_jax import evaluate
+from kvgg_jax.core.errors import DataError, RunError
+from kvgg_jax.runs.catalog import find
+from kvgg_jax.runs.folder import Run
+from support.runs import Trained
+
+pytestmark = pytest.mark.usefixtures("thin_network")
+
+CLASSES = 3
+
+
+@pytest.fixture
+def photos(trained: Trained) -> Path:
+    """What it learnt from, to be read and not written."""
+    return trained.photos
+
+
+def test_evaluate_gives_exactly_what_training_recorded(trained: Trained) -> None:
+    """Bit by bit: the same pictures, the same program, the best epoch's weights."""
+    best, result = Run(trained.run).history().best, evaluate(trained.run)
+    assert best is not None
+    assert (result.accuracy, result.loss) == (best.val_accuracy, best.val_loss)
+    assert (result.run, result.split) == (trained.run, "val")
+
+
+def test_evaluate_counts_the_validation_pictures_of_the_split_as_dealt(
+    trained: Trained,
+) -> None:
+    """`split.csv` says which; accuracy, confusion and scores agree with each other."""
+    val = find(trained.run).split(Run(trained.run).config().data.dir).val  # type: ignore[arg-type]
+    result = evaluate(trained.run)
+    assert result.samples.paths == val.paths
+    predicted = result.probabilities.argmax(axis=1)
+    assert result.count == len(val) == np.sum(result.confusion)
+    assert result.accuracy == pytest.approx(np.mean(predicted == np.array(val.labels)))
+    assert result.right == round(result.accuracy * result.count)
+    assert [score.count for score in result.classes.values()] == [
+        val.labels.count(k) for k in range(CLASSES)
+    ]
+
+
+def test_the_loss_is_the_mean_cross_entropy_of_the_probabilities(trained: Trained) -> None:
+    """-log p of the true class, over the pictures that count and no filler."""
+    result = evaluate(trained.run, split="all")
+    true = result.probabilities[np.arange(result.count), list(result.samples.labels)]
+    assert result.loss == pytest.approx(-np.log(true).mean(), rel=1e-4)
+
+
+def test_split_all_judges_every_picture_of_the_run(trained: Trained, photos: Path) -> None:
+    """Training and validation part together."""
+    result = evaluate(trained.run, split="all")
+    found = sorted(path.relative_to(photos).as_posix() for path in photos.glob("*/*"))
+    assert sorted(result.samples.paths) == found
+    assert result.split == "all"
+
+
+def test_other_photos_are_judged_whole(trained: Trained, photos: Path, tmp_path: Path) -> None:
+    """`data` is another folder of the same classes; all of it counts."""
+    shutil.copytree(photos, tmp_path / "other")
+    own, result = evaluate(trained.run, split="all"), evaluate(trained.run, data=tmp_path / "other")
+    assert (result.split, result.samples.root) == ("all", tmp_path / "other")
+    assert result.count == own.count
+    assert result.confusion == own.confusion
+
+
+def test_other_photos_may_lack_a_class(trained: Trained, photos: Path, tmp_path: Path) -> None:
+    """Labels follow the run's classes, not the folder's; the absent class has no picture."""
+    classes = find(trained.run).classes()
+    for name in classes[1:]:
+        shutil.copytree(photos / name, tmp_path / name)
+    result = evaluate(trained.run, data=tmp_path)
+    own = evaluate(trained.run, split="all")
+    assert tuple(result.classes) == classes
+    absent = result.classes[classes[0]]
+    assert (absent.recall, absent.count) == (None, 0)
+    assert result.confusion == ((0,) * CLASSES, *own.confusion[1:])
+
+
+def test_the_validation_part_can_be_judged_where_the_photos_are_now(
+    trained: Trained, photos: Path, tmp_path: Path
+) -> None:
+    """`data` with split "val": the files of the split, below another folder."""
+    moved = shutil.copytree(photos, tmp_path / "moved")
+    result, own = evaluate(trained.run, data=moved, split="val"), evaluate(trained.run)
+    assert (result.samples.root, result.samples.paths) == (moved, own.samples.paths)
+    assert (result.loss, result.accuracy) == (own.loss, own.accuracy)
+
+
+def test_a_class_that_the_run_does_not_know_is_named(trained: Trained, tmp_path: Path) -> None:
+    """Before any picture is read."""
+    known = find(trained.run).classes()
+    for name in (known[0], "Oak", "Pine"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").touch()
+    with pytest.raises(DataError) as caught:
+        evaluate(trained.run, data=tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path} has classes that {trained.run} does not know: Oak, Pine. "
+        f"It knows: {', '.join(known)}."
+    )
+
+
+def test_probabilities_that_are_no_numbers_are_refused(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All figures would be made of them."""
+    from kvgg_jax.training import loop
+
+    measure = loop.evaluate
+
+    def spoilt(*given: Any, **named: Any) -> Any:
+        metrics, probabilities = measure(*given, **named)
+        return metrics, np.where(probabilities == probabilities.max(), np.nan, probabilities)
+
+    monkeypatch.setattr(loop, "evaluate", spoilt)
+    with pytest.raises(RunError) as caught:
+        evaluate(trained.run)
+    assert str(caught.value) == (
+        f"The best weights of {trained.run} give probabilities that are no numbers. "
+        "Train it anew, with a lower `optim.lr`."
+    )

@@ -13,7 +13,7 @@ from kvgg_jax import evaluate
 from kvgg_jax.data.audit.color_baseline import ColorBaseline, color_baseline, compare_colors
 from kvgg_jax.data.audit.duplicates import Fingerprint
 from kvgg_jax.data.audit.findings import Check
-from kvgg_jax.data.audit.inspect import Seen, inspect_photos
+from kvgg_jax.data.audit.inspect import Seen
 from kvgg_jax.data.folder import scan
 from support.commands import kvgg
 from support.runs import COLORS, Trained, draw_photos
@@ -47,27 +47,13 @@ def test_a_photo_is_not_its_own_neighbour() -> None:
     assert compare_colors((photos, labels), (copies, labels)).nearest == 1.0
 
 
-def test_the_six_numbers_are_mean_and_spread_of_each_channel(tmp_path: Path) -> None:
-    """In [0, 1]: a picture half red, half black has a red of one half, spread one half."""
-    from PIL import Image
-
-    pixels = np.zeros((64, 64, 3), np.uint8)
-    pixels[:32, :, 0] = 255
-    Image.fromarray(pixels).save(tmp_path / "x.png")
-    (seen,) = inspect_photos([tmp_path / "x.png"])
-    assert seen.look is not None
-    assert seen.look.color.tolist() == [0.5, 0.0, 0.0, 0.5, 0.0, 0.0]
-
-
 def test_many_training_photos_are_thinned_evenly(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of 36, every fourth where nine are the limit; chunks give what the whole gives."""
+    """Of 36, every fourth where nine are the limit."""
     samples = scan(photos)
     whole = color_baseline(samples, samples)
     assert whole == ColorBaseline(class_mean=1.0, nearest=1.0, reference=36)
-    monkeypatch.setattr("kvgg_jax.data.audit.color_baseline._CHUNK", 5)
-    assert color_baseline(samples, samples) == whole
     monkeypatch.setattr("kvgg_jax.data.audit.color_baseline.LIMIT", 9)
     assert color_baseline(samples, samples) == ColorBaseline(1.0, 1.0, 9)
     few = samples.take([*np.flatnonzero(np.array(samples.labels) != 1).tolist(), 17])

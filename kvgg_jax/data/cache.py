@@ -99,7 +99,8 @@ class Chosen:
     """The images of `images` at `rows`."""
 
     def __init__(self, images: Images, rows: Rows) -> None:
-        self.shape, self.dtype = (len(rows), *images.shape[1:]), images.dtype
+        self.shape: tuple[int, ...] = (len(rows), *images.shape[1:])
+        self.dtype: np.dtype[Any] = images.dtype
         self._images, self._rows = images, rows
 
     def __getitem__(self, rows: Rows) -> NDArray[Any]:

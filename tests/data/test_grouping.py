@@ -58,7 +58,7 @@ def test_duplicates_stay_on_one_side(copied: Path) -> None:
 
 
 def test_a_message_says_how_many_duplicates_there_are(copied: Path) -> None:
-    """One line, before the photos are dealt."""
+    """One line, before the photos are split."""
     heard: list[Event] = []
     find_groups(scan(copied), emit=heard.append)
     assert [event.text for event in heard if isinstance(event, Note)] == [
@@ -67,12 +67,12 @@ def test_a_message_says_how_many_duplicates_there_are(copied: Path) -> None:
 
 
 def test_other_splits_do_not_look_for_duplicates(copied: Path) -> None:
-    """They are dealt as before, and no photo is read for it."""
+    """They are split as before, and no photo is read for it."""
     for how in ("keras", "stratified"):
         heard: list[Event] = []
         config = small_config(copied, data={"split": how})
-        dealt = split_samples(scan(copied), val_split=0.2, seed=42, how=how)
-        assert split_photos(config, scan(copied), emit=heard.append) == dealt
+        split = split_samples(scan(copied), val_split=0.2, seed=42, how=how)
+        assert split_photos(config, scan(copied), emit=heard.append) == split
         assert heard == []
 
 
@@ -139,7 +139,7 @@ def test_a_grouped_run_keeps_its_split_and_resumes_with_it(
     assert first == Run(tmp_path / "x").split(copied)
 
 
-def test_the_coffee_photos_are_dealt_in_equal_shares(checked: Check) -> None:
+def test_the_coffee_photos_are_split_in_equal_shares(checked: Check) -> None:
     """60 of each class for validation, and no duplicate on both sides."""
     samples = scan(checked.folder)
     groups = np.arange(len(samples))
@@ -234,7 +234,7 @@ def test_both_parts_need_the_same_classes(parts: Path) -> None:
 def test_a_run_on_given_parts_is_trained_resumed_evaluated_and_reported(
     parts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`split.csv` keeps the parts, so that all goes on as with any run."""
+    """`split.csv` keeps the parts, so that all commands work as with any run."""
     monkeypatch.chdir(parts.parent)
     trained = kvgg("train", *TINY, "--data", "parts", "--epochs", "1", "--name", "x")
     assert trained.exit_code == 0, trained.output

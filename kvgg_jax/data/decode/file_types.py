@@ -23,7 +23,7 @@ _BRANDS = {  # of ISO media files, which are videos otherwise
     **dict.fromkeys((b"avif", b"avis"), "AVIF"),
     b"crx ": "Canon's raw format",
 }
-_FOREIGN = {
+_FOREIGN: dict[str, bytes | tuple[bytes, ...]] = {
     "an HTML page": (b"<!doctype", b"<html"),
     "an SVG drawing": b"<svg",
     "an XML file": b"<?xml",

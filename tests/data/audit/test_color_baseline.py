@@ -39,7 +39,7 @@ def test_the_class_mean_and_the_nearest_photo_are_two_answers() -> None:
 
 
 def test_a_photo_is_not_its_own_neighbour() -> None:
-    """Where training photos are judged too, by the path; else it would always be right."""
+    """Where training photos are evaluated too, by the path; else it would always be right."""
     photos = [photo("a", 0.0), photo("b", 0.1), photo("c", 0.2)]
     labels = [0, 1, 0]
     assert compare_colors((photos, labels), (photos, labels)).nearest == 0.0
@@ -65,7 +65,7 @@ def test_a_class_without_a_readable_training_photo_leaves_it_out(photos: Path) -
     """It could never be named, which would say nothing of color."""
     samples = scan(photos)
     for file in (photos / "green").iterdir():
-        file.write_text("no picture")
+        file.write_text("no image")
     (photos / "red" / "red_00.png").unlink()
     assert color_baseline(samples, samples) == ColorBaseline(
         left_out=f"no training photo of class green can be read in {photos} any more"
@@ -95,8 +95,8 @@ def test_evaluate_sets_color_beside_the_network(run: Path) -> None:
     )
 
 
-def test_other_photos_are_judged_by_the_training_part_while_it_is_there(run: Path) -> None:
-    """Once it is gone, the line says so, and the network is judged all the same."""
+def test_other_photos_are_compared_with_the_training_part_while_it_is_there(run: Path) -> None:
+    """Once it is gone, the line says so, and the network is evaluated all the same."""
     other = draw_photos(run.parent / "other", per_class=2)
     assert evaluate(run, data=other).color == ColorBaseline(1.0, 1.0, 29)
     photos = run.parent / "photos"

@@ -1,4 +1,4 @@
-"""Which pictures are the same photo: copies found, lookalikes left apart."""
+"""Which images are the same photo: copies found, lookalikes left apart."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_copy_that_was_saved_anew_is_the_same_photo(
 
 
 def test_equal_pixels_are_an_exact_duplicate_whatever_the_file(tmp_path: Path) -> None:
-    """A PNG and a BMP of the same pixels; another shape of the same bytes is another picture."""
+    """A PNG and a BMP of the same pixels; another shape of the same bytes is another image."""
     image = scene(1)
     for name in ("a.png", "b.bmp", "c.webp"):
         image.save(tmp_path / name, lossless=True)
@@ -83,7 +83,7 @@ def test_equal_pixels_are_an_exact_duplicate_whatever_the_file(tmp_path: Path) -
     assert look(flat).digest != look(flat.reshape(8, 4, 3)).digest
 
 
-def test_pictures_of_one_color_are_near_nothing() -> None:
+def test_images_of_one_color_are_near_nothing() -> None:
     """A blank page correlates with no other, not by chance either; equal ones are exact."""
     white, white_too, grey = (
         look(np.full((32, 32, 3), value, np.uint8)) for value in (255, 255, 254)
@@ -102,7 +102,7 @@ def test_a_chain_of_neighbours_is_one_group() -> None:
 
 
 def test_a_file_without_a_look_is_alone() -> None:
-    """An unreadable picture is no duplicate of another unreadable one."""
+    """An unreadable image is no duplicate of another unreadable one."""
     one = looked(scene(1))
     assert same_photo([None, one, None, one]).tolist() == [0, 1, 2, 1]
     assert same_photo([None, None]).tolist() == [0, 1]
@@ -112,7 +112,7 @@ def test_a_file_without_a_look_is_alone() -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, 3), max_size=12))
 def test_groups_are_named_by_their_first_member(kinds: list[int]) -> None:
-    """Whatever the order: equal pictures share the place of the first of them."""
+    """Whatever the order: equal images share the place of the first of them."""
     looks = [looked(scene(kind, 24)) for kind in kinds]
     assert same_photo(looks).tolist() == [kinds.index(kind) for kind in kinds]
 

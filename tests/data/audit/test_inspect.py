@@ -66,7 +66,7 @@ def test_a_header_tells_format_mode_size_and_what_is_odd(
     assert header(tmp_path / name) == expected
 
 
-def test_a_photo_of_a_phone_that_brings_a_second_picture_is_a_jpeg(tmp_path: Path) -> None:
+def test_a_photo_of_a_phone_that_brings_a_second_image_is_a_jpeg(tmp_path: Path) -> None:
     """Pillow calls it MPO; nothing is odd about it."""
     small = Image.new("RGB", (32, 32), "red")
     first = Image.new("RGB", (64, 48))

@@ -19,7 +19,7 @@ from kvgg_jax.models.functional import CAFFE_MEANS
 from kvgg_jax.models.layers import Caffe
 
 About = dict[str, Any]
-"""What a format says besides the weights, as JSON: class names, shapes, units, where it is from."""
+"""What a format holds besides the weights, as JSON: class names, shapes, units, origin."""
 
 
 def portable(model: keras.Model, temperature: float | None = None) -> keras.Model:

@@ -66,8 +66,8 @@ def test_a_calibrated_run_is_exported_with_its_temperature(
     assert np.abs(softened - expected).max() > 0.1
     np.testing.assert_allclose(read(result.path)(images), softened, rtol=0, atol=1e-4)
     inside = result.path / saved_model.ABOUT
-    said = json.loads(inside.read_text()) if format == "saved-model" else about(result.path)
-    assert said["temperature"] == 2.5
+    written = json.loads(inside.read_text()) if format == "saved-model" else about(result.path)
+    assert written["temperature"] == 2.5
 
 
 def test_raw_leaves_the_calibration_out(
@@ -131,7 +131,7 @@ def test_int8_sees_training_photos_from_first_to_last(monkeypatch: pytest.Monkey
     assert np.bincount(places // 48).tolist() == [32, 32, 32, 32]
 
 
-def test_int8_without_the_photos_says_where_it_looked(
+def test_int8_without_the_photos_names_their_folder(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before the long work."""
@@ -276,7 +276,7 @@ def test_a_file_where_the_class_names_would_go_is_left_alone(
     finished: Path, tmp_path: Path, format: str
 ) -> None:
     """It is not ours, and `--overwrite` was not given."""
-    output = tmp_path / f"beans.{format}"
+    output = tmp_path / f"x.{format}"
     theirs = tmp_path / f"{output.name}.json"
     theirs.write_text("mine")
     with pytest.raises(RunError) as caught:

@@ -33,8 +33,8 @@ def test_onnxruntime_runs_it(
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
     (single,) = session.run(None, {"image": images[:1]})
     np.testing.assert_allclose(single, expected[:1], rtol=0, atol=1e-4)
-    said = session.get_modelmeta().custom_metadata_map
-    assert json.loads(said["classes"]) == CLASSES
+    found = session.get_modelmeta().custom_metadata_map
+    assert json.loads(found["classes"]) == CLASSES
     graph = onnx.load(result.path).graph
     assert [node.op_type for node in graph.node][:4] == ["Cast", "Transpose", "Mul", "Conv"]
     assert {node.domain for node in graph.node} == {""}

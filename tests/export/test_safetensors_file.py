@@ -31,9 +31,9 @@ def test_safetensors_has_the_weights_to_the_bit(drawn: Classifier, tmp_path: Pat
         assert set(file.keys()) == set(kept)
         for name, values in kept.items():
             np.testing.assert_array_equal(file.get_tensor(name), values)
-        said = {key: json.loads(value) for key, value in file.metadata().items()}
-    assert said["classes"] == CLASSES
-    assert said["model"] == drawn.config.model.model_dump(exclude={"weights", "freeze"})
+        found = {key: json.loads(value) for key, value in file.metadata().items()}
+    assert found["classes"] == CLASSES
+    assert found["model"] == drawn.config.model.model_dump(exclude={"weights", "freeze"})
     assert result.path.stat().st_mode & 0o044  # save_file would let nobody else read it
 
 
@@ -49,6 +49,8 @@ def test_weights_alone_have_the_temperature_in_their_header(
         file = tmp_path / f"{raw}.safetensors"
         assert export("safetensors", calibrated, output=file, raw=raw).difference <= 1e-4
         with safe_open(file, framework="numpy") as opened:
-            said = {key: json.loads(value) for key, value in opened.metadata().items()}
-        assert said["temperature"] == temperature
-        assert said["output"] == (f"the weights alone: softmax({divided}), in the order of classes")
+            found = {key: json.loads(value) for key, value in opened.metadata().items()}
+        assert found["temperature"] == temperature
+        assert found["output"] == (
+            f"the weights alone: softmax({divided}), in the order of classes"
+        )

@@ -42,7 +42,7 @@ def test_it_equals_jax_with_its_gradient(shape: tuple[int, ...], dtype: str) -> 
 
 
 def test_a_step_keeps_outputs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its scratch memory is little more than what `summary` says is kept; with JAX' ReLU and
+    """Its scratch memory is little more than what `summary` counts as kept; with JAX' ReLU and
     pooling it is 1.6 times as much."""
     monkeypatch.setitem(BACKBONES, "vgg11", Vgg(((32, 32), (32,), (32,), (32,), (32,))))
     config = ModelConfig(arch="vgg11", head="gap")

@@ -76,7 +76,7 @@ UNKNOWN = (
     ids=["empty", "HTML", "pickle", "npy", "noise"],
 )
 def test_a_file_of_another_kind_is_refused(tmp_path, content):
-    """Whatever its name says: a page in place of a download, a pickle, an array of objects."""
+    """Whatever its name: a page in place of a download, a pickle, an array of objects."""
     (tmp_path / "x.weights.h5").write_bytes(content)
     assert refusal(tmp_path / "x.weights.h5") == UNKNOWN
 
@@ -100,7 +100,7 @@ def test_a_truncated_file_is_refused(copy, kind, share):
 
 
 def test_a_truncated_safetensors_file_is_refused(tmp_path):
-    """Its header says how long it must be."""
+    """Its header has the length of each array."""
     numpy = pytest.importorskip("safetensors.numpy", reason="the extra safetensors is not here")
     file = tmp_path / "x.safetensors"
     numpy.save_file({"block1_conv1/kernel": np.zeros((3, 3, 3, 8), np.float32)}, file)

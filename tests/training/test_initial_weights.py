@@ -24,7 +24,7 @@ from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.models.functional import weight_shapes
 from kvgg_jax.models.weights import imagenet
 from kvgg_jax.runs.folder import Run
-from kvgg_jax.training.initial_weights import InitialWeights, complete_config, load_initial_weights
+from kvgg_jax.training.initial_weights import InitialWeights, complete_model, load_initial_weights
 from kvgg_jax.training.trainer import resume, train
 from support.faults import states, timeless
 from support.networks import arrays_of, stock_network, write_applications
@@ -46,7 +46,7 @@ def taken(
     """What a run would begin with, and what is said about it."""
     heard: list[Event] = []
     given = load_initial_weights(
-        complete_config(config(finished, weights, **model), Path()), classes, heard.append
+        complete_model(config(finished, weights, **model), Path()), classes, heard.append
     )
     assert given is not None
     return given.arrays, [
@@ -87,7 +87,7 @@ def test_a_head_that_does_not_fit_starts_anew(finished, how, why):
     arrays, said = taken(finished, finished, **how)
     whole = weights_of(finished)
     assert_same(arrays, {name: whole[name] for name in whole if name.startswith("block")})
-    head = f"the head starts anew: {why}"
+    head = f"the head starts at random: {why}"
     assert said == [f"Note: Weights from {finished}: the 5 layers of VGG11's blocks; {head}"]
 
 
@@ -97,17 +97,17 @@ def test_a_run_gives_its_image_size_and_preprocessing_and_is_found_by_name(finis
     text = (run / "config.toml").read_text()
     (run / "config.toml").write_text(text.replace("[model]", "[model]\npreprocessing = 'caffe'"))
     given = RunConfig(model={"weights": "mine"})
-    found = complete_config(given, tmp_path)
+    found = complete_model(given, tmp_path)
     assert (found.model.weights, found.model.preprocessing) == (str(run), "caffe")
     assert found.data.image_size == 32
     asked = given.with_data(image_size=64).with_model(preprocessing="scale")
-    assert complete_config(asked, tmp_path) == asked.with_model(weights=str(run))
+    assert complete_model(asked, tmp_path) == asked.with_model(weights=str(run))
 
 
 def test_what_is_nowhere_is_named(tmp_path):
     """As a file and as a run."""
     with pytest.raises(WeightsError) as caught:
-        complete_config(RunConfig(model={"weights": "x.h5"}), tmp_path)
+        complete_model(RunConfig(model={"weights": "x.h5"}), tmp_path)
     assert str(caught.value) == (
         f"`model.weights = x.h5`: there is no such file, and no run x.h5 or {tmp_path / 'x.h5'}. "
         "Give a weight file, a run, or imagenet."
@@ -127,7 +127,7 @@ def file(network: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Path
     return write_applications(tmp_path_factory.mktemp("file") / "x.h5", arrays_of(network))
 
 
-SHOWN = "Note: Pictures are shown to it in [0, 1] (`model.preprocessing = caffe` or scale)"
+SHOWN = "Note: The network gets images in [0, 1] (`model.preprocessing = caffe` or scale)"
 
 
 def test_a_network_of_keras_own_layers_comes_by_its_names(finished, network, file):
@@ -148,8 +148,8 @@ def test_layers_that_do_not_fit_are_named(finished, network, tmp_path):
     kept = {layer for layer in arrays if layer.startswith(("block3", "block4", "block5"))}
     assert {name.split("/")[0] for name in found} == kept
     assert said[0] == (
-        f"Warned: Weights from {file}: 3 of the 5 layers of VGG11's blocks; the head starts anew: "
-        "its backbone does too, in part. At random: block1_conv1 is not there; "
+        f"Warned: Weights from {file}: 3 of the 5 layers of VGG11's blocks; the head starts at "
+        "random: its backbone does too, in part. At random: block1_conv1 is not there; "
         "block2_conv1 is 3x3x8x32 and 32 there, 3x3x8x16 and 16 here."
     )
     with pytest.raises(WeightsError) as caught:
@@ -185,7 +185,7 @@ def test_a_file_of_keras_applications_is_known_by_its_content(finished, file, mo
     monkeypatch.setitem(imagenet.KERAS_MD5, "vgg16", (digest, ""))
     _, said = taken(finished, file)
     assert said[1] == (
-        "Note: Pictures are shown to it as Keras prepares them for its ImageNet weights "
+        "Note: The network gets images as Keras prepares them for its ImageNet weights "
         "(`model.preprocessing = caffe` or scale)"
     )
 
@@ -259,9 +259,9 @@ def test_the_whole_vgg16_comes_from_the_layout_of_its_file(finished, tmp_path, m
     assert sorted(found) == sorted(name for name in shapes if name.startswith("block"))
     assert_same(found["block5_conv3/kernel"], arrays["block5_conv3"][0])
     assert said == [
-        "Note: Weights from imagenet: the 13 layers of VGG16's blocks; the head starts anew: "
+        "Note: Weights from imagenet: the 13 layers of VGG16's blocks; the head starts at random: "
         "there is none",
-        "Note: Pictures are shown to it as Keras prepares them for its ImageNet weights "
+        "Note: The network gets images as Keras prepares them for its ImageNet weights "
         "(`model.preprocessing = caffe` or scale)",
     ]
 
@@ -284,7 +284,7 @@ def test_what_was_exported_of_a_run_comes_with_its_preprocessing(begun, finished
     assert_same(arrays, whole)
     assert said == [
         f"Note: Weights from {file}: the 5 layers of VGG11's blocks, and the head",
-        "Note: Pictures are shown to it as Keras prepares them for its ImageNet weights "
+        "Note: The network gets images as Keras prepares them for its ImageNet weights "
         "(`model.preprocessing = caffe` or scale)",
     ]
 
@@ -336,8 +336,8 @@ def test_a_run_that_has_saved_nothing_asks_for_the_weights_it_began_with(
     with pytest.raises(RunError) as caught:
         resume(run)
     assert str(caught.value) == (
-        f"The weights at {copy} are not those that {run} began with, and it has saved nothing yet. "
-        "Put them back, or start a new run."
+        f"The weights at {copy} are not those that {run} started from, and it has saved nothing "
+        "yet. Restore them, or start a new run."
     )
     (tmp_path / "away.h5").replace(copy)
     assert timeless(resume(run).history) == timeless(Run(begun).history())

@@ -15,8 +15,7 @@ from kvgg_jax.core.errors import NonFiniteLoss, Stopped
 from kvgg_jax.core.events import EpochEnded, Event, Progress
 from kvgg_jax.core.history import Epoch, EpochProgress, History, Metrics
 from kvgg_jax.core.state import Batch, Tally, TrainState
-from kvgg_jax.training.loop import LoopInputs, RunProgress, evaluate, fit, metrics
-from kvgg_jax.training.step import zero_tally
+from kvgg_jax.training.loop import LoopInputs, RunProgress, evaluate, fit
 
 WEIGHTS = [np.float32([1, 1, 1, 1]), np.float32([1, 1, 0, 0])]  # 6 pictures in batches of 4
 
@@ -208,13 +207,6 @@ def test_evaluate_gives_the_probabilities_of_real_pictures_only():
     found, probabilities = evaluate(Fake([5]).eval_step, ({"w": np.int32(1)}, {}), Batches())
     assert found == Metrics(loss=1.0, accuracy=5 / 6, count=6)
     np.testing.assert_array_equal(probabilities, [[1, 0], [0, 1], [0, 0], [0, 0], [1, 0], [0, 1]])
-
-
-def test_metrics_are_the_ratios_of_a_tally():
-    """Made once, on the host, as Python numbers."""
-    tally = Tally(jnp.float32(6), jnp.float32(3), jnp.float32(4))
-    assert metrics(tally) == Metrics(loss=1.5, accuracy=0.75, count=4)
-    assert [float(value) for value in zero_tally()] == [0, 0, 0]
 
 
 # Saves amid an epoch, and stopping

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,22 +13,14 @@ from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.config_file import resolve, with_values
 from kvgg_jax.core.errors import (
     ConfigError,
-    KvggError,
     MissingExtra,
-    NonFiniteLoss,
-    OutOfMemory,
     RunError,
     Stopped,
-    WeightsMismatch,
 )
-from kvgg_jax.core.events import EpochEnded, Event, Progress, ignore
-from kvgg_jax.core.history import Epoch
+from kvgg_jax.core.events import EpochEnded, Event, Progress
 from kvgg_jax.runs.folder import Run
-from kvgg_jax.training.loop import never
-from kvgg_jax.training.search import group, study
 from kvgg_jax.training.search.space import Range, Space
 from kvgg_jax.training.search.tuning import TuneResult, tune
-from kvgg_jax.training.trainer import nothing
 from support.runs import draw_photos, small_config
 
 optuna = pytest.importorskip("optuna", reason="needs the extra tune")
@@ -137,7 +128,7 @@ def test_a_folder_with_another_search_is_left_alone(lab, copy):
         tune(lab.config.with_train(epochs=9), {"model.init": ("he_uniform",)}, out=copy.parent)
     assert str(caught.value) == "\n".join(
         [
-            f"{copy} holds a search of something else:",
+            f"{copy} holds another search:",
             "  config.train.epochs: 2 then, 9 now",
             '  space.model.init: ["he_uniform", "glorot_uniform"] then, ["he_uniform"] now',
             "  space.train.min_delta.low: 0.0001 then, nothing now",
@@ -149,82 +140,8 @@ def test_a_folder_with_another_search_is_left_alone(lab, copy):
     with pytest.raises(RunError) as caught:
         tune(lab.config, SPACE, out=copy, name="trial-001")
     assert str(caught.value) == (
-        f"{copy / 'trial-001'} exists and holds no search. Choose another --name."
+        f"{copy / 'trial-001'} already exists and is no search. Choose another --name."
     )
-
-
-def row(epoch: int, accuracy: float) -> Epoch:
-    return Epoch(epoch, 1.0, 0.5, 1.0, accuracy, 1e-3, 1.0, 10.0)
-
-
-def search_in(folder: Path, config: RunConfig) -> study.Search:
-    """The search that a folder keeps, to look at."""
-    return study.Search(folder, config, SPACE, stop=never, before_run=nothing, emit=ignore)
-
-
-def trainer(after: Callable[[int], Any]) -> Callable[..., None]:
-    """A `train` that does nothing but tell of three epochs, after which comes what is given."""
-
-    def train(
-        config: RunConfig, *, out: Path, name: str, stop: Callable[[], bool], check: Any, emit: Any
-    ) -> None:
-        for epoch in (1, 2, 3):
-            emit(EpochEnded(row(epoch, 0.5), 3, is_best=True))
-            if stop():
-                raise Stopped(f"after {epoch}")
-        after(epoch)
-
-    return train
-
-
-@pytest.mark.parametrize(
-    ("error", "state"),
-    [
-        (NonFiniteLoss("x"), "diverged"),
-        (OutOfMemory("x"), "out of memory"),
-        (ConfigError("x"), "refused"),
-        (WeightsMismatch("x"), "refused"),
-    ],
-)
-def test_a_trial_that_fails_for_its_settings_is_noted_and_the_search_goes_on(
-    lab, tmp_path, monkeypatch, error, state
-):
-    """When all of them fail there is no best, which is an error that says what to try."""
-
-    def fail(epoch: int) -> None:
-        raise error
-
-    monkeypatch.setattr(group, "train", trainer(fail))
-    with pytest.raises(RunError) as caught:
-        tune(lab.config, SPACE, trials=2, out=tmp_path)
-    assert str(caught.value) == (
-        f"None of the 2 trials in {tmp_path / 'tune'} came to its end. "
-        "Search a space with lower learning rates, or give more --trials."
-    )
-    search = search_in(tmp_path / "tune", lab.config)
-    assert [trial.state for trial in search.told()] == [state, state]
-    assert not (tmp_path / "tune" / "best.toml").exists()
-
-
-def test_a_trial_below_the_median_is_pruned(lab, tmp_path, monkeypatch):
-    """It stops after that epoch, as Optuna says, and stays a run that can be gone on with."""
-    reports: list[int] = []
-
-    def should_prune(trial: Any) -> bool:
-        reports.append(trial.number)
-        return len(reports) == 2
-
-    def unreachable(epoch: int) -> None:
-        raise KvggError("not pruned")
-
-    monkeypatch.setattr(optuna.Trial, "should_prune", should_prune)
-    monkeypatch.setattr(group, "train", trainer(unreachable))
-    with pytest.raises(RunError, match="None of the 1 trials"):
-        tune(lab.config, SPACE, trials=1, out=tmp_path)
-    assert reports == [0, 0]
-    search = search_in(tmp_path / "tune", lab.config)
-    assert [trial.state for trial in search.told()] == ["pruned"]
-    assert search._study.trials[0].intermediate_values == {1: 0.5, 2: 0.5}
 
 
 def test_without_optuna_the_command_that_adds_it_is_said(tmp_path, monkeypatch):
@@ -256,26 +173,14 @@ def test_a_search_does_not_go_on_with_other_photos(lab, tmp_path):
     with pytest.raises(RunError) as caught:
         tune(config, SPACE, trials=2, out=tmp_path / "runs")
     assert str(caught.value) == (
-        f"The photos changed since {place} was begun, so its trials cannot be compared. Put them "
-        f"back and remove {place / 'trial-002'}, or search anew: --name NAME."
+        f"The photos changed since {place} was started, so {place / 'trial-002'} cannot be "
+        f"compared with {place / 'trial-001'}. Restore them and remove {place / 'trial-002'}, or "
+        "choose another --name."
     )
     assert len(Run(place / "trial-002").history()) == 0
     (photos / "red" / "new.png").unlink()
     shutil.rmtree(place / "trial-002")
     assert len(tune(config, SPACE, trials=2, out=tmp_path / "runs").trials) == 2
-
-
-def test_a_trial_of_another_size_is_dealt_as_the_others_are(lab, copy):
-    """Pixels differ by size, so the split tells."""
-    search = search_in(copy, lab.config)
-    run = Run(copy / "trial-002")
-    run.write("config.toml", run.config().with_data(image_size=64).to_toml())
-    data = run.info()["data"]
-    run.update_info(data={**data, "fingerprint": "of 64 px"})
-    search._check_photos(run)
-    run.update_info(data={**data, "fingerprint": "of 64 px", "split": "another"})
-    with pytest.raises(RunError, match="The photos changed since"):
-        search._check_photos(run)
 
 
 def test_a_search_of_a_version_with_fewer_settings_goes_on(lab, copy):

@@ -97,8 +97,8 @@ def test_a_tracker_that_fails_is_dropped_with_a_warning_and_training_goes_on(
         tell(EpochEnded(replace(second(run), epoch=3), 3, is_best=False))
     warned = [event.text for event in heard if isinstance(event, Warned)]
     assert warned == [
-        "tensorboard failed at epoch 2 and is told no more: 'NoneType' object has no attribute "
-        f"'append'. Training goes on; {run.path / 'history.csv'} has every epoch."
+        "tensorboard failed at epoch 2 and gets no more: 'NoneType' object has no attribute "
+        f"'append'. Training continues; {run.path / 'history.csv'} has every epoch."
     ]
     assert [event.row.epoch for event in heard if isinstance(event, EpochEnded)] == [2, 3]
     assert notebooks[0].end is None
@@ -117,7 +117,7 @@ def test_a_tracker_that_cannot_be_opened_is_an_error_before_the_first_step(
     with pytest.raises(RunError) as caught, tracked(run, config, run.history(), print):
         pytest.fail("the loop must not begin")
     assert str(caught.value) == (
-        f"{run.path} cannot be tracked with mlflow: nobody answers. Mend that, or go on without "
+        f"{run.path} cannot be tracked with mlflow: nobody answers. Fix that, or resume without "
         f"it: kvgg train --resume {run.path} --track none"
     )
     assert notebooks[0].end is False

@@ -16,7 +16,7 @@ from kvgg_jax.core.state import Batch
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.data.split import Split
-from kvgg_jax.training import step_setup
+from kvgg_jax.training import setup
 from kvgg_jax.training.setup import build_network
 from support.runs import small_config
 
@@ -45,9 +45,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Any:
         def take(model: Any, optimizer: Any, augment: Any, mix: Any, **others: Any) -> Any:
             given.update(augment=augment, mix=mix, **others)
 
-        monkeypatch.setattr(step_setup, "make_train_step", take)
-        optimizer, _ = step_setup.build_start(settings, model, steps=10)
-        step_setup.build_step(settings, model, optimizer, SAMPLES, emit=ignore)
+        monkeypatch.setattr(setup, "make_train_step", take)
+        optimizer, _ = setup.build_start(settings, model, steps=10)
+        setup.build_step(settings, model, optimizer, SAMPLES, emit=ignore)
         return given
 
     return look
@@ -106,7 +106,7 @@ def test_an_average_is_kept_where_it_is_asked_for():
     model = keras.Model(inputs, keras.layers.Dense(3)(inputs))
     averages = []
     for tables in ({}, {"train": {"ema": 0.9}}):
-        _, state = step_setup.build_start(config(**tables), model, steps=10)
+        _, state = setup.build_start(config(**tables), model, steps=10)
         averages.append([name for name in state.opt_state if name.startswith("average/")])
     assert averages[0] == []
     assert len(averages[1]) == len(model.variables)

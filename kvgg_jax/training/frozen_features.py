@@ -89,7 +89,7 @@ def features(
     except OSError as error:
         raise DataError(
             f"Cannot keep the features of the photos in {where.parent}: {error.strerror}. "
-            "Make room there, or compute them anew each epoch: `data.cache = none`."
+            "Make room there, or compute them again in each epoch: `data.cache = none`."
         ) from None
     return Chosen(found, np.argsort(order))
 

@@ -146,7 +146,7 @@ def run_epoch(
 
 def train_epoch(
     inputs: LoopInputs,
-    begun: tuple[TrainState, EpochProgress],
+    so_far: tuple[TrainState, EpochProgress],
     epoch: int,
     started: float,
     hooks: Hooks,
@@ -156,7 +156,7 @@ def train_epoch(
     The host stays one step behind the device: while a step runs, the loss of the step before is
     read. So a diverged run stops at once, and a progress bar shows what is really done.
     """
-    (state, partial), steps = begun, inputs.train.steps
+    (state, partial), steps = so_far, inputs.train.steps
     if hooks.stop():  # all that was done is saved already
         raise Stopped(f"Stopped in epoch {epoch}, after step {partial.steps} of {steps}.")
     if partial.steps == steps:

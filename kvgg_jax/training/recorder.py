@@ -1,4 +1,4 @@
-"""What a run has reached: saved in its folder as training goes on, and restored for a resume.
+"""What a run has reached: saved in its folder during training, and restored for a resume.
 
 The order of writing makes a crash at any moment harmless: `last` (with the epoch's sums), then the
 epoch's row in `history.csv`, then `best`. So each row has its state, and whatever is missing can be

@@ -205,9 +205,9 @@ def _run(
             inputs = network.assemble(progress.state, emit)
             if progress.state is not network.state:
                 discard(network.state)
-            with tracked(run, config, progress.history, emit) as tell:
+            with tracked(run, config, progress.history, emit) as listen:
                 history, reason = fit(
-                    inputs, config.train, progress, recorder=recorder, stop=stop, emit=tell
+                    inputs, config.train, progress, recorder=recorder, stop=stop, emit=listen
                 )
         except BaseException:
             with contextlib.suppress(RunError):  # what ended the run matters more than its chart

@@ -1,4 +1,4 @@
-"""Weights to begin with: what comes of them, what is said, and what a resume asks of them."""
+"""Initial weights: which are loaded, what is reported, and what a resume needs of them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def config(finished: Path, weights: str | Path, **model: Any) -> RunConfig:
 def taken(
     finished: Path, weights: str | Path, *, classes: tuple[str, ...] = CLASSES, **model: Any
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    """What a run would begin with, and what is said about it."""
+    """The weights a run would start from, and the messages about them."""
     heard: list[Event] = []
     given = load_initial_weights(
         complete_model(config(finished, weights, **model), Path()), classes, heard.append
@@ -66,8 +66,8 @@ def assert_same(left: Any, right: Any) -> None:
 # From a run
 
 
-def test_all_of_a_run_comes_where_it_fits(finished):
-    """Its best weights, the head too: how to go on at another rate, or to train all of it."""
+def test_all_weights_of_a_run_are_loaded_where_they_fit(finished):
+    """Its best weights, the head too: to train further at another rate, or all of it."""
     arrays, said = taken(finished, finished)
     assert_same(arrays, weights_of(finished))
     assert said == [f"Note: Weights from {finished}: the 5 layers of VGG11's blocks, and the head"]
@@ -82,8 +82,8 @@ def test_all_of_a_run_comes_where_it_fits(finished):
     ],
     ids=["other classes", "fewer classes", "another head"],
 )
-def test_a_head_that_does_not_fit_starts_anew(finished, how, why):
-    """Whole or not at all; why is said. The head of 64 units has a layer of the same shape."""
+def test_a_head_that_does_not_fit_starts_at_random(finished, how, why):
+    """All of it or nothing, with the reason. The head of 64 units has a layer of the same shape."""
     arrays, said = taken(finished, finished, **how)
     whole = weights_of(finished)
     assert_same(arrays, {name: whole[name] for name in whole if name.startswith("block")})
@@ -104,7 +104,7 @@ def test_a_run_gives_its_image_size_and_preprocessing_and_is_found_by_name(finis
     assert complete_model(asked, tmp_path) == asked.with_model(weights=str(run))
 
 
-def test_what_is_nowhere_is_named(tmp_path):
+def test_weights_that_are_nowhere_are_named(tmp_path):
     """As a file and as a run."""
     with pytest.raises(WeightsError) as caught:
         complete_model(RunConfig(model={"weights": "x.h5"}), tmp_path)
@@ -130,7 +130,7 @@ def file(network: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Path
 SHOWN = "Note: The network gets images in [0, 1] (`model.preprocessing = caffe` or scale)"
 
 
-def test_a_network_of_keras_own_layers_comes_by_its_names(finished, network, file):
+def test_a_network_of_keras_own_layers_is_loaded_by_its_names(finished, network, file):
     """The head too, where it has these layers; a file knows no classes."""
     arrays, said = taken(finished, file, head="8")
     assert_same(arrays, {v.path: np.asarray(v.value) for v in network.variables})
@@ -170,7 +170,7 @@ def test_a_file_without_a_single_layer_that_fits_is_an_error(finished, file):
     )
 
 
-def test_a_run_of_another_network_is_told_with_what_to_add(finished):
+def test_the_error_for_a_run_of_another_network_names_the_settings_to_add(finished):
     """`--freeze` of a run needs its network, which its name does not say."""
     with pytest.raises(WeightsError) as caught:
         taken(finished, finished, batch_norm=True)
@@ -180,7 +180,7 @@ def test_a_run_of_another_network_is_told_with_what_to_add(finished):
 
 
 def test_a_file_of_keras_applications_is_known_by_its_content(finished, file, monkeypatch):
-    """Under whatever name it was put there: its pictures are prepared as Keras does."""
+    """Under whatever name it was put there: its images are prepared as Keras does."""
     digest = hashlib.md5(file.read_bytes()).hexdigest()
     monkeypatch.setitem(imagenet.KERAS_MD5, "vgg16", (digest, ""))
     _, said = taken(finished, file)
@@ -213,7 +213,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-def test_without_a_network_the_next_move_is_told(offline, capsys):
+def test_without_a_network_the_error_has_the_next_move(offline, capsys):
     """Where the file is, where to put it, or to give its path; nothing on stdout."""
     with pytest.raises(WeightsError) as caught:
         imagenet.fetch("vgg16", lambda event: None)
@@ -245,7 +245,7 @@ def test_keras_has_no_imagenet_weights_of_vgg11(finished):
 
 
 def test_the_whole_vgg16_comes_from_the_layout_of_its_file(finished, tmp_path, monkeypatch):
-    """All widths, in the file that Keras' cache gives; pictures are prepared for it."""
+    """All widths, in the file that Keras' cache gives; images are prepared for it."""
     shapes, _ = weight_shapes(ModelConfig(), classes=3, image_size=32)
     arrays: dict[str, list[np.ndarray]] = {}
     for name, one in shapes.items():
@@ -314,10 +314,10 @@ def test_evaluate_and_predict_know_the_preprocessing_and_the_frozen_part(begun):
     assert load_classifier(begun).config.model.preprocessing == "caffe"
 
 
-def test_a_run_that_has_saved_nothing_asks_for_the_weights_it_began_with(
+def test_a_run_that_has_saved_nothing_needs_the_weights_it_started_from(
     begun, finished, file, tmp_path
 ):
-    """Gone or changed, it says so; put back, it ends as the run that was never cut."""
+    """An error when missing or changed; restored, the run ends as the one never stopped."""
     copy, run = Path(shutil.copy(file, tmp_path / "copy.h5")), tmp_path / "cut"
 
     def press(event: Event) -> None:

@@ -147,14 +147,14 @@ def test_a_warm_up_rises_in_a_line_and_the_schedule_begins_after_it(kind):
 
 @pytest.mark.parametrize("steps", [None, 4])
 def test_a_cosine_without_steps_to_fall_in_is_a_config_error(steps):
-    """Nothing would tell it from a rate of 0."""
+    """It could not be told from a rate of 0."""
     with pytest.raises(ConfigError, match=f"A cosine of {steps} steps, a warm-up of 4"):
         build_schedule(OptimConfig(schedule="cosine", warmup_steps=4), steps=steps)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_a_schedule_says_whether_its_rates_depend_on_the_length(name):
-    """A run of twice the steps has the same rates up to its middle, or it says that it has not."""
+    """A run of twice the steps has the same rates up to its middle, or the flag is set."""
     config = OptimConfig(schedule=name, decay_steps=2, warmup_steps=3)
     short, long = (build_schedule(config, steps=steps) for steps in (20, 40))
     same = all(float(short(step)) == float(long(step)) for step in range(20))

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("thin_network")
 LABELS = (0, 0, 0, 0, 0, 0, 1, 2)
 CLASSES = ("blue", "green", "red")
 SAMPLES = Samples(Path("r"), tuple(f"{i}.png" for i in range(8)), LABELS, CLASSES)
-PICTURES = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
 LOGITS = np.random.default_rng(1).normal(0, 2, (8, 3)).astype(np.float32)
 
 
@@ -86,11 +86,11 @@ def test_a_batch_is_cut_in_the_parts_asked_for(made):
     assert made(config(train={"accumulate": 4}))["accumulate"] == 4
 
 
-def test_pictures_are_changed_as_asked(made):
+def test_images_are_changed_as_asked(made):
     """Each by itself and in pairs; not at all without."""
     plain = made(config())
     assert (plain["augment"], plain["mix"]) == (None, None)
-    images = PICTURES.astype(np.float32) / 255
+    images = IMAGES.astype(np.float32) / 255
     changed = made(config(data={"augment": "light"}))["augment"](images, np.int32(0))
     assert changed.shape == images.shape
     assert np.abs(changed - images).max() > 0.1
@@ -116,9 +116,9 @@ def test_an_average_is_kept_where_it_is_asked_for():
 def test_a_network_computes_in_the_precision_asked_for(precision, dtype):
     """And is shown each class equally often with `balance`."""
     split = Split(SAMPLES, SAMPLES)
-    pictures = DecodedImages(SAMPLES, PICTURES)
+    decoded = DecodedImages(SAMPLES, IMAGES)
     settings = config(train={"precision": precision}, data={"balance": precision == "bfloat16"})
-    network = build_network(settings, pictures, split, None, emit=ignore)
+    network = build_network(settings, decoded, split, None, emit=ignore)
     assert network.model.get_layer("block1_conv1").compute_dtype == dtype
     drawn = np.bincount(np.array(LABELS)[network.batches.order(1)], minlength=3)
     assert (drawn.max() - drawn.min() <= 1) == settings.data.balance

@@ -65,7 +65,7 @@ def search_in(folder: Path, config: RunConfig) -> Search:
 
 
 def trainer(after: Callable[[int], Any]) -> Callable[..., None]:
-    """A `train` that does nothing but tell of three epochs, after which comes what is given."""
+    """A `train` that only emits three epochs, and then calls `after`."""
 
     def train(
         config: RunConfig, *, out: Path, name: str, stop: Callable[[], bool], check: Any, emit: Any
@@ -88,10 +88,10 @@ def trainer(after: Callable[[int], Any]) -> Callable[..., None]:
         (WeightsMismatch("x"), "refused"),
     ],
 )
-def test_a_trial_that_fails_for_its_settings_is_noted_and_the_search_goes_on(
+def test_a_trial_that_fails_for_its_settings_is_noted_and_the_search_continues(
     config, tmp_path, monkeypatch, error, state
 ):
-    """When all of them fail there is no best, which is an error that says what to try."""
+    """When all of them fail there is no best one: an error with the next move."""
 
     def fail(epoch: int) -> None:
         raise error
@@ -109,7 +109,7 @@ def test_a_trial_that_fails_for_its_settings_is_noted_and_the_search_goes_on(
 
 
 def test_a_trial_below_the_median_is_pruned(config, tmp_path, monkeypatch):
-    """It stops after that epoch, as Optuna says, and stays a run that can be gone on with."""
+    """It stops after that epoch, when Optuna asks for it, and stays a run that can be resumed."""
     reports: list[int] = []
 
     def should_prune(trial: Any) -> bool:

@@ -88,8 +88,8 @@ def test_the_best_trials_settings_are_a_config_to_train_with(lab):
     )
 
 
-def test_a_search_that_was_cut_and_called_again_is_the_one_that_was_never_cut(lab, tmp_path):
-    """In the second trial's first epoch: that trial goes on, with what it was to try. `before_run`
+def test_a_search_that_was_stopped_and_resumed_is_the_one_that_was_never_stopped(lab, tmp_path):
+    """In the second trial's first epoch: it is resumed, with the settings it had. `before_run`
     is called for it alone, since the first is done."""
     heard: list[Event] = []
 
@@ -110,7 +110,7 @@ def test_a_search_that_was_cut_and_called_again_is_the_one_that_was_never_cut(la
 
 @pytest.mark.parametrize("lost", [0, 1, 2])
 def test_a_kill_after_the_last_run_ended_loses_nothing(lab, copy, lost):
-    """Its end not told, its figures neither; or half a line in the journal, and a stale lock."""
+    """Its end or its figures are not in the journal; or half a line is, beside a stale lock."""
     journal = copy / "journal.jsonl"
     lines = journal.read_text().splitlines(keepends=True)
     assert '"state":1' in lines[-1]
@@ -144,7 +144,7 @@ def test_a_folder_with_another_search_is_left_alone(lab, copy):
     )
 
 
-def test_without_optuna_the_command_that_adds_it_is_said(tmp_path, monkeypatch):
+def test_without_optuna_the_error_has_the_command_that_installs_it(tmp_path, monkeypatch):
     """Before anything is written."""
     monkeypatch.setitem(extras.EXTRAS, "tune", ("pip-of-no-kind",))
     with pytest.raises(MissingExtra) as caught:
@@ -157,13 +157,13 @@ def test_without_optuna_the_command_that_adds_it_is_said(tmp_path, monkeypatch):
 
 
 def test_the_settings_of_the_best_trial_are_written_again_where_they_are_missing(lab, copy):
-    """A kill after the last trial was told may come before its settings are."""
+    """A kill may come after the last trial ended and before its settings are written."""
     (copy / "best.toml").unlink()
     again = tune(lab.config, SPACE, trials=2, out=copy.parent)
     assert resolve(again.config) == Run(again.best.run).config()
 
 
-def test_a_search_does_not_go_on_with_other_photos(lab, tmp_path):
+def test_a_search_is_not_resumed_with_other_photos(lab, tmp_path):
     """Their accuracies would be compared with those of before. Nothing is trained on them."""
     photos = shutil.copytree(str(lab.config.data.dir), tmp_path / "photos")
     config = lab.config.with_data(dir=str(photos))
@@ -183,7 +183,7 @@ def test_a_search_does_not_go_on_with_other_photos(lab, tmp_path):
     assert len(tune(config, SPACE, trials=2, out=tmp_path / "runs").trials) == 2
 
 
-def test_a_search_of_a_version_with_fewer_settings_goes_on(lab, copy):
+def test_a_search_of_a_version_with_fewer_settings_can_be_resumed(lab, copy):
     """What that version did not know had its default."""
     file = copy / "tune.toml"
     lines = file.read_text().splitlines()
@@ -197,7 +197,7 @@ def test_a_search_of_a_version_with_fewer_settings_goes_on(lab, copy):
         tune(smoothed, SPACE, trials=2, out=copy.parent)
 
 
-def test_weights_to_begin_with_are_not_searched(lab, tmp_path):
+def test_initial_weights_are_not_searched(lab, tmp_path):
     """They decide how photos are prepared, once for all trials."""
     with pytest.raises(ConfigError) as caught:
         tune(lab.config, {"model.weights": ("imagenet",)}, out=tmp_path)

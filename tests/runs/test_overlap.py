@@ -110,9 +110,9 @@ def test_weights_of_a_run_that_has_seen_photos_for_validation_are_warned_of(run,
     assert seen
     assert warnings(heard) == [
         f"{len(seen)} of the {len(val)} photos for validation are among those that {run.path} was "
-        "trained on, which flatters what is measured on them. Judge by others (kvgg evaluate "
-        "--data DIR); the same photos, none added, are dealt alike with the same `seed` and "
-        "`data.split`."
+        "trained on, so the accuracy looks better than it is. Evaluate with other photos (kvgg "
+        "evaluate --data DIR). The same photos are split alike with the same `seed` and "
+        "`data.split`, if none is added."
     ]
 
 
@@ -124,7 +124,7 @@ def test_a_run_without_its_split_gives_weights_all_the_same(trained, tmp_path):
     config = small_config(trained.photos, model={"weights": str(run)}, train={"epochs": 1})
     train(config, out=tmp_path / "runs", name="new", emit=heard.append)
     assert warnings(heard) == [
-        f"Whether {run} has learnt photos for validation is not known: {run} has no readable "
+        f"It is unknown whether {run} was trained on photos for validation: {run} has no readable "
         "split.csv: No such file or directory."
     ]
 

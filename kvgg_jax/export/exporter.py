@@ -25,7 +25,7 @@ from kvgg_jax.data.split import Split
 from kvgg_jax.export.graph import About, beside, portable
 from kvgg_jax.export.output import check_free, delivered
 from kvgg_jax.inference.classifier import Classifier, load_classifier
-from kvgg_jax.inference.prediction import MAX_BATCH, PredictFunction, classify
+from kvgg_jax.inference.prediction import MAX_BATCH, PredictFunction, Predictor, classify
 from kvgg_jax.inference.temperature import apply_temperature, current_calibration
 from kvgg_jax.models.functional import make_predict_step
 from kvgg_jax.runs import catalog
@@ -243,9 +243,7 @@ def _shares(
     """Probabilities [photos, classes]. Raises DataError for a photo that cannot be read."""
     found = classify(
         samples.files(),
-        predict,
-        classifier.classes,
-        size=classifier.image_size,
+        Predictor(predict, classifier.classes, classifier.image_size),
         batch=min(len(samples), MAX_BATCH),
         emit=emit,
     )

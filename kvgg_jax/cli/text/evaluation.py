@@ -13,9 +13,7 @@ from rich.text import Text
 from kvgg_jax.cli.console import print_line
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.sentences import color_text
-from kvgg_jax.evaluation.bootstrap import LEVEL
-from kvgg_jax.evaluation.record import BINS
-from kvgg_jax.evaluation.sentences import all_right_text, figure_rows, probabilities_text
+from kvgg_jax.evaluation.record import BINS, LEVEL, all_right_text, figure_rows, probabilities_text
 
 if TYPE_CHECKING:
     from kvgg_jax.evaluation.record import EvaluationRecord

@@ -161,7 +161,7 @@ class Search:
 
     def _check_photos(self, run: Run) -> None:
         """Raises RunError where a trial would be judged on other photos than those before it."""
-        now = {f"photos of {run.config().image_size} px": run.photos(), "split": run.dealt()}
+        now = {f"photos of {run.config().image_size} px": run.photos(), "split": run.split_digest()}
         then = self._study.user_attrs
         if any(then.get(key, found) != found for key, found in now.items()):
             raise RunError(

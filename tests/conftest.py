@@ -30,6 +30,9 @@ for _NAME in (
     *("FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE"),  # rich heeds them
 ):
     os.environ.pop(_NAME, None)
+# A program of a test runs for milliseconds and takes seconds to optimize. The processes that
+# tests start inherit it. `nox -s faults` sets it to 0 and harms what users run.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 own_process()  # as the command does; `test_guest.py` is about a host that does not
 # A stall of a loaded machine is no failure, and the same examples come each time.
 settings.register_profile("kvgg", deadline=None, derandomize=True, database=None)

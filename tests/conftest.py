@@ -13,7 +13,16 @@ import pytest
 from hypothesis import settings
 
 from kvgg_jax.core.process import own_process
-from support.runs import ROOT, Trained, draw_photos, eventful, narrow, small_config, train_once
+from support.runs import (
+    ROOT,
+    Trained,
+    blank_charts,
+    draw_photos,
+    eventful,
+    narrow,
+    small_config,
+    train_once,
+)
 
 if TYPE_CHECKING:
     from kvgg_jax.data.audit.findings import Check
@@ -53,6 +62,13 @@ def thin_network() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def blank() -> Iterator[None]:
+    """For the whole module: no test of it looks at a chart."""
+    with blank_charts():
+        yield
+
+
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Three classes of 12 PNGs, in a folder that the test may change."""
@@ -65,20 +81,20 @@ def photos(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A finished run of two epochs."""
-    return train_once(tmp_path_factory, small_config)
+    return train_once(tmp_path_factory, "trained", small_config)
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of one epoch, on four photos a class."""
     config = partial(small_config, train={"epochs": 1})
-    return train_once(tmp_path_factory, config, per_class=4).run
+    return train_once(tmp_path_factory, "finished", config, per_class=4).run
 
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """An eventful run of four epochs that nobody cut or killed."""
-    return train_once(tmp_path_factory, eventful)
+    return train_once(tmp_path_factory, "whole", eventful)
 
 
 @pytest.fixture(scope="session")

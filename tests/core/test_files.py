@@ -13,7 +13,7 @@ import pytest
 from kvgg_jax.core.files import read_text, sweep, write_text
 from support.commands import kvgg, message
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 PLANTED: dict[str, Callable[[Path], object]] = {
     "a pipe": os.mkfifo,

@@ -24,7 +24,7 @@ from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.export import exporter, keras_file, saved_model, stablehlo
-from kvgg_jax.export.exporter import FORMATS, Int8
+from kvgg_jax.export.exporter import FORMATS, Export, Int8
 from kvgg_jax.inference.classifier import Classifier
 from kvgg_jax.inference.temperature import apply_temperature
 from kvgg_jax.models.build import variable_names
@@ -120,28 +120,34 @@ def test_keras_loads_it_safely_without_this_package(
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
-        env={**os.environ, "KERAS_BACKEND": "tensorflow"},
+        env={**os.environ, "KERAS_BACKEND": "numpy"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.stdout == f"tensorflow False (None, {SIZE}, {SIZE}, 3)\n", done.stderr
+    assert done.stdout == f"numpy False (None, {SIZE}, {SIZE}, 3)\n", done.stderr
     for found in np.load(tmp_path / "found.npz").values():
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
     assert about(result.path)["classes"] == list(CLASSES)
 
 
+@pytest.fixture(scope="module")
+def saved_model_export(calibrated: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Export:
+    """Which takes a process of TensorFlow's."""
+    return export("saved-model", calibrated, output=tmp_path_factory.mktemp("saved") / "x")
+
+
 def test_tensorflow_serves_it_with_its_own_operations(
-    drawn: Classifier, pictures: np.ndarray, expected: np.ndarray, tmp_path: Path
+    saved_model_export: Export, pictures: np.ndarray, expected: np.ndarray
 ) -> None:
     """None of XLA's, so that TensorFlow Lite and any device take it; classes inside."""
     from kvgg_jax.core.tf_gate import tf
 
-    result = export("saved-model", drawn, output=tmp_path / "x")
-    loaded = tf.saved_model.load(str(tmp_path / "x"))
+    result = saved_model_export
+    loaded = tf.saved_model.load(str(result.path))
     serve = loaded.signatures["serving_default"]
     found = serve(tf.constant(pictures))["probabilities"].numpy()
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found, apply_temperature(expected, 2.5), rtol=0, atol=1e-4)
     graph = serve.graph.as_graph_def()
     used = {n.op for f in graph.library.function for n in f.node_def}
     assert {"Conv2D", "MaxPool", "MatMul", "Softmax"} <= used
@@ -212,7 +218,11 @@ def test_safetensors_has_the_weights_to_the_bit(drawn: Classifier, tmp_path: Pat
 
 @pytest.mark.parametrize(
     "format",
-    ["saved-model", "stablehlo", pytest.param("safetensors", marks=pytest.mark.extras)],
+    [
+        pytest.param("saved-model", marks=pytest.mark.faults),  # a process of TensorFlow's
+        "stablehlo",
+        pytest.param("safetensors", marks=pytest.mark.extras),
+    ],
 )
 def test_an_average_pooled_network_is_read_back_as_it_is(
     run: Classifier, tmp_path: Path, format: str
@@ -244,10 +254,14 @@ def test_a_calibrated_run_is_exported_with_its_temperature(
     pictures: np.ndarray,
     expected: np.ndarray,
     tmp_path: Path,
+    request: pytest.FixtureRequest,
     format: str,
 ) -> None:
     """In the graph, where programs of others need not know of it; what is beside it says so."""
-    result = export(format, calibrated, output=tmp_path / FORMATS[format].file)
+    if format == "saved-model":
+        result = request.getfixturevalue("saved_model_export")
+    else:
+        result = export(format, calibrated, output=tmp_path / FORMATS[format].file)
     assert (result.temperature, result.difference <= 1e-4) == (2.5, True)
     read = {"keras": keras_file, "saved-model": saved_model, "stablehlo": stablehlo}[format].read
     softened = apply_temperature(expected, 2.5)

@@ -18,7 +18,7 @@ from kvgg_jax.runs.overlap import changed_since, trained_on
 from kvgg_jax.training.trainer import train
 from support.runs import Trained, draw_photos, small_config
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 def learnt(run: Run, photos: Path) -> set[str]:

@@ -36,36 +36,28 @@ EVENTFUL = (  # the settings of `conftest.eventful`
     *("--epochs", str(EPOCHS), "--data", "photos", "--name", "run"),
 )
 # The program on a thin network; it notes each step that is done, to measure what was lost. A file
-# `hold saves` beside it with a number in it, say 3, halts the third save for as long as it is
-# there; `held saves` then tells that it has. `hold steps` halts it after a step.
+# `hold` beside it with a number in it, say 3, halts the third save for good; `held` then tells that
+# it has.
 PROGRAM = f"""{THIN_VGG11}
-import time
+import itertools, time
 from pathlib import Path
 from kvgg_jax.cli.main import main
 from kvgg_jax.cli.console import Screen
 from kvgg_jax.runs import digests
 from kvgg_jax.core.events import Progress
 show, log = Screen.__call__, open("steps.log", "a", buffering=1)
-seal = digests.seal
-counts = dict(saves=0, steps=0)
-
-def hold(what):
-    counts[what] += 1
-    file = Path("hold " + what)
-    if not file.exists() or file.read_text() != str(counts[what]):
-        return
-    Path("held " + what).touch()
-    while file.exists():
-        time.sleep(0.01)
+seal, saves = digests.seal, itertools.count(1)
+hold = int(Path("hold").read_text()) if Path("hold").exists() else None
 
 def halting(*args, **kwargs):
-    hold("saves")
+    if next(saves) == hold:
+        Path("held").touch()
+        time.sleep(3600)
     return seal(*args, **kwargs)
 
 def note(self, event):
     if isinstance(event, Progress) and event.stage == "training":
         print((event.epoch - 1) * event.total + event.done, file=log)
-        hold("steps")
     show(self, event)
 
 Screen.__call__, digests.seal = note, halting

@@ -21,7 +21,7 @@ from kvgg_jax.training.loop import LoopInputs
 from kvgg_jax.training.trainer import resume, train
 from support.runs import Trained, small_config
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 def test_a_batch_larger_than_the_training_set_is_a_config_error(photos, tmp_path):

@@ -13,7 +13,7 @@ import pytest
 
 from support.commands import THIN_PROGRAM, kvgg, python
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "matthews")

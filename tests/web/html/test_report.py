@@ -21,7 +21,7 @@ from support.commands import kvgg, message
 from support.pages import Page
 from support.runs import THIN_VGG11, Trained
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 HOSTILE = "red<img src=x onerror=alert(1)>&\"'{{ 7 * 7 }}"
 PARTS = ["result", "curves", "confusion", "classes", "calibration", "mistakes", "photos", "cost"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from kvgg_jax.core.process import own_process
 from support.runs import (
@@ -44,7 +44,13 @@ for _NAME in (
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 own_process()  # as the command does; `test_guest.py` is about a host that does not
 # A stall of a loaded machine is no failure, and the same examples come each time.
-settings.register_profile("kvgg", deadline=None, derandomize=True, database=None)
+settings.register_profile(
+    "kvgg",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("kvgg")
 
 

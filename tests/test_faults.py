@@ -38,7 +38,7 @@ from support.faults import (
     reached,
     states,
 )
-from support.runs import ROOT, Trained
+from support.runs import PATIENCE, ROOT, Trained
 
 SEED = 4
 
@@ -158,11 +158,11 @@ def test_a_disk_that_fills_at_any_moment_costs_no_more_than_the_save(whole, tmp_
         assert start.until(moments(start, chance)["a step"]), start.text
         limit = chance.randrange(1000, 100_000)
         resource.prlimit(start.process.pid, resource.RLIMIT_FSIZE, (limit, limit))
-        assert start.process.wait(300) == 1, start.text
+        assert start.process.wait(PATIENCE) == 1, start.text
         assert re.search(r"^Error: Cannot (save|write) .*File too large.*\n\Z", start.text, re.M)
         assert "Traceback" not in start.text
         before, last = reached(folder), Start(folder, arguments_for(folder))
-        assert last.process.wait(300) == 0, last.text
+        assert last.process.wait(PATIENCE) == 0, last.text
         tries.tries += 1
         tries.lost.append(before - gone_on_from(last.text))
         assert_same_run(folder / "runs" / "run", whole.run)
@@ -236,5 +236,5 @@ def test_a_reader_of_our_output_that_goes_away_costs_no_more_than_the_epoch(whol
     )
     assert (done.returncode, done.stderr) == (1, "")
     last = Start(folder, arguments_for(folder))
-    assert last.process.wait(300) == 0, last.text
+    assert last.process.wait(PATIENCE) == 0, last.text
     assert_same_run(folder / "runs" / "run", whole.run)

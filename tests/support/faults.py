@@ -25,7 +25,7 @@ from kvgg_jax.runs.folder import Run
 from kvgg_jax.training.ema import with_average
 from kvgg_jax.training.optimizers import build_optimizer
 from kvgg_jax.training.step import init_state
-from support.runs import ROOT, THIN_VGG11
+from support.runs import PATIENCE, ROOT, THIN_VGG11
 
 EPOCHS, STEPS = 4, 4  # 29 pictures in batches of 8, the last one padded
 EVENTFUL = (  # the settings of `conftest.eventful`
@@ -103,7 +103,7 @@ class Start:
     @property
     def text(self) -> str:
         if self.process.poll() is not None:
-            self.listener.join(60)
+            self.listener.join(PATIENCE)
         return self.stderr_console.read_text()
 
     def until(self, when: Callable[[], object]) -> bool:
@@ -117,7 +117,7 @@ class Start:
     def end(self, number: int) -> int:
         """Send a signal and wait; gives the exit code."""
         self.process.send_signal(number)
-        return self.process.wait(120)
+        return self.process.wait(PATIENCE)
 
 
 def moments(start: Start, chance: random.Random) -> dict[str, Callable[[], object]]:
@@ -174,7 +174,7 @@ def harm_until_done(
         start = Start(folder, arguments_for(folder))
         name, when = chance.choice(sorted(moments(start, chance).items()))
         is_hit = done < harms and start.until(when)
-        code = start.end(number) if is_hit else start.process.wait(300)
+        code = start.end(number) if is_hit else start.process.wait(PATIENCE)
         if "Going on" in start.text:
             hurt.lost.append(before - gone_on_from(start.text))
             hurt = Tries()

@@ -19,6 +19,7 @@ from kvgg_jax.models.registry import BACKBONES
 from kvgg_jax.models.vgg import Vgg
 
 ROOT = Path(__file__).parents[2]
+PATIENCE = 1800  # seconds; only a test that hangs waits for so long
 
 
 COLORS = {"blue": (40, 60, 200), "green": (40, 200, 60), "red": (200, 50, 40)}

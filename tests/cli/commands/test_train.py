@@ -28,7 +28,7 @@ from kvgg_jax.runs.folder import Run
 from kvgg_jax.training import inputs, trainer
 from kvgg_jax.training.trainer import TrainResult
 from support.commands import TINY, kvgg, message
-from support.runs import draw_photos
+from support.runs import PATIENCE, draw_photos
 
 pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
@@ -363,7 +363,7 @@ def press_ctrl_c_after(epoch: int, patch: pytest.MonkeyPatch) -> None:
         show(self, event)
         if isinstance(event, EpochEnded) and event.row.epoch == epoch and not answered.is_set():
             signal.raise_signal(signal.SIGINT)
-            assert answered.wait(300)
+            assert answered.wait(PATIENCE)
 
     patch.setattr(Screen, "__call__", press)
 

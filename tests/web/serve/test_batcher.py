@@ -10,8 +10,7 @@ import pytest
 
 from kvgg_jax.web.serve import batcher as module
 from kvgg_jax.web.serve.batcher import Batcher, CapacityLimit, Full
-
-PATIENCE = 300  # seconds, which only a test that hangs takes
+from support.runs import PATIENCE
 
 
 class PredictFunction:

@@ -197,7 +197,6 @@ def test_jax_export_runs_it_for_any_batch(
     assert about(result.path)["classes"] == list(CLASSES)
 
 
-@pytest.mark.extras
 def test_safetensors_has_the_weights_to_the_bit(drawn: Classifier, tmp_path: Path) -> None:
     """By layer name, with the settings and classes that rebuild the network in the header."""
     needs("safetensors")
@@ -221,7 +220,7 @@ def test_safetensors_has_the_weights_to_the_bit(drawn: Classifier, tmp_path: Pat
     [
         pytest.param("saved-model", marks=pytest.mark.faults),  # a process of TensorFlow's
         "stablehlo",
-        pytest.param("safetensors", marks=pytest.mark.extras),
+        "safetensors",
     ],
 )
 def test_an_average_pooled_network_is_read_back_as_it_is(
@@ -282,7 +281,6 @@ def test_raw_leaves_the_calibration_out(
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
 
-@pytest.mark.extras
 def test_weights_alone_have_the_temperature_in_their_header(
     calibrated: Classifier, tmp_path: Path
 ) -> None:

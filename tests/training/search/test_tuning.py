@@ -33,7 +33,7 @@ from kvgg_jax.training.trainer import nothing
 from support.runs import draw_photos, small_config
 
 optuna = pytest.importorskip("optuna", reason="needs the extra tune")
-pytestmark = [pytest.mark.usefixtures("thin_network", "blank"), pytest.mark.extras]
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 # Neither changes the compiled steps, so that the tests are quick.
 SPACE: Space = {

@@ -24,7 +24,7 @@ from support.commands import calibration_at, kvgg
 from support.runs import PATIENCE, Trained
 from support.served import files, network_of, serving
 
-pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]
+pytestmark = pytest.mark.usefixtures("thin_network")
 BUSY = {"error": "Too many pictures are waiting. Try again in a moment."}
 
 

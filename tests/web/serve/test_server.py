@@ -28,7 +28,7 @@ from kvgg_jax.web.serve import server
 from kvgg_jax.web.serve.network import Network
 from kvgg_jax.web.serve.server import serve
 
-pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]
+pytestmark = pytest.mark.usefixtures("thin_network")
 PROGRAM = f"""
 import sys
 from kvgg_jax.cli.main import main

@@ -22,7 +22,7 @@ from support.hostile import BOMB, CLASSES, KINDS, TOO_LONG, Kind, listed, write_
 from support.runs import PATIENCE, ROOT
 
 pytestmark = [
-    pytest.mark.usefixtures("thin_network"),
+    pytest.mark.usefixtures("thin_network", "blank"),
     pytest.mark.filterwarnings("ignore::UserWarning"),  # Pillow remarks on odd files, as in `main`
 ]
 SECONDS = 3.0  # of processor time: one on a machine with nothing else to do

@@ -8,6 +8,7 @@ import multiprocessing
 import re
 import resource
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -291,16 +292,17 @@ def save_until(done: Any, folder: Path) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_reader_beside_a_running_run_never_says_damaged(tmp_path):
     """Steps come and go under its eyes: it looks again, and has one of the whole ones."""
-    heard, reads, spawn = list[Event](), 0, multiprocessing.get_context("spawn")
+    heard, spawn = list[Event](), multiprocessing.get_context("spawn")
     done = spawn.Event()
     writer = spawn.Process(target=save_until, args=(done, tmp_path))
     writer.start()
-    while reads < 20:
+    while not step_folders.steps(tmp_path / "best"):
         assert writer.is_alive()
+        time.sleep(0.01)
+    for _ in range(20):
         with Checkpoints(tmp_path, read_only=True, emit=heard.append) as reader:
-            if any(path.name.isdigit() for path in (tmp_path / "best").glob("*")):
-                assert int(reader.load_best(weights(0))[1][1][SEEDS][1]) >= 1
-                reads += 1
+            assert int(reader.load_best(weights(0))[1][1][SEEDS][1]) >= 1
+    assert writer.is_alive()
     done.set()
     writer.join()
     gc.collect()  # a read whose step went leaves Orbax' coroutines, which a later test would rue

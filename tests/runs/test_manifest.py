@@ -23,7 +23,7 @@ from kvgg_jax.runs.manifest import check_files, check_settings, trained_on
 from kvgg_jax.training.trainer import resume, train
 from support.runs import Trained, draw_photos, small_config
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 @pytest.fixture

@@ -156,3 +156,19 @@ def test_the_head_of_a_network_shares_its_variables():
     ):
         assert [id(variable) for variable in ours] == [id(variable) for variable in theirs]
     assert head.input_shape == (None, 1, 1, 64)
+
+
+@pytest.mark.usefixtures("thin")
+def test_64_bit_types_of_jax_leave_weights_and_results_in_float32():
+    """`jax_enable_x64` of a host program; only the seed of dropout is a whole number."""
+    config = ModelConfig(
+        arch="vgg11", head="8", batch_norm=True, dropout=0.5, preprocessing="caffe"
+    )
+    with jax.enable_x64(True):
+        model = vgg(config, **SMALL, seed=None)
+        parts = model.trainable_variables, model.non_trainable_variables
+        values = [[variable.value for variable in part] for part in parts]
+        images = np.zeros((2, 32, 32, 3), np.float32)
+        call = partial(model.stateless_call, training=True)
+        traced = jax.tree.leaves([values, jax.eval_shape(call, *values, images)])
+    assert {str(one.dtype) for one in traced} == {"float32", "uint32"}

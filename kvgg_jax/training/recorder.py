@@ -35,7 +35,7 @@ class Recorder:
         self._checkpoints.wait()  # a row without its state could not be gone on from
         self._run.write("history.csv", history.to_csv())
         if history.best == history.epochs[-1]:
-            self._checkpoints.save_best(with_ema_weights(state))
+            self._checkpoints.save_best(with_ema_weights(state), history.best)
 
     def restore(self, fresh: TrainState) -> RunProgress:
         """Where the run stands; at `fresh` when nothing was saved yet.
@@ -82,7 +82,7 @@ class Recorder:
         if self._checkpoints.has_best(best.epoch * self._steps):
             self._checkpoints.drop_best_after(int(progress.state.step))
         elif best.epoch * self._steps == int(progress.state.step):
-            self._checkpoints.save_best(with_ema_weights(progress.state))
+            self._checkpoints.save_best(with_ema_weights(progress.state), best)
         else:
             self._emit(
                 Warned(

@@ -89,7 +89,7 @@ def train(
     config, out = complete_config(config or RunConfig(), emit, out=out), Path(out)
     path = catalog.choose(config, out=out, name=name, overwrite=overwrite)
     with (
-        locked(path),
+        locked(path) as hold_inside,
         training_memory_advice(config),
     ):  # at once: no other run takes that name meanwhile
         samples, split = deal_photos(config, emit)
@@ -100,6 +100,7 @@ def train(
         number, weights = catalog.next_number(out), given.digest if given else None
         files = files_of(config, samples, dealt, decoded, number=number, weights=weights)
         run = catalog.create(path, config, files, overwrite=overwrite)
+        hold_inside()
         return _run(run, config, decoded, given, stop=stop, check=check, emit=emit)
 
 
@@ -225,7 +226,7 @@ def _run(
     emit(Started(run.path))
     check(run)
     split = run.split(decoded.samples.root)
-    with Checkpoints(run.checkpoints, emit=emit) as checkpoints:
+    with Checkpoints(run.checkpoints, run=run, emit=emit) as checkpoints:
         network = build_network(config, decoded, split, given, emit=emit)
         _draw_samples(run, config, network.batches, split)
         recorder = Recorder(run, checkpoints, steps=network.batches.steps, emit=emit)

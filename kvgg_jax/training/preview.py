@@ -16,7 +16,8 @@ from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.reader import read
 from kvgg_jax.models.functional import normalise
 from kvgg_jax.runs.charts import draw_samples
-from kvgg_jax.training.step_setup import build_changes, changed
+from kvgg_jax.training.setup import build_changes
+from kvgg_jax.training.step import changed
 
 COLUMNS = 8
 
@@ -31,9 +32,9 @@ def preview(
 ) -> None:
     """Draw `count` photos of `folder`, chosen from `seed` and even over the classes, into `file`.
 
-    With augmentation or mixing, a row a photo: as it is, then as steps 1 to 7 of training would
-    have it, if these photos were its batch.
-    Raises DataError for photos that will not do, RunError when `file` cannot be written.
+    With augmentation or mixing, one row per photo: unchanged, then as steps 1 to 7 of training
+    would change it, if these photos were its batch.
+    Raises DataError for photos that cannot be used, RunError when `file` cannot be written.
     """
     config, samples = config or RunConfig(), scan(Path(folder))
     size, seed = config.data.image_size or PHOTO_SIZE, config.seed

@@ -26,7 +26,7 @@ from kvgg_jax.runs.folder import Run
 from support.commands import kvgg, message
 from support.runs import draw_photos
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from support.commands import kvgg
 from support.evaluations import six_photos
 from support.runs import draw_photos, small_config
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 @pytest.fixture

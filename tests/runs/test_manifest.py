@@ -23,7 +23,7 @@ from kvgg_jax.runs.manifest import check_files, check_settings, trained_on
 from kvgg_jax.training.trainer import resume, train
 from support.runs import Trained, draw_photos, small_config
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 @pytest.fixture
@@ -232,9 +232,9 @@ def test_weights_of_a_run_that_has_seen_photos_for_validation_are_warned_of(know
     assert seen
     assert warnings(heard) == [
         f"{len(seen)} of the {len(val)} photos for validation are among those that {known.path} "
-        "was trained on, which flatters what is measured on them. Judge by others (kvgg evaluate "
-        "--data DIR); the same photos, none added, are dealt alike with the same `seed` and "
-        "`data.split`."
+        "was trained on, so the accuracy looks better than it is. Evaluate with other photos (kvgg "
+        "evaluate --data DIR). The same photos are split alike with the same `seed` and "
+        "`data.split`, if none is added."
     ]
 
 
@@ -246,7 +246,7 @@ def test_a_run_without_its_split_gives_weights_all_the_same(trained, tmp_path):
     config = small_config(trained.photos, model={"weights": str(run)}, train={"epochs": 1})
     train(config, out=tmp_path / "runs", name="new", emit=heard.append)
     assert warnings(heard) == [
-        f"Whether {run} has learnt photos for validation is not known: {run} has no readable "
+        f"It is unknown whether {run} was trained on photos for validation: {run} has no readable "
         "split.csv: No such file or directory."
     ]
 

@@ -22,6 +22,7 @@ from kvgg_jax.evaluation.charts import (
 )
 from kvgg_jax.evaluation.record import Evaluation, EvaluationRecord
 from kvgg_jax.runs.folder import Run
+from kvgg_jax.runs.lock import evaluation_lock
 
 COLUMNS = ("path", "class", "predicted", "probability", "class_probability")
 
@@ -29,10 +30,16 @@ COLUMNS = ("path", "class", "predicted", "probability", "class_probability")
 def keep(result: Evaluation) -> Evaluation:
     """Write record, charts and predictions into the run folder; gives `result` with its `files`.
 
-    `evaluation-<split>.json` comes last: where it is, the others are of the same evaluation. A
-    chart that an earlier evaluation left and this one has no reason for (no mistakes, too many
-    classes for curves) is removed. Raises RunError when a file cannot be written.
+    One process writes at a time, and `evaluation-<split>.json` comes last: where it is, the others
+    are of the same evaluation. A chart that an earlier evaluation left and this one has no reason
+    for (no mistakes, too many classes for curves) is removed. Raises RunError when a file cannot
+    be written.
     """
+    with evaluation_lock(result.run):
+        return _write(result)
+
+
+def _write(result: Evaluation) -> Evaluation:
     run, record, table = Run(result.run), *file_names(result.split)
     _remove(run.path / record)
     kept = []
@@ -75,12 +82,15 @@ def read_predictions(run: Run, *, state: str) -> dict[str, tuple[str, str]] | No
     """Photo -> (class, predicted), as `keep` wrote them for the run's own validation photos; None
     where it did not for this `state` of the run."""
     own = escape_name(Path(str(run.config().data.dir)).absolute())
-    if read_evaluation(run, split="val", state=state, data=own) is None:
+    record = read_evaluation(run, split="val", state=state, data=own)
+    if record is None:
         return None
     try:
         header, *rows = csv.reader(io.StringIO(run.read(file_names("val")[1]), newline=""))
     except (RunError, ValueError, csv.Error):
         return None
+    if read_evaluation(run, split="val") != record:
+        return None  # another evaluation is being written
     if tuple(header) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
         return None
     return {path: (name, predicted) for path, name, predicted, *_ in rows}

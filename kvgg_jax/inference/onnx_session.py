@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from kvgg_jax.inference.prediction import (
     find_files,
     thresholded,
 )
-from kvgg_jax.inference.temperature import threshold
+from kvgg_jax.inference.temperature import HIGHEST, LOWEST, threshold
 
 ERRORS_ONLY = 3  # of onnxruntime's levels of talk
 
@@ -119,6 +118,6 @@ def open_onnx(path: Path) -> OnnxClassifier:
 def _temperature(about: Mapping[str, str]) -> float | None:
     """None also for a file of the time before it was said. Raises ValueError for no temperature."""
     found = json.loads(about.get("temperature", "null"))
-    if found is not None and not (isinstance(found, float) and 0 < found < math.inf):
+    if found is not None and not (isinstance(found, float) and LOWEST <= found <= HIGHEST):
         raise ValueError
     return found

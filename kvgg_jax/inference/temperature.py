@@ -50,7 +50,7 @@ class Calibration(BaseModel):
     """A temperature, what it was fitted on, and what it is worth: the text of `FILE`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-    temperature: float = Field(gt=0, allow_inf_nan=False)
+    temperature: float = Field(ge=LOWEST, le=HIGHEST, allow_inf_nan=False)
     state: str
     """Of the weights it was fitted to, as `vault.name` names it. It belongs to no others."""
     split: str

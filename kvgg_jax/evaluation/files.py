@@ -13,7 +13,7 @@ from typing import Any
 
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, Warned
-from kvgg_jax.core.text import escape_name
+from kvgg_jax.core.text import csv_cell, escape_name, from_csv_cell
 from kvgg_jax.evaluation.charts import (
     draw_confusion,
     draw_mistakes,
@@ -93,7 +93,8 @@ def read_predictions(run: Run, *, state: str) -> dict[str, tuple[str, str]] | No
         return None  # another evaluation is being written
     if tuple(header) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
         return None
-    return {path: (name, predicted) for path, name, predicted, *_ in rows}
+    texts = (map(from_csv_cell, row) for row in rows)
+    return {path: (name, predicted) for path, name, predicted, *_ in texts}
 
 
 def file_names(split: str) -> tuple[str, str]:
@@ -126,10 +127,13 @@ def _remove(file: Path) -> None:
 def predictions_csv(result: Evaluation) -> str:
     """`path,class,predicted,probability,class_probability`, a row per photo, in their order.
 
-    `probability` is that of the class predicted, `class_probability` that of the true one.
+    Names are as `csv_cell` makes them. `probability` is that of the class predicted,
+    `class_probability` that of the true one.
     """
     out = io.StringIO()
     # quoted, since before Python 3.13 a bare "\r" in a file name would not be
     writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerows((COLUMNS, *result.rows()))
+    writer.writerow(COLUMNS)
+    for *texts, probability, class_probability in result.rows():
+        writer.writerow((*map(csv_cell, texts), probability, class_probability))
     return out.getvalue()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
@@ -19,7 +18,7 @@ from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.extras import require
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.inference.prediction import MAX_BATCH, Prediction, Predictor, classify, find_files
-from kvgg_jax.inference.temperature import threshold
+from kvgg_jax.inference.temperature import HIGHEST, LOWEST, threshold
 
 T = TypeVar("T")
 FATAL_ONLY = 4  # onnxruntime's level of logging: its errors are raised too
@@ -160,6 +159,6 @@ def _are_probabilities(found: NDArray[np.floating], shape: tuple[int, int]) -> b
 def _temperature(about: Mapping[str, str]) -> float | None:
     """None also for a file from before there were any. Raises ValueError for another value."""
     found = json.loads(about.get("temperature", "null"))
-    if found is not None and not (isinstance(found, float) and 0 < found < math.inf):
+    if found is not None and not (isinstance(found, float) and LOWEST <= found <= HIGHEST):
         raise ValueError
     return found

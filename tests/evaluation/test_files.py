@@ -79,6 +79,16 @@ def test_any_file_name_survives_the_table(result: Evaluation) -> None:
     assert tuple(row[0] for row in read)[1:] == odd
 
 
+def test_no_spreadsheet_runs_a_name_of_the_table_as_a_formula(result: Evaluation) -> None:
+    """Such a name has an apostrophe in front."""
+    names = ("=1+1.png", "'=a.png", "-b.png", "@c.png", "d.png", "+e.png")
+    odd = result.model_copy(update={"samples": replace(result.samples, paths=names)})
+    rows = csv.reader(io.StringIO(predictions_csv(odd)))
+    assert [row[0] for row in rows][1:] == [
+        *("'=1+1.png", "''=a.png", "'-b.png", "'@c.png", "d.png", "'+e.png")
+    ]
+
+
 @pytest.mark.usefixtures("undrawn")
 def test_what_is_kept_is_what_was_evaluated(result: Evaluation) -> None:
     """To the last bit."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -56,10 +59,6 @@ def preview(
 def _even_choice(samples: Samples, count: int, seed: int) -> list[int]:
     """Places of `count` photos: one of each class in turn, in an order drawn from `seed`."""
     order = np.random.default_rng(seed).permutation(len(samples)).tolist()
-    turn: dict[int, int] = {}
-    seen = [0] * len(samples.classes)
-    for place in order:
-        label = samples.labels[place]
-        turn[place] = seen[label]
-        seen[label] += 1
+    turns = defaultdict[int, Iterator[int]](itertools.count)
+    turn = {place: next(turns[samples.labels[place]]) for place in order}
     return sorted(order, key=lambda place: (turn[place], samples.labels[place]))[:count]

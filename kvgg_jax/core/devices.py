@@ -1,7 +1,6 @@
-"""The devices of this process, and where the arrays of a run lie on them. No other module counts
-devices: with several, a run still computes on the first, and `run_devices` is what to change.
+"""The devices of a run, and where its arrays are placed. No other module counts devices.
 
-JAX is imported when it is asked, since `core` loads nothing heavy.
+A run computes on the first device; to use several, change `run_devices`. JAX is imported late.
 """
 
 from __future__ import annotations
@@ -17,28 +16,28 @@ BATCH = "batch"
 
 
 def device_count() -> int:
-    """Devices that JAX sees, in all processes. The fast kernels are for one."""
+    """Number of devices in all processes. The fast kernels are for one."""
     import jax
 
     return jax.device_count()
 
 
 def is_main_process() -> bool:
-    """Whether this is the process that prints and writes, where several train one network."""
+    """Whether this process prints and writes, where several train one network."""
     import jax
 
     return jax.process_index() == 0
 
 
 def run_devices() -> list[Device]:
-    """Those that a run computes on: the first of this process."""
+    """The devices that a run computes on: the first of this process."""
     import jax
 
     return jax.local_devices()[:1]
 
 
 def batch_mesh() -> Mesh:
-    """The devices of a run in one row."""
+    """The devices of a run as a mesh of one axis."""
     import numpy as np
     from jax.sharding import Mesh
 
@@ -46,12 +45,12 @@ def batch_mesh() -> Mesh:
 
 
 def batch_sharding() -> Sharding:
-    """Images, labels and weights: their first axis in equal parts, one per device of the run."""
+    """For images, labels and weights: the first axis is divided among the devices of the run."""
     return _sharding(BATCH)
 
 
 def state_sharding() -> Sharding:
-    """Weights, optimizer slots and sums: whole on each device of the run."""
+    """For weights, optimizer slots and sums: whole on each device of the run."""
     return _sharding()
 
 

@@ -1,4 +1,4 @@
-"""Small files of a run: read and written without waiting for anybody, replaced in one move."""
+"""Small files of a run: never a pipe or a device, and replaced in one move."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import time
 from io import BufferedReader
 from pathlib import Path
 
-OLD = 86_400  # seconds after which nobody is at work on a scratch folder any more
+OLD = 86_400  # seconds; a scratch folder unchanged for so long belongs to no live process
 
 
 def open_file(path: Path) -> BufferedReader:
-    """`path`, to be read. Raises OSError where it is not a regular file: a pipe in its place would
-    be waited for, and a device may have no end."""
+    """Open `path` to read it. Raises OSError unless it is a regular file: a pipe would block, and a
+    device may have no end."""
     return os.fdopen(_regular(path, os.O_RDONLY), "rb")
 
 
@@ -29,7 +29,7 @@ def _regular(path: Path, flags: int) -> int:
 
 
 def read_text(path: Path) -> str:
-    """The UTF-8 text of a file, its line ends as they are; other bytes come as surrogates."""
+    """The UTF-8 text of a file with its own line ends; other bytes become surrogates."""
     with open_file(path) as file:
         return file.read().decode(errors="surrogateescape")
 
@@ -59,7 +59,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def flush(path: Path) -> None:
-    """Have the system write one file, or one folder's list of names, to the disk."""
+    """Make the system write one file, or the names in a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -68,7 +68,7 @@ def flush(path: Path) -> None:
 
 
 def sweep(folder: Path, pattern: str) -> None:
-    """Remove the folders of `folder` that a killed process left: such as have lain for a day."""
+    """Remove the folders in `folder` that a killed process left: those unchanged for a day."""
     for left in folder.glob(pattern):
         with contextlib.suppress(OSError):  # another process sweeps too
             written = max(path.stat().st_mtime for path in (left, *left.rglob("*")))

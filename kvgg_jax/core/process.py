@@ -1,7 +1,6 @@
-"""The program and its process: version, whose process it is, where the cache lies.
+"""The version, who owns the process, and where the cache is.
 
-A program that imports kvgg_jax is its host, and a guest changes nothing there. The command owns its
-process; it alone quiets libraries and sets them up for all of it.
+The command owns its process. As a library, kvgg_jax is a guest and changes nothing of its host.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ _owned = False
 
 
 def own_process() -> None:
-    """Let kvgg_jax set up the whole process. Called before Keras, JAX and TensorFlow are loaded."""
-    global _owned  # noqa: PLW0603  # it is what a process is, not what a caller has
+    """Let kvgg_jax set up this process. Call it before Keras, JAX and TensorFlow are loaded."""
+    global _owned  # noqa: PLW0603  # a fact of the process
     _owned = True
 
 
 def is_own_process() -> bool:
-    """Whether the process is that of the command."""
+    """Whether this is the process of the command."""
     return _owned
 
 
 def cache_folder() -> Path:
-    """Where the program keeps what it can make again: `$XDG_CACHE_HOME/kvgg_jax`."""
+    """The folder for what can be made again: `$XDG_CACHE_HOME/kvgg_jax`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kvgg_jax"

@@ -1,4 +1,4 @@
-"""Text for people: escaped names, durations, the name of the program."""
+"""Pieces of messages: escaped names, durations, the name of the program."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 
 def printable(text: str) -> str:
-    """`text` with control characters and broken bytes shown, not sent to the terminal."""
+    """`text` with control characters and broken bytes escaped, except line ends."""
     return "\n".join(map(escape_name, text.split("\n")))
 
 
 def program() -> str:
-    """How the user started this program, for the commands it suggests."""
+    """The name that the user started, for suggested commands."""
     return "python cli.py" if Path(sys.argv[0]).name == "cli.py" else "kvgg"
 
 
@@ -29,5 +29,5 @@ def figure(value: float | None, form: str) -> str:
 
 
 def escape_name(name: object) -> str:
-    """The name of a file or a class as part of one line: what does not print is escaped."""
+    """The name of a file or class for one line of text; unprintable characters are escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(name))

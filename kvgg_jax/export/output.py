@@ -17,7 +17,7 @@ from kvgg_jax.core.text import escape_name
 def check_free(path: Path, *, overwrite: bool, mark: str | None = None) -> None:
     """Raises RunError where something stands that may not be replaced.
 
-    `mark` is a file inside that tells a folder of the kind to be written from any other.
+    `mark` is a file inside that shows that a folder is of the kind to be written.
     """
     try:
         empty = os.path.isdir(path) and not any(path.iterdir())

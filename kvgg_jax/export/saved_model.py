@@ -1,7 +1,7 @@
 """TensorFlow SavedModel, of TensorFlow's own operations: Keras on TensorFlow writes it.
 
-Keras has one backend a process, and on JAX its `model.export` puts XLA's program inside, bound to
-this platform: no other device, no TensorFlow Lite, no TensorFlow.js.
+Keras has one backend per process, and on JAX its `model.export` writes a program of XLA for this
+platform, which no other device, TensorFlow Lite or TensorFlow.js can run.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from kvgg_jax.core.text import escape_name
 from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.models.functional import weight_shapes
 from kvgg_jax.models.registry import BACKBONES, PREPROCESSING, frozen_stages
-from kvgg_jax.models.weights.arrays import rank
+from kvgg_jax.models.weights.hdf5 import rank
 from kvgg_jax.models.weights.imagenet import KERAS_MD5, fetch, is_of_keras
 from kvgg_jax.models.weights.sandbox import Found, Shapes, read_weights
 from kvgg_jax.runs import catalog

@@ -13,11 +13,10 @@ from kvgg_jax.core.events import Emit, Note, Warned
 from kvgg_jax.core.process import cache_folder
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.audit import copies_warning
-from kvgg_jax.data.class_balance import unjudged
+from kvgg_jax.data.class_balance import missing_in_validation
 from kvgg_jax.data.demo import cached_demo
 from kvgg_jax.data.folder import Samples, scan
-from kvgg_jax.data.given_split import how_split
-from kvgg_jax.data.grouping import split_photos
+from kvgg_jax.data.grouping import how_split, split_photos
 from kvgg_jax.data.reader import DecodedImages, read
 from kvgg_jax.data.split import Split
 from kvgg_jax.runs import catalog
@@ -132,7 +131,8 @@ def warn_of_split(inputs: Inputs, config: RunConfig, emit: Emit) -> None:
     how = how_split(config, split.train)
     digests = dict(zip(decoded.samples.paths, decoded.digests(), strict=True))
     copies = copies_warning(split, digests, grouped=how == "grouped")
-    for warning in (copies, unjudged(val, how), _seen_by_weights(val, decoded, config)):
+    seen = _seen_by_weights(val, decoded, config)
+    for warning in (copies, missing_in_validation(val, how), seen):
         if warning:
             emit(Warned(warning))
 

@@ -51,10 +51,10 @@ def test_help_shows_an_example_that_can_be_pasted(command: tuple[str, ...]) -> N
 def test_the_help_of_train_has_the_default_of_every_setting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As they stand in config.py; an option without one says in its words what holds then."""
+    """As they stand in config.py; the help of an option without one describes what then applies."""
     monkeypatch.setitem(ENVIRONMENT, "COLUMNS", "200")
-    told = kvgg("train", "--help").stdout
-    found = dict(re.findall(r"│ (--\S+) .*\n(?:│  .*\n)*?│ +\[default: (\S+)\]", told))
+    shown = kvgg("train", "--help").stdout
+    found = dict(re.findall(r"│ (--\S+) .*\n(?:│  .*\n)*?│ +\[default: (\S+)\]", shown))
     expected = {
         str(setting.flag): str(setting.default)
         for setting in SETTINGS.values()
@@ -95,12 +95,12 @@ def test_the_program_says_its_version() -> None:
 
 
 def test_late_writes_of_a_failed_save_are_no_tracebacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The save tells its failure by itself; what nobody knows of is still shown."""
-    escape_name: list[Any] = []
-    monkeypatch.setattr(sys, "__unraisablehook__", escape_name.append)
+    """The failed save is reported; any other late error is still shown."""
+    shown: list[Any] = []
+    monkeypatch.setattr(sys, "__unraisablehook__", shown.append)
     late, another = (
         SimpleNamespace(exc_value=RuntimeError(text)) for text in ("Event loop is closed", "x")
     )
     main._ignore_late(late)
     main._ignore_late(another)
-    assert escape_name == [another]
+    assert shown == [another]

@@ -1,4 +1,4 @@
-"""The options of a command that are settings: the fields of `core/config.py` alone say them."""
+"""The options of a command that are settings come from the fields of `core/config.py` alone."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_what_was_typed_reaches_the_command_and_nothing_else(
 def test_a_default_of_the_command_gives_way_to_a_config_file_and_to_a_flag(
     app: typer.Typer, given: list[Given], tmp_path: Any
 ) -> None:
-    """`bench` times 8 photos a step where nothing is said."""
+    """`bench` times 8 photos a step by default."""
     (tmp_path / "own.toml").write_text("seed = 1\n")
     file = ["--config", str(tmp_path / "own.toml")]
     for words in ([], file, ["--batch-size", "5"], [*file, "--batch-size", "5"]):

@@ -67,7 +67,7 @@ def test_an_unknown_key_in_a_flag_is_a_usage_error():
         ("optim.lr.x=1", "input should be a valid number"),
         ("optim={lr=-1}", "input should be greater than 0"),
         ("data.val_split=1", "input should be less than 1"),
-        ("data.image_size=31", "too small: a network needs at least 32 pixels a side"),
+        ("data.image_size=31", "too small: a network needs at least 32 pixels per side"),
         ("seed=-1", "input should be greater than or equal to 0"),
         ("model.arch=vgg17", "input should be 'vgg11', 'vgg13', 'vgg16' or 'vgg19'"),
         ("model.batch_norm=1", "input should be a valid boolean"),
@@ -76,13 +76,10 @@ def test_an_unknown_key_in_a_flag_is_a_usage_error():
             "model.head=huge",
             "'huge' is not a head: use full, slim, gap, or layer sizes such as 256,128",
         ),
-        (
-            "model.freeze=5",
-            "'5': use none, blocks (all of them), or how many: 1 to 4",
-        ),
+        ("model.freeze=5", "input should be 'none', '1', '2', '3', '4' or 'blocks'"),
         (
             "model.freeze=blocks",
-            "freeze blocks would keep random weights: say with `model.weights` what to keep",
+            "freeze blocks keeps random weights: set `model.weights` too",
         ),
         (
             "model.head='8,0'",
@@ -173,14 +170,13 @@ def test_flags_that_do_not_go_together_are_named_and_no_others(tmp_path):
     with pytest.raises(UsageError) as caught:
         resolve(None, flags)
     assert str(caught.value) == (
-        "--freeze blocks: freeze blocks would keep random weights: "
-        "say with `model.weights` what to keep."
+        "--freeze blocks: freeze blocks keeps random weights: set `model.weights` too."
     )
     file = tmp_path / "own.toml"
     file.write_text("[model]\nfreeze = 'blocks'\n")
     with pytest.raises(ConfigError) as caught:
         resolve(file, {"model.head": ("--head gap", "gap")})
-    assert str(caught.value).startswith(f"{file}: model: freeze blocks would keep random weights")
+    assert str(caught.value).startswith(f"{file}: model: freeze blocks keeps random weights")
 
 
 @pytest.mark.parametrize(

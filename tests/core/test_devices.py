@@ -15,8 +15,7 @@ SEVERAL = """
 import jax, numpy as np
 from kvgg_jax.core import devices
 from kvgg_jax.models.kernels.conv import convolve
-from kvgg_jax.models.kernels.pool import max_pool2x2
-from kvgg_jax.models.kernels.relu import relu
+from kvgg_jax.models.kernels.relu_pool import max_pool2x2, relu
 
 first = jax.devices()[0]
 print(devices.device_count(), devices.is_main_process(), devices.run_devices() == [first])

@@ -72,7 +72,7 @@ def keras_stops_after(accuracies: list[float], *, patience: int, min_delta: floa
     min_delta=st.sampled_from([0.0, 0.001, 0.06, 0.12]),  # no rise is just that: Keras would round
 )
 def test_staleness_stops_a_run_where_keras_early_stopping_would(counts, patience, min_delta):
-    """The write-up's run used that callback; accuracies are shares of 20 pictures here."""
+    """The write-up's run used that callback; accuracies are shares of 20 images here."""
     accuracies = [count / 20 for count in counts]
     history = rows(*((accuracy, 1.0) for accuracy in accuracies))
     ours = next(
@@ -194,8 +194,8 @@ def test_append_leaves_the_old_history_as_it_was():
     assert (len(old), old.seconds, old.append(row).seconds) == (1, 2.0, 4.0)
 
 
-def test_the_speed_of_a_run_is_that_of_all_its_pictures():
-    """As many pictures at 10 and at 30 a second take as long as all of them at 15."""
+def test_the_speed_of_a_run_is_that_of_all_its_images():
+    """As many images at 10 and at 30 a second take as long as all of them at 15."""
     first, second = rows((0.5, 1.0), (0.6, 1.0))
     both = replace(first, images_per_second=10.0), replace(second, images_per_second=30.0)
     assert History(both).images_per_second == pytest.approx(15)

@@ -46,7 +46,7 @@ def test_after_an_error_all_is_as_before(tmp_path: Path, error: type[BaseExcepti
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"x": "old"}
 
 
-def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     """With the next move."""
     (tmp_path / "file").touch()
     with pytest.raises(RunError) as caught, delivered(tmp_path / "file" / "x"):

@@ -93,7 +93,7 @@ def test_features_are_floats_already_and_stay_as_they_are() -> None:
     np.testing.assert_array_equal(normalise(features), features)
 
 
-def test_caffe_is_what_keras_applications_makes_of_a_picture() -> None:
+def test_caffe_is_the_preprocessing_of_keras_applications() -> None:
     """Of 0..255 there, of [0, 1] here: BGR, less ImageNet's means."""
     images = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), np.uint8)
     expected = keras.applications.vgg16.preprocess_input(images.astype(np.float32))

@@ -1,8 +1,8 @@
-"""The formats of weight files. Arrays alone are read: no code is run, no link followed, no declared
-size believed.
+"""The formats of weight files. Only arrays are read: no code is run, no link is followed, and no
+declared size is trusted.
 
-`sandbox.read_weights` runs this module in a process of its own: wrong bytes can make the HDF5
-library crash or never end.
+`sandbox.read_weights` runs this module in a separate process: wrong bytes can make the HDF5 library
+crash or never end.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.core.errors import KvggError
+from kvgg_jax.core.errors import KvggError, WeightsError
 from kvgg_jax.core.extras import require
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.models.weights.arrays import (
+from kvgg_jax.models.weights.hdf5 import (
     MAX_CONFIG,
+    MOST,
     Layers,
     Refused,
     Stored,
     finite,
-    named,
+    from_hdf5,
     rank,
     refuse_code,
 )
-from kvgg_jax.models.weights.hdf5 import MOST, from_hdf5
 
 HDF5, ZIP = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
 MEMBER = "model.weights.h5"  # of a .keras archive
@@ -49,10 +49,22 @@ def open_weights(path: Path) -> Iterator[Layers]:
     """The layers of Keras' `.weights.h5`, `.h5` or `.keras`, or of a `.safetensors` file.
 
     Their arrays can be read while the context is open. Raises WeightsError, naming the file, for
-    anything else: damaged, hostile, or of another kind.
+    any other file: damaged, hostile, or of another kind.
     """
-    with named(path), ExitStack() as stack:
-        yield _open(path, stack)
+    file = escape_name(path)
+    try:
+        with ExitStack() as stack:
+            yield _open(path, stack)
+    except (KvggError, MemoryError):
+        raise
+    except Refused as error:
+        raise WeightsError(f"{file}{error}") from None
+    except Exception as error:  # wrong bytes come out of the libraries as nearly any exception
+        if isinstance(error, OSError) and error.strerror and error.filename:
+            raise WeightsError(f"Cannot read {file}: {error.strerror}.") from None
+        raise WeightsError(
+            f"{file} is damaged or cut short, so its weights cannot be read. Fetch it again."
+        ) from error
 
 
 def _open(path: Path, stack: ExitStack) -> Layers:

@@ -38,7 +38,7 @@ def read_weights(path: Path, wanted: Shapes) -> Found:
     The file is read by another process, with bounds on its time and memory. Raises WeightsError
     for one that is damaged, hostile, or of another kind.
     """
-    size = path.stat().st_size if os.path.exists(path) else 0  # else the reader says why
+    size = path.stat().st_size if os.path.exists(path) else 0  # else the reader reports it
     limits = SECONDS + size // 10**8, MEMORY + 4 * size
     where = [str(Path(__file__).parents[2]), *filter(None, sys.path)]
     settings = {"OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}  # threads take memory

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kvgg_jax.core.errors import UsageError
@@ -11,16 +13,16 @@ MIB = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of uploads; who goes beyond them is told which one it was."""
+    """Bounds of uploads; a response to a request beyond them names the one it was."""
 
     upload_bytes: int = 32 * MIB
     """Of one request, all of its files together."""
     files: int = 32
     """In one request."""
     pixels: int = 50_000_000
-    """Of one picture, before it is scaled down; twice those of most phones."""
+    """Of one image, before it is scaled down; twice those of most phones."""
     waiting: int = 64
-    """Pictures of all clients at one time; beyond them the answer is 503."""
+    """Images of all clients at one time; beyond them the response is 503."""
     read_seconds: float = 60.0
     """In which a request has to arrive."""
 
@@ -35,3 +37,25 @@ class Limits:
     def memory(self) -> int:
         """Bytes of all uploads at one time."""
         return 4 * self.upload_bytes
+
+
+class Full(Exception):
+    """There is no room now, but there will be soon."""
+
+
+class CapacityLimit:
+    """So much at one time and no more. For one thread, as that of an event loop."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.used = size, 0
+
+    @contextlib.contextmanager
+    def take(self, amount: int) -> Iterator[None]:
+        """Hold `amount` of it within the block. Raises Full if there is less."""
+        if self.used + amount > self.size:
+            raise Full
+        self.used += amount
+        try:
+            yield
+        finally:
+            self.used -= amount

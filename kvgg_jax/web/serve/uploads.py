@@ -12,12 +12,12 @@ from starlette.requests import ClientDisconnect, Request
 
 from kvgg_jax.web.serve.limits import MIB, Limits
 
-FIELDS = 8  # other than files, that are read over
+FIELDS = 8  # at most, other than files; they are ignored
 NAME = 255  # characters of a file's name that are kept
 
 
 class Refused(Exception):
-    """A request that is not answered: HTTP status, and a sentence for its sender."""
+    """A request that is refused: HTTP status, and a sentence for its sender."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -25,7 +25,7 @@ class Refused(Exception):
 
 
 class Upload(NamedTuple):
-    """A file as it was sent; `name` is what its sender calls it, and nothing is looked up by it."""
+    """A file as it was sent; `name` is what its sender calls it, and is only repeated."""
 
     name: str
     content: bytes
@@ -49,8 +49,8 @@ def announced(request: Request, limits: Limits) -> int:
 async def read_uploads(request: Request, limits: Limits) -> list[Upload]:
     """The files of a multipart form, one or more. Raises Refused."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        raise Refused(415, "Send pictures as multipart/form-data, each in a field named files.")
-    # A file more than allowed is let in, to tell it from a form that is broken.
+        raise Refused(415, "Send photos as multipart/form-data, each in a field named files.")
+    # One file more than allowed is read, to tell too many from a broken form.
     parser = _InMemory(
         request.headers, _bounded(request, limits), max_files=limits.files + 1, max_fields=FIELDS
     )
@@ -59,22 +59,20 @@ async def read_uploads(request: Request, limits: Limits) -> list[Upload]:
             form = await parser.parse()
     except TimeoutError:
         seconds = f"{limits.read_seconds:g} seconds"
-        raise Refused(408, f"The pictures took more than {seconds} to arrive.") from None
+        raise Refused(408, f"The photos took more than {seconds} to arrive.") from None
     except (MultiPartException, ClientDisconnect, UnicodeError):  # of a charset that cannot be
         raise (
             _too_many(limits)
             if _count(parser) > limits.files
-            else Refused(400, "The form is broken: it is not what multipart/form-data is.")
+            else Refused(400, "The form is broken: it is not valid multipart/form-data.")
         ) from None
     try:
         files = [one for _, one in form.multi_items() if isinstance(one, UploadFile)]
         if len(files) > limits.files:
             raise _too_many(limits)
         if not files:
-            raise Refused(
-                400, "There are no pictures in the form: send each in a field named files."
-            )
-        return [Upload((one.filename or "picture")[:NAME], await one.read()) for one in files]
+            raise Refused(400, "The form has no photos. Send each in a field named files.")
+        return [Upload((one.filename or "photo")[:NAME], await one.read()) for one in files]
     finally:
         await form.close()
 
@@ -94,9 +92,9 @@ async def _bounded(request: Request, limits: Limits) -> AsyncIterator[bytes]:
 
 def _too_large(limits: Limits) -> Refused:
     return Refused(
-        413, f"The pictures have more than {limits.upload_bytes / MIB:g} MiB in all. Send fewer."
+        413, f"The photos have more than {limits.upload_bytes / MIB:g} MiB in all. Send fewer."
     )
 
 
 def _too_many(limits: Limits) -> Refused:
-    return Refused(413, f"There are more than {limits.files} pictures. Send them in parts.")
+    return Refused(413, f"There are more than {limits.files} photos. Send them in parts.")

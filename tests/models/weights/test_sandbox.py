@@ -29,7 +29,7 @@ def shapes(arrays: Arrays) -> Shapes:
     return {name: [one.shape for one in layer] for name, layer in arrays.items()}
 
 
-def test_arrays_of_the_shapes_asked_for_come_and_all_shapes_are_told(arrays, file):
+def test_arrays_of_the_wanted_shapes_are_returned_with_the_shapes_of_all(arrays, file):
     """Nothing is read of a layer that would not fit."""
     wanted = {**shapes(arrays), "fc1": [(1, 2), (2,)], "fc9": [(2, 2)]}
     found = read_weights(file, wanted)
@@ -40,7 +40,7 @@ def test_arrays_of_the_shapes_asked_for_come_and_all_shapes_are_told(arrays, fil
             np.testing.assert_array_equal(left, right)
 
 
-def test_why_a_file_is_refused_is_told_by_the_reader(tmp_path):
+def test_the_reader_reports_why_it_refuses_a_file(tmp_path):
     """Its message is that of the error."""
     page = tmp_path / "-page.h5"
     page.write_text("<html>")

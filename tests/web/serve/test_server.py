@@ -1,4 +1,4 @@
-"""`kvgg serve` as a process: where it listens, what it says, how it stops."""
+"""`kvgg serve` as a process: where it listens, what it prints, how it stops."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def a_form(photo: Path) -> bytes:
     return head + photo.read_bytes() + b"\r\n--b--\r\n"
 
 
-def test_a_signal_ends_it_once_what_is_under_way_is_answered(
+def test_a_signal_ends_it_once_requests_in_progress_are_answered(
     trained: Trained, tmp_path: Path
 ) -> None:
     """Health first; then a photo of which half has come as SIGTERM does is answered. Exit 143.
 
     The process has loaded neither TensorFlow nor Keras, and no trace is on its screen.
     """
-    photo, stderr_console = trained.photos / "red" / "red_00.png", tmp_path / "talk"
+    photo, stderr_console = trained.photos / "red" / "red_00.png", tmp_path / "stderr"
     (tmp_path / "program.py").write_text(PROGRAM)
     with stderr_console.open("wb") as stderr:
         process = subprocess.Popen(
@@ -154,16 +154,6 @@ def test_an_address_of_another_machine_is_named() -> None:
         1,
         "Error: --host 192.0.2.1: Cannot assign requested address. Use an address of this "
         "machine.\n",
-    )
-
-
-def test_a_queue_shorter_than_a_request_is_a_wrong_usage() -> None:
-    """It could never be answered."""
-    said = kvgg("serve", "--queue", "8")
-    assert (said.exit_code, message(said)) == (
-        2,
-        "Error: --queue 8 is less than --max-files 32: such a request could never be answered. "
-        "Raise the first or lower the second.\n",
     )
 
 

@@ -61,19 +61,19 @@ def test_files_come_out_as_they_were_sent(monkeypatch: pytest.MonkeyPatch) -> No
     ]
 
 
-def test_who_does_not_go_on_is_not_waited_for() -> None:
+def test_a_client_that_stops_sending_is_not_waited_for() -> None:
     """Half a form."""
     with pytest.raises(Refused) as caught:
         read(request(part("a.png", b"x"), ends=False), read_seconds=0.05)
     assert (caught.value.status, caught.value.text) == (
         408,
-        "The pictures took more than 0.05 seconds to arrive.",
+        "The photos took more than 0.05 seconds to arrive.",
     )
 
 
 def test_a_file_without_a_name_has_one() -> None:
     """To be answered by."""
-    assert read(request(part("", b"x"), b"--b--\r\n")) == [Upload("picture", b"x")]
+    assert read(request(part("", b"x"), b"--b--\r\n")) == [Upload("photo", b"x")]
 
 
 @pytest.mark.parametrize(

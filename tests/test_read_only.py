@@ -14,7 +14,7 @@ import pytest
 from support.commands import TINY, kvgg, message
 from support.runs import Trained, draw_photos
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 WHY = "Read-only file system" if os.geteuid() == 0 else "Permission denied"
 
 

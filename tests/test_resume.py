@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,7 +38,7 @@ from support.runs import Trained, eventful
 STEPS = 4  # an epoch: 29 pictures in batches of 8, the last one padded
 
 
-pytestmark = pytest.mark.usefixtures("thin_network", "no_pictures")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 class Lab(NamedTuple):
@@ -50,15 +50,6 @@ class Lab(NamedTuple):
 
     def config(self, **tables: dict[str, Any]) -> RunConfig:
         return eventful(self.photos, **tables)
-
-
-@pytest.fixture(scope="module")
-def no_pictures() -> Iterator[None]:
-    """They decide nothing, and take a third of the time of such a small run."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("draw_curves", "draw_samples"):
-            patch.setattr(trainer, name, lambda *_: None)
-        yield
 
 
 @pytest.fixture(scope="module")

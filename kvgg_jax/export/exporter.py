@@ -25,7 +25,7 @@ from kvgg_jax.data.split import Split
 from kvgg_jax.export.graph import About, beside, portable
 from kvgg_jax.export.output import check_free, delivered
 from kvgg_jax.inference.classifier import Classifier, load_classifier
-from kvgg_jax.inference.prediction import MAX_BATCH, PredictFunction, classify
+from kvgg_jax.inference.prediction import MAX_BATCH, PredictFunction, Predictor, classify
 from kvgg_jax.inference.temperature import apply_temperature, current_calibration
 from kvgg_jax.models.functional import make_predict_step
 from kvgg_jax.runs import catalog
@@ -238,11 +238,14 @@ def _cost(
 def _probabilities(
     samples: Samples, classifier: Classifier, predict: PredictFunction, emit: Emit
 ) -> NDArray[np.float64]:
-    """[photos, classes]. Raises DataError for a photo that cannot be read."""
-    classes, batch = classifier.classes, min(len(samples), MAX_BATCH)
-    size = classifier.image_size
-    found = classify(samples.files(), predict, classes, size=size, batch=batch, emit=emit)
+    """Probabilities [photos, classes]. Raises DataError for a photo that cannot be read."""
+    found = classify(
+        samples.files(),
+        Predictor(predict, classifier.classes, classifier.image_size),
+        batch=min(len(samples), MAX_BATCH),
+        emit=emit,
+    )
     for one in found:
         if one.error:
             raise DataError(f"int8 is evaluated on all validation photos. {one.error}")
-    return np.array([[dict(one.top)[name] for name in classes] for one in found])
+    return np.array([[dict(one.top)[name] for name in classifier.classes] for one in found])

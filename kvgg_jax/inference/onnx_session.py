@@ -6,7 +6,6 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
 
@@ -17,29 +16,10 @@ from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.extras import require
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.inference.prediction import (
-    MAX_BATCH,
-    PredictFunction,
-    Prediction,
-    classify,
-    find_files,
-    thresholded,
-)
+from kvgg_jax.inference.prediction import MAX_BATCH, Prediction, Predictor, classify, find_files
 from kvgg_jax.inference.temperature import threshold
 
-ERRORS_ONLY = 3  # of onnxruntime's levels of talk
-
-
-@dataclass(frozen=True, slots=True)
-class OnnxClassifier:
-    """A network in an ONNX file, with the class names in the order of its outputs."""
-
-    path: Path
-    classes: tuple[str, ...]
-    image_size: int
-    temperature: float | None
-    """What its probabilities are calibrated by, inside; None for the network's own."""
-    predict: PredictFunction
+ERRORS_ONLY = 3  # onnxruntime's level of logging
 
 
 def is_onnx(run: object) -> TypeGuard[str | Path]:
@@ -71,12 +51,11 @@ def predict(
             "probabilities: kvgg export --format onnx --raw"
         )
     below = threshold(opened.temperature, unsure_below, emit)
-    batch, size = min(len(files), batch_size or MAX_BATCH), opened.image_size
-    found = classify(files, opened.predict, opened.classes, size=size, batch=batch, emit=emit)
-    return thresholded(found, calibrated=opened.temperature is not None, unsure_below=below)
+    batch = min(len(files), batch_size or MAX_BATCH)
+    return classify(files, opened, batch=batch, unsure_below=below, emit=emit)
 
 
-def open_onnx(path: Path) -> OnnxClassifier:
+def open_onnx(path: Path) -> Predictor:
     """Load a file that `export` made. Raises RunError for any other, MissingExtra."""
     require("onnx", by="An ONNX file")
     import onnxruntime
@@ -113,11 +92,11 @@ def open_onnx(path: Path) -> OnnxClassifier:
     def predict(images: NDArray[np.uint8]) -> NDArray[np.floating]:
         return session.run(None, {image.name: images})[0]
 
-    return OnnxClassifier(path, tuple(classes), size, temperature, predict)
+    return Predictor(predict, tuple(classes), size, temperature)
 
 
 def _temperature(about: Mapping[str, str]) -> float | None:
-    """None also for a file of the time before it was said. Raises ValueError for no temperature."""
+    """None also for a file from before there were any. Raises ValueError for another value."""
     found = json.loads(about.get("temperature", "null"))
     if found is not None and not (isinstance(found, float) and 0 < found < math.inf):
         raise ValueError

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import RunError, UsageError
@@ -28,10 +29,10 @@ def choose(
     overwrite: bool = False,
     now: datetime | None = None,
 ) -> Path:
-    """The folder of a new run, before the long work: free, and in a place that can be written.
+    """The folder of a new run, before the long work. Nothing of an old run is removed yet.
 
-    Nothing of an old run is removed yet. Raises RunError when it exists or cannot be written,
-    UsageError for a name that is none of a folder in `out`: nobody would find the run by it.
+    Raises RunError when it exists or cannot be written, UsageError for a name that is not that of
+    a folder in `out`: the run could not be found by it.
     """
     check_name(name)
     check_writable(out)
@@ -53,7 +54,7 @@ def _check_replaceable(path: Path) -> None:
 
 
 def check_name(name: str | None) -> None:
-    """Raises UsageError for a name that is none of a folder in `--out`."""
+    """Raises UsageError for a name that is not that of a folder in `--out`."""
     if name and len(os.fsencode(name)) > NAME:
         raise UsageError(f"--name {name[:20]}...: a run name has at most {NAME} bytes.")
     if name and (Path(name).name != name or name == ".."):
@@ -139,7 +140,7 @@ def find(run: str | Path | None = None, *, out: Path = OUT, status: str = "finis
             if Run(path).exists:
                 return Run(path)
         raise RunError(f"No run at {run} or {out / run}. {_runs_there(out)}")
-    found = [run for run in _all(out) if _status(run) == status]
+    found = [one for one in _all(out) if _info(one).get("status") == status]
     if not found:
         for damaged in _all(out):
             damaged.info()  # names the file, where a damaged run is the reason
@@ -159,20 +160,17 @@ def next_number(out: Path) -> int:
 
 def _age(run: Run) -> tuple[int, float, str]:
     """What orders runs: number, then the moment, then the name; a damaged run comes first."""
-    try:
-        info = run.info()
-    except RunError:
-        return 0, 0.0, run.path.name
+    info = _info(run)
     number = info.get("number")
-    return number if isinstance(number, int) else 0, run.created(), run.path.name
+    return number if isinstance(number, int) else 0, run.created() if info else 0.0, run.path.name
 
 
-def _status(run: Run) -> object:
-    """None for a damaged run: it must not stand in the way of the others."""
+def _info(run: Run) -> dict[str, Any]:
+    """Nothing for a damaged run: the others are found all the same."""
     try:
-        return run.info().get("status")
+        return run.info()
     except RunError:
-        return None
+        return {}
 
 
 def _all(out: Path) -> list[Run]:

@@ -86,7 +86,7 @@ class Checkpoints:
         return step in self._steps("best") and not self._fault("best", step)
 
     def drop_best_after(self, step: int) -> None:
-        """Remove best weights of more optimizer steps: a run that goes on from `step` has none."""
+        """Remove best weights of more optimizer steps: a run that resumes from `step` has none."""
         self._try(step_folders.drop_newer, self.folder / "best", step)
 
     def load_last(self, like: TrainState) -> tuple[TrainState, dict[str, float]] | None:

@@ -21,7 +21,7 @@ from kvgg_jax.data.reader import DecodedImages, read
 from kvgg_jax.data.split import Split
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
-from kvgg_jax.runs.overlap import trained_on
+from kvgg_jax.runs.manifest import trained_on
 from kvgg_jax.training.initial_weights import (
     InitialWeights,
     complete_model,

@@ -12,8 +12,9 @@ import pytest
 
 from kvgg_jax.core.files import read_text, sweep, write_text
 from support.commands import kvgg, message
+from support.runs import PATIENCE
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 PLANTED: dict[str, Callable[[Path], object]] = {
     "a pipe": os.mkfifo,
@@ -25,7 +26,7 @@ PLANTED: dict[str, Callable[[Path], object]] = {
 @pytest.fixture(autouse=True)
 def alarm() -> Iterator[None]:
     """Whoever waits for the other end of a pipe is woken up, by an end of the tests."""
-    signal.alarm(60)
+    signal.alarm(PATIENCE)
     yield
     signal.alarm(0)
 

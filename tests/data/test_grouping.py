@@ -230,7 +230,7 @@ def test_both_parts_need_the_same_classes(parts: Path) -> None:
     )
 
 
-@pytest.mark.usefixtures("thin")
+@pytest.mark.usefixtures("thin", "blank")
 def test_a_run_on_given_parts_is_trained_resumed_evaluated_and_reported(
     parts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

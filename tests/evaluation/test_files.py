@@ -28,12 +28,12 @@ def result(tmp_path: Path) -> Evaluation:
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No pictures, where they are no matter: each takes a moment."""
-    monkeypatch.setattr("kvgg_jax.evaluation.files._images", lambda _: {})
+    """No charts, where they do not matter: each takes a moment."""
+    monkeypatch.setattr("kvgg_jax.evaluation.files._charts", lambda _: {})
 
 
 def test_all_is_written_beside_the_run_and_named(result: Evaluation) -> None:
-    """Four pictures, a table and the figures, with the split in their names."""
+    """Four charts, a table and the figures, with the split in their names."""
     kept = keep(result)
     names = [f"{what}-val.png" for what in ("confusion", "reliability", "roc-pr", "mistakes")]
     names += ["predictions-val.csv", "evaluation-val.json"]
@@ -43,7 +43,7 @@ def test_all_is_written_beside_the_run_and_named(result: Evaluation) -> None:
     assert figures == json.loads(json.dumps(kept.to_json()))
 
 
-def test_a_picture_without_a_reason_is_gone(result: Evaluation) -> None:
+def test_a_chart_without_a_reason_is_gone(result: Evaluation) -> None:
     """No mistakes and no curves any more: what an earlier evaluation left would mislead."""
     keep(result)
     better = all_right(result)
@@ -56,12 +56,12 @@ def test_a_picture_without_a_reason_is_gone(result: Evaluation) -> None:
 
 
 def test_predictions_are_a_row_a_photo(result: Evaluation) -> None:
-    """Class, the one called, and the probabilities of both."""
+    """The class, the predicted one, and the probabilities of both."""
     rows = list(csv.reader(io.StringIO(predictions_csv(result))))
     assert rows[0] == ["path", "class", "predicted", "probability", "class_probability"]
     assert [row[:3] for row in rows[1:]] == [
-        [path, NAMES[label], NAMES[called]]
-        for path, label, called in zip(
+        [path, NAMES[label], NAMES[predicted]]
+        for path, label, predicted in zip(
             result.samples.paths, result.samples.labels, (0, 1, 1, 2, 2, 0), strict=True
         )
     ]
@@ -156,8 +156,8 @@ def test_predictions_are_read_back_for_the_state_that_made_them(result: Evaluati
     keep(result)
     assert read_predictions(run, state="2-0123456789abcdef") is None
     assert read_predictions(run, state=result.state) == {
-        path: (NAMES[label], NAMES[called])
-        for path, label, called in zip(
+        path: (NAMES[label], NAMES[predicted])
+        for path, label, predicted in zip(
             result.samples.paths, result.samples.labels, (0, 1, 1, 2, 2, 0), strict=True
         )
     }
@@ -189,7 +189,7 @@ def test_a_damaged_record_is_none(result: Evaluation) -> None:
 
 
 def test_what_cannot_be_removed_is_named(result: Evaluation) -> None:
-    """A folder where an old picture would be."""
+    """A folder where an old chart would be."""
     (result.run / "mistakes-val.png").mkdir()
     with pytest.raises(RunError) as caught:
         keep(all_right(result))

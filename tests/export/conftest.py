@@ -10,8 +10,9 @@ import jax
 import numpy as np
 import pytest
 
-from kvgg_jax import load_classifier, vgg
+from kvgg_jax import export, load_classifier, vgg
 from kvgg_jax.data.decode.image import load
+from kvgg_jax.export.exporter import Export
 from kvgg_jax.inference.classifier import Classifier
 from kvgg_jax.models.build import variable_names
 from kvgg_jax.runs.folder import Run
@@ -78,3 +79,10 @@ def calibrated(drawn: Classifier, tmp_path_factory: pytest.TempPathFactory) -> C
     run = Run(shutil.copytree(drawn.run.path, tmp_path_factory.mktemp("calibrated") / "run"))
     calibrate_at(2.5, run, drawn.state)
     return replace(drawn, run=run)
+
+
+@pytest.fixture(scope="session")
+def saved_model_export(calibrated: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Export:
+    """Of `calibrated`, once: it takes a process of TensorFlow's."""
+    with narrow():
+        return export("saved-model", calibrated, output=tmp_path_factory.mktemp("saved") / "x")

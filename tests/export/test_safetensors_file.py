@@ -18,7 +18,6 @@ pytestmark = [
 ]
 
 
-@pytest.mark.extras
 def test_safetensors_has_the_weights_to_the_bit(drawn: Classifier, tmp_path: Path) -> None:
     """By layer name, with the settings and classes that rebuild the network in the header."""
     needs("safetensors")
@@ -37,7 +36,6 @@ def test_safetensors_has_the_weights_to_the_bit(drawn: Classifier, tmp_path: Pat
     assert result.path.stat().st_mode & 0o044  # save_file would let nobody else read it
 
 
-@pytest.mark.extras
 def test_weights_alone_have_the_temperature_in_their_header(
     calibrated: Classifier, tmp_path: Path
 ) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kvgg_jax import export
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.export import saved_model
-from kvgg_jax.inference.classifier import Classifier
+from kvgg_jax.export.exporter import Export
+from kvgg_jax.inference.temperature import apply_temperature
 from support.exports import CLASSES
 
 pytestmark = [
@@ -44,20 +44,21 @@ def test_what_tensorflow_cannot_write_is_answered_with_its_reason(
 
 
 def test_tensorflow_serves_it_with_its_own_operations(
-    drawn: Classifier, images: np.ndarray, expected: np.ndarray, tmp_path: Path
+    saved_model_export: Export, images: np.ndarray, expected: np.ndarray
 ) -> None:
     """None of XLA's, so that TensorFlow Lite and any device take it; classes inside."""
     from kvgg_jax.core.tf_gate import tf
 
-    result = export("saved-model", drawn, output=tmp_path / "x")
-    loaded = tf.saved_model.load(str(tmp_path / "x"))
+    loaded = tf.saved_model.load(str(saved_model_export.path))
     serve = loaded.signatures["serving_default"]
     found = serve(tf.constant(images))["probabilities"].numpy()
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found, apply_temperature(expected, 2.5), rtol=0, atol=1e-4)
     graph = serve.graph.as_graph_def()
     used = {n.op for f in graph.library.function for n in f.node_def}
     assert {"Conv2D", "MaxPool", "MatMul", "Softmax"} <= used
     assert not any("Xla" in op for op in used)
-    beside = json.loads((result.path / "assets.extra" / "classes.json").read_text())
+    beside = json.loads((saved_model_export.path / "assets.extra" / "classes.json").read_text())
     assert beside["classes"] == CLASSES
-    assert result.size == sum(f.stat().st_size for f in result.path.rglob("*") if f.is_file())
+    assert saved_model_export.size == sum(
+        f.stat().st_size for f in saved_model_export.path.rglob("*") if f.is_file()
+    )

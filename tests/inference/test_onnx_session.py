@@ -39,7 +39,7 @@ def model(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_predict_answers_as_with_the_run(finished: Path, model: Path, tmp_path: Path) -> None:
     """To 1e-4, a bad file included; from Python and by the command."""
     photos = shutil.copytree(finished.parents[1] / "photos", tmp_path / "photos")
-    (photos / "bad.png").write_text("no picture")
+    (photos / "bad.png").write_text("no image")
     by_run, by_file = predict(photos, finished), predict(photos, model)
     assert len(by_file) == 13
     for one, other in zip(by_run, by_file, strict=True):
@@ -63,19 +63,19 @@ def calibrated(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def test_a_calibrated_run_answers_as_calibrated(
     calibrated: Path, finished: Path, tmp_path: Path
 ) -> None:
-    """As `predict` with the run: probabilities, what is said of them, and what is unsure; --raw
+    """As `predict` with the run: probabilities, the note on them, and what is unsure; --raw
     cannot be had of such a file, but of one that was exported so."""
     photos = finished.parents[1] / "photos"
     file = export("onnx", calibrated, output=tmp_path / "x.onnx").path
-    said: dict[Path, list[object]] = {calibrated: [], file: []}
+    heard: dict[Path, list[object]] = {calibrated: [], file: []}
     by_run, by_file = (
-        predict(photos, one, emit=lambda event, one=one: said[one].append(event)) for one in said
+        predict(photos, one, emit=lambda event, one=one: heard[one].append(event)) for one in heard
     )
     for one, other in zip(by_run, by_file, strict=True):
         assert dict(one.top) == pytest.approx(dict(other.top), abs=1e-4)
         assert (other.calibrated, other.unsure_below, other.unsure) == (True, 0.7, one.unsure)
     note = Note("Probabilities are calibrated (temperature 8.000); below 70% it is unsure")
-    assert [note in events for events in said.values()] == [True, True]
+    assert [note in events for events in heard.values()] == [True, True]
     with pytest.raises(UsageError) as caught:
         predict(photos, file, raw=True)
     assert str(caught.value) == (

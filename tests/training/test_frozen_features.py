@@ -26,7 +26,7 @@ from kvgg_jax.training.trainer import TrainResult, resume, train
 from support.faults import states, timeless
 from support.runs import small_config
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 ROWS = np.arange(12)
 
 

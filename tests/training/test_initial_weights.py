@@ -30,7 +30,7 @@ from support.runs import small_config
 
 CLASSES = ("blue", "green", "red")
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 def config(finished: Path, weights: str | Path, **model: Any) -> RunConfig:

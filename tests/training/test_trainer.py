@@ -19,7 +19,7 @@ from kvgg_jax.training.loop import LoopInputs
 from kvgg_jax.training.trainer import resume, train
 from support.runs import Trained, small_config
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 def test_a_cosine_runs_over_all_steps_of_all_epochs(photos, tmp_path, thin, monkeypatch):

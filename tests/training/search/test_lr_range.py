@@ -14,7 +14,7 @@ from kvgg_jax.training.search.lr_range import RangeTest, lr_find
 from kvgg_jax.training.trainer import train
 from support.runs import draw_photos, small_config
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,6 @@ from kvgg_jax.training.search.tuning import tune
 from support.runs import small_config
 
 optuna = pytest.importorskip("optuna", reason="needs the extra tune")
-pytestmark = pytest.mark.extras
 
 SPACE: Space = {"train.min_delta": Range(1e-4, 1e-2, log=True)}
 

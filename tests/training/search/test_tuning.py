@@ -24,7 +24,7 @@ from kvgg_jax.training.search.tuning import TuneResult, tune
 from support.runs import draw_photos, small_config
 
 optuna = pytest.importorskip("optuna", reason="needs the extra tune")
-pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 # Neither changes the compiled steps, so that the tests are quick.
 SPACE: Space = {

@@ -20,7 +20,7 @@ from kvgg_jax.training.trainer import resume, train
 from support.commands import kvgg
 from support.runs import draw_photos, small_config
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 class Notebook:

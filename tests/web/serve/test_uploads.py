@@ -16,7 +16,6 @@ from kvgg_jax.web.serve.limits import MIB, Limits
 from kvgg_jax.web.serve.schemas import Unread
 from kvgg_jax.web.serve.uploads import NAME, Refused, Upload, announced, read_uploads
 
-pytestmark = pytest.mark.extras
 HEADERS = {"content-type": "multipart/form-data; boundary=b"}
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kvgg_jax.core.config import PHOTO_SIZE, RunConfig
-from kvgg_jax.core.devices import run_devices
+from kvgg_jax.core.devices import check_jax, run_devices
 from kvgg_jax.core.events import Emit, Progress, ignore
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline
@@ -65,6 +65,7 @@ def bench(config: RunConfig, *, repeats: int = 5, emit: Emit = ignore) -> Bench:
     Its augmentation, mixing and moving average are part of the training step; weights are random,
     and none are frozen.
     """
+    check_jax()
     size, batch_size = config.data.image_size or PHOTO_SIZE, config.train.batch_size
     whole = config.model.model_copy(update={"freeze": "none"})
     config = config.model_copy(update={"model": whole})

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kvgg_jax.core.config import PHOTO_SIZE, RunConfig
+from kvgg_jax.core.devices import check_jax
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.state import Batch
 from kvgg_jax.data.folder import Samples, scan
@@ -39,6 +40,7 @@ def preview(
     would change it, if these photos were its batch.
     Raises DataError for photos that cannot be used, RunError when `file` cannot be written.
     """
+    check_jax()
     config, samples = config or RunConfig(), scan(Path(folder))
     size, seed = config.data.image_size or PHOTO_SIZE, config.seed
     chosen = samples.take(_even_choice(samples, count, seed))

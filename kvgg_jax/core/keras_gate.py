@@ -17,7 +17,7 @@ try:
 except (AttributeError, OSError, TypeError, ValueError) as error:  # as it reads its settings
     _file = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "keras.json"
     raise KvggError(
-        f"Keras cannot use its settings ({error or type(error).__name__}). "
+        f"Keras cannot use its settings ({str(error) or type(error).__name__}). "
         f"Correct or remove {_file}."
     ) from None
 

@@ -45,14 +45,16 @@ def split_photos(
     elif groups is None:
         groups = find_groups(samples, emit=emit)
     shares = [1 / data.folds] * data.folds if data.folds else [data.val_split, 1 - data.val_split]
-    held_out = fill(samples.labels, groups, shares, seed=seed) == (data.fold or 1) - 1
-    train, val = (np.flatnonzero(part).tolist() for part in (~held_out, held_out))
-    if data.folds and not (train and val):
+    part = fill(samples.labels, groups, shares, seed=seed)
+    sizes = np.bincount(part, minlength=len(shares))
+    if data.folds and not sizes.all():  # for any fold, before the first one is trained
         raise DataError(
-            f"{root}: fold {data.fold} of {data.folds} would have {len(train)} of {len(samples)} "
-            f"images for training and {len(val)} for validation; each needs at least 1. Add photos "
-            "or choose fewer folds."
+            f"{root}: fold {sizes.argmin() + 1} of {data.folds} would have {len(samples)} of "
+            f"{len(samples)} images for training and 0 for validation; each needs at least 1. Add "
+            "photos or choose fewer folds."
         )
+    held_out = part == (data.fold or 1) - 1
+    train, val = (np.flatnonzero(part).tolist() for part in (~held_out, held_out))
     check_parts(samples, len(train), len(val), shares[0])
     return Split(samples.take(train), samples.take(val))
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.devices import check_jax
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, Note, ignore
 from kvgg_jax.core.memory import inference_memory_advice
@@ -77,6 +78,7 @@ def load_classifier(
 
     Raises RunError when there is no such run, or it has no checkpoint that fits.
     """
+    check_jax()
     found = catalog.find(run, out=Path(out))
     config, classes = found.config(), found.classes()
     if not found.checkpoints.is_dir():

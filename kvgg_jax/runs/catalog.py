@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -15,7 +16,7 @@ from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.files import flush
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.runs.folder import Run
-from kvgg_jax.runs.lock import lock_file
+from kvgg_jax.runs.lock import lock_file, locked
 
 OUT = Path("runs")
 CHARTS = ("comparison.png", "lr_find.png")  # that commands write beside the runs
@@ -39,6 +40,7 @@ def choose(
     check_name(name)
     check_writable(out)
     path = out / (name or _free_name(out, config, now or datetime.now()))
+    finish_overwrite(path)
     if not _is_taken(path):
         return path
     if not overwrite:
@@ -92,19 +94,42 @@ def create(
         if not overwrite:
             raise RunError(f"{path} was just created by another run. Choose another --name.")
         _check_replaceable(path)
-    new = Run(path.with_name(f".{path.name}.new"))
+    new, old = Run(path.with_name(f".{path.name}.new")), _set_aside(path)
     try:
         shutil.rmtree(new.path, ignore_errors=not new.path.exists())
         new.path.mkdir(parents=True)
         for file, text in {**files, "config.toml": config.to_toml()}.items():
             new.write(file, text)
         if _is_taken(path):
-            shutil.rmtree(path)
+            path.replace(old)  # removed once the new run has its place
         new.path.replace(path)  # so that there is a whole run or none
         flush(path.parent)
+        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
+        if old.exists() and not path.exists():
+            old.replace(path)
         raise RunError(_not_writable(path, error)) from None
     return Run(path)
+
+
+def finish_overwrite(path: Path) -> None:
+    """Clean up after an --overwrite that was killed: the old run gets its name back, or is removed
+    where the new one has it. Raises RunError where another process uses the run."""
+    if not path.name or not os.path.exists(old := _set_aside(path)):
+        return
+    with locked(path):
+        try:
+            if Run(path).exists:
+                shutil.rmtree(old)
+            elif old.exists():  # nobody has mended it meanwhile
+                old.replace(path)
+        except OSError as error:
+            raise RunError(_not_writable(old, error)) from None
+
+
+def _set_aside(path: Path) -> Path:
+    """Where a run is kept while another one takes its place."""
+    return path.with_name(f".{path.name}.old")
 
 
 def check_writable(out: Path) -> None:
@@ -143,9 +168,14 @@ def find(run: str | Path | None = None, *, out: Path = OUT, status: str = "finis
     """
     if run is not None:
         for path in (Path(run), out / run):
+            if not Run(path).exists:
+                finish_overwrite(path)
             if Run(path).exists:
                 return Run(path)
         raise RunError(f"No run at {run} or {out / run}. {_runs_there(out)}")
+    for old in out.glob(".*.old"):
+        with contextlib.suppress(RunError):  # the others can be found all the same
+            finish_overwrite(out / old.name[1:-4])
     found = [one for one in _all(out) if _info(one).get("status") == status]
     if not found:
         for damaged in _all(out):

@@ -15,13 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from kvgg_jax.core.config import PHOTO_SIZE, RunConfig
-from kvgg_jax.core.devices import run_devices
+from kvgg_jax.core.devices import check_jax, run_devices
 from kvgg_jax.core.events import Emit, Progress, ignore
 from kvgg_jax.data.folder import Samples
+from kvgg_jax.data.pipeline import Pipeline
 from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.data.split import Split
 from kvgg_jax.models.cost import describe, total
-from kvgg_jax.training.loop import Batches
 from kvgg_jax.training.setup import Network, build_network
 from kvgg_jax.training.step import zero_tally
 
@@ -65,6 +65,7 @@ def bench(config: RunConfig, *, repeats: int = 5, emit: Emit = ignore) -> Bench:
     Its augmentation, mixing and moving average are part of the training step; weights are random,
     and none are frozen.
     """
+    check_jax()
     size, batch_size = config.data.image_size or PHOTO_SIZE, config.train.batch_size
     whole = config.model.model_copy(update={"freeze": "none"})
     config = config.model_copy(update={"model": whole})
@@ -126,7 +127,7 @@ def _network(config: RunConfig, size: int) -> Network:
     return build_network(config, decoded, Split(samples, samples), None, emit=ignore)
 
 
-def _pipeline_speed(train: Batches) -> float:
+def _pipeline_speed(train: Pipeline) -> float:
     """Images per second that an epoch of the pipeline delivers."""
     started = time.perf_counter()
     count = sum(len(batch.labels) for batch in train.epoch(1))

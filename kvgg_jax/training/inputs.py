@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kvgg_jax.core.config import PHOTO_SIZE, RunConfig
+from kvgg_jax.core.devices import check_jax
 from kvgg_jax.core.errors import ConfigError, DataError, RunError
 from kvgg_jax.core.events import Emit, Note, Warned
 from kvgg_jax.core.process import cache_folder
@@ -45,8 +46,10 @@ class Inputs(NamedTuple):
 def complete_config(config: RunConfig, emit: Emit, *, out: str | Path = catalog.OUT) -> RunConfig:
     """Fill in what depends on the photos and the initial weights, such as the image size.
 
-    `out` holds the runs among which weights are looked for.
+    `out` holds the runs among which weights are looked for. Raises KvggError where JAX cannot
+    compute.
     """
+    check_jax()
     config = complete_model(config, Path(out))
     folder, size = config.data.dir, PHOTO_SIZE
     if folder is None and Path("data").is_dir():

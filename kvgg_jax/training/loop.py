@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -19,20 +19,12 @@ from kvgg_jax.core.devices import batch_sharding
 from kvgg_jax.core.errors import NonFiniteLoss, Stopped
 from kvgg_jax.core.events import Emit, EpochEnded, Progress, ignore
 from kvgg_jax.core.history import NOTHING_YET, Epoch, EpochProgress, History, Metrics, ratios
-from kvgg_jax.core.state import Batch, Tally, TrainState, Weights
+from kvgg_jax.core.state import Tally, TrainState, Weights
 from kvgg_jax.training.ema import with_ema_weights
 from kvgg_jax.training.step import EvalStep, TrainStep, zero_tally
 
-
-class Batches(Protocol):
-    """What the loop needs of a data pipeline."""
-
-    @property
-    def steps(self) -> int:
-        """Batches per epoch."""
-
-    def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from step `start` on."""
+if TYPE_CHECKING:
+    from kvgg_jax.data.pipeline import Pipeline  # loads TensorFlow
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +33,8 @@ class LoopInputs:
 
     train_step: TrainStep
     eval_step: EvalStep
-    train: Batches
-    val: Batches
+    train: Pipeline
+    val: Pipeline
     learning_rate: Callable[[int], float]
     """Steps already taken -> the rate of the next step."""
     clock: Callable[[], float] = time.perf_counter
@@ -183,7 +175,7 @@ def train_epoch(
 def evaluate(
     step: EvalStep,
     weights: Weights,
-    batches: Batches,
+    batches: Pipeline,
     *,
     stop: Callable[[], bool] = never,
     emit: Emit = ignore,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kvgg_jax.core.config import PHOTO_SIZE, RunConfig
+from kvgg_jax.core.devices import check_jax
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.state import Batch
 from kvgg_jax.data.folder import Samples, scan
@@ -36,6 +40,7 @@ def preview(
     would change it, if these photos were its batch.
     Raises DataError for photos that cannot be used, RunError when `file` cannot be written.
     """
+    check_jax()
     config, samples = config or RunConfig(), scan(Path(folder))
     size, seed = config.data.image_size or PHOTO_SIZE, config.seed
     chosen = samples.take(_even_choice(samples, count, seed))
@@ -56,10 +61,6 @@ def preview(
 def _even_choice(samples: Samples, count: int, seed: int) -> list[int]:
     """Places of `count` photos: one of each class in turn, in an order drawn from `seed`."""
     order = np.random.default_rng(seed).permutation(len(samples)).tolist()
-    turn: dict[int, int] = {}
-    seen = [0] * len(samples.classes)
-    for place in order:
-        label = samples.labels[place]
-        turn[place] = seen[label]
-        seen[label] += 1
+    turns = defaultdict[int, Iterator[int]](itertools.count)
+    turn = {place: next(turns[samples.labels[place]]) for place in order}
     return sorted(order, key=lambda place: (turn[place], samples.labels[place]))[:count]

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kvgg_jax.core.config import RunConfig, Tracked, settings
+from kvgg_jax.core.devices import check_jax
 from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Emit, Finished, Started, ignore
 from kvgg_jax.core.history import History
@@ -99,6 +100,7 @@ def resume(
     `track` replaces the run's trackers, `stop` and `check` are as for `train`. Raises RunError when
     the photos, the settings or the saved states are not those of the run.
     """
+    check_jax()
     found = catalog.find(run, out=Path(out), status="unfinished")
     with locked(found.path):
         config = found.config()

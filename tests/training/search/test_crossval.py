@@ -246,7 +246,7 @@ def test_too_few_photos_for_the_folds_is_a_data_error(tmp_path: Path, trained: l
         f"{photos}: fold 4 of 5 would have 3 of 3 images for training and 0 for validation; "
         "each needs at least 1. Add photos or choose fewer folds."
     )
-    shutil.rmtree(tmp_path / "x")
+    assert trained == []  # not the folds that have photos either
     assert len(crossval(config, folds=3, out=tmp_path, name="x").folds) == 3
 
 

@@ -15,7 +15,9 @@ from kvgg_jax.cli.options import Json, Photos, takes_settings
 from kvgg_jax.cli.output import print_json, print_note
 from kvgg_jax.core.text import program
 
-data_app = typer.Typer(no_args_is_help=True, help="Folders of photos.")
+data_app = typer.Typer(
+    no_args_is_help=True, help="Check a folder of photos, preview it, or draw the demo set."
+)
 app.add_typer(data_app, name="data")
 
 

@@ -132,7 +132,7 @@ def test_the_camera_takes_one_photo_and_only_when_it_sees(tab: Tab, url: str) ->
     assert tab.run("document.querySelector('#video').srcObject === null")
 
 
-def test_what_cannot_be_read_is_told_so(tab: Tab, url: str) -> None:
+def test_a_file_that_cannot_be_read_is_named(tab: Tab, url: str) -> None:
     """As a folder that was dropped: the server is not to blame."""
     tab.open(url)
     tab.run(

@@ -210,9 +210,9 @@ def test_a_step_that_the_system_has_no_memory_for_ends_the_run(whole, tmp_path):
     failed = train(STARVED + PROGRAM, *plain)
     assert (failed.returncode, failed.stderr.splitlines()[-1]) == (
         1,
-        "Error: Out of memory with batches of 24 pictures of 512 px. Start a new run with "
-        "--accumulate 2 (the same steps), --batch-size 12 or a smaller --image-size; what this one "
-        "saved is whole.",
+        "Error: Out of memory with batches of 24 images of 512 px. Start a new run with "
+        "--accumulate 2 (the same steps), --batch-size 12 or a smaller --image-size. What this run "
+        "saved is safe.",
     )
     assert "Traceback" not in failed.stderr
     gone_on = train(PROGRAM, "--resume", "runs/run")

@@ -13,7 +13,7 @@ import pytest
 from kvgg_jax.core.config import SETTINGS
 from kvgg_jax.core.config_file import resolve
 from kvgg_jax.core.errors import ConfigError, ImageError
-from kvgg_jax.data.audit.headers import header
+from kvgg_jax.data.audit.inspect import read_header
 from kvgg_jax.data.decode.image import load
 from support.decodes import are_small, noted
 from support.hostile import KINDS
@@ -78,7 +78,7 @@ def is_picture(content: bytes, file: Path) -> bool:
     if pixels is None:
         return False
     assert (pixels.shape, pixels.dtype) == ((32, 32, 3), np.uint8), content
-    assert header(file).width, content  # what `data check` and the color baseline ask
+    assert read_header(content, file).width, content  # what `data check` and the color baseline ask
     return True
 
 

@@ -1,6 +1,6 @@
-"""Where decoded pictures wait for their turn: in memory, in a file, or nowhere.
+"""Where decoded images are stored: in memory, in a file, or nowhere.
 
-All three are used as an array is: `images[row] = picture` once for each, then `images[rows]`.
+All three are used as an array is: `images[row] = image` once for each, then `images[rows]`.
 """
 
 from __future__ import annotations
@@ -11,41 +11,29 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import DataError, ImageError
-from kvgg_jax.data.parallel import THREADS
-from kvgg_jax.data.source import Source
+from kvgg_jax.data.source import THREADS, Source, load_photo
 
 Kind = Literal["memory", "disk", "none"]
 Pixels = NDArray[np.uint8]
 Rows = NDArray[np.int64]
+Images: TypeAlias = "NDArray[Any] | OnDisk | Undecoded | Chosen"
+"""uint8 [count, size, size, 3], or float32 features [count, ...], read by rows."""
+
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")  # version 2; in a container, its own
 
 
-class Images(Protocol):
-    """uint8 pictures [count, size, size, 3], or features of theirs, read by rows."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """[count, size, size, 3]."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Uint8; float32 where they are features."""
-
-    def __getitem__(self, rows: Any, /) -> NDArray[Any]: ...
-
-
 class OnDisk:
-    """Pictures in a file without a name: it is gone when the process ends, however that ends.
+    """Images in a file without a name: it is gone when the process ends, however that ends.
 
     Not `np.memmap`, whose pages would count as memory of the process: 560 MB of 560, here 35.
     """
@@ -73,53 +61,46 @@ class OnDisk:
     def __getitem__(self, rows: Rows) -> Pixels:
         out = np.empty((len(rows), *self.shape[1:]), np.uint8)
         for image, row in zip(out, rows, strict=True):
-            raw = os.pread(self._file.fileno(), self._bytes, int(row) * self._bytes)
-            image[:] = np.frombuffer(raw, np.uint8).reshape(image.shape)
+            os.preadv(self._file.fileno(), [image], int(row) * self._bytes)
         return out
 
 
 class Undecoded:
-    """Pictures decoded each time anew by `load`; one that has changed meanwhile is an error."""
+    """Images that are decoded again each time; one that has changed since is an error."""
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(
-        self,
-        shape: tuple[int, ...],
-        source: Source,
-        load: Callable[[Source, int, int], Pixels],
-        digests: Sequence[str],
-    ) -> None:
+    def __init__(self, shape: tuple[int, ...], source: Source, digests: Sequence[str]) -> None:
         self.shape = shape
-        self._source, self._load, self._digests = source, load, digests
+        self._source, self._digests = source, digests
         self._pool = ThreadPoolExecutor(THREADS)
 
     def __setitem__(self, row: int, image: Pixels) -> None:
-        """Nothing is kept of it but its entry in `digests`, which the reader makes."""
+        """Only its entry in `digests` is kept, which the reader makes."""
 
     def __getitem__(self, rows: Rows) -> Pixels:
         return np.stack(list(self._pool.map(self._decode, rows)))
 
     def _decode(self, row: np.int64) -> Pixels:
         place = int(row)
-        file = self._source.name(place)
         try:
-            image = self._load(self._source, place, self.shape[1])
+            image = load_photo(self._source, place, self.shape[1])
         except ImageError as error:
             raise DataError(f"A photo disappeared during the run. {error}") from None
         if sha256(image) != self._digests[place]:
             raise DataError(
-                f"{file} changed during the run. Restore it and continue with --resume, "
-                "or start a new run."
+                f"{self._source.name(place)} changed during the run. Restore it and continue with "
+                "--resume, or start a new run."
             )
         return image
 
 
 class Chosen:
-    """The pictures of `images` at `rows`."""
+    """The images of `images` at `rows`."""
 
     def __init__(self, images: Images, rows: Rows) -> None:
-        self.shape, self.dtype = (len(rows), *images.shape[1:]), images.dtype
+        self.shape: tuple[int, ...] = (len(rows), *images.shape[1:])
+        self.dtype: np.dtype[Any] = images.dtype
         self._images, self._rows = images, rows
 
     def __getitem__(self, rows: Rows) -> NDArray[Any]:
@@ -127,7 +108,7 @@ class Chosen:
 
 
 def choose(need: int, folder: Path) -> tuple[Kind, str | None]:
-    """Where to keep `need` bytes, and what to tell when that is not memory.
+    """Where to keep `need` bytes, and a message when that is not memory.
 
     Memory while half of what is free holds them, else a file in `folder` while half of the free
     disk does, else nowhere.
@@ -144,7 +125,7 @@ def choose(need: int, folder: Path) -> tuple[Kind, str | None]:
 
 
 def free_memory() -> float | None:
-    """Bytes that can be had without swapping; None where the system does not say."""
+    """Bytes available without swapping; None where the system does not report it."""
     try:
         lines = MEMINFO.read_text().splitlines()
     except OSError:  # no such file outside Linux
@@ -160,7 +141,7 @@ def _left_of_limit() -> float:
         stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
     except (OSError, ValueError):  # no such files, or "max"
         return math.inf
-    return max(limit - used + int(stat["inactive_file"]), 0)  # the last is given up when asked for
+    return max(limit - used + int(stat["inactive_file"]), 0)  # the last can be reclaimed
 
 
 def sha256(image: Pixels) -> str:

@@ -1,4 +1,4 @@
-"""Classes with uneven numbers of photos: how uneven, and two ways to make them count alike."""
+"""Classes with uneven numbers of photos: warnings, class weights and balanced sampling."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from numpy.typing import NDArray
 
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.folder import Samples
+from kvgg_jax.data.split import rows_by_label
 
-UNEVEN = 2  # times as many photos in the largest class as in the smallest, to be worth a word
+UNEVEN = 2  # from this ratio of the largest to the smallest class on, a message says so
 
 
 def class_weights(samples: Samples) -> NDArray[np.float32]:
-    """What a photo of each class counts, float32 [classes]: photos / (classes * photos of it).
+    """The weight of a photo of each class, float32 [classes]: photos / (classes * photos of it).
 
-    All classes then weigh alike, and the mean over the photos is 1 (King & Zeng 2001). A class
-    without photos is left out, with weight 0.
+    The mean over the photos is 1 (King & Zeng 2001). A class without photos does not count and has
+    weight 0.
     """
     counts = _counts(samples)
-    present = np.count_nonzero(counts)
-    share = counts.sum() / present
-    return np.where(counts > 0, share / np.maximum(counts, 1), 0.0).astype(np.float32)
+    mean = counts.sum() / np.count_nonzero(counts)
+    return np.where(counts > 0, mean / np.maximum(counts, 1), 0.0).astype(np.float32)
 
 
 def draw_evenly(
@@ -28,14 +28,14 @@ def draw_evenly(
 ) -> NDArray[np.int64]:
     """As many of `rows` as there are, each class equally often (to one), in random order.
 
-    `labels` are the classes of `rows`. Within a class all come equally often (to one) too: those of
-    a small one several times, of a large one some, and others in the next epoch.
+    `labels` are the classes of `rows`. Within a class all rows come equally often (to one) too:
+    those of a small class several times; of a large one some, and others in the next epoch.
     """
-    classes = rng.permutation(np.unique(labels))
+    classes = rows_by_label(labels)
     quota, over = divmod(len(rows), len(classes))
     drawn = [
-        np.resize(rng.permutation(rows[labels == label]), quota + (place < over))
-        for place, label in enumerate(classes)
+        np.resize(rng.permutation(rows[classes[label]]), quota + (place < over))
+        for place, label in enumerate(rng.permutation(len(classes)))
     ]
     return rng.permutation(np.concatenate(drawn))
 
@@ -60,23 +60,20 @@ def describe(samples: Samples, *, drawn_evenly: bool, weighted: bool) -> str | N
     )
 
 
-def unjudged(val: Samples, how: str) -> str | None:
+def missing_in_validation(val: Samples, how: str) -> str | None:
     """One line that names the classes without a validation photo; None where each has one.
 
-    `how` they were dealt decides what to do about it.
+    `how` they were split decides what to do about it.
     """
     names = [escape_name(val.classes[label]) for label in np.flatnonzero(_counts(val) == 0)]
     if not names:
         return None
-    return (
-        f"No validation photo of {', '.join(names)}: the accuracy says nothing of "
-        f"{'it' if len(names) == 1 else 'them'}. "
-        + (
-            "`data.split = stratified` gives each class its share"
-            if how == "keras"
-            else "More photos of them, or a larger `data.val_split`, would give each some"
-        )
-    )
+    which = "it" if len(names) == 1 else "them"
+    advice = "More photos of them, or a larger `data.val_split`, would give each some"
+    if how == "keras":
+        advice = "`data.split = stratified` gives each class its share"
+    head = f"No validation photo of {', '.join(names)}"
+    return f"{head}: the accuracy says nothing of {which}. {advice}"
 
 
 def _counts(samples: Samples) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
-"""A drawn stand-in for a folder of photos: coffee-like beans in four roasts, one to a picture.
+"""A drawn stand-in for a folder of photos: coffee-like beans in four roasts, one per image.
 
-Light and white balance vary, so the mean color alone does not tell the roasts apart. In `_`
-functions planes are (pixels, pixels), colors sRGB 0-255, lengths half-sides of the picture.
+Light and white balance vary, so the mean color alone does not separate the roasts. In `_`
+functions planes are (pixels, pixels), colors sRGB 0-255, lengths half-sides of the image.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from kvgg_jax.core.events import Emit, Progress, ignore
 
 CLASSES = ("Dark", "Green", "Light", "Medium")
 SIZE = 96  # pixels a side of each PNG
-PER_CLASS = 100  # pictures
-VERSION = 1  # of the drawing; a change that moves a pixel raises it, or caches serve old pictures
+PER_CLASS = 100  # images
+VERSION = 1  # of the drawing; raise it with any change of a pixel, or caches serve old images
 _OVERSAMPLING = 2  # drawn larger, then averaged: clean edges
 _GROUNDS = ((222, 220, 220), (206, 206, 208), (216, 208, 196), (204, 208, 214))  # paper, cloth
 
@@ -78,7 +78,7 @@ def write_demo(
     seed: int = 0,
     emit: Emit = ignore,
 ) -> Path:
-    """`folder`, whole or not at all: `per_class` pictures a class, `<Class>/<class>_000.png` ...
+    """`folder`, whole or not at all: `per_class` images per class, `<Class>/<class>_000.png` ...
 
     The same arguments, the same pixels. `DataError` where it holds anything or cannot be written.
     """
@@ -184,7 +184,7 @@ def _photograph(scene: Array, falloff: Array, rng: np.random.Generator) -> NDArr
 
 
 def _noise(rng: np.random.Generator, pixels: int, cells: int) -> Array:
-    """Smooth noise of mean 0 and deviation near 1, its blobs `1 / cells` of the picture wide."""
+    """Smooth noise of mean 0 and deviation near 1, its blobs `1 / cells` of the image wide."""
     coarse = Image.fromarray(rng.normal(size=(cells, cells)).astype(np.float32))
     return np.asarray(coarse.resize((pixels, pixels), Image.Resampling.BICUBIC))
 

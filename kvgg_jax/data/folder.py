@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kvgg_jax.core.errors import DataError, ImageError
+from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.image import SUFFIXES, looks_like_image, read_file
 
 TRAIN, VAL, TEST = ("train", "training"), ("val", "valid", "validation"), ("test", "testing")
-"""Names of folders that hold a part of a split made by somebody else, in lower case."""
+"""Names, in lower case, of folders that hold a part of an existing split."""
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """A `Source`: files by path relative to `root` (forward slashes), which is their key, with an
-    index into `classes` each."""
+    """A `Source` of files below `root`: each has a path relative to it, with forward slashes, which
+    is its key, and a label, an index into `classes`."""
 
     root: Path
     paths: tuple[str, ...]
@@ -41,7 +40,7 @@ class Samples:
         return str(self.root / self.paths[i])
 
     def read(self, i: int) -> bytes:
-        """The content of its file. Raises ImageError as `decode` does."""
+        """The content of its file. Raises ImageError."""
         return read_file(self.root / self.paths[i])
 
     def files(self) -> list[Path]:
@@ -67,31 +66,26 @@ def scan(root: Path) -> Samples:
     """All images below `root`, one sub-folder per class, sorted so that every file system agrees.
 
     Where `root` holds a folder for training and one for validation, those of both, training first.
-    A file counts when its content or its suffix says that it is a picture; hidden files and
-    folders do not. A link counts as the file, or the class folder, that it leads to; a link to a
-    folder within a class is not followed. Raises DataError for a folder that cannot be trained on.
+    A file counts when its content or its suffix is that of an image; hidden files and folders do
+    not. A link counts as the file, or the class folder, that it leads to; a link to a folder within
+    a class is not followed. Raises DataError for a folder that cannot be trained on.
     """
     classes = _class_names(root)
     if parts := _parts_of_split(root, classes):
         return _join(root, *(scan(root / part) for part in parts))
-    paths: list[str] = []
-    labels: list[int] = []
-    for label, name in enumerate(classes):
-        found = [p.relative_to(root).as_posix() for p in _images(root / name)]
-        paths += found
-        labels += [label] * len(found)
-    counts = Counter(labels)
-    if not paths:
+    found = [[p.relative_to(root).as_posix() for p in _images(root / name)] for name in classes]
+    if not any(found):
         raise DataError(
             f"{escape_name(root)} has no images in its class folders. {_expected(root)}"
         )
-    for label, name in enumerate(classes):
-        if not counts[label]:
+    for name, paths in zip(classes, found, strict=True):
+        if not paths:
             raise DataError(
                 f"{escape_name(root / name)} has no images. "
                 f"Add photos of class {name!r}, or remove the folder."
             )
-    return Samples(root, tuple(paths), tuple(labels), classes)
+    labels = tuple(label for label, paths in enumerate(found) for _ in paths)
+    return Samples(root, tuple(path for paths in found for path in paths), labels, classes)
 
 
 def _expected(root: Path) -> str:
@@ -99,37 +93,42 @@ def _expected(root: Path) -> str:
 
 
 def _class_names(root: Path) -> tuple[str, ...]:
-    expected = _expected(root)
-    try:
-        entries = sorted(os.listdir(root))
-    except (FileNotFoundError, ValueError):  # ValueError: a name with a zero byte
-        raise DataError(f"{escape_name(root)} does not exist. {expected}") from None
-    except NotADirectoryError:
-        raise DataError(f"{escape_name(root)} is a file, not a folder. {expected}") from None
-    except OSError as error:
-        raise _unlistable(root, error) from None
-    # `os.path`, not `Path.is_dir`, which raises where a link leads to what may not be looked at.
-    names = [n for n in entries if not n.startswith(".") and os.path.isdir(root / n)]
+    names = _folders_in(root)
     if not names:
-        raise DataError(f"{escape_name(root)} has no class folders. {expected}")
+        raise DataError(f"{escape_name(root)} has no class folders. {_expected(root)}")
     if len(names) == 1:
         raise DataError(
             f"{escape_name(root)} has 1 class folder ({names[0]!r}); a classifier needs 2. "
-            f"{expected}"
+            f"{_expected(root)}"
         )
     return tuple(names)
+
+
+def _folders_in(folder: Path) -> list[str]:
+    """The names of those that are not hidden, sorted. Raises DataError."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except (FileNotFoundError, ValueError):  # ValueError: a name with a zero byte
+        raise DataError(f"{escape_name(folder)} does not exist. {_expected(folder)}") from None
+    except NotADirectoryError:
+        expected = _expected(folder)
+        raise DataError(f"{escape_name(folder)} is a file, not a folder. {expected}") from None
+    except OSError as error:
+        raise _unlistable(folder, error) from None
+    # `os.path`, not `Path.is_dir`, which raises where a link leads to what may not be looked at.
+    return [name for name in names if os.path.isdir(folder / name)]
 
 
 def _parts_of_split(root: Path, names: tuple[str, ...]) -> tuple[str, str] | None:
     """The folders for training and for validation, where `names` are parts and not classes.
 
-    Raises DataError for parts of which those two are not told: to train on them as classes would
-    teach to tell parts.
+    Raises DataError for other parts: a network trained on them as classes would learn to tell
+    them apart.
     """
     if any(name.lower() not in TRAIN + VAL + TEST for name in names):
         return None
-    if not all(_has_folders(root / name) for name in names):
-        return None  # classes that happen to be called so
+    if not all(_folders_in(root / name) for name in names):
+        return None  # classes that happen to have such names
     train, val = ([n for n in names if n.lower() in kind] for kind in (TRAIN, VAL))
     if len(train) == len(val) == 1:
         return train[0], val[0]
@@ -159,43 +158,30 @@ def _join(root: Path, train: Samples, val: Samples) -> Samples:
     return Samples(root, tuple(paths), train.labels + val.labels, train.classes)
 
 
-def _has_folders(folder: Path) -> bool:
-    try:
-        inner = [name for name in os.listdir(folder) if not name.startswith(".")]
-    except OSError as error:
-        raise _unlistable(folder, error) from None
-    return any(os.path.isdir(folder / name) for name in inner)
-
-
 def _unlistable(folder: object, error: OSError) -> DataError:
     return DataError(f"Cannot list {escape_name(folder)}: {error.strerror}.")
 
 
-def _images(folder: Path) -> list[Path]:
-    """Images below `folder` in the order of `keras.utils.image_dataset_from_directory`."""
+def all_files(folder: Path) -> list[Path]:
+    """The files below `folder` that are not hidden, in the order of
+    `keras.utils.image_dataset_from_directory`. Raises DataError for a folder that it cannot list.
+    """
 
     def fail(error: OSError) -> None:
         raise _unlistable(error.filename, error) from None
 
     found: list[Path] = []
-    for parent, dirs, names in os.walk(folder, onerror=fail):
-        dirs[:] = [name for name in dirs if not name.startswith(".")]
-        seen = [Path(parent, name) for name in sorted(names) if not name.startswith(".")]
-        found += [path for path in seen if _may_be_image(path)]
+    for parent, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(parent, name) for name in sorted(names) if not name.startswith(".")]
     return sorted(found, key=lambda path: str(path.parent))
 
 
-def _may_be_image(path: Path) -> bool:
-    """By suffix or content. A file that cannot be opened counts: `read` then names it."""
-    try:
-        return path.name.lower().endswith(SUFFIXES) or looks_like_image(path)
-    except ImageError:
-        return True
+def _images(folder: Path) -> list[Path]:
+    files = all_files(folder)
+    return [f for f in files if f.name.lower().endswith(SUFFIXES) or looks_like_image(f)]
 
 
 def find_images(paths: list[Path]) -> list[Path]:
     """Files as given, folders replaced by the images in them, sorted. For `predict`."""
-    found: list[Path] = []
-    for path in paths:
-        found += _images(path) if os.path.isdir(path) else [path]
-    return found
+    return [file for path in paths for file in (_images(path) if os.path.isdir(path) else [path])]

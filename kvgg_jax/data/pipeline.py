@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from kvgg_jax.data.reader import DecodedImages
 
 
 def hold(decoded: DecodedImages) -> Store:
-    """Images and their labels, to be shared by several pipelines."""
+    """Images and labels that several pipelines share."""
     return Store(decoded.images, np.array(decoded.samples.labels, np.int32))
 
 
@@ -67,7 +67,7 @@ class Pipeline:
         return math.ceil(self.count / self.batch_size)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """Which row of the store comes when in `epoch`: int64 [count]."""
+        """The rows of the store in their order in `epoch`: int64 [count]."""
         if self.seed is None:
             return self.rows
         rng = np.random.default_rng([self.seed, epoch])
@@ -85,17 +85,29 @@ class Pipeline:
         data = tf.data.Dataset.from_tensor_slices((indices, weight))
         data = data.batch(self.batch_size, drop_remainder=True)
         data = data.map(self._gather, num_parallel_calls=2, deterministic=True).prefetch(2)
+        options = tf.data.Options()
+        # Its thread has nothing to tune here, and sometimes delays the end of an epoch by seconds.
+        options.autotune.enabled = False
         try:
-            for images, labels, weights in data.with_options(_fixed()).as_numpy_iterator():
+            for images, labels, weights in data.with_options(options).as_numpy_iterator():
                 yield Batch(images, labels, weights)
-        except tf.errors.OpError:  # how tf.data passes on what `_take` raised
+        except tf.errors.OpError:  # what tf.data makes of an error of `_take`
             if self._error is None:
                 raise
             raise self._error from None
 
     def _gather(self, indices: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        # TensorFlow keeps each function that it is given until the process ends, and would keep
+        # the images of every fold and trial with it.
+        held = weakref.WeakMethod(self._take)
+
+        def take(indices: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int32]]:
+            method = held()
+            assert method is not None, "who reads an epoch holds its pipeline"
+            return method(indices)
+
         kind = tf.as_dtype(self._store.images.dtype)
-        images, labels = tf.numpy_function(_take_from(self), [indices], (kind, tf.int32))
+        images, labels = tf.numpy_function(take, [indices], (kind, tf.int32))
         images.set_shape((self.batch_size, *self._store.images.shape[1:]))
         labels.set_shape((self.batch_size,))
         return images, labels, weight
@@ -106,24 +118,3 @@ class Pipeline:
         except DataError as error:
             self._error = error
             raise
-
-
-def _take_from(pipeline: Pipeline) -> Callable[[NDArray[np.int64]], tuple[NDArray[Any], ...]]:
-    """`_take` of a pipeline that somebody else holds: TensorFlow keeps each function that it is
-    given until the process ends, and would keep the images of every fold and trial with it."""
-    held = weakref.ref(pipeline)
-
-    def take(indices: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
-        alive = held()
-        assert alive is not None, "who reads an epoch holds its pipeline"
-        return alive._take(indices)
-
-    return take
-
-
-def _fixed() -> tf.data.Options:
-    """Without the thread that tunes parallelism: there is nothing to tune, and now and then the
-    end of an epoch waits for its sleep to end, which grows to seconds."""
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return options

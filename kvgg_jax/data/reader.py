@@ -1,4 +1,4 @@
-"""Every file is decoded before training: a bad one is known before the first step."""
+"""Every file is decoded before training, so that a bad one is known before the first step."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import DataError, ImageError, OutOfMemory
 from kvgg_jax.core.events import Emit, Note, Warned, ignore
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.cache import Chosen, Images, OnDisk, Undecoded, choose, sha256
-from kvgg_jax.data.decode.image import load_bytes
 from kvgg_jax.data.folder import Samples
-from kvgg_jax.data.parallel import each
-from kvgg_jax.data.source import Source, keys
+from kvgg_jax.data.source import each, keys, load_photo
 
 SHOWN = 10  # bad files named in one message
 
@@ -29,15 +28,15 @@ class DecodedImages:
     images: Images
     bad: tuple[ImageError, ...] = ()
     known: tuple[str, ...] = ()
-    """SHA-256 of each picture's pixels, when `read` has made them."""
+    """SHA-256 of each image's pixels, when `read` has made them."""
 
     def rows(self, part: Samples) -> NDArray[np.int64]:
-        """Where the pictures of `part` are, in its order; those left out as bad are not."""
+        """Where the images of `part` are, in its order; those left out as bad are not."""
         at = {key: row for row, key in enumerate(keys(self.samples))}
         return np.array([at[key] for key in keys(part) if key in at], np.int64)
 
     def digests(self) -> tuple[str, ...]:
-        """SHA-256 of the pixels of each picture, in hexadecimal."""
+        """SHA-256 of the pixels of each image, in hexadecimal."""
         rows = np.arange(0 if self.known else len(self.samples))
         return self.known or tuple(sha256(self.images[rows[k : k + 1]]) for k in rows)
 
@@ -59,34 +58,33 @@ def read(
     """
     digests = [""] * len(samples)
     images = _place((len(samples), size, size, 3), samples, digests, cache, folder, emit)
-    bad: dict[int, ImageError] = {}
 
-    def read_one(index: int) -> None:
+    def read_one(index: int) -> ImageError | None:
         try:
             image = load_photo(samples, index, size)
         except ImageError as error:
-            bad[index] = error
-        else:
-            images[index], digests[index] = image, sha256(image)
+            return error
+        images[index], digests[index] = image, sha256(image)
+        return None
 
-    each(read_one, range(len(samples)), stage="reading", emit=emit)
-    if not bad:
+    results = each(read_one, range(len(samples)), stage="reading", emit=emit)
+    errors = tuple(filter(None, results))
+    if not errors:
         return DecodedImages(samples, images, (), tuple(digests))
-    errors = tuple(bad[index] for index in sorted(bad))
+    if not samples.root.is_dir():
+        raise DataError(
+            f"{escape_name(samples.root)} is not there any more. Put the folder back, or name the "
+            "one that holds its photos now: `data.dir`."
+        )
     if not skip_bad:
         raise DataError(_name_bad(errors, len(samples)))
-    good = [index for index in range(len(samples)) if index not in bad]
-    if not good:
+    if len(errors) == len(samples):
         raise DataError(f"None of the {len(samples)} images in {samples.root} can be read.")
     for error in errors:
         emit(Warned(f"Left out: {error}"))
+    good = [index for index, error in enumerate(results) if error is None]
     kept = Chosen(images, np.array(good))  # a copy would take the memory twice
     return DecodedImages(samples.take(good), kept, errors, tuple(digests[index] for index in good))
-
-
-def load_photo(source: Source, i: int, size: int) -> NDArray[np.uint8]:
-    """Photo `i` as `load` gives it. Raises ImageError."""
-    return load_bytes(source.read(i), size, name=source.name(i))
 
 
 def _place(
@@ -104,7 +102,7 @@ def _place(
     if cache == "disk":
         return OnDisk(shape, folder)
     if cache == "none":
-        return Undecoded(shape, samples, load_photo, digests)
+        return Undecoded(shape, samples, digests)
     try:
         return np.empty(shape, np.uint8)
     except MemoryError:
@@ -116,12 +114,11 @@ def _place(
 
 
 def _name_bad(errors: tuple[ImageError, ...], count: int) -> str:
-    lines = [f"  {error}" for error in errors[:SHOWN]]
-    if len(errors) > SHOWN:
-        lines.append(f"  and {len(errors) - SHOWN} more")
-    head = f"{len(errors)} of {count} images cannot be read:"
-    tail = "Remove or replace them, or leave them out: `data.skip_bad = true`."
-    return "\n".join([head, *lines, tail])
+    lines = [f"{len(errors)} of {count} images cannot be read:"]
+    lines += [f"  {error}" for error in errors[:SHOWN]]
+    lines += [f"  and {len(errors) - SHOWN} more"] * (len(errors) > SHOWN)
+    or_skip = ", or leave them out: `data.skip_bad = true`" if len(errors) < count else ""
+    return "\n".join([*lines, f"Remove or replace them{or_skip}."])
 
 
 def fingerprint(decoded: DecodedImages) -> str:

@@ -89,8 +89,8 @@ def test_tab_offers_what_may_stand_there(typed: str, expected: list[str]) -> Non
 
 
 @pytest.mark.usefixtures("place")
-def test_shells_that_show_help_tell_the_status_of_a_run() -> None:
-    """So that one sees which of them can go on."""
+def test_shells_that_show_help_show_the_status_of_a_run() -> None:
+    """So that the user sees which can be resumed."""
     expected = ["coffee\tfinished", "cut\tunfinished", "worse\tdamaged"]
     assert offered("kvgg train --resume ", "fish") == expected
 

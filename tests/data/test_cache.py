@@ -1,4 +1,4 @@
-"""Decoded pictures are the same wherever they wait, and a file that changes is noticed."""
+"""Decoded images are the same wherever they are stored, and a file that changes is noticed."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ GIB = 2**30
 
 @pytest.fixture
 def folder(tmp_path):
-    """Six pictures of noise, in two classes."""
+    """Six images of noise, in two classes."""
     rng = np.random.default_rng(0)
     for k in range(6):
         path = tmp_path / "photos" / "ab"[k % 2] / f"{k}.png"
@@ -26,7 +26,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["disk", "none"])
-def test_batches_are_the_same_wherever_pictures_wait(kind, folder, tmp_path):
+def test_batches_are_the_same_wherever_images_are_stored(kind, folder, tmp_path):
     kept, other = (
         read(scan(folder), 8, cache=where, folder=tmp_path / "cache") for where in ("memory", kind)
     )
@@ -41,27 +41,27 @@ def test_batches_are_the_same_wherever_pictures_wait(kind, folder, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["memory", "disk", "none"])
-def test_an_unreadable_picture_is_left_out_wherever_the_others_wait(kind, folder, tmp_path):
-    (folder / "a" / "2.png").write_bytes(b"no picture")
-    pictures = read(scan(folder), 8, skip_bad=True, cache=kind, folder=tmp_path / "cache")
-    assert pictures.samples.paths == ("a/0.png", "a/4.png", "b/1.png", "b/3.png", "b/5.png")
-    assert pictures.images.shape == (5, 8, 8, 3)
-    (batch,) = Pipeline(hold(pictures), np.arange(5), batch_size=5).epoch(1)
+def test_an_unreadable_image_is_left_out_wherever_the_others_are_stored(kind, folder, tmp_path):
+    (folder / "a" / "2.png").write_bytes(b"no image")
+    decoded = read(scan(folder), 8, skip_bad=True, cache=kind, folder=tmp_path / "cache")
+    assert decoded.samples.paths == ("a/0.png", "a/4.png", "b/1.png", "b/3.png", "b/5.png")
+    assert decoded.images.shape == (5, 8, 8, 3)
+    (batch,) = Pipeline(hold(decoded), np.arange(5), batch_size=5).epoch(1)
     expected = [read(scan(folder), 8, skip_bad=True).images[k] for k in range(5)]
     np.testing.assert_array_equal(batch.images, expected)
 
 
 def test_the_file_on_disk_has_no_name_and_so_cannot_be_left_behind(folder, tmp_path):
-    pictures = read(scan(folder), 8, cache="disk", folder=tmp_path / "cache")
+    decoded = read(scan(folder), 8, cache="disk", folder=tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
-    assert pictures.images[np.array([5, 0])].shape == (2, 8, 8, 3)
+    assert decoded.images[np.array([5, 0])].shape == (2, 8, 8, 3)
 
 
 def test_a_photo_that_changes_during_the_run_stops_it_with_its_name(folder):
-    pictures = read(scan(folder), 8, cache="none")
+    decoded = read(scan(folder), 8, cache="none")
     Image.new("RGB", (9, 9)).save(folder / "b" / "3.png")
     with pytest.raises(DataError) as caught:
-        list(Pipeline(hold(pictures), np.arange(6), batch_size=3).epoch(1))
+        list(Pipeline(hold(decoded), np.arange(6), batch_size=3).epoch(1))
     assert str(caught.value) == (
         f"{folder / 'b' / '3.png'} changed during the run. "
         "Restore it and continue with --resume, or start a new run."
@@ -69,10 +69,10 @@ def test_a_photo_that_changes_during_the_run_stops_it_with_its_name(folder):
 
 
 def test_a_photo_that_vanishes_during_the_run_stops_it_with_its_name(folder):
-    pictures = read(scan(folder), 8, cache="none")
+    decoded = read(scan(folder), 8, cache="none")
     (folder / "b" / "3.png").unlink()
     with pytest.raises(DataError) as caught:
-        list(Pipeline(hold(pictures), np.arange(6), batch_size=3).epoch(1))
+        list(Pipeline(hold(decoded), np.arange(6), batch_size=3).epoch(1))
     assert str(caught.value) == (
         f"A photo disappeared during the run. {folder / 'b' / '3.png'}: does not exist. "
         "Check the path."

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvgg_jax.data.class_balance import class_weights, describe, draw_evenly, unjudged
+from kvgg_jax.data.class_balance import class_weights, describe, draw_evenly, missing_in_validation
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import DecodedImages
@@ -84,14 +84,12 @@ def test_uneven_classes_are_pointed_out_in_one_line_with_what_is_done():
 
 def test_classes_without_a_validation_photo_are_named_in_one_line():
     """What is measured says nothing of them; with a photo of each there is no word."""
-    tail = ". `data.split = stratified` gives each class its share"
-    head = "No validation photo of "
-    assert unjudged(samples(4, 0, 3), "keras") == f"{head}b: the accuracy says nothing of it{tail}"
-    assert (
-        unjudged(samples(0, 2, 0), "keras")
-        == f"{head}a, c: the accuracy says nothing of them{tail}"
-    )
-    assert unjudged(samples(1, 1), "keras") is None
+    tail = "`data.split = stratified` gives each class its share"
+    for found, names, which in ((samples(4, 0, 3), "b", "it"), (samples(0, 2, 0), "a, c", "them")):
+        assert missing_in_validation(found, "keras") == (
+            f"No validation photo of {names}: the accuracy says nothing of {which}. {tail}"
+        )
+    assert missing_in_validation(samples(1, 1), "keras") is None
     advice = "More photos of them, or a larger `data.val_split`, would give each some"
     for how in ("stratified", "grouped"):
-        assert (unjudged(samples(4, 0), how) or "").endswith(f". {advice}")
+        assert (missing_in_validation(samples(4, 0), how) or "").endswith(f". {advice}")

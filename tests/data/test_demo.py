@@ -19,14 +19,14 @@ from kvgg_jax.data.demo import CLASSES, cached_demo, draw_bean, write_demo
 from support.runs import PATIENCE
 
 
-def read_pictures(folder: Path) -> dict[str, NDArray[np.uint8]]:
-    """Path inside `folder` -> picture, in the order of the names."""
+def read_images(folder: Path) -> dict[str, NDArray[np.uint8]]:
+    """Path inside `folder` -> image, in the order of the names."""
     files = sorted(folder.rglob("*.png"))
     return {file.relative_to(folder).as_posix(): np.asarray(Image.open(file)) for file in files}
 
 
 def nearest_mean_accuracy(features: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """Share of pictures whose class mean, fitted on the other four fifths, is the nearest."""
+    """Share of images whose class mean, fitted on the other four fifths, is the nearest."""
     folds = np.arange(len(labels)) % 5
     hits = 0
     for fold in range(5):
@@ -42,58 +42,58 @@ def whole_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_demo(tmp_path_factory.mktemp("demo") / "beans")
 
 
-def test_the_default_set_holds_100_square_rgb_pictures_of_each_roast(whole_set: Path) -> None:
+def test_the_default_set_holds_100_square_rgb_images_of_each_roast(whole_set: Path) -> None:
     """Names and sizes are what the documentation promises, and nothing else lies in the folder."""
-    pictures = read_pictures(whole_set)
+    images = read_images(whole_set)
     names = [
         f"{name}/{name.lower()}_{i:03d}.png" for name in CLASSES for i in range(demo.PER_CLASS)
     ]
-    assert list(pictures) == names
-    assert {picture.shape for picture in pictures.values()} == {(demo.SIZE, demo.SIZE, 3)}
+    assert list(images) == names
+    assert {image.shape for image in images.values()} == {(demo.SIZE, demo.SIZE, 3)}
     assert sorted(entry.name for entry in whole_set.iterdir()) == list(CLASSES)
     assert [entry.name for entry in whole_set.parent.iterdir()] == ["beans"]
 
 
-def test_no_two_pictures_are_the_same(whole_set: Path) -> None:
-    """Every picture is its own draw."""
-    pictures = read_pictures(whole_set)
-    assert len({picture.tobytes() for picture in pictures.values()}) == len(pictures)
+def test_no_two_images_are_the_same(whole_set: Path) -> None:
+    """Every image is its own draw."""
+    images = read_images(whole_set)
+    assert len({image.tobytes() for image in images.values()}) == len(images)
 
 
 def test_mean_and_spread_of_color_do_not_tell_the_roasts_apart(whole_set: Path) -> None:
     """The nearest class mean of RGB mean and deviation is above 0.5 (chance 0.25), below 0.9."""
-    pictures = read_pictures(whole_set)
-    stack = np.stack(list(pictures.values()))
+    images = read_images(whole_set)
+    stack = np.stack(list(images.values()))
     features = np.concatenate([stack.mean(axis=(1, 2)), stack.std(axis=(1, 2))], axis=1)
-    labels = np.array([CLASSES.index(name.split("/")[0]) for name in pictures])
+    labels = np.array([CLASSES.index(name.split("/")[0]) for name in images])
     assert 0.5 < nearest_mean_accuracy(features, labels) < 0.9
 
 
 def test_the_same_seed_draws_the_same_pixels_in_any_number(tmp_path: Path) -> None:
-    """A picture depends on seed, class and index alone, so a larger set starts with the smaller."""
-    small = read_pictures(write_demo(tmp_path / "small", per_class=1, size=16))
-    large = read_pictures(write_demo(tmp_path / "large", per_class=2, size=16))
-    again = read_pictures(write_demo(tmp_path / "again", per_class=2, size=16))
+    """An image depends on seed, class and index alone, so a larger set starts with the smaller."""
+    small = read_images(write_demo(tmp_path / "small", per_class=1, size=16))
+    large = read_images(write_demo(tmp_path / "large", per_class=2, size=16))
+    again = read_images(write_demo(tmp_path / "again", per_class=2, size=16))
     assert {k: v.tobytes() for k, v in large.items()} == {k: v.tobytes() for k, v in again.items()}
     assert all(small[name].tobytes() == large[name].tobytes() for name in small)
 
 
 def test_another_seed_draws_other_pixels(tmp_path: Path) -> None:
-    """The seed reaches every picture."""
-    first = read_pictures(write_demo(tmp_path / "first", per_class=2, size=16))
-    other = read_pictures(write_demo(tmp_path / "other", per_class=2, size=16, seed=1))
+    """The seed reaches every image."""
+    first = read_images(write_demo(tmp_path / "first", per_class=2, size=16))
+    other = read_images(write_demo(tmp_path / "other", per_class=2, size=16, seed=1))
     assert all(first[name].tobytes() != other[name].tobytes() for name in first)
 
 
 def test_a_bean_is_uint8_rgb_of_the_size_asked_for() -> None:
-    """The picture has the side that was asked for, and both bean and ground are in it."""
+    """The image has the side that was asked for, and both bean and ground are in it."""
     bean = draw_bean("Dark", np.random.default_rng(0), size=32)
     assert (bean.shape, bean.dtype) == ((32, 32, 3), np.dtype(np.uint8))
     assert bean.std() > 20
 
 
-def test_progress_counts_to_the_number_of_pictures(tmp_path: Path) -> None:
-    """One event after each picture: how many are done, and how many there will be."""
+def test_progress_counts_to_the_number_of_images(tmp_path: Path) -> None:
+    """One event after each image: how many are done, and how many there will be."""
     seen: list[Event] = []
     write_demo(tmp_path / "beans", per_class=2, size=16, emit=seen.append)
     assert seen == [Progress("drawing", done, 8) for done in range(1, 9)]
@@ -105,7 +105,7 @@ def test_a_missing_parent_is_made_and_an_empty_folder_is_filled(tmp_path: Path) 
     empty.mkdir()
     for folder in (tmp_path / "a" / "b" / "beans", empty):
         assert write_demo(folder, per_class=1, size=16) == folder
-        assert len(read_pictures(folder)) == 4
+        assert len(read_images(folder)) == 4
 
 
 def test_a_folder_with_something_in_it_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_file_in_the_way_is_refused_with_its_reason(tmp_path: Path, tail: str)
 def test_nothing_is_left_after_an_interrupted_write(
     tmp_path: Path, failure: type[BaseException]
 ) -> None:
-    """Ctrl-C or a listener's failure passes through as it is, and takes the pictures with it."""
+    """Ctrl-C or a listener's failure passes through as it is, and takes the images with it."""
 
     def stop_at_third(event: Any) -> None:
         if event.done == 3:
@@ -168,7 +168,7 @@ def test_a_full_disk_is_reported_and_nothing_is_left(
 
 @pytest.fixture
 def small_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cached set with one picture a class, which is quick to draw."""
+    """The cached set with one image a class, which is quick to draw."""
     monkeypatch.setattr(demo, "PER_CLASS", 1)
     monkeypatch.setitem(write_demo.__kwdefaults__, "per_class", 1)
 
@@ -192,7 +192,7 @@ def test_losing_the_race_for_the_cache_gives_the_winner_s_folder(tmp_path: Path)
             write_demo(tmp_path / f"demo-v{demo.VERSION}")
 
     folder = cached_demo(tmp_path, emit=overtake)
-    assert len(read_pictures(folder)) == 4
+    assert len(read_images(folder)) == 4
     assert list(tmp_path.iterdir()) == [folder]
 
 
@@ -207,11 +207,11 @@ def test_two_processes_at_once_both_end_with_the_whole_set(tmp_path: Path) -> No
     racers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(2)]
     assert [racer.wait(timeout=PATIENCE) for racer in racers] == [0, 0]
     assert [entry.name for entry in tmp_path.iterdir()] == [f"demo-v{demo.VERSION}"]
-    assert len(read_pictures(tmp_path)) == 4
+    assert len(read_images(tmp_path)) == 4
 
 
 @pytest.mark.usefixtures("small_default")
-def test_a_cached_set_with_a_picture_missing_is_refused(tmp_path: Path) -> None:
+def test_a_cached_set_with_an_image_missing_is_refused(tmp_path: Path) -> None:
     """It is never trained on as it is; the message says to remove it."""
     folder = cached_demo(tmp_path)
     next(folder.rglob("*.png")).unlink()

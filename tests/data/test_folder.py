@@ -1,4 +1,4 @@
-"""A folder of photos as values: what is found, in which order, and which part each is dealt to."""
+"""A folder of photos as values: what is found, in which order, and what is refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kvgg_jax.data.folder import Samples, find_images, scan
 KINDS = {".JPG": "JPEG", ".png": "PNG", ".Jpeg": "JPEG", ".bmp": "BMP", ".gif": "GIF"}
 
 
-def picture(path: Path, kind: str = "PNG") -> Path:
+def image(path: Path, kind: str = "PNG") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (2, 2), "red").save(path, kind)
     return path
@@ -25,13 +25,13 @@ def picture(path: Path, kind: str = "PNG") -> Path:
 
 def text(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("no picture")
+    path.write_text("no image")
     return path
 
 
 def two_classes(root: Path) -> Path:
-    picture(root / "a" / "1.png")
-    picture(root / "b" / "1.png")
+    image(root / "a" / "1.png")
+    image(root / "b" / "1.png")
     return root
 
 
@@ -41,14 +41,14 @@ def mixed_folder(root: Path) -> Path:
         for i in range(count):
             suffix = list(KINDS)[i % len(KINDS)]
             inner = ("", "day 1", "day 1/late", "day-2")[i % 4]
-            picture(root / name / inner / f"{'zI'[i % 2]}{i * 7 % 10}{i}{suffix}", KINDS[suffix])
+            image(root / name / inner / f"{'zI'[i % 2]}{i * 7 % 10}{i}{suffix}", KINDS[suffix])
     return root
 
 
-def test_pictures_are_listed_by_class_folder_and_name(tmp_path: Path) -> None:
+def test_images_are_listed_by_class_folder_and_name(tmp_path: Path) -> None:
     """Sorted by bytes at each level, so that every file system gives the same list."""
     for name in ("b/2.png", "b/10.png", "a/z.png", "a/Z.png", "B/1.png"):
-        picture(tmp_path / name)
+        image(tmp_path / name)
     assert scan(tmp_path) == Samples(
         root=tmp_path,
         paths=("B/1.png", "a/Z.png", "a/z.png", "b/10.png", "b/2.png"),
@@ -76,28 +76,28 @@ def test_hidden_files_and_folders_do_not_count(tmp_path: Path) -> None:
     """What an operating system or an editor leaves behind is no photo."""
     two_classes(tmp_path)
     for name in (".git/x.png", "a/._1.png", "a/.cache/2.png", "a/in/.3.png", "a/in/.4/5.png"):
-        picture(tmp_path / name)
+        image(tmp_path / name)
     assert scan(tmp_path).paths == ("a/1.png", "b/1.png")
 
 
-def test_a_picture_without_a_suffix_is_found_by_its_content(tmp_path: Path) -> None:
+def test_an_image_without_a_suffix_is_found_by_its_content(tmp_path: Path) -> None:
     """`IMG_0001` may be a JPEG; `photo.txt` may be a PNG."""
     two_classes(tmp_path)
-    picture(tmp_path / "a" / "IMG_0001", "JPEG")
-    picture(tmp_path / "b" / "photo.txt", "PNG")
+    image(tmp_path / "a" / "IMG_0001", "JPEG")
+    image(tmp_path / "b" / "photo.txt", "PNG")
     assert scan(tmp_path).paths == ("a/1.png", "a/IMG_0001", "b/1.png", "b/photo.txt")
 
 
 def test_other_files_are_left_alone(tmp_path: Path) -> None:
-    """Texts, empty files, and files beside the class folders are not pictures."""
+    """Texts, empty files, and files beside the class folders are not images."""
     two_classes(tmp_path)
     text(tmp_path / "a" / "notes.txt")
     (tmp_path / "a" / "empty").touch()
-    picture(tmp_path / "cover.png")
+    image(tmp_path / "cover.png")
     assert scan(tmp_path).paths == ("a/1.png", "b/1.png")
 
 
-def test_a_file_that_says_it_is_a_picture_is_listed_whatever_it_holds(tmp_path: Path) -> None:
+def test_a_file_that_says_it_is_an_image_is_listed_whatever_it_holds(tmp_path: Path) -> None:
     """The reader then names it; to leave it out in silence would change the data set."""
     two_classes(tmp_path)
     text(tmp_path / "a" / "2.JPEG")
@@ -120,10 +120,10 @@ def test_take_and_relabel_keep_path_and_class_together() -> None:
     )
 
 
-def test_files_to_predict_are_kept_and_folders_replaced_by_their_pictures(tmp_path: Path) -> None:
+def test_files_to_predict_are_kept_and_folders_replaced_by_their_images(tmp_path: Path) -> None:
     """A file is taken at the user's word, even when it is missing: predict reports it."""
-    inner = picture(tmp_path / "some" / "b" / "2.png")
-    first = picture(tmp_path / "some" / "b.png")
+    inner = image(tmp_path / "some" / "b" / "2.png")
+    first = image(tmp_path / "some" / "b.png")
     text(tmp_path / "some" / "notes.txt")
     gone = tmp_path / "gone.jpg"
     assert find_images([gone, tmp_path / "some"]) == [gone, first, inner]
@@ -138,11 +138,11 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "file": (text, "{root} is a file, not a folder. Expected {root}/<class>/<image files>."),
     "empty": (Path.mkdir, "{root} has no class folders. Expected {root}/<class>/<image files>."),
     "flat": (
-        lambda root: picture(root / "1.png"),
+        lambda root: image(root / "1.png"),
         "{root} has no class folders. Expected {root}/<class>/<image files>.",
     ),
     "one class": (
-        lambda root: picture(root / "Dark" / "1.png"),
+        lambda root: image(root / "Dark" / "1.png"),
         "{root} has 1 class folder ('Dark'); a classifier needs 2. "
         "Expected {root}/<class>/<image files>.",
     ),
@@ -151,7 +151,7 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
         "{root} has no images in its class folders. Expected {root}/<class>/<image files>.",
     ),
     "empty class": (
-        lambda root: [picture(root / "a" / "1.png"), (root / "b").mkdir()],
+        lambda root: [image(root / "a" / "1.png"), (root / "b").mkdir()],
         "{root}/b has no images. Add photos of class 'b', or remove the folder.",
     ),
 }
@@ -185,18 +185,18 @@ def test_parts_of_a_split_are_not_taken_for_classes(tmp_path: Path, names) -> No
 
 
 def test_classes_may_be_called_train_and_test(tmp_path: Path) -> None:
-    """Where pictures lie in them at once, or another class is beside them, they are classes."""
-    picture(tmp_path / "train" / "1.png")
-    picture(tmp_path / "test" / "1.png")
+    """Where images lie in them at once, or another class is beside them, they are classes."""
+    image(tmp_path / "train" / "1.png")
+    image(tmp_path / "test" / "1.png")
     assert scan(tmp_path).classes == ("test", "train")
     (tmp_path / "train" / "@eaDir").mkdir()
     assert scan(tmp_path).classes == ("test", "train")
-    picture(tmp_path / "bus" / "1.png")
-    picture(tmp_path / "train" / "old" / "2.png")
+    image(tmp_path / "bus" / "1.png")
+    image(tmp_path / "train" / "old" / "2.png")
     assert scan(tmp_path).classes == ("bus", "test", "train")
 
 
-def test_a_picture_in_a_format_that_is_not_read_is_not_passed_over(tmp_path: Path) -> None:
+def test_an_image_in_a_format_that_is_not_read_is_not_passed_over(tmp_path: Path) -> None:
     """`read` then names it: training on the other photos alone would be a surprise."""
     two_classes(tmp_path)
     (tmp_path / "a" / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0")

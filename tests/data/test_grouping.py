@@ -1,8 +1,11 @@
-"""How photos are dealt with duplicates kept together: which side, which shares, and again."""
+"""Splits as configured, with duplicates kept together; and splits that the folders make."""
 
 from __future__ import annotations
 
+import csv
+import json
 import shutil
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -12,16 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Event, Note
 from kvgg_jax.data import grouping
 from kvgg_jax.data.audit.findings import Check
 from kvgg_jax.data.folder import scan
-from kvgg_jax.data.grouping import fill, find_groups, split_photos
+from kvgg_jax.data.grouping import fill, find_groups, how_split, split_photos
 from kvgg_jax.data.split import split_samples
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.training import trainer
-from support.runs import small_config
+from support.commands import TINY, kvgg, message
+from support.runs import COLORS, draw_photos, small_config
 
 
 @pytest.fixture
@@ -54,7 +59,7 @@ def test_duplicates_stay_on_one_side(copied: Path) -> None:
 
 
 def test_a_message_says_how_many_duplicates_there_are(copied: Path) -> None:
-    """One line, before the photos are dealt."""
+    """One line, before the photos are split."""
     heard: list[Event] = []
     find_groups(scan(copied), emit=heard.append)
     assert [event.text for event in heard if isinstance(event, Note)] == [
@@ -63,12 +68,12 @@ def test_a_message_says_how_many_duplicates_there_are(copied: Path) -> None:
 
 
 def test_other_splits_do_not_look_for_duplicates(copied: Path) -> None:
-    """They are dealt as before, and no photo is read for it."""
+    """They are split as before, and no photo is read for it."""
     for how in ("keras", "stratified"):
         heard: list[Event] = []
         config = small_config(copied, data={"split": how})
-        dealt = split_samples(scan(copied), val_split=0.2, seed=42, how=how)
-        assert split_photos(config, scan(copied), emit=heard.append) == dealt
+        split = split_samples(scan(copied), val_split=0.2, seed=42, how=how)
+        assert split_photos(config, scan(copied), emit=heard.append) == split
         assert heard == []
 
 
@@ -86,6 +91,57 @@ def test_groups_are_whole_and_shares_about_kept(pairs: list[tuple[int, int]], se
     largest = max(Counter(groups.tolist()).values())
     for part, share in enumerate((0.25, 0.25, 0.5)):
         assert abs((parts == part).sum() - share * len(pairs)) <= largest
+
+
+def dense_fill(labels: list[int], groups: NDArray[np.int64], shares: list[float], seed: int):
+    """What `fill` computes, with a table of groups and classes that is nearly all zeros."""
+    names, group = np.unique(groups, return_inverse=True)
+    counts = np.zeros((len(names), max(labels) + 2))
+    np.add.at(counts, (group, np.array(labels)), 1)
+    counts[:, -1] = counts.sum(axis=1)
+    wanted = np.outer(shares, counts.sum(axis=0))
+    lacking, scale = wanted.copy(), np.maximum(wanted, 1e-9)
+    scale[:, -1] *= 1000
+    random = np.random.RandomState(seed)
+    order = random.permutation(len(names))
+    order = order[np.argsort(-counts[order, -1], kind="stable")]
+    part = random.choice(len(shares), len(names), p=shares)
+    for one in order:
+        more = counts[one]
+        if (lacking[part[one]] < more).any():
+            part[one] = np.argmin((more * (more - 2 * lacking) / scale).sum(axis=1))
+        lacking[part[one]] -= more
+    return part[group]
+
+
+@given(
+    pairs=st.lists(st.tuples(st.integers(0, 20), st.integers(0, 60)), min_size=2, max_size=120),
+    shares=st.sampled_from([[0.2, 0.8], [0.25] * 4]),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=50, deadline=None)
+def test_sparse_counts_give_the_parts_that_dense_ones_give(
+    pairs: list[tuple[int, int]], shares: list[float], seed: int
+) -> None:
+    """To the photo, so that the split of a seed does not depend on the version of the program."""
+    labels, groups = [label for label, _ in pairs], np.array([group for _, group in pairs])
+    expected = dense_fill(labels, groups, shares, seed)
+    assert fill(labels, groups, shares, seed=seed).tolist() == expected.tolist()
+
+
+def test_memory_does_not_grow_with_photos_times_classes() -> None:
+    """8,000 photos of 800 classes: 51 MB as a table, here less than a tenth of that."""
+    labels = [i % 800 for i in range(8000)]
+    tracemalloc.start()
+    try:
+        parts = fill(labels, np.arange(8000), [0.2, 0.8], seed=1)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert Counter(zip(labels, parts.tolist(), strict=True)) == {
+        (label, part): (2, 8)[part] for label in range(800) for part in (0, 1)
+    }
+    assert peak < 5_000_000
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -135,7 +191,7 @@ def test_a_grouped_run_keeps_its_split_and_resumes_with_it(
     assert first == Run(tmp_path / "x").split(copied)
 
 
-def test_the_coffee_photos_are_dealt_in_equal_shares(checked: Check) -> None:
+def test_the_coffee_photos_are_split_in_equal_shares(checked: Check) -> None:
     """60 of each class for validation, and no duplicate on both sides."""
     samples = scan(checked.folder)
     groups = np.arange(len(samples))
@@ -147,3 +203,123 @@ def test_the_coffee_photos_are_dealt_in_equal_shares(checked: Check) -> None:
     assert Counter(val.labels) == {0: 60, 1: 60, 2: 60, 3: 60}
     held_out = groups[[samples.paths.index(path) for path in val.paths]]
     assert len(held_out) == np.isin(groups, held_out).sum()
+
+
+# Folders with `train/` and `val/`: the split that somebody made is used as it is
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Path:
+    """`parts/train` with 8 photos a class, `parts/val` with 4, and `parts/test` with 12."""
+    root = tmp_path / "parts"
+    draw_photos(root / "test")
+    draw_photos(root / "train")
+    for name in COLORS:
+        (root / "val" / name).mkdir(parents=True)
+        for file in sorted((root / "train" / name).iterdir())[8:]:
+            file.rename(root / "val" / name / file.name)
+    return root
+
+
+def parts_in(file: Path) -> dict[str, set[str]]:
+    """Top folder -> the parts that `split.csv` has of it."""
+    found: dict[str, set[str]] = {}
+    for row in csv.DictReader(file.read_text().splitlines()):
+        assert row["path"].split("/")[1] == row["class"]
+        found.setdefault(row["path"].split("/")[0], set()).add(row["part"])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("train", "val"), [("train", "val"), ("Training", "valid"), ("train", "validation")]
+)
+def test_each_folder_is_the_part_that_it_says(parts: Path, train: str, val: str) -> None:
+    """By any of the usual names; the settings of a split have no say, and one line says so."""
+    (parts / "train").rename(parts / train)
+    (parts / "val").rename(parts / val)
+    heard: list[object] = []
+    config = RunConfig(data={"val_split": 0.5, "split": "grouped"})
+    split = split_photos(config, scan(parts), emit=heard.append)
+    assert {path.split("/")[0] for path in split.train.paths} == {train}
+    assert {path.split("/")[0] for path in split.val.paths} == {val}
+    assert (len(split.train), len(split.val)) == (24, 12)
+    assert split.train.classes == ("blue", "green", "red")
+    assert split.val.relabel(split.val.classes) == split.val
+    assert all(file.is_file() for file in split.all.files())
+    assert heard == [
+        Note(
+            f"{parts} is split already: {train} for training, {val} for validation; "
+            "test is left alone"
+        )
+    ]
+
+
+def test_without_a_test_part_nothing_is_left_alone(parts: Path) -> None:
+    """The line then says no more."""
+    shutil.rmtree(parts / "test")
+    heard: list[object] = []
+    split_photos(RunConfig(), scan(parts), emit=heard.append)
+    line = f"{parts} is split already: train for training, val for validation"
+    assert heard == [Note(line)]
+
+
+def test_class_folders_are_split_as_the_settings_say(photos: Path) -> None:
+    """Whatever the classes are called."""
+    for old, new in (("blue", "train"), ("green", "val"), ("red", "test")):
+        (photos / old).rename(photos / new)
+    assert how_split(RunConfig(), scan(photos)) == "keras"
+
+
+def test_both_parts_need_the_same_classes(parts: Path) -> None:
+    """Each that lacks one is named."""
+    shutil.rmtree(parts / "val" / "red")
+    (parts / "val" / "green").rename(parts / "val" / "gold")
+    with pytest.raises(DataError) as caught:
+        scan(parts)
+    assert str(caught.value) == (
+        f"{parts}: only {parts}/train has green, red; only {parts}/val has gold. Both parts need "
+        "photos of the same classes: add some to the other, or remove the class."
+    )
+
+
+@pytest.mark.usefixtures("thin", "blank")
+def test_a_run_on_given_parts_is_trained_resumed_evaluated_and_reported(
+    parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`split.csv` keeps the parts, so that all commands work as with any run."""
+    monkeypatch.chdir(parts.parent)
+    trained = kvgg("train", *TINY, "--data", "parts", "--epochs", "1", "--name", "x")
+    assert trained.exit_code == 0, trained.output
+    assert "is split already: train for training" in " ".join(trained.stderr.split())
+    assert parts_in(Path("runs/x/split.csv")) == {"train": {"train"}, "val": {"val"}}
+    resumed = kvgg("train", "--resume", "x", "--epochs", "2")
+    assert resumed.exit_code == 0, resumed.output
+    for command, count in (("evaluate --split val", 12), ("evaluate --split all", 36)):
+        found = kvgg(*command.split(), "--run", "x", "--json")
+        assert (found.exit_code, json.loads(found.stdout)["count"]) == (0, count)
+    assert kvgg("report", "--run", "x").exit_code == 0
+
+
+def test_folds_are_refused(parts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are made from one folder; nothing is written."""
+    monkeypatch.chdir(parts.parent)
+    refused = kvgg("crossval", *TINY, "--data", parts, "--folds", "2")
+    assert (refused.exit_code, message(refused).splitlines()[-1]) == (
+        1,
+        f"Error: {parts} is split into train and val already, and folds are made from one folder. "
+        f"Give one part: {parts}/train.",
+    )
+    assert list(Path("runs").rglob("*.csv")) == []
+
+
+def test_the_check_looks_through_both_parts_and_passes_over_the_test_photos(parts: Path) -> None:
+    """A copy across the parts is a leak, which no way to split prevents."""
+    shutil.copy(parts / "train/red/red_00.png", parts / "val/red/copy.png")
+    found = json.loads(kvgg("data", "check", parts, "--json").stdout)
+    assert found["split"] == {"how": "given", "train": 24, "val": 13, "leaks": 1}
+    assert (found["count"], found["odd"]) == (37, [])
+    text = " ".join(kvgg("data", "check", parts).stdout.replace("│", " ").split())
+    assert (
+        "1 of 13 validation photos are in training too (split as the folders are); remove them "
+        "from one part"
+    ) in text

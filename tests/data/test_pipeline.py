@@ -1,4 +1,4 @@
-"""Pictures -> full-size batches, in an order that depends on (seed, epoch) and nothing else."""
+"""Images -> full-size batches, in an order that depends on (seed, epoch) and nothing else."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from support.runs import Trained
 
 
 def numbered(count: int) -> DecodedImages:
-    """`count` pictures of one pixel; picture i is grey i and of class i % 3."""
+    """`count` images of one pixel; image i is grey i and of class i % 3."""
     paths = tuple(f"{i}.png" for i in range(count))
     samples = Samples(Path("r"), paths, tuple(i % 3 for i in range(count)), ("a", "b", "c"))
     return DecodedImages(
@@ -53,7 +53,7 @@ def same(first: list[Batch], second: list[Batch]) -> bool:
 
 
 def greys(batches: list[Batch]) -> list[int]:
-    """The numbers of the pictures that count, in order."""
+    """The numbers of the images that count, in order."""
     return [
         int(image[0, 0, 0])
         for batch in batches
@@ -62,13 +62,13 @@ def greys(batches: list[Batch]) -> list[int]:
     ]
 
 
-def test_pictures_are_let_go_with_their_pipeline() -> None:
+def test_images_are_let_go_with_their_pipeline() -> None:
     """TensorFlow keeps what it was given to call; a search would keep the photos of each trial."""
-    pictures = numbered(10)
-    kept = weakref.ref(pictures.images)
-    batches = Pipeline(hold(pictures), np.arange(10), batch_size=4, seed=1)
+    decoded = numbered(10)
+    kept = weakref.ref(decoded.images)
+    batches = Pipeline(hold(decoded), np.arange(10), batch_size=4, seed=1)
     assert len(list(batches.epoch(1))) == 3
-    del pictures, batches
+    del decoded, batches
     gc.collect()
     assert kept() is None
 
@@ -80,7 +80,7 @@ def test_an_epoch_is_a_function_of_seed_and_epoch_alone() -> None:
     assert same(list(used.epoch(2)), list(pipeline(10, 4).epoch(2)))
 
 
-def test_every_picture_comes_once_an_epoch_with_its_class() -> None:
+def test_every_image_comes_once_an_epoch_with_its_class() -> None:
     """A shuffle loses nothing."""
     batches = list(pipeline(10, 4).epoch(5))
     assert sorted(greys(batches)) == list(range(10))
@@ -101,7 +101,7 @@ def test_without_a_seed_the_order_is_kept() -> None:
 
 @settings(deadline=None, max_examples=25)
 @given(count=st.integers(1, 12), batch_size=st.integers(1, 14))
-def test_all_batches_are_full_and_the_weights_add_up_to_the_pictures(
+def test_all_batches_are_full_and_the_weights_add_up_to_the_images(
     count: int, batch_size: int
 ) -> None:
     """One shape for the compiler, whatever the numbers."""
@@ -112,8 +112,8 @@ def test_all_batches_are_full_and_the_weights_add_up_to_the_pictures(
     assert sorted(greys(batches)) == list(range(count))
 
 
-def test_the_last_batch_is_filled_with_real_pictures_of_weight_0() -> None:
-    """The epoch's first pictures again: batch norm would see black squares otherwise."""
+def test_the_last_batch_is_filled_with_real_images_of_weight_0() -> None:
+    """The epoch's first images again: batch norm would see black squares otherwise."""
     first, _, last = pipeline(10, 4).epoch(1)
     assert last.weight.tolist() == [1, 1, 0, 0]
     np.testing.assert_array_equal(last.images[2:], first.images[:2])
@@ -128,7 +128,7 @@ def test_a_late_start_is_the_tail_of_the_epoch() -> None:
         assert same(list(pipe.epoch(3, start=start)), whole[start:])
 
 
-def test_pictures_are_kept_and_sent_as_uint8() -> None:
+def test_images_are_kept_and_sent_as_uint8() -> None:
     """A quarter of float32's memory, in the cache and on the way to the device."""
     store = hold(numbered(6))
     batch = next(Pipeline(store, np.arange(6), batch_size=4).epoch(0))
@@ -144,7 +144,7 @@ def test_a_pipeline_serves_the_rows_it_is_given() -> None:
 
 
 def test_tensorflow_is_kept_off_every_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would take all memory of a GPU that JAX needs; it is told so as soon as it is imported."""
+    """It would take all memory of a GPU that JAX needs; the gate forbids it at the import."""
     asked: list[tuple[list[object], str]] = []
 
     def record(devices: list[object], kind: str) -> None:
@@ -163,7 +163,7 @@ def test_tensorflow_computes_on_the_processor() -> None:
 
 @dataclass
 class Spy:
-    """Stands in for compiled steps and keeps every uint8 picture that reaches one."""
+    """Stands in for compiled steps and keeps every uint8 image that reaches one."""
 
     seen: dict[str, list[NDArray[np.uint8]]] = field(default_factory=dict)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,19 +26,19 @@ def draw(path: Path, seed: int = 0, *, size: tuple[int, int] = (40, 24)) -> Path
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two classes of three pictures, PNG and JPEG, none alike."""
+    """Two classes of three images, PNG and JPEG, none alike."""
     for seed, name in enumerate(("a/1.png", "a/2.jpg", "a/3.png", "b/1.png", "b/2.jpg", "b/3.png")):
         draw(tmp_path / name, seed)
     return tmp_path
 
 
 def spoil(path: Path) -> Path:
-    path.write_text("no picture")
+    path.write_text("no image")
     return path
 
 
-def pictures_of(*images: tuple[str, str, int]) -> DecodedImages:
-    """Pictures of 2 pixels a side from (path, class, grey)."""
+def images_of(*images: tuple[str, str, int]) -> DecodedImages:
+    """Images of 2 pixels a side from (path, class, grey)."""
     classes = tuple(sorted({name for _, name, _ in images}))
     samples = Samples(
         Path("r"),
@@ -48,7 +49,7 @@ def pictures_of(*images: tuple[str, str, int]) -> DecodedImages:
     return DecodedImages(samples, np.stack([np.full((2, 2, 3), g, np.uint8) for _, _, g in images]))
 
 
-def test_each_picture_is_what_load_gives(folder: Path) -> None:
+def test_each_image_is_what_load_gives(folder: Path) -> None:
     """The one decode: no second way for pixels to reach the network."""
     samples = scan(folder)
     decoded = read(samples, 16)
@@ -58,8 +59,8 @@ def test_each_picture_is_what_load_gives(folder: Path) -> None:
     assert len({image.tobytes() for image in decoded.images}) == 6
 
 
-def test_reading_is_reported_picture_by_picture(folder: Path) -> None:
-    """A progress bar that ends at the number of pictures."""
+def test_reading_is_reported_image_by_image(folder: Path) -> None:
+    """A progress bar that ends at the number of images."""
     seen: list[Event] = []
     read(scan(folder), 16, emit=seen.append)
     assert seen == [Progress("reading", done, 6) for done in range(1, 7)]
@@ -94,6 +95,28 @@ def test_more_than_ten_bad_files_are_summarised(tmp_path: Path) -> None:
     ]
 
 
+def test_a_folder_that_vanished_is_named_and_not_its_photos(folder: Path) -> None:
+    """`--skip-bad` would not help; the same with it."""
+    samples = scan(folder)
+    shutil.rmtree(folder)
+    for skip_bad in (False, True):
+        with pytest.raises(DataError) as caught:
+            read(samples, 16, skip_bad=skip_bad)
+        assert str(caught.value) == (
+            f"{folder} is not there any more. Put the folder back, or name the one that holds its "
+            "photos now: `data.dir`."
+        )
+
+
+def test_where_all_are_bad_none_can_be_left_out(folder: Path) -> None:
+    """So that is no advice."""
+    for path in folder.glob("*/*"):
+        spoil(path)
+    with pytest.raises(DataError) as caught:
+        read(scan(folder), 16)
+    assert str(caught.value).splitlines()[-1] == "Remove or replace them."
+
+
 def test_skip_bad_leaves_them_out_and_lists_them(folder: Path) -> None:
     """The good ones keep their pixels and classes."""
     whole = read(scan(folder), 16)
@@ -106,8 +129,8 @@ def test_skip_bad_leaves_them_out_and_lists_them(folder: Path) -> None:
     assert [str(error) for error in decoded.bad] == [f"{bad}: {reason}"]
 
 
-def test_skip_bad_needs_one_picture_that_is_good(folder: Path) -> None:
-    """A folder without any readable picture is an error all the same."""
+def test_skip_bad_needs_one_image_that_is_good(folder: Path) -> None:
+    """A folder without any readable image is an error all the same."""
     for path in scan(folder).files():
         spoil(path)
     with pytest.raises(DataError) as caught:
@@ -115,7 +138,7 @@ def test_skip_bad_needs_one_picture_that_is_good(folder: Path) -> None:
     assert str(caught.value) == f"None of the 6 images in {folder} can be read."
 
 
-def test_rows_find_the_pictures_of_a_part(folder: Path) -> None:
+def test_rows_find_the_images_of_a_part(folder: Path) -> None:
     """In the part's order; what was left out as bad has no row."""
     samples = scan(folder)
     spoil(folder / "a" / "2.jpg")
@@ -124,9 +147,9 @@ def test_rows_find_the_pictures_of_a_part(folder: Path) -> None:
 
 
 def test_the_fingerprint_does_not_depend_on_the_order() -> None:
-    """The same photos, dealt otherwise, are the same photos; numbers of classes do not count."""
+    """The same photos in another order, are the same photos; numbers of classes do not count."""
     images = [("a/1", "a", 1), ("a/2", "a", 2), ("b/1", "b", 3)]
-    first, other = pictures_of(*images), pictures_of(*images[::-1])
+    first, other = images_of(*images), images_of(*images[::-1])
     assert fingerprint(first) == fingerprint(other)
     renumbered = replace(first, samples=first.samples.relabel(("b", "a")))
     assert fingerprint(first) == fingerprint(renumbered)
@@ -134,20 +157,20 @@ def test_the_fingerprint_does_not_depend_on_the_order() -> None:
 
 def test_the_fingerprint_knows_pixels_names_and_classes() -> None:
     """Any change that a model could learn from changes it."""
-    base = pictures_of(("a/1", "a", 1), ("b/1", "b", 3))
+    base = images_of(("a/1", "a", 1), ("b/1", "b", 3))
     one_pixel = base.images.copy()
     one_pixel[1, 0, 1, 2] += 1
     changed = [
         replace(base, images=one_pixel),
-        pictures_of(("a/2", "a", 1), ("b/1", "b", 3)),
-        pictures_of(("a/1", "b", 1), ("b/1", "b", 3)),
-        pictures_of(("a/1", "a", 1), ("b/1", "b", 3), ("b/2", "b", 3)),
+        images_of(("a/2", "a", 1), ("b/1", "b", 3)),
+        images_of(("a/1", "b", 1), ("b/1", "b", 3)),
+        images_of(("a/1", "a", 1), ("b/1", "b", 3), ("b/2", "b", 3)),
     ]
     assert len({fingerprint(decoded) for decoded in (base, *changed)}) == 5
 
 
 def test_the_fingerprint_takes_names_that_are_not_utf_8() -> None:
     """Old archives hold such names."""
-    assert fingerprint(pictures_of(("a/\udcff", "a", 1))) != fingerprint(
-        pictures_of(("a/\udcfe", "a", 1))
+    assert fingerprint(images_of(("a/\udcff", "a", 1))) != fingerprint(
+        images_of(("a/\udcfe", "a", 1))
     )

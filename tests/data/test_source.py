@@ -63,7 +63,7 @@ def test_a_bad_photo_is_called_by_the_name_that_the_source_gives_it(tmp_path: Pa
     """Where it is, not its key."""
     archive = tmp_path / "photos.zip"
     with zipfile.ZipFile(archive, "w") as file:
-        file.writestr("a/1.png", "no picture")
+        file.writestr("a/1.png", "no image")
     with pytest.raises(DataError) as caught:
         read(ZipSamples(archive, ("a/1.png",), (0,), ("a", "b")), 16)
     assert str(caught.value) == (
@@ -78,10 +78,10 @@ def test_a_bad_photo_is_called_by_the_name_that_the_source_gives_it(tmp_path: Pa
     [
         (None, "does not exist. Check the path."),
         (b"", "is empty (0 bytes). Replace or remove it."),
-        (b"no picture", "is text, not an image. Replace or remove it."),
+        (b"no image", "is text, not an image. Replace or remove it."),
     ],
 )
-def test_a_file_that_is_no_picture_is_not_read(
+def test_a_file_that_is_no_image_is_not_read(
     content: bytes | None, reason: str, tmp_path: Path
 ) -> None:
     """Its first bytes tell; a pipe or a file of another kind is not taken into memory."""

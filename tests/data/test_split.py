@@ -22,7 +22,7 @@ from kvgg_jax.data.split import Split, split_from_csv, split_samples, split_to_c
 KINDS = {".JPG": "JPEG", ".png": "PNG", ".Jpeg": "JPEG", ".bmp": "BMP", ".gif": "GIF"}
 
 
-def picture(path: Path, kind: str = "PNG") -> Path:
+def image(path: Path, kind: str = "PNG") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (2, 2), "red").save(path, kind)
     return path
@@ -34,12 +34,12 @@ def mixed_folder(root: Path) -> Path:
         for i in range(count):
             suffix = list(KINDS)[i % len(KINDS)]
             inner = ("", "day 1", "day 1/late", "day-2")[i % 4]
-            picture(root / name / inner / f"{'zI'[i % 2]}{i * 7 % 10}{i}{suffix}", KINDS[suffix])
+            image(root / name / inner / f"{'zI'[i % 2]}{i * 7 % 10}{i}{suffix}", KINDS[suffix])
     return root
 
 
 def keras_split(root: Path, *, val_split: float = 0.2, seed: int = 42) -> Split:
-    """The same two parts, dealt by Keras itself."""
+    """The same two parts, as Keras itself splits them."""
     parts = []
     for subset in ("training", "validation"):
         dataset = keras.utils.image_dataset_from_directory(
@@ -61,22 +61,22 @@ def keras_split(root: Path, *, val_split: float = 0.2, seed: int = 42) -> Split:
 
 @pytest.mark.parametrize(("val_split", "seed"), [(0.2, 42), (0.35, 7)])
 def test_the_default_split_is_that_of_keras(tmp_path: Path, val_split: float, seed: int) -> None:
-    """Same files in the same order in both parts as `image_dataset_from_directory` deals."""
+    """Same files in the same order in both parts as `image_dataset_from_directory`."""
     root = mixed_folder(tmp_path / "photos")
-    dealt = split_samples(scan(root), val_split=val_split, seed=seed)
-    assert dealt == keras_split(root, val_split=val_split, seed=seed)
-    assert (len(dealt.train), len(dealt.val)) == (37 - int(37 * val_split), int(37 * val_split))
+    split = split_samples(scan(root), val_split=val_split, seed=seed)
+    assert split == keras_split(root, val_split=val_split, seed=seed)
+    assert (len(split.train), len(split.val)) == (37 - int(37 * val_split), int(37 * val_split))
 
 
-def test_the_coffee_photos_are_dealt_as_by_keras(coffee: Path) -> None:
+def test_the_coffee_photos_are_split_as_by_keras(coffee: Path) -> None:
     """960 and 240 photos, file by file in the order of Keras."""
-    dealt = split_samples(scan(coffee), val_split=0.2, seed=42)
-    assert dealt == keras_split(coffee)
-    assert (len(dealt.train), len(dealt.val)) == (960, 240)
+    split = split_samples(scan(coffee), val_split=0.2, seed=42)
+    assert split == keras_split(coffee)
+    assert (len(split.train), len(split.val)) == (960, 240)
 
 
-def test_another_seed_deals_another_split(tmp_path: Path) -> None:
-    """The seed reaches both ways of dealing."""
+def test_another_seed_gives_another_split(tmp_path: Path) -> None:
+    """The seed reaches both ways to split."""
     samples = scan(mixed_folder(tmp_path))
     for how in ("keras", "stratified"):
         first, other = (split_samples(samples, val_split=0.2, seed=s, how=how) for s in (1, 2))
@@ -92,7 +92,7 @@ def test_another_seed_deals_another_split(tmp_path: Path) -> None:
 def test_a_stratified_split_keeps_the_share_of_each_class(
     counts: list[int], val_split: float, seed: int
 ) -> None:
-    """int(val_split * n) of the n pictures of a class are for validation; none is lost or twice."""
+    """int(val_split * n) of the n images of a class are for validation; none is lost or twice."""
     labels = tuple(k for k, count in enumerate(counts) for _ in range(count))
     samples = Samples(
         Path("r"), tuple(map(str, range(len(labels)))), labels, tuple(map(str, range(len(counts))))
@@ -100,10 +100,10 @@ def test_a_stratified_split_keeps_the_share_of_each_class(
     expected = {k: int(val_split * n) for k, n in enumerate(counts)}
     if not 0 < sum(expected.values()) < len(labels):
         return
-    dealt = split_samples(samples, val_split=val_split, seed=seed, how="stratified")
-    assert {k: Counter(dealt.val.labels)[k] for k in expected} == expected
-    assert sorted(dealt.all.paths, key=int) == list(samples.paths)
-    assert all(labels[int(p)] == k for p, k in zip(dealt.all.paths, dealt.all.labels, strict=True))
+    split = split_samples(samples, val_split=val_split, seed=seed, how="stratified")
+    assert {k: Counter(split.val.labels)[k] for k in expected} == expected
+    assert sorted(split.all.paths, key=int) == list(samples.paths)
+    assert all(labels[int(p)] == k for p, k in zip(split.all.paths, split.all.labels, strict=True))
 
 
 NAMES = st.one_of(
@@ -163,7 +163,7 @@ def test_a_damaged_split_csv_says_where(table: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize(("val_split", "train", "val"), [(0.1, 5, 0), (0.9999, 1, 4)])
-def test_each_part_needs_a_picture(val_split: float, train: int, val: int) -> None:
+def test_each_part_needs_an_image(val_split: float, train: int, val: int) -> None:
     """Too few photos for a share: the numbers, and what to change."""
     samples = Samples(Path("beans"), tuple("12345"), (0, 0, 0, 1, 1), ("a", "b"))
     if val == 0:
@@ -174,11 +174,11 @@ def test_each_part_needs_a_picture(val_split: float, train: int, val: int) -> No
             "validation; each needs at least 1. Add photos or change the share."
         )
     else:
-        dealt = split_samples(samples, val_split=val_split, seed=0)
-        assert (len(dealt.train), len(dealt.val)) == (train, val)
+        split = split_samples(samples, val_split=val_split, seed=0)
+        assert (len(split.train), len(split.val)) == (train, val)
 
 
-def test_a_deal_is_a_permutation_of_numpy() -> None:
+def test_a_split_is_a_permutation_of_numpy() -> None:
     """`RandomState(seed).shuffle`, which NumPy keeps stable for ever (NEP 19)."""
     samples = Samples(Path("r"), tuple("abcdef"), (0, 0, 0, 1, 1, 1), ("a", "b"))
     order = np.arange(6)

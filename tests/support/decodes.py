@@ -1,4 +1,4 @@
-"""The work that a picture file asks of Pillow: how often it decodes, and how many pixels."""
+"""The work that an image file asks of Pillow: how often it decodes, and how many pixels."""
 
 from __future__ import annotations
 

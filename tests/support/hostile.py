@@ -1,7 +1,7 @@
-"""A folder of hostile pictures: what downloads, phones, editors and attackers leave among photos.
+"""A folder of hostile images: what downloads, phones, editors and attackers leave among photos.
 
-`KINDS` maps the name of a file to how it is made and what is right: a picture, told by its size
-and the colors of its corners, or an `ImageError`, told by its text after the path.
+`KINDS` maps the name of a file to how it is made and what is right: an image, given by its size
+and the colors of its corners, or an `ImageError`, given by its text after the path.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ BOMB = f"like a decompression bomb. {DROP}"
 STREAM = "broken data stream when reading image file"
 HEADER = "its header is damaged or unusual"
 TOO_LONG = "Decompressed data too large for PngImagePlugin.MAX_TEXT_CHUNK"
-MINE = (200, 50, 40)  # of ordinary pictures here
+MINE = (200, 50, 40)  # of ordinary images here
 BLACK = (0, 0, 0)
 QUARTERS = (RED, GREEN, BLUE, WHITE)
 
@@ -62,7 +62,7 @@ class Kind:
     colors: tuple[Color, ...] = ()
     """Of the four corners, from the top left in reading order; one where all are alike."""
     size: tuple[int, int] = (16, 16)
-    """Height and width of the picture in pixels."""
+    """Height and width of the image in pixels."""
     error: str = ""
     off: int = 0
     """Levels by which a lossy format may miss the colors."""
@@ -173,14 +173,14 @@ def stored(orientation: int, kind: str) -> bytes:
     }
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture = np.ascontiguousarray(turns[orientation](corners(16, 32)))
-    return encode(picture, kind, exif=exif, **BEST[kind])
+    image = np.ascontiguousarray(turns[orientation](corners(16, 32)))
+    return encode(image, kind, exif=exif, **BEST[kind])
 
 
 def clear_palette(kind: str) -> bytes:
-    picture = Image.new("P", (16, 16), 1)
-    picture.putpalette([*RED, *MINE, *BLUE])
-    return encode(picture, kind, transparency=1)
+    image = Image.new("P", (16, 16), 1)
+    image.putpalette([*RED, *MINE, *BLUE])
+    return encode(image, kind, transparency=1)
 
 
 def animated(kind: str) -> bytes:
@@ -189,10 +189,10 @@ def animated(kind: str) -> bytes:
 
 def scan() -> bytes:
     """A fax of 150 million pixels, its upper half black, that lies on its side."""
-    picture, exif = Image.new("1", (12_500, 12_000), 1), Image.Exif()
-    picture.paste(0, (0, 0, 12_500, 6000))
+    image, exif = Image.new("1", (12_500, 12_000), 1), Image.Exif()
+    image.paste(0, (0, 0, 12_500, 6000))
     exif[0x0112] = 6  # its upper edge is to the right
-    return encode(picture, "TIFF", compression="group4", exif=exif)
+    return encode(image, "TIFF", compression="group4", exif=exif)
 
 
 def large_webp() -> bytes:
@@ -210,14 +210,14 @@ def srgb() -> bytes:
 
 
 def to_outside(path: Path) -> None:
-    """A link to a sound picture outside of the folder of photos."""
+    """A link to a sound image outside of the folder of photos."""
     outside = path.parents[2] / "outside.png"
     outside.write_bytes(ordinary())
     path.symlink_to(outside)
 
 
 def folder(path: Path) -> None:
-    """A folder called like a picture, with a picture in it."""
+    """A folder called like an image, with an image in it."""
     path.mkdir()
     (path / "within.png").write_bytes(ordinary())
 
@@ -236,7 +236,7 @@ def link(target: str) -> Make:
     return lambda path: path.symlink_to(target)
 
 
-NAMES = (  # of sound pictures
+NAMES = (  # of sound images
     "with spaces.png",
     " leading and trailing .png ",
     "-rf.png",
@@ -425,7 +425,7 @@ CLASSES = ("\x1b[31mred\x1b[0m", "[bold]new\nline", "~; $(touch evaluated)")  # 
 
 
 def write_corpus(root: Path) -> dict[Path, Kind]:
-    """Every kind below `root`, dealt to the classes in turn; root may read what is locked."""
+    """Every kind below `root`, spread over the classes in turn; root may read what is locked."""
     made: dict[Path, Kind] = {}
     for number, (name, kind) in enumerate(KINDS.items()):
         path = root / CLASSES[number % 3] / name

@@ -31,9 +31,9 @@ RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
 def png_size(file: Path) -> tuple[int, int]:
     """Width and height of a PNG file."""
-    with Image.open(file) as picture:
-        assert picture.format == "PNG"
-        return picture.size
+    with Image.open(file) as image:
+        assert image.format == "PNG"
+        return image.size
 
 
 def corners(height: int = 16, width: int = 24) -> Pixels:
@@ -43,7 +43,7 @@ def corners(height: int = 16, width: int = 24) -> Pixels:
 
 
 def soft(size: int) -> Pixels:
-    """A smooth photo-like picture: every neighbour is alike."""
+    """A smooth photo-like image: every neighbour is alike."""
     ramp = np.linspace(0, 1, size)
     planes = [np.add.outer(ramp, ramp) / 2, np.add.outer(1 - ramp, ramp) / 2]
     planes.append(0.5 + 0.4 * np.outer(np.sin(4 * ramp), np.cos(5 * ramp)))
@@ -58,11 +58,11 @@ def flat(mode: str, color: Any, size: tuple[int, int] = (16, 16)) -> Image.Image
     return Image.new(mode, size, color)
 
 
-def encode(picture: Image.Image | Pixels, kind: str, **options: Any) -> bytes:
-    if not isinstance(picture, Image.Image):
-        picture = Image.fromarray(picture)
+def encode(image: Image.Image | Pixels, kind: str, **options: Any) -> bytes:
+    if not isinstance(image, Image.Image):
+        image = Image.fromarray(image)
     file = io.BytesIO()
-    picture.save(file, kind, **options)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
@@ -160,7 +160,7 @@ def grey_paper_profile() -> bytes:
 
 
 def scene(seed: int, size: int = 96) -> Image.Image:
-    """A picture with structure of its own: a few soft spots of random place and color."""
+    """An image with structure of its own: a few soft spots of random place and color."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:size, 0:size] / size
     pixels = np.full((size, size, 3), 200.0)

@@ -5,6 +5,10 @@ from __future__ import annotations
 from html.parser import HTMLParser
 
 VOID = ("meta", "img", "br")
+SECTIONS = ["result", "curves", "confusion", "classes", "calibration", "mistakes", "photos"]
+SECTIONS += ["cost", "making"]
+WROTE = r"Wrote (\S+): (.+) \(([\d,]+) kB\)\n"
+HOSTILE_CLASS = "red<img src=x onerror=alert(1)>&\"'{{ 7 * 7 }}"
 
 
 class Page(HTMLParser):

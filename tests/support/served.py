@@ -15,20 +15,25 @@ import uvicorn
 from starlette.testclient import TestClient
 
 from kvgg_jax.inference.classifier import load_classifier
-from kvgg_jax.web.serve.app import PATHS, create_app
+from kvgg_jax.web.serve.app import create_app
 from kvgg_jax.web.serve.limits import Limits
-from kvgg_jax.web.serve.metrics import Gauges
 from kvgg_jax.web.serve.middleware import Hosts
 from kvgg_jax.web.serve.network import Network
+from kvgg_jax.web.serve.server import configure
 from kvgg_jax.web.serve.service import Service
 
 CLOCK = itertools.count()  # every batch takes as long, so that each size is kept
 AT = "http://127.0.0.1:8000"
 
 
+def uncompiled(run: Path, **options: Any) -> Network:
+    """For up to 4 photos. Needs `thin_network`."""
+    return Network(load_classifier(run), most=4, **options)
+
+
 def network_of(run: Path, **options: Any) -> Network:
-    """Compiled for 1, 2 and 4 pictures. Needs `thin_network`."""
-    network = Network(load_classifier(run), most=4, **options)
+    """Compiled for 1, 2 and 4 photos. Needs `thin_network`."""
+    network = uncompiled(run, **options)
     network.compile(clock=lambda: next(CLOCK))
     return network
 
@@ -36,8 +41,7 @@ def network_of(run: Path, **options: Any) -> Network:
 @contextmanager
 def serving(network: Network, limits: Limits | None = None) -> Iterator[TestClient]:
     """A client of a ready server; its `service` and its `errors` can be looked at."""
-    metrics = Gauges(paths=PATHS, sizes=network.sizes)
-    service = Service(network, limits or Limits(), metrics, wait=0.005)
+    service = Service(network, limits or Limits(), wait=0.005)
     errors: list[Exception] = []
     app = create_app(service, hosts=Hosts("127.0.0.1"), report=errors.append)
     with TestClient(app, AT, raise_server_exceptions=False) as client:
@@ -54,11 +58,10 @@ def files(*named: tuple[str, bytes]) -> list[tuple[str, tuple[str, bytes]]]:
 @contextmanager
 def listening(network: Network) -> Iterator[str]:
     """The URL of a ready server in a thread, at a real socket."""
-    service = Service(network, Limits(), Gauges(paths=PATHS, sizes=network.sizes), wait=0.005)
+    service = Service(network, Limits(), wait=0.005)
     service.open()
     app = create_app(service, hosts=Hosts("127.0.0.1"), report=print)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, ws="none")
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(configure(app, service))
     with socket.create_server(("127.0.0.1", 0)) as bound:
         thread = threading.Thread(target=server.run, args=([bound],))
         thread.start()

@@ -1,4 +1,4 @@
-"""A folder of photos looked through before training: what is there, and what would mislead."""
+"""A folder of photos checked before training: what is there, and what would mislead."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.color_baseline import ColorBaseline, compare_colors
-from kvgg_jax.data.audit.duplicates import same_digest, same_photo
+from kvgg_jax.data.audit.duplicates import group_equal, same_photo
 from kvgg_jax.data.audit.findings import AGAINST, TRAIN, VAL, Check, Duplicates, Photo
 from kvgg_jax.data.audit.inspect import Seen, inspect_photos
-from kvgg_jax.data.folder import Samples, find_images, scan
-from kvgg_jax.data.given_split import how_split
-from kvgg_jax.data.grouping import split_photos
-from kvgg_jax.data.split import Split
+from kvgg_jax.data.folder import Samples, all_files, find_images, scan
+from kvgg_jax.data.grouping import how_split, split_photos
+from kvgg_jax.data.split import Split, rows_by_label
 
 FLAT = 1 / 255  # spread of every channel below which an image has only one color
 
@@ -43,16 +42,17 @@ def check_data(
     """
     config, samples = config or RunConfig(), split.all if split else scan(Path(folder))
     others = _others(Path(against), samples.root) if against else None
-    files = samples.files() + (others.files() if others else [])
-    seen = inspect_photos(files, emit=emit, stage="looking")
+    seen = inspect_photos(samples, *([others] if others else []), emit=emit, stage="looking")
     groups, own = same_photo([one.look for one in seen]), seen[: len(samples)]
     if split is None:
         # `train` does not know the others, which might join two groups of its own.
         alone = same_photo([one.look for one in own]) if others else groups
         split = split_photos(config, samples, groups=alone)
-    photos = _photos(samples, split, others)
+    val = set(split.val.paths)
+    photos = _photos(samples, [VAL if path in val else TRAIN for path in samples.paths])
+    photos += _photos(others, [AGAINST] * len(others)) if others else []
     headers = [one.header for one in own if one.header]
-    counts, val = Counter(samples.labels), Counter(split.val.labels)
+    counts, in_val = Counter(samples.labels), Counter(split.val.labels)
     return Check(
         folder=samples.root,
         against=others.root if others else None,
@@ -66,7 +66,7 @@ def check_data(
         how=how_split(config, samples),
         parts={TRAIN: len(split.train), VAL: len(split.val), AGAINST: len(others or ())},
         color=_color(own, samples, split),
-        chance=max(val.values()) / len(split.val),
+        chance=max(in_val.values()) / len(split.val),
     )
 
 
@@ -84,27 +84,16 @@ def _others(root: Path, folder: Path) -> Samples:
     return Samples(root, paths, (0,) * len(paths), ("",))
 
 
-def _photos(samples: Samples, split: Split, others: Samples | None) -> list[Photo]:
-    """Those of both folders, in the order in which they were looked at."""
-    val = set(split.val.paths)
-    photos = [
-        Photo(samples.root / path, samples.classes[label], VAL if path in val else TRAIN)
-        for path, label in zip(samples.paths, samples.labels, strict=True)
-    ]
-    if others:
-        photos += [
-            Photo(others.root / path, others.classes[label], AGAINST)
-            for path, label in zip(others.paths, others.labels, strict=True)
-        ]
-    return photos
+def _photos(samples: Samples, parts: Sequence[str]) -> list[Photo]:
+    rows = zip(samples.files(), samples.labels, parts, strict=True)
+    return [Photo(path, samples.classes[label], part) for path, label, part in rows]
 
 
 def _duplicates(
     seen: Sequence[Seen], groups: NDArray[np.int64], photos: Sequence[Photo]
 ) -> Iterator[Duplicates]:
     """Groups of several, by their first member."""
-    order = np.argsort(groups, kind="stable")
-    for members in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
+    for members in rows_by_label(groups):
         if len(members) > 1:
             digests = {look.digest for place in members if (look := seen[place].look)}
             yield Duplicates(len(digests) == 1, tuple(photos[place] for place in members))
@@ -124,18 +113,17 @@ def _odd(seen: Sequence[Seen]) -> Iterator[tuple[Path, str]]:
 
 
 def _unused(samples: Samples) -> Iterator[tuple[Path, str]]:
-    """Files that `train` passes over in silence; hidden ones are meant to be."""
-    known = set(samples.paths)
-    used = {path.partition("/")[0] for path in known}
-    for parent, folders, names in os.walk(samples.root):
-        at_top = Path(parent) == samples.root  # where the test part of a split is left alone
-        folders[:] = sorted(f for f in folders if (f in used if at_top else f[0] != "."))
-        for name in sorted(names):
-            path = Path(parent, name)
-            if name.startswith(".") or path.relative_to(samples.root).as_posix() in known:
-                continue
-            reason = "is outside the class folders" if at_top else "is not a known image file"
-            yield path, f"{reason} and is not used"
+    """Files that `train` passes over without a message; hidden ones are meant to be."""
+    for name in sorted(os.listdir(samples.root)):
+        if not name.startswith(".") and os.path.isfile(samples.root / name):
+            yield samples.root / name, "is outside the class folders and is not used"
+    used = set(samples.files())
+    # Not all folders: the test part of an existing split is left alone.
+    tops = sorted({path.partition("/")[0] for path in samples.paths})
+    for top in filter(os.path.isdir, (samples.root / top for top in tops)):
+        for path in all_files(top):
+            if path not in used:
+                yield path, "is not a known image file and is not used"
 
 
 def _color(seen: Sequence[Seen], samples: Samples, split: Split) -> ColorBaseline:
@@ -150,7 +138,7 @@ def copies_warning(split: Split, digests: dict[str, str], *, grouped: bool) -> s
     None where there are none, or where they were `grouped`, which says so, and agree.
     """
     both, paths = split.all, split.all.paths
-    groups = same_digest([digests[path] for path in paths])
+    groups = group_equal([digests[path] for path in paths])
     copies = len(paths) - len(np.unique(groups))
     labels, trained = np.array(both.labels), len(split.train)
     leaks = np.isin(groups[trained:], groups[:trained]).sum()

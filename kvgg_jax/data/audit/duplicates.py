@@ -2,8 +2,8 @@
 
 Near duplicates agree in two ways: their color thumbnails correlate, and so do their perceptual
 hashes (pHash: the signs of the 64 lowest frequencies of a cosine transform, after Zauner 2010,
-"Implementation and Benchmarking of Perceptual Image Hash Functions"), which a background that all
-images share does not sway. Mirrored, turned or strongly cropped copies are other images here.
+"Implementation and Benchmarking of Perceptual Image Hash Functions"), which do not depend on a
+background that all images share. Mirrored, rotated or strongly cropped copies are not found.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 SIDE = 64  # pixels a side to which an image is brought before anything is measured
@@ -21,18 +21,15 @@ CORRELATION = 0.99  # of thumbnails; on single beans the likest two that differ 
 HASH_BITS = 16  # of 64 that may differ; unrelated images differ in about 32
 _BLOCK = 512  # images compared with all others at once
 _THUMB, _GREY, _LOW = 16, 32, 8
-_COSINES = np.cos(
-    np.pi * np.arange(_LOW)[:, None] * (2 * np.arange(_GREY)[None, :] + 1) / (2 * _GREY)
-)  # DCT-II
 
 
 class Fingerprint(NamedTuple):
-    """An image in a kilobyte, for comparing it with many."""
+    """What an image is compared by: a kilobyte."""
 
     digest: str
     """SHA-256 of the decoded pixels and their shape."""
     hash: int
-    """64 bits, of which near duplicates share most."""
+    """64 bits; those of near duplicates differ in few."""
     thumb: NDArray[np.uint8]
     """[16, 16, 3]"""
     color: NDArray[np.float32]
@@ -54,16 +51,18 @@ def look(image: NDArray[np.uint8]) -> Fingerprint:
 
 
 def _perceptual_hash(grey: NDArray[np.float64]) -> int:
-    low = (_COSINES @ grey @ _COSINES.T).ravel()
+    from scipy.fft import dctn
+
+    low = dctn(grey)[:_LOW, :_LOW].ravel()
     bits = low > np.median(low[1:])
     bits[0] = False  # brightness, in which copies may differ
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
-def same_digest(digests: Sequence[str]) -> NDArray[np.int64]:
-    """Group of each image: the place of the first one with its digest. int64 [count]."""
-    first: dict[str, int] = {}
-    return np.array([first.setdefault(d, place) for place, d in enumerate(digests)], np.int64)
+def group_equal(values: ArrayLike) -> NDArray[np.int64]:
+    """Group of each value: the place of the first that is equal. int64 [count]."""
+    _, first, which = np.unique(values, return_index=True, return_inverse=True)
+    return first[which]
 
 
 def same_photo(looks: Sequence[Fingerprint | None]) -> NDArray[np.int64]:
@@ -73,33 +72,33 @@ def same_photo(looks: Sequence[Fingerprint | None]) -> NDArray[np.int64]:
     near C, all three are together. Each is compared with each, but as matrix products: 100,000
     images take two minutes of processor time and 0.8 GB. int64 [count].
     """
-    digests = [f"{place}" if one is None else one.digest for place, one in enumerate(looks)]
-    exact = same_digest(digests)
-    places = np.array([p for p in np.unique(exact) if looks[p] is not None], np.int64)
-    known = [one for p in places if (one := looks[p]) is not None]
+    exact = group_equal([f"{i}" if one is None else one.digest for i, one in enumerate(looks)])
+    known = {i: one for i in np.unique(exact).tolist() if (one := looks[i])}
     if not known:
         return exact
-    hashes = np.array([one.hash for one in known], np.uint64)
-    near = _join_near(hashes, np.stack([one.thumb for one in known]))
-    leader = np.arange(len(looks))
+    hashes = np.array([one.hash for one in known.values()], np.uint64)
+    near = _join_near(hashes, np.stack([one.thumb for one in known.values()]))
+    leader, places = np.arange(len(looks)), np.array(list(known))
     leader[places] = places[near]
     return leader[exact]
 
 
 def _join_near(hashes: NDArray[np.uint64], thumbs: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Group of each: the place of its first member."""
-    ways, group = _directions(thumbs), np.arange(len(hashes))
-    for start in range(0, len(ways), _BLOCK):
-        alike = ways[start : start + _BLOCK] @ ways[start:].T >= CORRELATION
-        for row in np.flatnonzero(alike.sum(axis=1) > 1):  # one is the image itself
-            place = start + row
-            others = np.flatnonzero(alike[row]) + start
-            others = others[group[others] != group[place]]
-            apart = np.bitwise_count(hashes[others] ^ hashes[place])
-            found = group[others[apart <= HASH_BITS]]
-            if len(found):
-                joined = np.append(found, group[place])
-                group[np.isin(group, joined)] = joined.min()
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    count, ways = len(hashes), _directions(thumbs)
+    group = np.arange(count)
+    for start in range(0, count, _BLOCK):
+        one, other = np.nonzero(ways[start : start + _BLOCK] @ ways[start:].T >= CORRELATION)
+        one, other = one + start, other + start
+        near = (one < other) & (np.bitwise_count(hashes[one] ^ hashes[other]) <= HASH_BITS)
+        if near.any():
+            links = np.append(one[near], np.arange(count)), np.append(other[near], group)
+            graph = coo_array((np.ones(len(links[0]), bool), links), shape=(count, count))
+            _, part = connected_components(graph, directed=False)
+            group = group_equal(part)
     return group
 
 

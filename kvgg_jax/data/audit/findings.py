@@ -1,4 +1,4 @@
-"""What a look through a folder of photos gives, as values."""
+"""What `data check` finds in a folder of photos, as values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from kvgg_jax.data.audit.color_baseline import ColorBaseline
 
-NEAR = 0.1  # above chance; a better accuracy would mean that color matters
+NEAR = 0.1  # above chance, from which accuracy on color matters
 COMMON = 5  # sizes named
 TRAIN, VAL, AGAINST = "train", "val", "against"
 
@@ -33,7 +33,7 @@ class Duplicates:
 
     @property
     def contradictory(self) -> bool:
-        """Whether they stand in different classes."""
+        """Whether they are in different classes."""
         return len({photo.label for photo in self.photos} - {""}) > 1
 
     @property
@@ -69,13 +69,13 @@ class Check:
     """Files that may surprise, each with the rest of a sentence on it."""
     duplicates: tuple[Duplicates, ...]
     how: str
-    """How `train` would deal the photos: keras, stratified, or grouped."""
+    """How `train` would split the photos: keras, stratified, grouped, or given."""
     parts: dict[str, int]
     """Photos in `train`, `val` and `against`."""
     color: ColorBaseline
-    """Learnt from the training part, asked about the validation part."""
+    """Learned from the training part, measured on the validation part."""
     chance: float
-    """Share of the largest class in the validation part: what guessing gets."""
+    """Share of the largest class in the validation part: the accuracy of guessing."""
 
     @property
     def count(self) -> int:
@@ -109,8 +109,8 @@ class Check:
         if self.color.left_out:
             return None
         best = max(self.color.class_mean or 0.0, self.color.nearest or 0.0)
-        count = self.parts[VAL] + 4  # two right and two wrong more (Agresti & Coull 1998): without
-        best = (best * self.parts[VAL] + 2) / count  # them one photo of one would be certain
+        count = self.parts[VAL] + 4  # with two right and two wrong more (Agresti & Coull 1998);
+        best = (best * self.parts[VAL] + 2) / count  # without them, one photo would be certain
         error = 2 * math.sqrt(best * (1 - best) / count)  # of 95 % of samples
         if best - error > self.chance + NEAR / 2:
             return True
@@ -118,11 +118,8 @@ class Check:
 
     def to_json(self) -> dict[str, Any]:
         """All that was found; docs/json.md describes it."""
-        against = {
-            "folder": str(self.against),
-            "count": self.parts[AGAINST],
-            "leaks": self.folder_leaks,
-        }
+        other = {"count": self.parts[AGAINST], "leaks": self.folder_leaks}
+        split = {name: self.parts[name] for name in (TRAIN, VAL)}
         return {
             "folder": str(self.folder),
             "count": self.count,
@@ -135,12 +132,7 @@ class Check:
             "odd": [{"path": str(path), "reason": text} for path, text in self.odd],
             "duplicates": [group.to_json() for group in self.duplicates],
             "contradictory": self.contradictory,
-            "split": {
-                "how": self.how,
-                "train": self.parts[TRAIN],
-                "val": self.parts[VAL],
-                "leaks": self.split_leaks,
-            },
-            "against": against if self.against else None,
+            "split": {"how": self.how, **split, "leaks": self.split_leaks},
+            "against": {"folder": str(self.against), **other} if self.against else None,
             "color": {**self.color.to_json(), "chance": self.chance},
         }

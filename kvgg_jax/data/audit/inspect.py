@@ -1,17 +1,37 @@
-"""One look at every file: what it is, and what to compare it by. Bad files are no end to it."""
+"""Every photo is read once and measured: its header, and what to compare it by. Bad files are
+noted, and the others are inspected all the same."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from PIL import Image
+
+from kvgg_jax.core.config import MIN_IMAGE_SIZE
 from kvgg_jax.core.errors import ImageError
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.data.audit.duplicates import SIDE, Fingerprint, look
-from kvgg_jax.data.audit.headers import Header, header
-from kvgg_jax.data.decode.image import decode
-from kvgg_jax.data.parallel import each
+from kvgg_jax.data.decode.file_types import HEAD, check_kind
+from kvgg_jax.data.decode.image import decode_bytes
+from kvgg_jax.data.decode.limits import open_header
+from kvgg_jax.data.source import Source, each
+
+LONG = 3  # times as wide as high, or high as wide
+_SUFFIXES = {".jpg": ".jpeg", ".tif": ".tiff"}  # short -> long
+
+
+class Header(NamedTuple):
+    """Format and mode in Pillow's names, size in pixels as stored, before EXIF turns it."""
+
+    format: str
+    mode: str
+    size: str
+    """`"224 x 224"`."""
+    odd: tuple[str, ...] = ()
+    """What may surprise, each as the rest of a sentence on the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +44,43 @@ class Seen:
     error: ImageError | None = None
 
 
-def inspect_photos(
-    files: Sequence[Path], *, emit: Emit = ignore, stage: str = "comparing"
-) -> list[Seen]:
-    """A look at each file, in order, on all cores. A JPEG is decoded small, which is quicker."""
-    return each(_see, files, stage=stage, emit=emit)
+def inspect_photos(*sources: Source, emit: Emit = ignore, stage: str = "comparing") -> list[Seen]:
+    """A look at each photo of all sources, in order, on all cores. A JPEG is decoded small, which
+    is quicker."""
+    photos = [(source, i) for source in sources for i in range(len(source))]
+    return each(_inspect, photos, stage=stage, emit=emit)
 
 
-def _see(path: Path) -> Seen:
+def _inspect(photo: tuple[Source, int]) -> Seen:
+    source, i = photo
+    path = Path(source.name(i))
     try:
-        return Seen(path, look(decode(path, at_least=SIDE)), header(path))
+        content = source.read(i)
+        pixels = decode_bytes(content, name=path, at_least=SIDE)
+        return Seen(path, look(pixels), read_header(content, path))
     except ImageError as error:
         return Seen(path, error=error)
+
+
+def read_header(content: bytes, path: Path) -> Header:
+    """The header of a file that `image.decode_bytes` can read."""
+    with open_header(io.BytesIO(content), check_kind(path, content[:HEAD])) as image:
+        is_pair = image.format == "MPO"  # of many phones: a JPEG that brings a second image
+        kind = "JPEG" if is_pair else str(image.format)
+        suffix = _SUFFIXES.get(path.suffix.lower(), path.suffix.lower())
+        short, long = sorted(image.size)
+        mode, size = image.mode, f"{image.width} x {image.height}"
+        odd = {
+            f"is a {kind} file with another suffix": suffix != f".{kind.lower()}",
+            "has several frames; only the first is used": not is_pair and _has_frames(image),
+            f"has {size} pixels and is resized to a square": long >= LONG * short,
+            f"has {size} pixels, fewer than any network here accepts": short < MIN_IMAGE_SIZE,
+        }
+    return Header(kind, mode, size, tuple(text for text, so in odd.items() if so))
+
+
+def _has_frames(image: Image.Image) -> bool:
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # a second frame is there, and damaged: nearly any type, as in `image`
+        return True

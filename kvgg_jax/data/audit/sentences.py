@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kvgg_jax.core.text import escape_name
+from kvgg_jax.data.audit.color_baseline import ColorBaseline
 from kvgg_jax.data.audit.findings import COMMON, Check
 from kvgg_jax.data.class_balance import UNEVEN
-
-if TYPE_CHECKING:
-    from kvgg_jax.data.audit.color_baseline import ColorBaseline
-from kvgg_jax.data.given_split import GIVEN
+from kvgg_jax.data.grouping import GIVEN
 
 
 def facts(result: Check) -> list[tuple[str, str]]:
@@ -39,17 +36,14 @@ def facts(result: Check) -> list[tuple[str, str]]:
 
 
 def _balance(result: Check) -> str:
-    counts = result.classes
-    few, many = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
-    if counts[few] == counts[many]:
-        return f"even: {counts[few]:,} each"
+    items = result.classes.items()
+    (few, least), (many, most) = (pick(items, key=lambda item: item[1]) for pick in (min, max))
+    if least == most:
+        return f"even: {least:,} each"
     if result.imbalance < UNEVEN:
-        return f"nearly even: {counts[few]:,} to {counts[many]:,}"
-    return (
-        f"uneven: {escape_name(many)} has {result.imbalance:.1f} times the photos of "
-        f"{escape_name(few)} "
-        f"({counts[many]:,} and {counts[few]:,})"
-    )
+        return f"nearly even: {least:,} to {most:,}"
+    times = f"{result.imbalance:.1f} times the photos of {escape_name(few)}"
+    return f"uneven: {escape_name(many)} has {times} ({most:,} and {least:,})"
 
 
 def _common(counts: Counter[str]) -> str:
@@ -70,23 +64,22 @@ def color_advice(result: Check) -> str:
     """Whether augmentation may change colors."""
     if result.color.left_out:
         return ""
-    guess = f"Guessing gives {result.chance:.4f}"
-    if result.color_tells is None:
-        verdict = "too close to tell with so few photos, so augmentation should leave"
-    elif result.color_tells:
-        verdict = "color tells classes apart, so augmentation must leave"
-    else:
-        return f"{guess}: color does not separate the classes, so --augment-color is safe."
-    return f"{guess}: {verdict} hue and saturation alone, as it does by default."
+    default = "leave hue and saturation alone, as it does by default."
+    advice = {
+        None: f"too close to tell with so few photos, so augmentation should {default}",
+        True: f"color tells classes apart, so augmentation must {default}",
+        False: "color does not separate the classes, so --augment-color is safe.",
+    }[result.color_tells]
+    return f"Guessing gives {result.chance:.4f}: {advice}"
 
 
 def reason(path: Path, text: str) -> str:
-    """Messages on unreadable files open with their path, which stands beside them here."""
+    """A message on an unreadable file, without the path, which is shown beside it."""
     return text.removeprefix(f"{escape_name(path)}: ")
 
 
 def color_text(color: ColorBaseline) -> str:
-    """One line: what a network must beat to have learnt more than color."""
+    """One line: what a network must beat to have learned more than color."""
     if color.left_out:
         return f"color alone: left out, because {color.left_out}"
     return (

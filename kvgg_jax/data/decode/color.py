@@ -41,10 +41,10 @@ def mend_transparency(image: ImageFile) -> None:
         image.info["transparency"] = tuple(value >> 8 for value in clear)
 
 
-def upright_rgb(path: Path | str, image: Image.Image) -> Image.Image:
+def upright_rgb(name: Path | str, image: Image.Image) -> Image.Image:
     """Loaded pixels of any mode -> RGB, color-managed, over white, turned as EXIF says."""
     turn = _turn(image)
-    pixels = _eight_bit(path, image)
+    pixels = _eight_bit(name, image)
     alpha = pixels.getchannel("A") if pixels.mode in ("LA", "RGBA") else None
     if alpha is not None:
         pixels = pixels.convert(pixels.mode.removesuffix("A"))
@@ -64,12 +64,12 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _eight_bit(path: Path | str, image: Image.Image) -> Image.Image:
+def _eight_bit(name: Path | str, image: Image.Image) -> Image.Image:
     """The same pixels in one of the modes L, LA, RGB, RGBA, CMYK."""
     if image.mode == "CMYK":
         return image
     if image.mode == "F" or image.mode.startswith("I"):
-        return _grey_from_wide(path, image)
+        return _grey_from_wide(name, image)
     if image.mode == "1" and image.width * image.height > LARGE:
         return _grey_from_scan(image)
     color = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
@@ -97,12 +97,12 @@ def _grey_from_scan(image: Image.Image) -> Image.Image:
     return grey
 
 
-def _grey_from_wide(path: Path | str, image: Image.Image) -> Image.Image:
+def _grey_from_wide(name: Path | str, image: Image.Image) -> Image.Image:
     """12 or 16 bits of gray -> 8; ImageError for 32, where no value is known to be white."""
     values = np.asarray(image)
     if image.mode == "F" or (image.mode == "I" and not 0 <= values.min() <= values.max() < 2**16):
         raise ImageError(
-            f"{escape_name(path)}: has 32-bit pixels (mode {image.mode}), whose white "
+            f"{escape_name(name)}: has 32-bit pixels (mode {image.mode}), whose white "
             "value is unknown. Save it with 8 or 16 bits per channel."
         )
     tags = getattr(image, "tag_v2", {})
@@ -118,27 +118,22 @@ def _grey_from_wide(path: Path | str, image: Image.Image) -> Image.Image:
 
 def _to_srgb(image: Image.Image, icc: object) -> Image.Image:
     """L, RGB or CMYK -> RGB, through the embedded profile `icc` if it is one for such pixels."""
-    transform = _transform(icc, image.mode) if isinstance(icc, bytes) else None
+    if not isinstance(icc, bytes):
+        return _as(image, "RGB")
+    # A large profile is not kept: it would stay in the memory of a server.
+    transform = (_transform if len(icc) <= KEPT else _transform.__wrapped__)(icc, image.mode)
     return _as(image, "RGB") if transform is None else transform.apply(image)
 
 
+@lru_cache(maxsize=16)  # a folder has a camera or two, and a transform takes milliseconds to build
 def _transform(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Kept for the next photo: a folder has a camera or two, and one takes milliseconds to build.
-
-    Large profiles are not, as they would lie in the memory of a server.
-    """
-    return _kept(icc, mode) if len(icc) <= KEPT else _build(icc, mode)
-
-
-def _build(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """From the profile to sRGB. None where it is sRGB, is for other pixels, or is broken:
     viewers then take the pixels for sRGB."""
-    srgb = ImageCms.createProfile("sRGB")
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         if profile.profile.xcolor_space.strip() != {"L": "GRAY"}.get(mode, mode):
             return None
-        transform = ImageCms.buildTransform(profile, srgb, mode, "RGB")
+        transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
     except (OSError, ImageCms.PyCMSError):
         return None
     if mode != "RGB":
@@ -147,6 +142,3 @@ def _build(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     probe = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(27, 27, 3)
     moved = np.asarray(transform.apply(Image.fromarray(probe))).astype(int) - probe
     return None if np.abs(moved).max() <= 1 else transform  # 1: rounding, not another color
-
-
-_kept = lru_cache(maxsize=16)(_build)

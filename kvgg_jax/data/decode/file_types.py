@@ -9,18 +9,13 @@ from kvgg_jax.core.text import escape_name
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 DROP = "Replace or remove it."
-_CONVERT = "Convert it to JPEG or PNG."
-HEAD = 16  # bytes that tell a format
-_MAGIC = (
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"GIF87a", "GIF"),
-    (b"GIF89a", "GIF"),
-    (b"II*\0", "TIFF"),
-    (b"MM\0*", "TIFF"),
-    (b"II+\0", "TIFF"),
-    (b"MM\0+", "TIFF"),
-)
+HEAD = 16  # bytes by which a format is known
+_MAGIC = {
+    "JPEG": (b"\xff\xd8\xff",),
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "GIF": (b"GIF87a", b"GIF89a"),
+    "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+}
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # bytes, the length field that follows "BM"
 _BRANDS = {  # of ISO media files, which are videos otherwise
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "HEIC"),
@@ -28,14 +23,13 @@ _BRANDS = {  # of ISO media files, which are videos otherwise
     **dict.fromkeys((b"avif", b"avis"), "AVIF"),
     b"crx ": "Canon's raw format",
 }
-_FOREIGN = (
-    (b"<!doctype", "an HTML page"),
-    (b"<html", "an HTML page"),
-    (b"<svg", "an SVG drawing"),
-    (b"<?xml", "an XML file"),
-    (b"%pdf", "a PDF document"),
-    (b"pk\x03\x04", "a ZIP archive"),
-)
+_FOREIGN: dict[str, bytes | tuple[bytes, ...]] = {
+    "an HTML page": (b"<!doctype", b"<html"),
+    "an SVG drawing": b"<svg",
+    "an XML file": b"<?xml",
+    "a PDF document": b"%pdf",
+    "a ZIP archive": b"pk\x03\x04",
+}
 
 
 def kind_of(head: bytes) -> str | None:
@@ -44,28 +38,33 @@ def kind_of(head: bytes) -> str | None:
         return "BMP"  # two letters alone would match a text about a BMW
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
-    return next((name for magic, name in _MAGIC if head.startswith(magic)), None)
+    return next((name for name, magic in _MAGIC.items() if head.startswith(magic)), None)
 
 
 def kind_not_read(head: bytes) -> str | None:
-    """The name of a format of images that is known and not read, such as HEIC."""
+    """The name of an image format that is known but not supported, such as HEIC."""
     return _BRANDS.get(head[8:12]) if head[4:8] == b"ftyp" else None
 
 
-def foreign(path: Path | str, head: bytes) -> ImageError:
-    """The error for a file whose first 16 bytes are not those of an image in `FORMATS`."""
-    if name := kind_not_read(head):
-        return ImageError(
-            f"{escape_name(path)}: is an image in {name}, which is not supported. {_CONVERT}"
-        )
+def check_kind(name: Path | str, head: bytes) -> str:
+    """The name in `FORMATS` of a file with these first 16 bytes. Raises ImageError, which says what
+    it is instead."""
+    if kind := kind_of(head):
+        return kind
+    raise ImageError(f"{escape_name(name)}: {_what_it_is(head)}")
+
+
+def _what_it_is(head: bytes) -> str:
+    if not head:
+        return f"is empty (0 bytes). {DROP}"
+    if kind := kind_not_read(head):
+        return f"is an image in {kind}, which is not supported. Convert it to JPEG or PNG."
     if head[4:8] == b"ftyp":
-        return ImageError(f"{escape_name(path)}: is a video, not an image. {DROP}")
+        return f"is a video, not an image. {DROP}"
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    for magic, name in _FOREIGN:
+    for what, magic in _FOREIGN.items():
         if start.startswith(magic):
-            return ImageError(f"{escape_name(path)}: is {name}, not an image. {DROP}")
+            return f"is {what}, not an image. {DROP}"
     if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head):
-        return ImageError(f"{escape_name(path)}: is text, not an image. {DROP}")
-    return ImageError(
-        f"{escape_name(path)}: is not a supported image ({', '.join(FORMATS)}). {DROP}"
-    )
+        return f"is text, not an image. {DROP}"
+    return f"is not a supported image ({', '.join(FORMATS)}). {DROP}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from pathlib import Path
 from typing import BinaryIO
@@ -39,46 +38,30 @@ def open_header(file: BinaryIO, kind: str) -> ImageFile:
         raise UnidentifiedImageError(str(error)) from error
 
 
-def refuse_bombs(path: Path | str, image: Image.Image, file: BinaryIO, max_pixels: int) -> None:
-    """Raises ImageError for a small file that would take much memory or time."""
+def refuse_bombs(name: Path | str, image: Image.Image, content: bytes, max_pixels: int) -> None:
+    """Raises ImageError for a file of these bytes that would take much memory or time."""
+    if reason := _too_much(image, content, max_pixels):
+        raise ImageError(f"{escape_name(name)}: {reason}")
+
+
+def decoded_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of what is decoded: of a TIFF's tiles, where these are larger."""
     tags = getattr(image, "tag_v2", {})
-    tile = (tags.get(Tag.TileWidth, 0), tags.get(Tag.TileLength, 0))  # a TIFF may lie in these
-    width, height = max(image.size, tile, key=lambda size: size[0] * size[1])
+    tile = (tags.get(Tag.TileWidth, 0), tags.get(Tag.TileLength, 0))
+    return max(image.size, tile, key=lambda size: size[0] * size[1])
+
+
+def _too_much(image: Image.Image, content: bytes, max_pixels: int) -> str | None:
+    width, height = decoded_size(image)
+    pixels = f"has {width} x {height} pixels"
     if width * height > max_pixels:
-        raise ImageError(
-            f"{escape_name(path)}: has {width} x {height} pixels; the limit is {max_pixels} in "
-            "total. Scale it down."
-        )
+        return f"{pixels}; the limit is {max_pixels} in total. Scale it down."
     if max(width, height) > MAX_SIDE:
-        raise ImageError(
-            f"{escape_name(path)}: has {width} x {height} pixels; the limit is {MAX_SIDE} "
-            "per side. Cut it into pieces."
-        )
-    length = _length(file)
+        return f"{pixels}; the limit is {MAX_SIDE} per side. Cut it into pieces."
     free = SCAN if image.mode == "1" else LARGE
-    if width * height > max(free, length * PIXELS_PER_BYTE):
-        raise ImageError(
-            f"{escape_name(path)}: has {width} x {height} pixels in {length} bytes, like a "
-            f"decompression bomb. {DROP}"
-        )
-    if image.info.get("progressive") and (scans := _scans(file)) > MAX_SCANS:
-        raise ImageError(
-            f"{escape_name(path)}: has {scans} progressive scans; the limit is {MAX_SCANS}. {DROP}"
-        )
-
-
-def _length(file: BinaryIO) -> int:
-    """In bytes."""
-    place = file.tell()
-    length = file.seek(0, os.SEEK_END)
-    file.seek(place)
-    return length
-
-
-def _scans(file: BinaryIO) -> int:
-    """Passes of a JPEG. Its marker cannot occur inside compressed data."""
-    place = file.tell()
-    file.seek(0)
-    count = file.read().count(b"\xff\xda")
-    file.seek(place)
-    return count
+    if width * height > max(free, len(content) * PIXELS_PER_BYTE):
+        return f"{pixels} in {len(content)} bytes, like a decompression bomb. {DROP}"
+    scans = content.count(b"\xff\xda") if image.info.get("progressive") else 0
+    if scans > MAX_SCANS:  # the marker of a pass cannot occur inside compressed data
+        return f"has {scans} progressive scans; the limit is {MAX_SCANS}. {DROP}"
+    return None

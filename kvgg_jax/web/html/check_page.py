@@ -1,4 +1,4 @@
-"""What `kvgg data check` found, as one HTML file that needs no network: with the pictures."""
+"""What `kvgg data check` found, as one HTML file that needs no network, with the photos."""
 
 from __future__ import annotations
 
@@ -19,11 +19,7 @@ from kvgg_jax.data.folder import scan
 from kvgg_jax.web.html.page import data_url, write_page
 
 SIDE = 128  # pixels of a thumbnail's longer side
-GROUPS, FILES, EXAMPLES = (
-    200,
-    200,
-    6,
-)  # groups, files of a list, and photos per class with a picture
+GROUPS, FILES, EXAMPLES = 200, 200, 6  # shown: groups, files of a list, photos per class
 _PARTS = {TRAIN: "training", VAL: "validation", AGAINST: "other folder"}
 
 
@@ -50,14 +46,14 @@ def write_check(result: Check, file: Path, *, emit: Emit = ignore) -> None:
 
 def _groups(groups: Sequence[Duplicates], emit: Emit) -> Iterator[dict[str, Any]]:
     for done, group in enumerate(groups[:GROUPS], 1):
-        marks = [
-            (group.contradictory, "in several classes"),
-            (group.across, "on both sides of the split"),
-            (group.parts[AGAINST] and len(group.parts) > 1, "in both folders"),
-        ]
+        marks = {
+            "in several classes": group.contradictory,
+            "on both sides of the split": group.across,
+            "in both folders": group.parts[AGAINST] and len(group.parts) > 1,
+        }
         yield {
             "kind": "Exactly the same" if group.exact else "Nearly the same",
-            "marks": [text for so, text in marks if so],
+            "marks": [text for text, applies in marks.items() if applies],
             "files": [_file(one.path, one.path, _place(one)) for one in group.photos[:FILES]],
         }
         emit(Progress("drawing", done, min(len(groups), GROUPS)))
@@ -78,7 +74,7 @@ def _classes(result: Check, emit: Emit) -> Iterator[dict[str, Any]]:
 
 
 def _file(path: Path, name: object, text: str = "") -> dict[str, Any]:
-    """Its picture, its name on the page and a line on it."""
+    """Its thumbnail, its name on the page and a line on it."""
     alt = f"{path}, {text}" if text else path
     return {"image": _thumbnail(path), "alt": alt, "name": name, "text": text}
 

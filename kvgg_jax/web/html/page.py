@@ -15,7 +15,7 @@ from PIL import Image
 
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.files import write_text
-from kvgg_jax.core.text import escape_name
+from kvgg_jax.core.text import escape_name, figure
 
 
 def write_page(file: Path, template: str, **context: Any) -> int:
@@ -24,7 +24,7 @@ def write_page(file: Path, template: str, **context: Any) -> int:
     Names of files and classes are text, whatever they hold. Raises RunError when the file cannot
     be written.
     """
-    text = _environment().get_template(template).render(context)
+    text = environment().get_template(template).render(context)
     try:
         write_text(file, text)
     except OSError as error:
@@ -32,7 +32,8 @@ def write_page(file: Path, template: str, **context: Any) -> int:
     return len(text.encode())
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Where templates are found, and how values become text in them: escaped, in one line."""
     made = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -42,12 +43,12 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters |= {"fmt": format, "data_url": data_url}
+    made.filters |= {"fmt": figure, "data_url": data_url}
     return made
 
 
-def data_url(picture: Image.Image | NDArray[np.uint8], *, quality: int = 85) -> Markup:
-    """`picture`, RGB, as a JPEG inside the page."""
-    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+def data_url(pixels: Image.Image | NDArray[np.uint8], *, quality: int = 85) -> Markup:
+    """An RGB image as a JPEG inside the page."""
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     image.save(buffer := io.BytesIO(), "JPEG", quality=quality)
     return Markup(f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}")

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
-from markupsafe import Markup
-
+from kvgg_jax.core.config import RunConfig, settings
 from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.core.process import __version__
-from kvgg_jax.core.text import escape_name
+from kvgg_jax.core.text import duration, escape_name
 from kvgg_jax.data.audit.findings import Check
-from kvgg_jax.data.audit.sentences import color_text
+from kvgg_jax.data.audit.sentences import color_text, facts
 from kvgg_jax.data.split import Split
 from kvgg_jax.evaluation.mistakes import Seen
-from kvgg_jax.evaluation.record import MATRIX, EvaluationRecord, Mistake
-from kvgg_jax.evaluation.sentences import all_right_text, figure_rows, probabilities_text
+from kvgg_jax.evaluation.record import (
+    MATRIX,
+    EvaluationRecord,
+    Mistake,
+    all_right_text,
+    figure_rows,
+    probabilities_text,
+)
 from kvgg_jax.runs.listing import RunSummary
-from kvgg_jax.web.html import svg
+from kvgg_jax.web.html import charts
 from kvgg_jax.web.html.page import write_page
-from kvgg_jax.web.html.report_setup import photos_context, setup_context
 
 HEADINGS = {
     "result": "Result",
@@ -43,31 +50,26 @@ NEED_FIGURES = ("result", "confusion", "classes", "calibration")
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """All that a report shows; None and empty for what is in `left_out`, with the reason."""
+    """All that a report shows; None for what is in `left_out`, with the reason."""
 
     run: RunSummary
     split: Split
     evaluated: EvaluationRecord | None
-    worst: tuple[Mistake, ...]
+    worst: Sequence[Mistake]
     """The mistakes asked for."""
-    mistakes: tuple[Seen, ...]
-    """The same with their pictures."""
+    mistakes: Sequence[Seen] | None
+    """The same with their photos."""
     check: Check | None
     left_out: dict[str, str]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The sections that are there, in order."""
-        return tuple(part for part in HEADINGS if part not in self.left_out)
 
 
 def write_report(of: Contents, file: Path, *, now: datetime) -> int:
     """Write the page, made at `now`; its size in bytes. Raises RunError as `write_page` does."""
     history = of.run.history
     assert history.best is not None, "there is no report on a run without an epoch"
-    context = setup_context(of.run, of.split)
+    context = _run_context(of.run)
     if of.check:
-        context |= photos_context(of.check, of.split)
+        context |= _photos_context(of.check, of.split)
     if of.evaluated:
         context |= _evaluation_context(of.evaluated, of.check)
     return write_page(
@@ -78,10 +80,7 @@ def write_report(of: Contents, file: Path, *, now: datetime) -> int:
         headings=HEADINGS,
         best=history.best,
         curves=_curves(history, history.best),
-        epochs=map(_epoch, history),
-        worst_rows=[
-            (one.path, one.true, one.predicted, f"{one.probability:.1%}") for one in of.worst
-        ],
+        cost=_cost(of.run, of.split),
         version=__version__,
         now=now,
         **context,
@@ -95,37 +94,15 @@ def _evaluation_context(result: EvaluationRecord, check: Check | None) -> dict[s
     return {
         "where": "validation photos" if result.split == "val" else f"photos in {result.data}",
         "verdict": _verdict(result),
-        "share_bars": svg.share_bars(shares, result.intervals.accuracy),
+        "share_bars": charts.share_bars(shares, result.intervals.accuracy),
         "figures": figure_rows(result, ("loss (cross-entropy)", result.loss)),
         "all_right": all_right_text(result.count),
         "color": "C" + color_text(result.color).removeprefix("c"),
         "caveat": _caveat(result, check),
         "most_cells": MATRIX,
-        "class_rows": [
-            (
-                name,
-                *map(_share, (one.precision, one.recall, one.f1, one.roc_area)),
-                f"{one.count:,}",
-            )
-            for name, one in result.classes.items()
-        ],
         "probabilities": probabilities_text(result),
-        "reliability": svg.reliability(result.reliability, result.calibration_error),
-        "bin_rows": [
-            (
-                f"{b.low:.2f} to {b.high:.2f}",
-                f"{b.count:,}",
-                f"{b.confidence:.4f}",
-                f"{b.accuracy:.4f}",
-            )
-            for b in result.reliability
-            if b.count
-        ],
+        "reliability": charts.reliability(result.reliability, result.calibration_error),
     }
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
 
 
 def _best_color(result: EvaluationRecord) -> float | None:
@@ -134,7 +111,7 @@ def _best_color(result: EvaluationRecord) -> float | None:
 
 
 def _verdict(result: EvaluationRecord) -> str:
-    """Beside color alone, which is what a network must beat to have learnt more."""
+    """The accuracy beside that of color alone, which a network must exceed to have learnt more."""
     best, (low, high) = _best_color(result), result.intervals.accuracy
     if best is None:
         return ""
@@ -146,7 +123,7 @@ def _verdict(result: EvaluationRecord) -> str:
 
 
 def _caveat(result: EvaluationRecord, check: Check | None) -> str:
-    """What flatters the figures."""
+    """What makes the figures better than they would be on new photos."""
     if result.split == "val":
         text = (
             "The best epoch was chosen on these very photos, which flatters every figure a little."
@@ -163,23 +140,70 @@ def _caveat(result: EvaluationRecord, check: Check | None) -> str:
     return f"The network was trained on {known}, which flatters every figure."
 
 
-def _curves(history: History, best: Epoch) -> Iterator[tuple[Markup, str]]:
+def _curves(history: History, best: Epoch) -> Iterator[tuple[dict[str, Any], str]]:
     """Charts of accuracy and loss by epoch, with their captions."""
     for name in ("accuracy", "loss"):
         lines = [
-            svg.Line(kind, part, [(row.epoch, getattr(row, f"{prefix}{name}")) for row in history])
+            charts.Line(
+                kind, part, [(row.epoch, getattr(row, f"{prefix}{name}")) for row in history]
+            )
             for kind, part, prefix in (("first", "training", ""), ("second", "validation", "val_"))
         ]
         values = [y for line in lines for _, y in line.points if math.isfinite(y)]
         highest = max(values, default=0.0) or 1.0
-        step = svg.tick(highest)
+        step = charts.tick(highest)
         top = 1.0 if name == "accuracy" else step * math.ceil(highest / step)
         value = getattr(best, f"val_{name}")
-        chart = svg.curves(name.capitalize(), lines, (best.epoch, value), top=top)
+        chart = charts.curves(name.capitalize(), lines, (best.epoch, value), top=top)
         yield chart, f"{name.capitalize()} by epoch; best epoch: {value:.4f}"
 
 
-def _epoch(row: Epoch) -> tuple[str, ...]:
-    figures = (row.loss, row.accuracy, row.val_loss, row.val_accuracy)
-    shares = (f"{figure:.4f}" for figure in figures)
-    return str(row.epoch), *shares, f"{row.learning_rate:.2e}", f"{row.seconds:,.1f}"
+def _photos_context(check: Check, split: Split) -> dict[str, Any]:
+    """What `data check` found, and how the photos were split."""
+    train, val = (Counter(part.labels) for part in (split.train, split.val))
+    return {
+        "facts": facts(check),
+        "split_rows": [(name, train[k], val[k]) for k, name in enumerate(split.train.classes)],
+        "check_command": f"kvgg data check {quote(str(check.folder))} --html check.html",
+    }
+
+
+def _cost(run: RunSummary, split: Split) -> Iterator[tuple[str, str]]:
+    config, history, one = run.config, run.history, run.cost
+    yield "training time", f"{duration(history.seconds)} ({history.seconds:,.1f} s)"
+    if speed := history.images_per_second:
+        yield "speed", f"{speed:,.1f} photos a second, validation left out"
+    yield "machine", run.device
+    yield "parameters", f"{one.params:,}, of which {one.head_params:,} in the head"
+    yield "weights", f"{one.weight_bytes / 2**20:,.1f} MiB in float32"
+    yield "FLOPs per photo", f"{one.forward_flops / 1e9:,.2f} G to classify it"
+    if config.model.frozen_blocks == 0:
+        flops = one.training_flops * len(split.train) * len(history)
+        yield "FLOPs of training", f"{flops / 1e12:,.1f} T, from the size of the network"
+
+
+def _run_context(run: RunSummary) -> dict[str, Any]:
+    """Settings, command and versions: all that repeats the run."""
+    values, default = settings(run.config), settings(RunConfig())
+    changed = {key: value for key, value in values.items() if value != default[key]}
+    flags = [f"--set {quote(f'{key}={_toml(value)}')}" for key, value in changed.items()]
+    return {
+        "settings": [(key, _toml(value), _toml(default[key])) for key, value in changed.items()],
+        "train_command": " ".join(["kvgg train", *flags]),
+        "origin": _origin(run.info),
+    }
+
+
+def _origin(info: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    versions, data = info.get("versions"), info.get("data", {})
+    yield "run", f"{info.get('status')}, begun {str(info.get('created')).replace('T', ' ')}"
+    for name, version in versions.items() if isinstance(versions, dict) else ():
+        yield str(name), str(version)
+    yield "photos", f"fingerprint {data.get('fingerprint')}"
+    if weights := info.get("weights"):
+        yield "first weights", f"digest {weights}"
+
+
+def _toml(value: Any) -> str:
+    """As it stands in a config file; "none" where a key is not set."""
+    return "none" if value is None else json.dumps(value, ensure_ascii=False)

@@ -1,26 +1,26 @@
-"""The application: its routes, and how they answer. FastAPI makes the OpenAPI document of them."""
+"""The application: its routes and responses. FastAPI makes the OpenAPI document of them."""
 
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query
+from fastapi import APIRouter, FastAPI, Query
 from fastapi.exceptions import RequestValidationError
+from prometheus_client import generate_latest
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.types import ASGIApp
 
-from kvgg_jax.web.serve import metrics
-from kvgg_jax.web.serve.batcher import Full
-from kvgg_jax.web.serve.middleware import FAILED, Guard, Hosts
+from kvgg_jax.web.serve.limits import Full, client_of
+from kvgg_jax.web.serve.middleware import FAILED, Guard, Hosts, failure
 from kvgg_jax.web.serve.schemas import Answers, Failure, Found, Health, Model
 from kvgg_jax.web.serve.service import Service
-from kvgg_jax.web.serve.uploads import Refused, announced, read_uploads
+from kvgg_jax.web.serve.uploads import Refused, read_uploads
 
 PAGE = Path(__file__).with_name("page")
 FILES = {
@@ -29,38 +29,42 @@ FILES = {
     "/page.js": "text/javascript",
     "/icon.svg": "image/svg+xml",
 }
-PATHS = (*FILES, "/api/predict", "/api/model", "/health", "/metrics", "/openapi.json")
-RETRY_SECONDS = 1
-BUSY = "Too many pictures are waiting. Try again in a moment."
+PATHS = frozenset((*FILES, "/api/predict", "/api/model", "/health", "/metrics", "/openapi.json"))
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+RETRY = {"retry-after": "1"}  # seconds
+BUSY = "Too many photos are in progress. Try again in a moment."
+FORM = {
+    "type": "object",
+    "required": ["files"],
+    "properties": {
+        "files": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "string", "format": "binary"},
+        },
+    },
+}
 UPLOAD = {
     "requestBody": {
         "required": True,
         "content": {
             "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["files"],
-                    "properties": {
-                        "files": {
-                            "type": "array",
-                            "items": {"type": "string", "format": "binary"},
-                        }
-                    },
-                },
+                "schema": FORM,
                 "encoding": {"files": {"contentType": "image/*"}},
             }
         },
     }
 }
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Failure, "description": "No form with pictures, or a foreign Host."},
+    400: {"model": Failure, "description": "No form with photos, or a foreign Host."},
     403: {"model": Failure, "description": "Sent by a page of another site."},
-    408: {"model": Failure, "description": "It took too long to arrive."},
-    413: {"model": Failure, "description": "Too many bytes or pictures."},
+    408: {"model": Failure, "description": "It arrived too slowly."},
+    413: {"model": Failure, "description": "Too many bytes, photos or pixels."},
     415: {"model": Failure, "description": "Not multipart/form-data."},
-    422: {"model": Answers | Failure, "description": "No picture could be read; a bad query."},
+    422: {"model": Answers | Failure, "description": "No photo could be read; a bad query."},
     503: {"model": Failure, "description": "Starting, stopping or full; see Retry-After."},
 }
+router = APIRouter()
 
 
 def create_app(
@@ -70,81 +74,64 @@ def create_app(
     report: Callable[[Exception], None],
     start: Callable[[], None] = lambda: None,
 ) -> ASGIApp:
-    """The whole server as ASGI. `start` is called when it listens; what fails goes to `report`."""
+    """The whole server as ASGI. `start` is called when it listens; errors go to `report`."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        start()
-        yield
-        service.close()
+        async with service.running():
+            start()
+            yield
+
+    def watch(path: str, status: int, seconds: float) -> None:
+        known = path if path in PATHS else "other"  # an attacker could name endless ones
+        service.metrics.requests.labels(known, str(status)).inc()
+        service.metrics.seconds.labels(known).observe(seconds)
 
     app = FastAPI(
         title="kvgg serve",
         version=importlib.metadata.version("kvgg_jax"),
-        description="Classes of pictures, with probabilities and heat maps.",
+        description="Classes of photos, with probabilities and heatmaps.",
         docs_url=None,  # these pages load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # there is one name for each
+        generate_unique_id_function=lambda route: route.name,
         lifespan=lifespan,
     )
     app.state.service = service
-    _add_routes(app)
+    app.include_router(router)
     for error in (HTTPException, RequestValidationError, Refused, Full, Exception):
         app.add_exception_handler(error, _failure)
-    return Guard(app, hosts=hosts, watch=service.metrics.request, report=report)
+    return Guard(app, hosts=hosts, watch=watch, report=report)
 
 
-def _add_routes(app: FastAPI) -> None:
-    for path in FILES:
-        app.add_api_route(path, _file, include_in_schema=False)
-    app.add_api_route(
-        "/api/predict",
-        _predict,
-        methods=["POST"],
-        response_model=Answers,
-        responses=REFUSALS,
-        openapi_extra=UPLOAD,
-        operation_id="predict",
-        summary="Classify pictures",
-    )
-    model = {"response_model": Model, "operation_id": "model", "summary": "What is served"}
-    app.add_api_route("/api/model", _model, **model)
-    app.add_api_route(
-        "/health",
-        _health,
-        response_model=Health,
-        responses={503: {"model": Health}},
-        operation_id="health",
-        summary="Whether it can answer",
-    )
-    app.add_api_route(
-        "/metrics",
-        _metrics,
-        response_class=Response,
-        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
-        operation_id="metrics",
-        summary="Figures for Prometheus",
-    )
-
-
-async def _predict(
+@router.post(
+    "/api/predict",
+    response_model=Answers,
+    responses=REFUSALS,
+    openapi_extra=UPLOAD,
+    summary="Classify photos",
+)
+async def predict(
     request: Request,
-    top: Annotated[int, Query(ge=1, description="Classes told a picture.")] = 1,
-    heat: Annotated[bool, Query(description="Whether to draw heat maps.")] = False,
+    top: Annotated[int, Query(ge=1, description="Classes per photo.")] = 1,
+    heat: Annotated[bool, Query(description="Whether to draw heatmaps.")] = False,
 ) -> Response:
-    """Say what is on pictures. One that cannot be read has an `error`; the others are answered."""
+    """The classes of photos. One that cannot be read has an `error`; the others have results."""
     service: Service = request.app.state.service
     if service.status != "ready":
-        return _say(503, f"The server is {service.status}.")
-    with service.memory.take(announced(request, service.limits)):
-        uploads = await read_uploads(request, service.limits)
-        results = await service.answer(uploads, top=top, heat=heat)
+        return failure(503, f"The server is {service.status}.", RETRY)
+    client = client_of(request.client.host if request.client else "")
+    with service.memory.take(client) as count:
+        uploads = await read_uploads(request, service.limits, count)
+        results = await service.answer(uploads, client=client, top=top, heat=heat)
     run = service.network.classifier.run.path.resolve().name
     answers = Answers(run=run, results=results)
     status = 200 if any(isinstance(one, Found) for one in results) else 422
     return JSONResponse(answers.model_dump(mode="json", by_alias=True), status)
 
 
-async def _model(request: Request) -> Model:
+@router.get("/api/model", summary="What is served")
+async def model(request: Request) -> Model:
     """The classes, and the limits of uploads."""
     service: Service = request.app.state.service
     network, limits = service.network, service.limits
@@ -160,42 +147,55 @@ async def _model(request: Request) -> Model:
         max_files=limits.files,
         max_upload_bytes=limits.upload_bytes,
         max_pixels=limits.pixels,
+        max_request_pixels=limits.request_pixels,
     )
 
 
-async def _health(request: Request) -> Response:
+@router.get(
+    "/health",
+    response_model=Health,
+    responses={503: {"model": Health}},
+    summary="Whether it is ready",
+)
+async def health(request: Request) -> Response:
     """200 once every program is compiled."""
     status = request.app.state.service.status
     return JSONResponse({"status": status}, 200 if status == "ready" else 503)
 
 
-async def _metrics(request: Request) -> Response:
-    """Counters and histograms; nothing of what the pictures show."""
-    return Response(request.app.state.service.metrics.text(), media_type=metrics.TEXT)
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    summary="Metrics for Prometheus",
+)
+async def metrics(request: Request) -> Response:
+    """Counters and histograms; nothing of what the photos show."""
+    text = generate_latest(request.app.state.service.metrics.registry)
+    return Response(text, media_type=PROMETHEUS)
 
 
-async def _file(request: Request) -> Response:
+async def page(request: Request) -> Response:
+    """A file of the page."""
     path = request.url.path
     name = path.removeprefix("/") or "index.html"
     return FileResponse(PAGE / name, media_type=FILES[path])
 
 
+for _path in FILES:
+    router.add_api_route(_path, page, include_in_schema=False)
+
+
 async def _failure(_: Request, error: Exception) -> Response:
     match error:
         case Full():
-            return _say(503, BUSY)
+            return failure(503, BUSY, RETRY)
         case Refused():
-            return _say(error.status, error.text)
+            return failure(error.status, error.text)
         case RequestValidationError():
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"][1:]))
-            return _say(422, f"{where}: {first['msg']}.")
+            return failure(422, f"{where}: {first['msg']}.")
         case HTTPException():
-            return _say(error.status_code, f"{error.detail}.", error.headers)
-    return _say(500, FAILED)  # Starlette raises it again, for the guard to report
-
-
-def _say(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
-    if status == 503:
-        headers = {"retry-after": str(RETRY_SECONDS)}
-    return JSONResponse({"error": text}, status, headers)
+            return failure(error.status_code, f"{error.detail}.", error.headers)
+    return failure(500, FAILED)  # Starlette raises it again, for the guard to report

@@ -1,4 +1,4 @@
-"""Around all that is answered: who may ask, what a browser may do with it, what is told of errors.
+"""Around every response: who may ask, what a browser may do with it, what it tells of errors.
 
 A page of any other site can send requests to a server on this machine. A foreign page under a name
 that now leads here (DNS rebinding) is known by its Host header, one under its own name by Origin.
@@ -7,25 +7,17 @@ that now leads here (DNS rebinding) is known by its Host header, one under its o
 from __future__ import annotations
 
 import ipaddress
-import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' blob: data:",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    )
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 HEADERS = {
     "content-security-policy": POLICY,
@@ -41,13 +33,13 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 FAILED = "The server failed at this request. Its log says why."
 
 Watch = Callable[[str, int, float], None]
-"""Path, status, seconds."""
+"""Path, status (0 if the client left before), seconds."""
 
 
 class Guard:
     """An ASGI application around another. `hosts` knows the names it has.
 
-    An error of the application is answered by one sentence, and given to `report`.
+    An error of the application gets a response of one sentence, and is given to `report`.
     """
 
     def __init__(
@@ -61,13 +53,14 @@ class Guard:
         self._app, self._hosts, self._watch, self._report = app, hosts, watch, report
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request; what is no HTTP passes."""
+        """One request; what is not HTTP passes. HEAD is GET, whose body the server leaves out."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started, status = time.monotonic(), 0
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
 
-        async def sent(message: Message) -> None:
+        async def send_safely(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -75,49 +68,36 @@ class Guard:
             await send(message)
 
         try:
-            refused = self._refused(scope)
-            if refused is not None:
-                await _say(sent, *refused)
-            else:
-                await self._app(scope, receive, sent)
+            app = self._refusal(scope) or self._app
+            await app({**scope, "method": method}, receive, send_safely)
         except Exception as error:
             self._report(error)
             if not status:
-                await _say(sent, 500, FAILED)
+                await failure(500, FAILED)(scope, receive, send_safely)
         finally:
             self._watch(scope["path"], status, time.monotonic() - started)
 
-    def _refused(self, scope: Scope) -> tuple[int, str] | None:
+    def _refusal(self, scope: Scope) -> ASGIApp | None:
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._hosts(name_of(hosts[0])):
-            return 400, "The Host header does not name this server."
+            return failure(400, "The Host header does not name this server.")
         if scope["method"] in SAFE:
             return None
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
         is_own = origin is None or self._hosts.is_page(origin, hosts[0])
         if not is_own or site not in ("same-origin", "none"):
-            return 403, "Pages of other sites cannot send pictures here."
+            return failure(403, "Pages of other sites cannot send photos here.")
         return None
 
 
-async def _say(send: Send, status: int, text: str) -> None:
-    body = json.dumps({"error": text}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _place_of(origin: str) -> str:
-    """`"http://localhost:8000"` -> `"localhost:8000"`; empty for what is no origin."""
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:
-        return ""
+def failure(status: int, text: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The response to a request that is not answered."""
+    return JSONResponse({"error": text}, status, headers)
 
 
 def name_of(host: str) -> str:
-    """`"[::1]:8000"` -> `"::1"`; empty for what is no host."""
+    """`"[::1]:8000"` -> `"::1"`; empty for anything else."""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
@@ -149,7 +129,7 @@ class Hosts:
 
         A proxy before it may have given it another Host than the page's: its name is in `more`.
         """
-        place = _place_of(origin)
+        place = origin.partition("://")[2]  # empty for "null"
         return place == host or name_of(place) in self._more
 
 

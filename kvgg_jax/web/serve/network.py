@@ -1,4 +1,4 @@
-"""A run's network made ready to answer: compiled for a few fixed numbers of pictures.
+"""A run's network made ready to answer: compiled for a few fixed batch sizes.
 
 It loads neither TensorFlow nor Keras.
 """
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.state import empty_batch
 from kvgg_jax.inference.classifier import Classifier, certainty
-from kvgg_jax.inference.gradients import make_explained_step
-from kvgg_jax.inference.prediction import Prediction, ranked, thresholded
+from kvgg_jax.inference.gradients import make_grad_cam_step
+from kvgg_jax.inference.prediction import Prediction, ranked
 from kvgg_jax.inference.temperature import apply_temperature
 from kvgg_jax.models.compile import compile_step
 from kvgg_jax.models.functional import PredictStep
@@ -27,19 +27,19 @@ InputImage = NDArray[np.uint8]
 
 
 class Seen(NamedTuple):
-    """What the network makes of one picture."""
+    """What the network computes for one image."""
 
     probabilities: NDArray[np.floating]
-    """[classes], calibrated where the run is."""
+    """[classes], calibrated if the run is."""
     heat: NDArray[np.float32]
     """Grad-CAM [h, w] of the most probable class, 0 or more, as fine as the last features."""
 
 
 class Network:
-    """Judges up to `most` pictures at once; `compile` comes before the first, and settles `sizes`.
+    """Classifies up to `most` images at once; `compile` comes first, and settles `sizes`.
 
-    A bfloat16 run has one size, that of its evaluation: another would round otherwise than
-    `predict` does.
+    A bfloat16 run has one size, that of its evaluation: another would round differently from
+    `predict`.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Network:
 
     @property
     def most(self) -> int:
-        """Pictures that can be judged at once."""
+        """Images that can be classified at once."""
         return self.sizes[-1]
 
     def compile(
@@ -71,19 +71,19 @@ class Network:
         stopped: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """One program a size, run and timed; between two of them `stopped` can end it.
+        """One program per size, run and timed; between two of them `stopped` can end it.
 
-        A size that takes no less time a picture than a smaller one is left out: on a CPU that one
-        large picture keeps busy, it would only let the first ones wait for the last.
+        A size that takes no less time per image than a smaller one is left out: on a CPU that one
+        large image keeps busy, it would only make the first ones wait for the last.
         """
         config, weights = self.classifier.config, self.classifier.weights
-        function = make_explained_step(config.model, precision=config.train.precision)
+        function = make_grad_cam_step(config.model, precision=config.train.precision)
         best = math.inf
         for size in self.sizes:
             if stopped():
                 return
             example = empty_batch(size, self.classifier.image_size).images
-            what = f"{size}-picture prediction"
+            what = f"{size}-photo prediction"
             step = compile_step(what, function, *weights, example, emit=emit)
             for _ in range(2):  # the first time is not that of the others
                 started = clock()
@@ -94,7 +94,7 @@ class Network:
         self.sizes = tuple(self._steps)
 
     def __call__(self, asked: Sequence[InputImage]) -> list[Seen]:
-        """uint8 pictures [size, size, 3], 1 to `most`: the batch is filled up with black."""
+        """For uint8 images [size, size, 3], 1 to `most`: the batch is padded with black ones."""
         count = len(asked)
         size = next(size for size in self.sizes if size >= count)
         images = np.zeros((size, *asked[0].shape), np.uint8)
@@ -106,11 +106,15 @@ class Network:
 
     def prediction(self, name: str, seen: Seen) -> Prediction:
         """As `predict` gives it for a file."""
-        one = ranked(Path(name), seen.probabilities, self.classifier.classes)
-        is_calibrated = self.calibration is not None
-        return thresholded([one], calibrated=is_calibrated, unsure_below=self.unsure_below)[0]
+        return ranked(
+            Path(name),
+            seen.probabilities,
+            self.classifier.classes,
+            calibrated=self.calibration is not None,
+            unsure_below=self.unsure_below,
+        )
 
 
 def sizes_up_to(most: int) -> tuple[int, ...]:
-    """1, 2, 4 ... and `most`: no batch is filled up to more than twice its pictures."""
+    """1, 2, 4 ... and `most`: no batch is padded to more than twice its images."""
     return (*(2**power for power in range((most - 1).bit_length())), most)

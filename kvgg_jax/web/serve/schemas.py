@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 def _as_unicode(name: str) -> str:
-    """Bytes of a name that are no text, escaped: JSON is UTF-8."""
+    """Bytes of a name that are not text, escaped: JSON is UTF-8."""
     return name.encode(errors="backslashreplace").decode()
 
 
@@ -24,36 +24,36 @@ class Scored(BaseModel):
 
 
 class Found(Scored):
-    """What a picture shows, as `kvgg predict --json` says it."""
+    """What a photo shows, as in `kvgg predict --json`."""
 
-    name: Name = Field(description="Of the file, as it was sent.")
-    calibrated: bool = Field(description="Whether probabilities are at a fitted temperature.")
+    name: Name = Field(description="Of the file, as sent.")
+    calibrated: bool = Field(description="Whether a fitted temperature was applied.")
     unsure: bool = Field(description="Whether the probability is below unsure_below.")
     unsure_below: float | None
     top: list[Scored] = Field(description="The most probable classes, by falling probability.")
     heat: str | None = Field(
         default=None,
-        description="Where asked for: a data URI of a half-transparent PNG to be laid over the "
-        "upright picture, stretched to its shape; what speaks for the class, by Grad-CAM.",
+        description="If asked for: a data URI of a half-transparent PNG to be stretched over the "
+        "upright photo; what speaks for the class, by Grad-CAM.",
     )
 
 
 class Unread(BaseModel):
-    """A file that is no picture that can be read."""
+    """A file that cannot be read as a photo."""
 
     name: Name
     error: str
 
 
 class Answers(BaseModel):
-    """One result a file, in the order of the files."""
+    """One result per file, in the order of the files."""
 
     run: Name
     results: list[Found | Unread]
 
 
 class Model(BaseModel):
-    """The run that is served, and what it takes."""
+    """The run that is served, and its limits."""
 
     run: Name
     classes: list[Name]
@@ -65,6 +65,7 @@ class Model(BaseModel):
     max_files: int
     max_upload_bytes: int
     max_pixels: int
+    max_request_pixels: int
 
 
 class Health(BaseModel):
@@ -74,6 +75,6 @@ class Health(BaseModel):
 
 
 class Failure(BaseModel):
-    """Why a request was not answered."""
+    """Why a request was refused."""
 
     error: str

@@ -10,22 +10,24 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from kvgg_jax.core.errors import ServeError
 from kvgg_jax.core.events import Emit, Note, Warned, ignore
 from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.runs import catalog
-from kvgg_jax.web.serve.app import PATHS, create_app
+from kvgg_jax.web.serve.app import create_app
+from kvgg_jax.web.serve.connections import BACKLOG, Connection, fitting, log, seldom
 from kvgg_jax.web.serve.limits import Limits
-from kvgg_jax.web.serve.metrics import Gauges
 from kvgg_jax.web.serve.middleware import Hosts, is_loopback
 from kvgg_jax.web.serve.network import Network
 from kvgg_jax.web.serve.service import Service
 
-GRACE_SECONDS = 30  # in which requests under way are answered when it is stopped
+GRACE_SECONDS = 30  # in which requests in progress are answered when it is stopped
 HIGHEST_PORT = 65_535
 
 
@@ -45,12 +47,13 @@ def serve(
     ready: Callable[[str], None],
     emit: Emit = ignore,
 ) -> None:
-    """Serve a run at `host` and `port` (0: a free one) until `stop` says so.
+    """Serve a run at `host` and `port` (0: a free one) until `stop` is true.
 
-    `ready` is told the address once it can be asked. `hosts` are further names that it has;
-    `most` pictures are judged at once, gathered for `wait` seconds. Raises ServeError for the
+    `ready` is called with the address once it answers. `hosts` are further names that it has;
+    `most` images are classified at once, gathered for `wait` seconds. Raises ServeError for the
     address, RunError for the run.
     """
+    limits = fitting(limits, emit)
     with contextlib.closing(_bind(host, port)) as bound:
         classifier = load_classifier(run, out=out, emit=emit)
         if run is None:
@@ -59,8 +62,7 @@ def serve(
         if not is_loopback(host):
             text = f"--host {host} lets everyone in that network use it, unencrypted and unasked"
             emit(Warned(f"{text}; without it, only this machine can."))
-        metrics = Gauges(paths=PATHS, sizes=network.sizes)
-        service = Service(network, limits, metrics, wait=wait)
+        service = Service(network, limits, wait=wait)
         _run(service, bound, Hosts(host, hosts), stop, ready, emit)
 
 
@@ -86,7 +88,7 @@ def _run(
     compiling = threading.Thread(target=compile_all, name="compiling")
 
     def report(error: Exception) -> None:
-        logging.getLogger("kvgg_jax.web.serve").error("A request failed", exc_info=error)
+        log.error("A request failed", exc_info=error)
 
     def stopping() -> bool:
         if errors or stop():
@@ -94,19 +96,27 @@ def _run(
         return service.status == "stopping"
 
     app = create_app(service, hosts=hosts, report=report, start=compiling.start)
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # nobody's word on who is asking is needed
-        ws="none",
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
-    asyncio.run(_Server(config, stopping).serve([bound]))
+    talkative = map(logging.getLogger, ("uvicorn.error", "asyncio", "python_multipart.multipart"))
+    with seldom(log, *talkative):
+        asyncio.run(_Server(configure(app, service), stopping).serve([bound]))
     compiling.join()
     for error in errors:
         raise error
+
+
+def configure(app: ASGIApp, service: Service) -> uvicorn.Config:
+    """Uvicorn with the limits of `service` on connections."""
+    return uvicorn.Config(
+        app,
+        http=partial(Connection, room=service.connections, limits=service.limits),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # anybody could write them
+        ws="none",
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
 
 
 class _Server(uvicorn.Server):
@@ -127,19 +137,15 @@ class _Server(uvicorn.Server):
 def _bind(host: str, port: int) -> socket.socket:
     """A listening socket. Raises ServeError."""
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        bound = socket.socket(family, socket.SOCK_STREAM)
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
-        raise ServeError(f"--host {host}: {_reason(error)}. Use 127.0.0.1.") from None
+        reason = getattr(error, "strerror", None) or "is not a host name"
+        raise ServeError(f"--host {host}: {reason}. Use 127.0.0.1.") from None
+    both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
     try:
-        if os.name == "posix":  # a server just stopped leaves the port to the next
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-        bound.listen(128)
+        return socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=both)
     except OSError as error:
-        bound.close()
         raise _refused(error, host, port) from None
-    return bound
 
 
 def _refused(error: OSError, host: str, port: int) -> ServeError:
@@ -153,11 +159,8 @@ def _refused(error: OSError, host: str, port: int) -> ServeError:
         return ServeError(
             f"Port {port} is for administrators. Choose one from 1024 on: --port 8000"
         )
-    return ServeError(f"--host {host}: {_reason(error)}. Use an address of this machine.")
-
-
-def _reason(error: OSError | UnicodeError) -> str:
-    return getattr(error, "strerror", None) or "is no name of a host"
+    reason = os.strerror(error.errno or 0)
+    return ServeError(f"--host {host}: {reason}. Use an address of this machine.")
 
 
 def _address(bound: socket.socket) -> str:

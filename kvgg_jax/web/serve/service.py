@@ -1,4 +1,4 @@
-"""From uploaded files to answers: decoded by a pool of threads, judged in batches."""
+"""From uploaded files to results: decoded by a pool of threads, classified in batches, counted."""
 
 from __future__ import annotations
 
@@ -6,65 +6,112 @@ import asyncio
 import base64
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
 
 from PIL import Image
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from kvgg_jax.core.errors import ImageError
 from kvgg_jax.data.decode.image import load_bytes
 from kvgg_jax.inference.gradients import cell_size
 from kvgg_jax.inference.heatmap import layer, spread
-from kvgg_jax.web.serve.batcher import Batcher, CapacityLimit
+from kvgg_jax.web.serve.batcher import Batcher
 from kvgg_jax.web.serve.limits import Limits
-from kvgg_jax.web.serve.metrics import Gauges
 from kvgg_jax.web.serve.network import InputImage, Network, Seen
 from kvgg_jax.web.serve.schemas import Found, Unread
-from kvgg_jax.web.serve.uploads import Upload
+from kvgg_jax.web.serve.uploads import Refused, Upload
 
-DECODERS = 4  # at most: each may hold a picture of `Limits.pixels`
+DECODERS = 4  # at most: each may hold an image of `Limits.pixels`
+SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1, 1.5, 2, 3, 5, 10, 30, 60)
+
+
+class Metrics:
+    """What the server counts, for Prometheus, in a registry of its own."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self.registry = CollectorRegistry()
+        counter = partial(Counter, registry=self.registry)
+        histogram = partial(Histogram, registry=self.registry, buckets=SECONDS)
+        self.requests = counter("kvgg_requests", "Responses by path, status.", ("path", "status"))
+        self.seconds = histogram("kvgg_request_seconds", "Seconds per request.", ("path",))
+        self.photos = counter("kvgg_pictures", "Photos by what became of them.", ("outcome",))
+        for outcome in ("judged", "unreadable"):
+            self.photos.labels(outcome)
+        self.batch = histogram("kvgg_batch_pictures", "Photos per batch.", buckets=sizes)
+        self.batch_seconds = histogram("kvgg_batch_seconds", "Seconds per batch.")
+        gauge = partial(Gauge, registry=self.registry)
+        self.waiting = gauge("kvgg_waiting_pictures", "Photos in progress.")
+        self.connections = gauge("kvgg_connections", "Open connections.")
 
 
 class Service:
-    """A network with what stands around it; `close` it in the end."""
+    """A network with what is around it."""
 
-    def __init__(self, network: Network, limits: Limits, metrics: Gauges, *, wait: float) -> None:
-        self.network, self.limits, self.metrics = network, limits, metrics
+    def __init__(self, network: Network, limits: Limits, *, wait: float) -> None:
+        self.network, self.limits = network, limits
         self.status = "starting"
         """`starting`, `ready` or `stopping`."""
-        self.waiting, self.memory = CapacityLimit(limits.waiting), CapacityLimit(limits.memory)
-        self._pool = ThreadPoolExecutor(min(DECODERS, os.cpu_count() or 1), "decoder")
+        of = limits.capacity  # of all clients, and of each
+        self.connections = of(limits.connections, limits.client_connections)
+        self.memory = of(4 * limits.upload_bytes, 2 * limits.upload_bytes)
+        self.waiting = of(limits.waiting, max(limits.waiting // 2, limits.files))
+        self.pixels = of(4 * limits.request_pixels, limits.request_pixels)
+        self.metrics = Metrics(network.sizes)
+        self.metrics.waiting.set_function(lambda: self.waiting.used)
+        self.metrics.connections.set_function(lambda: self.connections.used)
+        self._decoders = ThreadPoolExecutor(min(DECODERS, os.cpu_count() or 1), "decoder")
         self._batcher = Batcher[InputImage, Seen](
-            network, most=network.most, wait=wait, watch=metrics.batch
+            network, most=network.most, wait=wait, watch=self._count_batch
         )
-        metrics.gauge("waiting_pictures", "Of all clients.", lambda: self.waiting.used)
 
     def open(self) -> None:
         """Answer from now on: the network is compiled."""
         self._batcher.most = self.network.most
         self.status = "ready"
 
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Its threads run within the block."""
+        batches = asyncio.create_task(self._batcher.run())
+        try:
+            yield
+        finally:
+            batches.cancel()
+            await asyncio.gather(batches, return_exceptions=True)
+            self._decoders.shutdown()
+
     async def answer(
-        self, uploads: Sequence[Upload], *, top: int, heat: bool
+        self, uploads: Sequence[Upload], *, client: str, top: int, heat: bool
     ) -> list[Found | Unread]:
-        """One a file. Raises Full where too many pictures are waiting."""
-        with self.waiting.take(len(uploads)):
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._one(one, top, heat)) for one in uploads]
+        """One per file. Raises Full if too much is in progress, Refused for too many pixels."""
+        with self.waiting.take(client, len(uploads)):
+            sizes = await asyncio.to_thread(lambda: [one.pixels for one in uploads])
+            # one that is too large by itself is not decoded, and named
+            pixels = sum(size for size in sizes if size <= self.limits.pixels)
+            if pixels > self.limits.request_pixels:
+                most = self.limits.request_pixels / 10**6
+                text = f"The photos have more than {most:g} megapixels in all."
+                raise Refused(413, f"{text} Send them in parts.")
+            with self.pixels.take(client, pixels):
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(self._one(one, top, heat)) for one in uploads]
         return [task.result() for task in tasks]
 
     async def _one(self, upload: Upload, top: int, heat: bool) -> Found | Unread:
         loop = asyncio.get_running_loop()
         try:
-            picture = await loop.run_in_executor(self._pool, self._decode, upload)
+            image = await loop.run_in_executor(self._decoders, self._decode, upload)
         except ImageError as error:
-            self.metrics.images("unreadable")
+            self.metrics.photos.labels("unreadable").inc()
             return Unread(name=upload.name, error=str(error))
-        seen = await asyncio.wrap_future(self._batcher.ask(picture))
-        self.metrics.images("judged")
-        said = self.network.prediction(upload.name, seen).to_json(top=top)
-        drawn = await loop.run_in_executor(self._pool, self._draw, seen) if heat else None
-        return Found.model_validate({**said, "name": upload.name, "heat": drawn})
+        seen = await self._batcher.ask(image)
+        self.metrics.photos.labels("judged").inc()
+        fields = self.network.prediction(upload.name, seen).to_json(top=top)
+        drawn = await loop.run_in_executor(self._decoders, self._draw, seen) if heat else None
+        return Found.model_validate({**fields, "name": upload.name, "heat": drawn})
 
     def _decode(self, upload: Upload) -> InputImage:
         size = self.network.classifier.image_size
@@ -77,7 +124,6 @@ class Service:
         Image.fromarray(pixels).save(buffer := io.BytesIO(), "PNG", compress_level=1)
         return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
-    def close(self) -> None:
-        """Answer what was asked, then let the threads go."""
-        self._batcher.close()
-        self._pool.shutdown()
+    def _count_batch(self, images: int, seconds: float) -> None:
+        self.metrics.batch.observe(images)
+        self.metrics.batch_seconds.observe(seconds)

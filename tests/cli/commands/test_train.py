@@ -182,7 +182,7 @@ def test_a_run_is_named_by_date_architecture_and_head(
     ]
 
 
-def test_a_run_is_replaced_only_when_told_so(quick: Path) -> None:
+def test_a_run_is_replaced_only_with_overwrite(quick: Path) -> None:
     """The old run stays as it is; --overwrite removes all of it."""
     arguments = ("train", "--data", "photos", *TINY, "--name", "x")
     assert kvgg(*arguments).exit_code == 0
@@ -315,7 +315,7 @@ def test_every_flag_of_train_reaches_its_setting(
 
 
 def test_without_data_a_folder_called_data_is_taken(quick: Path) -> None:
-    """And photos get the picture size of the VGG paper."""
+    """And photos get the image size of the VGG paper."""
     Path("photos").rename("data")
     result = kvgg("train", "--batch-size", "4", "--name", "x")
     assert result.exit_code == 0, result.output
@@ -326,7 +326,7 @@ def test_without_data_a_folder_called_data_is_taken(quick: Path) -> None:
 def test_without_data_and_folder_the_demo_set_is_drawn(
     quick: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It says so, keeps it in the cache folder, and shows it at 48 px."""
+    """A note says so; the set is kept in the cache folder, and has 48 px."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(quick / "cache"))
     monkeypatch.setattr(demo, "PER_CLASS", 3)
     monkeypatch.setattr(
@@ -349,8 +349,8 @@ def test_resume_keeps_the_settings_of_the_run(flags: tuple[str, ...], extra: str
     result = kvgg("train", "--resume", "x", "--epochs", "9", *flags)
     assert (result.exit_code, message(result)) == (
         2,
-        f"Error: --resume goes on with the run's own settings; {extra} cannot change them. "
-        "Only --epochs can be raised, and --track given.\n",
+        f"Error: --resume keeps the settings of the run; {extra} cannot change them. "
+        "Only --epochs can be raised, and --track changed.\n",
     )
 
 
@@ -368,7 +368,7 @@ def press_ctrl_c_after(epoch: int, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Screen, "__call__", press)
 
 
-def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(
+def test_ctrl_c_ends_with_130_and_the_command_that_resumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Typed as printed, that command finishes the run; `evaluate` agrees with its history."""
@@ -403,7 +403,7 @@ def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(
 def test_ctrl_c_before_the_run_began_writes_nothing(
     quick: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While photos are read there is nothing to go on with."""
+    """While photos are read there is nothing to resume."""
 
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt

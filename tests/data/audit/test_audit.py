@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +17,8 @@ from kvgg_jax import check_data
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.data.audit import audit
 from kvgg_jax.data.audit.audit import copies_warning
-from kvgg_jax.data.audit.color_baseline import ColorBaseline
 from kvgg_jax.data.audit.duplicates import Fingerprint, same_photo
 from kvgg_jax.data.audit.findings import Check
-from kvgg_jax.data.audit.sentences import color_advice
 from kvgg_jax.data.folder import scan
 from kvgg_jax.data.grouping import split_photos
 from kvgg_jax.data.split import split_samples
@@ -43,7 +40,7 @@ def beans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         scene(number, 64).save(folder / f"{number:02}.png")
     shutil.copy("beans/a/00.png", "beans/a/copy.png")
     Image.open("beans/a/02.png").save("beans/b/not b.jpg", quality=70)
-    Path("beans/a/broken.jpg").write_text("no picture")
+    Path("beans/a/broken.jpg").write_text("no image")
     Path("beans/b/notes.txt").write_text("of mine")
     Path("beans/b/.hidden").touch()
     Path("beans/read me.md").touch()
@@ -95,16 +92,16 @@ def test_all_that_is_odd_in_a_folder_is_found(beans: Path) -> None:
     val = set(split_samples(scan(beans), val_split=0.2, seed=42, how="stratified").val.paths)
     groups = ((False, ("a/02.png", "b/not b.jpg")), (True, ("a/00.png", "a/copy.png")))
 
-    def told(path: str) -> dict[str, str]:
+    def row_of(path: str) -> dict[str, str]:
         part = "val" if path in val else "train"
         return {"path": f"beans/{path}", "class": path[0], "part": part}
 
     assert duplicates == [
-        {"exact": exact, "photos": [told(path) for path in paths]} for exact, paths in groups
+        {"exact": exact, "photos": [row_of(path) for path in paths]} for exact, paths in groups
     ]
 
 
-def test_leaks_are_those_of_the_split_that_train_would_deal(beans: Path) -> None:
+def test_leaks_are_those_of_the_split_that_train_would_make(beans: Path) -> None:
     """Some seed puts the copies on both sides; grouped never does."""
     for seed in range(20):
         for how in ("keras", "grouped"):
@@ -120,7 +117,7 @@ def test_leaks_are_those_of_the_split_that_train_would_deal(beans: Path) -> None
     pytest.fail("no seed of 20 leaks")
 
 
-def test_another_folder_does_not_change_how_photos_are_dealt(
+def test_another_folder_does_not_change_how_photos_are_split(
     beans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A photo there may be near two photos here that are not near each other."""
@@ -192,30 +189,6 @@ def test_uneven_classes_and_long_lists_are_told_shortly(photos: Path) -> None:
     assert "and 4 more: --json and --html FILE have all" in text
 
 
-@pytest.mark.parametrize(
-    ("accuracy", "count", "tells", "advice"),
-    [
-        (0.9, 20, True, "color tells classes apart, so augmentation must leave hue and"),
-        (0.4, 240, True, "color tells classes apart, so augmentation must leave hue and"),
-        (0.27, 240, False, "color does not separate the classes, so --augment-color is safe."),
-        (1.0, 1, None, "too close to tell with so few photos, so augmentation should leave hue"),
-        (0.27, 20, None, "too close to tell with so few photos, so augmentation should leave hue"),
-        (0.33, 240, None, "too close to tell with so few photos, so augmentation should leave hue"),
-    ],
-)
-def test_the_advice_on_color_follows_from_the_baseline(
-    photos: Path, accuracy: float, count: int, tells: bool | None, advice: str
-) -> None:
-    """By the better of the two, with its error on so many photos; chance is a quarter here."""
-    color = ColorBaseline(class_mean=0.2, nearest=accuracy, reference=960)
-    result = replace(
-        check_data(photos), color=color, chance=0.25, parts={"train": 960, "val": count}
-    )
-    assert result.color_tells is tells
-    assert replace(result, color=ColorBaseline(left_out="why")).color_tells is None
-    assert color_advice(result).startswith(f"Guessing gives 0.2500: {advice}")
-
-
 def test_what_cannot_be_checked_is_a_data_error(beans: Path) -> None:
     """The messages of train; and a folder is not compared with itself."""
     assert message(kvgg("data", "check", "nowhere")) == (
@@ -256,7 +229,7 @@ def test_train_warns_of_copies_in_one_line(photos: Path) -> None:
 
 @pytest.mark.usefixtures("only_read")
 def test_train_warns_of_a_class_without_validation_photos(photos: Path) -> None:
-    """All of red are for training by the dealing of `keras`, which looks at no class."""
+    """All of red are for training with `keras`, which looks at no class."""
     for photo in sorted((photos / "red").iterdir())[1:]:
         photo.unlink()
     samples = scan(photos)
@@ -290,8 +263,8 @@ def test_the_coffee_photos_are_checked(checked: Check) -> None:
     assert checked.color_tells
 
 
-def test_a_split_that_was_dealt_before_is_taken_as_it_is(beans: Path) -> None:
-    """Photos that came since are no part of it, and do not deal it anew."""
+def test_a_existing_split_is_taken_as_it_is(beans: Path) -> None:
+    """Photos that came since are no part of it, and do not change it."""
     config = small_config(beans, data={"split_seed": 3})
     split = split_photos(config, scan(beans))
     before = check_data(beans, config=config)

@@ -13,7 +13,7 @@ from kvgg_jax import evaluate
 from kvgg_jax.data.audit.color_baseline import ColorBaseline, color_baseline, compare_colors
 from kvgg_jax.data.audit.duplicates import Fingerprint
 from kvgg_jax.data.audit.findings import Check
-from kvgg_jax.data.audit.inspect import Seen, inspect_photos
+from kvgg_jax.data.audit.inspect import Seen
 from kvgg_jax.data.folder import scan
 from support.commands import kvgg
 from support.runs import COLORS, Trained, draw_photos
@@ -39,7 +39,7 @@ def test_the_class_mean_and_the_nearest_photo_are_two_answers() -> None:
 
 
 def test_a_photo_is_not_its_own_neighbour() -> None:
-    """Where training photos are judged too, by the path; else it would always be right."""
+    """Where training photos are evaluated too, by the path; else it would always be right."""
     photos = [photo("a", 0.0), photo("b", 0.1), photo("c", 0.2)]
     labels = [0, 1, 0]
     assert compare_colors((photos, labels), (photos, labels)).nearest == 0.0
@@ -47,27 +47,13 @@ def test_a_photo_is_not_its_own_neighbour() -> None:
     assert compare_colors((photos, labels), (copies, labels)).nearest == 1.0
 
 
-def test_the_six_numbers_are_mean_and_spread_of_each_channel(tmp_path: Path) -> None:
-    """In [0, 1]: a picture half red, half black has a red of one half, spread one half."""
-    from PIL import Image
-
-    pixels = np.zeros((64, 64, 3), np.uint8)
-    pixels[:32, :, 0] = 255
-    Image.fromarray(pixels).save(tmp_path / "x.png")
-    (seen,) = inspect_photos([tmp_path / "x.png"])
-    assert seen.look is not None
-    assert seen.look.color.tolist() == [0.5, 0.0, 0.0, 0.5, 0.0, 0.0]
-
-
 def test_many_training_photos_are_thinned_evenly(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of 36, every fourth where nine are the limit; chunks give what the whole gives."""
+    """Of 36, every fourth where nine are the limit."""
     samples = scan(photos)
     whole = color_baseline(samples, samples)
     assert whole == ColorBaseline(class_mean=1.0, nearest=1.0, reference=36)
-    monkeypatch.setattr("kvgg_jax.data.audit.color_baseline._CHUNK", 5)
-    assert color_baseline(samples, samples) == whole
     monkeypatch.setattr("kvgg_jax.data.audit.color_baseline.LIMIT", 9)
     assert color_baseline(samples, samples) == ColorBaseline(1.0, 1.0, 9)
     few = samples.take([*np.flatnonzero(np.array(samples.labels) != 1).tolist(), 17])
@@ -79,7 +65,7 @@ def test_a_class_without_a_readable_training_photo_leaves_it_out(photos: Path) -
     """It could never be named, which would say nothing of color."""
     samples = scan(photos)
     for file in (photos / "green").iterdir():
-        file.write_text("no picture")
+        file.write_text("no image")
     (photos / "red" / "red_00.png").unlink()
     assert color_baseline(samples, samples) == ColorBaseline(
         left_out=f"no training photo of class green can be read in {photos} any more"
@@ -109,8 +95,8 @@ def test_evaluate_sets_color_beside_the_network(run: Path) -> None:
     )
 
 
-def test_other_photos_are_judged_by_the_training_part_while_it_is_there(run: Path) -> None:
-    """Once it is gone, the line says so, and the network is judged all the same."""
+def test_other_photos_are_compared_with_the_training_part_while_it_is_there(run: Path) -> None:
+    """Once it is gone, the line says so, and the network is evaluated all the same."""
     other = draw_photos(run.parent / "other", per_class=2)
     assert evaluate(run, data=other).color == ColorBaseline(1.0, 1.0, 29)
     photos = run.parent / "photos"

@@ -43,7 +43,7 @@ def p3_to_srgb(color: tuple[int, int, int]) -> list[int]:
 
 
 def only_color(pixels: Pixels) -> list[int]:
-    """The one color of a flat picture."""
+    """The one color of a flat image."""
     assert pixels.dtype == np.uint8
     assert pixels.ndim == 3
     assert (pixels == pixels[0, 0]).all()
@@ -56,26 +56,26 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "photo"
 
 
-def palette_picture() -> Image.Image:
-    picture = Image.new("P", (16, 16), 1)
-    picture.putpalette([*WHITE, 10, 20, 30, *RED])
-    return picture
+def palette_image() -> Image.Image:
+    image = Image.new("P", (16, 16), 1)
+    image.putpalette([*WHITE, 10, 20, 30, *RED])
+    return image
 
 
 SAVED: dict[str, tuple[Image.Image, str, dict[str, Any], list[int]]] = {
     "grey": (flat("L", 100), "PNG", {}, [100, 100, 100]),
     "1-bit white": (flat("1", 1), "PNG", {}, [255, 255, 255]),
     "1-bit TIFF": (flat("1", 0), "TIFF", {"compression": "group4"}, [0, 0, 0]),
-    "palette": (palette_picture(), "PNG", {}, [10, 20, 30]),
-    "palette, opaque entry": (palette_picture(), "PNG", {"transparency": 0}, [10, 20, 30]),
-    "palette, clear entry": (palette_picture(), "PNG", {"transparency": 1}, [255, 255, 255]),
+    "palette": (palette_image(), "PNG", {}, [10, 20, 30]),
+    "palette, opaque entry": (palette_image(), "PNG", {"transparency": 0}, [10, 20, 30]),
+    "palette, clear entry": (palette_image(), "PNG", {"transparency": 1}, [255, 255, 255]),
     "palette, half entry": (
-        palette_picture(),
+        palette_image(),
         "PNG",
         {"transparency": b"\xff\x80"},
         [132, 137, 142],
     ),
-    "GIF, clear entry": (palette_picture(), "GIF", {"transparency": 1}, [255, 255, 255]),
+    "GIF, clear entry": (palette_image(), "GIF", {"transparency": 1}, [255, 255, 255]),
     "alpha 0": (flat("RGBA", (9, 9, 9, 0)), "PNG", {}, [255, 255, 255]),
     "alpha 1/5": (flat("RGBA", (200, 100, 50, 51)), "PNG", {}, [244, 224, 214]),
     "alpha 1/5, WebP": (
@@ -101,8 +101,8 @@ SAVED: dict[str, tuple[Image.Image, str, dict[str, Any], list[int]]] = {
 @pytest.mark.parametrize("name", SAVED)
 def test_every_mode_comes_out_as_it_is_seen(name: str, file: Path) -> None:
     """Grey, palette, alpha over white, clear colors, 16 bits, CMYK: as a viewer shows them."""
-    picture, kind, options, expected = SAVED[name]
-    assert only_color(decode(write(file, encode(picture, kind, **options)))) == expected
+    image, kind, options, expected = SAVED[name]
+    assert only_color(decode(write(file, encode(image, kind, **options)))) == expected
 
 
 RAW: dict[str, tuple[bytes, list[int]]] = {
@@ -142,7 +142,7 @@ def test_rare_pixels_come_out_as_they_are_seen(name: str, file: Path) -> None:
 
 @pytest.mark.parametrize("pixel", [struct.pack("<f", 0.5), struct.pack("<i", 70000)])
 def test_32_bit_pixels_are_refused(pixel: bytes, file: Path) -> None:
-    """No value of theirs is agreed to be white, so there is no right picture."""
+    """No value of theirs is agreed to be white, so there is no right image."""
     is_float = pixel == struct.pack("<f", 0.5)
     content = tiff(pixel, bits=(32,), photometric=1, sample_format=3 if is_float else 2)
     assert message(lambda: decode(write(file, content))) == (
@@ -163,13 +163,13 @@ def test_a_profile_keeps_alpha_and_palette(file: Path) -> None:
     """Colors are converted first, then laid over white; palette entries count as colors."""
     write(file, encode(flat("RGB", (120, 80, 60)), "PNG", icc_profile=p3_profile()))
     converted = np.array(only_color(decode(file)))
-    picture = flat("RGBA", (120, 80, 60, 51))
-    write(file, encode(picture, "PNG", icc_profile=p3_profile()))
+    image = flat("RGBA", (120, 80, 60, 51))
+    write(file, encode(image, "PNG", icc_profile=p3_profile()))
     expected = 255 - (255 - converted) / 5
     assert np.abs(only_color(decode(file)) - expected).max() <= 1
-    picture = Image.new("P", (16, 16), 0)
-    picture.putpalette([120, 80, 60])
-    write(file, encode(picture, "PNG", icc_profile=p3_profile()))
+    image = Image.new("P", (16, 16), 0)
+    image.putpalette([120, 80, 60])
+    write(file, encode(image, "PNG", icc_profile=p3_profile()))
     assert only_color(decode(file)) == converted.tolist()
 
 
@@ -194,7 +194,7 @@ def test_a_grey_profile_is_converted(file: Path) -> None:
 
 
 def test_a_profile_for_other_pixels_is_ignored(file: Path) -> None:
-    """An RGB profile in a grey picture says nothing about grey."""
+    """An RGB profile in a grey image says nothing about grey."""
     write(file, encode(flat("L", 55), "PNG", icc_profile=p3_profile()))
     assert only_color(decode(file)) == [55, 55, 55]
 
@@ -202,8 +202,8 @@ def test_a_profile_for_other_pixels_is_ignored(file: Path) -> None:
 @pytest.mark.parametrize("kind", ["TIFF", "JPEG"])
 def test_cmyk_goes_through_its_own_profile(kind: str, file: Path) -> None:
     """L* = 50.2 is sRGB 119 (CIE 15); without the profile cyan would be (0, 255, 255)."""
-    picture = flat("CMYK", (255, 0, 0, 0))
-    write(file, encode(picture, kind, icc_profile=grey_paper_profile()))
+    image = flat("CMYK", (255, 0, 0, 0))
+    write(file, encode(image, kind, icc_profile=grey_paper_profile()))
     assert only_color(decode(file)) == [119, 119, 119]
 
 
@@ -227,7 +227,7 @@ def test_a_large_scan_is_averaged_to_grey(
 def test_a_large_scan_may_be_clear_in_part(
     clear: bytes, seen: int, large: bool, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A black picture, over white: as a small one is seen."""
+    """A black image, over white: as a small one is seen."""
     monkeypatch.setattr(color, "LARGE", 100 if large else 256)
     write(file, png((16, 16), 1, 0, b"\0\0", clear=clear))
     assert set(decode(file).ravel()) == {seen}

@@ -28,14 +28,14 @@ def file(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_format_is_known_by_its_content(kind: str, tmp_path: Path) -> None:
     """Each format is read under another format's suffix; a lossless one to the last bit."""
-    picture = corners(32, 64)  # quarters on JPEG's grid of 8 pixels: no ringing at their edges
+    image = corners(32, 64)  # quarters on JPEG's grid of 8 pixels: no ringing at their edges
     suffix = ".png" if kind != "PNG" else ".jpg"
-    path = write(tmp_path / f"x{suffix}", encode(picture, kind, **BEST[kind]))
+    path = write(tmp_path / f"x{suffix}", encode(image, kind, **BEST[kind]))
     assert looks_like_image(path)
     decoded = decode(path)
     assert decoded.dtype == np.uint8
-    assert decoded.shape == picture.shape
-    off = np.abs(decoded.astype(int) - picture).max()
+    assert decoded.shape == image.shape
+    off = np.abs(decoded.astype(int) - image).max()
     assert off <= (4 if kind == "JPEG" else 0)
     assert decoded.flags.writeable
 
@@ -86,7 +86,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("content", FOREIGN)
-def test_what_is_not_a_picture_is_called_by_its_name(content: bytes, file: Path) -> None:
+def test_what_is_not_an_image_is_called_by_its_name(content: bytes, file: Path) -> None:
     """What downloads and phones leave among photos."""
     write(file, content)
     assert message(lambda: decode(file)) == f"{file}: {FOREIGN[content]}"

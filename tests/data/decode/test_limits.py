@@ -27,7 +27,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "photo"
 
 
-def test_an_oversized_picture_is_refused_by_its_header(file: Path) -> None:
+def test_an_oversized_image_is_refused_by_its_header(file: Path) -> None:
     """No pixel of it is there to decode; the message gives size and limit."""
     content = png((20_000, 10_001), 8, 2, b"")
     assert message(lambda: decode(write(file, content))) == (
@@ -44,7 +44,7 @@ def test_an_oversized_tile_is_refused(file: Path) -> None:
     )
 
 
-def test_a_large_picture_within_the_limit_brings_no_warning(file: Path) -> None:
+def test_a_large_image_within_the_limit_brings_no_warning(file: Path) -> None:
     """Pillow alone warns from 90 megapixels on; here 196 get as far as their missing pixels."""
     content = png((14_000, 14_000), 8, 0, b"") + bytes(2_000_000)  # as long as a photo of that size
     assert message(lambda: decode(write(file, content))) == (
@@ -56,7 +56,7 @@ def test_a_large_picture_within_the_limit_brings_no_warning(file: Path) -> None:
 def test_pillow_s_own_limit_is_that_of_the_host(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has no say over what is read here; where Pillow heeds it all the same, that is told."""
+    """It does not change what is read here; where Pillow applies it, the message says so."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     for kind in ("PNG", "JPEG", "BMP"):
         assert decode(write(file, encode(noise(16), kind))).shape == (16, 16, 3)
@@ -67,7 +67,7 @@ def test_pillow_s_own_limit_is_that_of_the_host(
 
 
 def test_a_server_can_have_a_lower_limit_of_pixels() -> None:
-    """It is told."""
+    """The message names it."""
     content = encode(flat("RGB", RED, (20, 10)), "PNG")
     assert load_bytes(content, 8, name="a.png", max_pixels=200).shape == (8, 8, 3)
     with pytest.raises(ImageError, match=r"^a\.png: has 20 x 10 pixels; the limit is 199 in total"):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.web.html import check_page
-from support.commands import kvgg, message
+from support.commands import kvgg
 from support.images import scene
 from support.pages import Page
 
@@ -42,7 +42,7 @@ def page() -> Page:
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing(place: Path) -> None:
-    """Pictures are data URIs, there is no script, and its own policy forbids the rest."""
+    """Photos are data URIs, there is no script, and its own policy forbids the rest."""
     made = page()
     assert made.open == []
     assert {name for name, _ in made.tags} == {
@@ -68,7 +68,7 @@ def test_no_control_character_of_a_name_reaches_the_page(place: Path) -> None:
     assert f"{escape_name(FORGED)}.png" in made.text
 
 
-def test_every_picture_has_a_text_and_its_own_shape(place: Path) -> None:
+def test_every_photo_has_a_text_and_its_own_shape(place: Path) -> None:
     """File, class and part, for who cannot see it; 128 pixels on the longer side at most."""
     images = page().all("img")
     texts = [image["alt"] for image in images]
@@ -99,7 +99,7 @@ def test_the_page_is_for_phones_and_for_the_dark(place: Path) -> None:
     assert "prefers-color-scheme: dark" in made.text
 
 
-def test_a_page_of_many_pictures_is_cut(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_of_many_photos_is_cut(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And says how many more there are."""
     monkeypatch.setattr(check_page, "GROUPS", 1)
     monkeypatch.setattr(check_page, "EXAMPLES", 2)
@@ -107,10 +107,3 @@ def test_a_page_of_many_pictures_is_cut(place: Path, monkeypatch: pytest.MonkeyP
     assert made.text.count("the same") == 1
     assert "and 1 more: --json has all" in made.text
     assert len(made.all("img")) == 2 + 2 * 2
-
-
-def test_a_page_that_cannot_be_written_is_an_error(place: Path) -> None:
-    """The place is named."""
-    assert message(kvgg("data", "check", "photos", "--html", "no/check.html")).splitlines()[-1] == (
-        "Error: Cannot write no/check.html: No such file or directory."
-    )

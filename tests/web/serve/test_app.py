@@ -1,4 +1,4 @@
-"""The server asked within this process: its answers, its refusals, what it tells and hides."""
+"""The server asked within this process: its responses, its refusals, what it tells and hides."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from support.runs import PATIENCE, Trained
 from support.served import files, network_of, serving
 
 pytestmark = pytest.mark.usefixtures("thin_network")
-BUSY = {"error": "Too many pictures are waiting. Try again in a moment."}
+BUSY = {"error": "Too many photos are in progress. Try again in a moment."}
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +54,10 @@ def predicted(trained: Trained, *paths: Path, top: int) -> list[dict]:
     return [{"name": Path(one.pop("path")).name, **one} for one in found]
 
 
-def test_a_picture_gets_the_answer_of_predict(
+def test_a_photo_gets_the_result_of_predict(
     client: TestClient, trained: Trained, photo: Path
 ) -> None:
-    """Bit for bit: one picture is a batch of one here and there."""
+    """Bit for bit: one photo is a batch of one here and there."""
     said = client.post("/api/predict?top=3", files=files((photo.name, photo.read_bytes())))
     assert said.status_code == 200
     expected = {**predicted(trained, photo, top=3)[0], "heat": None}
@@ -67,7 +67,7 @@ def test_a_picture_gets_the_answer_of_predict(
 def test_good_and_bad_files_are_answered_one_by_one(
     client: TestClient, trained: Trained, photo: Path
 ) -> None:
-    """In their order, with the reasons of `predict`; names are only said again."""
+    """In their order, with the reasons of `predict`; names are only repeated."""
     good = sorted(trained.photos.glob("*/*_01.png"))
     sent = [(path.name, path.read_bytes()) for path in good]
     sent.insert(1, ("../../etc/passwd.jpg", b"<!DOCTYPE html><script>alert(1)</script>"))
@@ -83,8 +83,8 @@ def test_good_and_bad_files_are_answered_one_by_one(
         assert {key: one[key] for key in expected} == expected
 
 
-def test_the_heat_map_is_that_of_explain(client: TestClient, trained: Trained, photo: Path) -> None:
-    """A PNG to be laid over the picture; its opacity grows with what speaks for the class."""
+def test_the_heatmap_is_that_of_explain(client: TestClient, trained: Trained, photo: Path) -> None:
+    """A PNG to be laid over the photo; its opacity grows with what speaks for the class."""
     said = client.post("/api/predict?heat=true", files=files((photo.name, photo.read_bytes())))
     uri = said.json()["results"][0]["heat"]
     drawn = Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,"))))
@@ -121,7 +121,7 @@ def bomb(side: int) -> bytes:
     return file.getvalue()
 
 
-def test_hostile_files_are_named_and_nothing_else_is_told(
+def test_hostile_files_are_named_and_nothing_else_is_sent(
     client: TestClient, trained: Trained, photo: Path
 ) -> None:
     """None was good: 422, in the shape of any other answer, without a path of this machine."""
@@ -148,32 +148,32 @@ def test_hostile_files_are_named_and_nothing_else_is_told(
         (
             {"files": files(*[("a.png", b"x")] * 4)},
             413,
-            "There are more than 3 pictures. Send them in parts.",
+            "There are more than 3 photos. Send them in parts.",
         ),
         (
             {"files": files(*[("a.png", b"x")] * 9)},
             413,
-            "There are more than 3 pictures. Send them in parts.",
+            "There are more than 3 photos. Send them in parts.",
         ),
         (
             {"files": files(("a.png", bytes(MIB)))},
             413,
-            "The pictures have more than 1 MiB in all. Send fewer.",
+            "The photos have more than 1 MiB in all. Send fewer.",
         ),
         (
             {"data": {"note": "no file"}},
             415,
-            "Send pictures as multipart/form-data, each in a field named files.",
+            "Send photos as multipart/form-data, each in a field named files.",
         ),
         (
             {"content": b"x", "headers": {"content-type": "multipart/form-data; boundary=b"}},
             400,
-            "The form is broken: it is not what multipart/form-data is.",
+            "The form is broken: it is not valid multipart/form-data.",
         ),
         (
             {"content": b"--b--", "headers": {"content-type": "multipart/form-data; boundary=b"}},
             400,
-            "There are no pictures in the form: send each in a field named files.",
+            "The form has no photos. Send each in a field named files.",
         ),
     ],
 )
@@ -216,25 +216,25 @@ def test_another_host_or_another_site_is_refused(client: TestClient, photo: Path
     ):
         said = client.post("/api/predict", **sent, headers=foreign)
         assert said.status_code == 403
-        assert said.json() == {"error": "Pages of other sites cannot send pictures here."}
+        assert said.json() == {"error": "Pages of other sites cannot send photos here."}
     own = {"origin": "http://127.0.0.1:8000", "sec-fetch-site": "same-origin"}
     assert client.post("/api/predict", **sent, headers=own).status_code == 200
     for host in ("localhost:8000", "[::1]:8000", "127.0.0.1"):
         assert client.get("/api/model", headers={"host": host}).status_code == 200
 
 
-def test_who_finds_no_room_is_told_to_come_back(network: Network, photo: Path) -> None:
+def test_a_full_server_asks_to_try_again(network: Network, photo: Path) -> None:
     """503 with Retry-After, while those before are answered."""
     entered, go = threading.Event(), threading.Event()
 
-    def slow(pictures):
+    def slow(images):
         entered.set()
         assert go.wait(PATIENCE)
-        return network(pictures)
+        return network(images)
 
     sent = [(photo.name, photo.read_bytes())] * 2
     with serving(network, Limits(files=2, waiting=3)) as client:
-        client.service._batcher._judge = slow
+        client.service._batcher._predict = slow
         first: list = []
         asking = threading.Thread(
             target=lambda: first.append(client.post("/api/predict", files=files(*sent)))
@@ -251,15 +251,19 @@ def test_who_finds_no_room_is_told_to_come_back(network: Network, photo: Path) -
         assert client.post("/api/predict", files=files(*sent)).status_code == 200
 
 
-def test_bytes_under_way_have_a_bound(network: Network, photo: Path) -> None:
-    """Refused before it is read."""
-    with serving(network) as client, client.service.memory.take(client.service.memory.size):
+def test_bytes_in_progress_have_a_bound(network: Network, photo: Path) -> None:
+    """Of all clients; one gets no more than half of it."""
+    with serving(network) as client, client.service.memory.take("x", 64 * MIB) as more:
+        said = client.post("/api/predict", files=files((photo.name, photo.read_bytes())))
+        assert said.status_code == 200
+        client.service.memory.each = 128 * MIB
+        more(64 * MIB)
         said = client.post("/api/predict", files=files((photo.name, photo.read_bytes())))
     assert (said.status_code, said.json()) == (503, BUSY)
 
 
 def test_health_is_503_before_it_can_answer(network: Network, photo: Path) -> None:
-    """And so is a picture."""
+    """And so is a photo."""
     with serving(network) as client:
         assert (client.get("/health").status_code, client.get("/health").json()) == (
             200,
@@ -275,15 +279,15 @@ def test_health_is_503_before_it_can_answer(network: Network, photo: Path) -> No
         assert said.headers["retry-after"] == "1"
 
 
-def test_an_error_of_its_own_is_reported_here_and_not_told(network: Network, photo: Path) -> None:
+def test_an_error_of_its_own_is_logged_and_not_sent(network: Network, photo: Path) -> None:
     """One sentence for the client; the error with its trace for the log. The next one is fine."""
     with serving(network) as client:
-        right = client.service._batcher._judge
+        right = client.service._batcher._predict
 
-        def broken(pictures):
+        def broken(images):
             raise RuntimeError("/secret/path")
 
-        client.service._batcher._judge = broken
+        client.service._batcher._predict = broken
         sent = {"files": files((photo.name, photo.read_bytes()))}
         said = client.post("/api/predict", **sent)
         assert (said.status_code, said.json()) == (
@@ -291,7 +295,7 @@ def test_an_error_of_its_own_is_reported_here_and_not_told(network: Network, pho
             {"error": "The server failed at this request. Its log says why."},
         )
         assert "/secret/path" in repr(client.errors)
-        client.service._batcher._judge = right
+        client.service._batcher._predict = right
         assert client.post("/api/predict", **sent).status_code == 200
         assert client.service.waiting.used == 0
 
@@ -329,6 +333,7 @@ def test_what_is_not_there_is_answered_in_json(client: TestClient) -> None:
     for said, status, text in (
         (client.get("/nothing"), 404, "Not Found."),
         (client.get("/docs"), 404, "Not Found."),
+        (client.get("/health/", follow_redirects=False), 404, "Not Found."),
         (client.get("/api/predict"), 405, "Method Not Allowed."),
         (
             client.post("/api/predict?top=0", files=files(("a", b"x"))),
@@ -340,7 +345,17 @@ def test_what_is_not_there_is_answered_in_json(client: TestClient) -> None:
     assert client.get("/api/predict").headers["allow"] == "POST"
 
 
-def test_the_model_is_told_without_a_path(client: TestClient, trained: Trained) -> None:
+def test_head_answers_as_get_does_without_a_body(client: TestClient) -> None:
+    """With its status and headers; not where only POST is."""
+    for path in ("/", "/page.js", "/health", "/api/model", "/openapi.json", "/nothing"):
+        got, head = client.get(path), client.head(path)
+        assert (head.status_code, head.content) == (got.status_code, b"")
+        assert head.headers == got.headers
+    assert client.head("/metrics").status_code == 200
+    assert client.head("/api/predict").status_code == 405
+
+
+def test_the_model_is_described_without_a_path(client: TestClient, trained: Trained) -> None:
     """Classes and limits."""
     said = client.get("/api/model")
     assert said.json() == {
@@ -354,6 +369,7 @@ def test_the_model_is_told_without_a_path(client: TestClient, trained: Trained) 
         "max_files": 32,
         "max_upload_bytes": 32 * MIB,
         "max_pixels": 50_000_000,
+        "max_request_pixels": 200_000_000,
     }
 
 
@@ -368,7 +384,11 @@ def test_the_document_describes_what_is_answered(client: TestClient) -> None:
         assert reference.split('"')[0].removeprefix("#/components/schemas/") in schemas
     predict = document["paths"]["/api/predict"]["post"]
     body = predict["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert body["properties"]["files"]["items"] == {"type": "string", "format": "binary"}
+    assert body["properties"]["files"] == {
+        "type": "array",
+        "minItems": 1,
+        "items": {"type": "string", "format": "binary"},
+    }
     assert sorted(predict["responses"]) == sorted(
         ["200", "400", "403", "408", "413", "415", "422", "503"]
     )
@@ -378,7 +398,7 @@ def test_the_document_describes_what_is_answered(client: TestClient) -> None:
 
 
 def test_metrics_count_what_was_done(network: Network, photo: Path) -> None:
-    """Answers by path and status, pictures by what became of them, batches; paths are bounded."""
+    """Responses by path and status, photos by outcome, batches; paths are bounded."""
     with serving(network) as client:
         client.post(
             "/api/predict", files=files((photo.name, photo.read_bytes()), ("a.png", b"text"))
@@ -400,10 +420,10 @@ def test_metrics_count_what_was_done(network: Network, photo: Path) -> None:
         assert line in lines
 
 
-def test_nothing_is_compiled_for_any_number_of_pictures(
+def test_nothing_is_compiled_for_any_number_of_photos(
     network: Network, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each batch is filled up to one of the sizes of the start, whatever came together."""
+    """Each batch is padded to one of the sizes of the start, whatever came together."""
     import jax
 
     def refuse(*_, **__):

@@ -1,4 +1,4 @@
-"""Which numbers of pictures a served network is compiled for."""
+"""Which batch sizes a served network is compiled for."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def clock(seconds: dict[int, float]) -> Callable[[], float]:
 def test_a_size_that_saves_no_time_is_left_out(
     finished: Path, seconds: dict[int, float], kept: tuple[int, ...]
 ) -> None:
-    """Together is answered what is answered sooner together."""
+    """Photos are computed together where that is sooner."""
     network = Network(load_classifier(finished), most=3)
     network.compile(clock=clock(seconds))
     assert network.sizes == kept
@@ -46,7 +46,7 @@ def test_a_size_that_saves_no_time_is_left_out(
 
 
 def test_sizes_double() -> None:
-    """So a batch is filled up to less than twice its pictures."""
+    """So a batch is padded to less than twice its photos."""
     assert [sizes_up_to(most) for most in (1, 2, 3, 8, 12)] == [
         (1,),
         (1, 2),

@@ -192,7 +192,7 @@ async function openCamera() {
   if (!navigator.mediaDevices) return at("shot").click(); // as over the network without TLS
   if (opening) return;
   opening = true;
-  at("take").disabled = true; // until there is a picture
+  at("take").disabled = true; // until there is an image
   try {
     at("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
     at("viewer").showModal();

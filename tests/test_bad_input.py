@@ -19,7 +19,7 @@ from support.runs import LEGAL, draw_photos
 TEXT = "is text, not an image. Replace or remove it."
 
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 @pytest.fixture
@@ -186,8 +186,8 @@ def test_skip_bad_still_needs_pictures_of_every_class(beans: Path) -> None:
 
 HEAD = "is not a head: use full, slim, gap, or layer sizes such as 256,128."
 FLAGS = {
-    "--image-size 16": "--image-size 16: too small: a network needs at least 32 pixels a side.",
-    "--image-size 31": "--image-size 31: too small: a network needs at least 32 pixels a side.",
+    "--image-size 16": "--image-size 16: too small: a network needs at least 32 pixels per side.",
+    "--image-size 31": "--image-size 31: too small: a network needs at least 32 pixels per side.",
     "--head big": f"--head big: 'big' {HEAD}",
     "--head 256,": f"--head 256,: '256,' {HEAD}",
     "--head 256,0": f"--head 256,0: '256,0' {HEAD}",
@@ -306,7 +306,10 @@ def test_a_config_file_that_cannot_be_read_is_named(here: Path, file: str, reaso
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("evaluate --split test", "--split test: use val or all."),
+        (
+            "evaluate --split test",
+            "Invalid value for '--split': Value error, 'test' is not one of 'val', 'all'.",
+        ),
         ("predict x.png --csv --json", "--csv and --json cannot be combined; choose one."),
         (
             "predict x.png --top 0",
@@ -315,12 +318,13 @@ def test_a_config_file_that_cannot_be_read_is_named(here: Path, file: str, reaso
         ("predict", "Missing argument 'images'."),
         (
             "explain x.png --method cam",
-            "--method cam: use grad-cam or integrated-gradients.",
+            "Invalid value for '--method': Value error, 'cam' is not one of 'grad-cam', "
+            "'integrated-gradients'.",
         ),
         ("summary --head big", f"--head big: 'big' {HEAD}"),
         (
             "summary --image-size 16",
-            "--image-size 16: too small: a network needs at least 32 pixels a side.",
+            "--image-size 16: too small: a network needs at least 32 pixels per side.",
         ),
         ("fly", "No such command 'fly'."),
     ],

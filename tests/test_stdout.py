@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kvgg_jax.cli.app import print_json
+from kvgg_jax.cli.output import print_json
 from support.runs import ROOT
 
 

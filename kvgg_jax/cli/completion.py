@@ -1,6 +1,6 @@
-"""What the shell offers after TAB: runs, config files, and the words that a setting takes.
+"""What the shell offers after TAB: runs, config files, and the values of a setting.
 
-Each is called by Typer with what was typed so far, and looks at names and small files alone.
+Typer calls these with what was typed so far; they read only names and small files.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import typer
 from kvgg_jax.core.settings import Setting
 
 Offers = list[tuple[str, str]]
-"""What may stand there, each with a word about it, which fish, zsh and PowerShell show."""
+"""(value, one word about it) pairs; fish, zsh and PowerShell show the word."""
 
 
 def words(*choices: str) -> Callable[[str], list[str]]:
@@ -29,7 +29,7 @@ def words(*choices: str) -> Callable[[str], list[str]]:
 
 
 def of_setting(setting: Setting) -> Callable[..., Any] | None:
-    """A completion that offers what a setting may be."""
+    """A completion for the values of a setting."""
     if setting.key == "model.weights":
         return weights
     if setting.is_list:
@@ -38,7 +38,7 @@ def of_setting(setting: Setting) -> Callable[..., Any] | None:
 
 
 def _several(choices: Sequence[str]) -> Callable[[str], list[str]]:
-    """A completion that offers the second and third of them too, after a comma."""
+    """A completion for several of them, with commas."""
 
     def offer(incomplete: str) -> list[str]:
         before, comma, last = incomplete.rpartition(",")
@@ -50,7 +50,7 @@ def _several(choices: Sequence[str]) -> Callable[[str], list[str]]:
 
 
 def runs(ctx: typer.Context, incomplete: str) -> Offers:
-    """Runs in `--out` by name, with their status; by folder once a `/` is typed."""
+    """Runs in `--out` by name, with their status; by path after a `/`."""
     if "/" in incomplete:
         return [(run, _status(run)) for run in _runs(incomplete)]
     folder = str(ctx.params.get("out") or "runs")
@@ -62,7 +62,7 @@ def _runs(typed: str) -> list[str]:
 
 
 def _status(run: str) -> str:
-    """One word; whatever is wrong with a run, the command that reads it will say."""
+    """The status of a run, "damaged" where it cannot be read."""
     try:
         return str(json.loads(Path(run, "run.json").read_text())["status"])
     except (OSError, ValueError, RecursionError, TypeError, KeyError):
@@ -70,24 +70,24 @@ def _status(run: str) -> str:
 
 
 def runs_and_models(ctx: typer.Context, incomplete: str) -> Offers:
-    """Runs, and ONNX files here or in the folder that is typed."""
+    """Runs, and ONNX files in the current or typed folder."""
     return [*runs(ctx, incomplete), *((file, "ONNX file") for file in _files(incomplete, "*.onnx"))]
 
 
 def weights(ctx: typer.Context, incomplete: str) -> Offers:
-    """`imagenet` and runs; the shell itself offers files when neither fits."""
+    """`imagenet` and runs; where neither fits, the shell offers files."""
     return [*((name, "of Keras") for name in words("imagenet")(incomplete)), *runs(ctx, incomplete)]
 
 
 def recipes(incomplete: str) -> Offers:
-    """Recipes that come with the program, each with what it is for."""
+    """Recipes, each with its purpose."""
     from kvgg_jax.cli.recipes import recipes as all_recipes
 
     return [(one.name, one.why) for one in all_recipes() if one.name.startswith(incomplete)]
 
 
 def configs(incomplete: str) -> list[str]:
-    """TOML files here or in the folder that is typed, and those one folder below."""
+    """TOML files in the current or typed folder, and one folder below."""
     return [*_files(incomplete, "*.toml"), *_files(incomplete, "*/*.toml")]
 
 

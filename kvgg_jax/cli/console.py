@@ -1,7 +1,4 @@
-"""What a person sees while the program works: a listener to events, on stderr.
-
-On a terminal there are progress bars; elsewhere plain lines, one a stage and one an epoch.
-"""
+"""The progress of a command on stderr: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,39 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import (
-    Progress as Bars,
-)
-from rich.text import Text
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 
 from kvgg_jax.cli.flags import as_flags
-from kvgg_jax.core.events import (
-    Compiled,
-    EpochEnded,
-    Event,
-    Finished,
-    Note,
-    Progress,
-    Started,
-    Warned,
-)
+from kvgg_jax.cli.output import print_line
+from kvgg_jax.core import events
+from kvgg_jax.core.events import Event, Progress
 from kvgg_jax.core.history import Epoch
-from kvgg_jax.core.text import duration, figure, printable
+from kvgg_jax.core.text import duration, figure
 
-PLAIN_EVERY = 30.0  # seconds between progress lines where there is no terminal
+PLAIN_EVERY = 30.0  # seconds between progress lines without a terminal
 HEADER = "  epoch     loss  accuracy  val loss  val accuracy      rate     time   img/s"
-
-
-def print_line(console: Console, text: str, style: str = "") -> None:
-    """Print `text` as it is: no markup, no guessed colors, no wrapping inside a path."""
-    console.print(Text(printable(text), style), soft_wrap=True)
 
 
 def epoch_line(row: Epoch, epochs: int, *, is_best: bool) -> str:
@@ -56,15 +32,17 @@ def epoch_line(row: Epoch, epochs: int, *, is_best: bool) -> str:
 
 
 class Screen:
-    """A listener that shows events; use it in a `with` block, so that the bar is taken down."""
+    """A listener that shows events. Use it in a `with` block, which removes the bar at its end."""
 
-    def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.console, self._clock = console, clock
+    def __init__(
+        self, console: Console | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.console, self._clock = console or Console(stderr=True), clock
         self.run: Path | None = None
         self._bars: Bars | None = None
         self._task: TaskID | None = None
         self._stage: tuple[str, int] | None = None
-        self._since = self._spoken = clock()
+        self._since = self._printed = clock()
         self._first = self._images = 0
         self._has_header = False
 
@@ -79,28 +57,28 @@ class Screen:
         match event:
             case Progress():
                 self._progress(event)
-            case Note(text):
+            case events.Note(text):
                 self._line(as_flags(text))
-            case Warned(text):
+            case events.Warned(text):
                 self._line(as_flags(text), "yellow")
-            case Started(run):
+            case events.Started(run):
                 self.run, self._has_header = run, False
                 self._line(f"Writing to {run}")
-            case Compiled(what, seconds):
+            case events.Compiled(what, seconds):
                 self._line(f"Compiled the {what} step in {seconds:.1f} s", "dim")
-            case EpochEnded(row, epochs, is_best):
+            case events.EpochEnded(row, epochs, is_best):
                 self._epoch(row, epochs, is_best)
-            case Finished(_, _, reason):
+            case events.Finished(_, _, reason):
                 self._line(f"Done: {reason}.")
 
     def interject(self, text: str) -> None:
-        """Say something from another thread, above a bar; the process may end right after."""
-        print_line(self.console, text, "yellow")
+        """Print a line from another thread, above a bar; the process may end right after."""
+        print_line(text, "yellow", console=self.console)
         self.console.show_cursor(True)
 
     def _line(self, text: str, style: str = "") -> None:
         self._take_down()
-        print_line(self.console, text, style)
+        print_line(text, style, console=self.console)
 
     def _epoch(self, row: Epoch, epochs: int, is_best: bool) -> None:
         if not self._has_header:
@@ -112,18 +90,19 @@ class Screen:
         now = self._clock()
         if self._stage != (event.stage, event.epoch):
             self._take_down()
-            self._stage, self._since, self._spoken = (event.stage, event.epoch), now, now
-            self._first = event.done  # what was done before this start tells no speed
+            self._stage, self._since, self._printed = (event.stage, event.epoch), now, now
+            self._first = event.done  # what an earlier start did has no part in the speed
         done = event.done - self._first
         self._images = done * event.images if event.images else done
         speed = self._images / max(now - self._since, 1e-9)
         if self.console.is_terminal:
             self._show_bar(event, speed)
-        elif now - self._spoken > PLAIN_EVERY and done:
+        elif now - self._printed > PLAIN_EVERY and done:
             left = (event.total - event.done) * (now - self._since) / done
             text = f"{self._name(event)}: {event.done} of {event.total}"
-            print_line(self.console, f"{text}, {speed:.1f} images/s, {duration(left)} left")
-            self._spoken = now
+            text += f", {speed:.1f} images/s, {duration(left)} left"
+            print_line(text, console=self.console)
+            self._printed = now
 
     def _show_bar(self, event: Progress, speed: float) -> None:
         if self._bars is None:

@@ -1,4 +1,4 @@
-"""Settings as they are typed: those given to a command, and those that a message names."""
+"""Settings as flags: those given to a command, and those named in a message."""
 
 from __future__ import annotations
 
@@ -27,14 +27,22 @@ class Given:
     config: Path | None
     recipe: str | None
     defaults: Mapping[str, object]
-    """What this command has other defaults for, by dotted key; they give way to a config file."""
+    """Defaults of this command, by dotted key; a config file replaces them."""
 
     @property
     def flags(self) -> dict[str, tuple[str, object]]:
-        """All that was typed, for `resolve`; a flag wins over `--set`. Raises UsageError."""
+        """Everything typed, for `resolve`; the last `--set` of a key wins.
+
+        Raises UsageError for a flag and a `--set` of the same key.
+        """
         from kvgg_jax.core.config_file import parse_set
 
-        return {**dict(map(parse_set, self.set)), **self.typed}
+        sets = dict(map(parse_set, self.set))
+        for key, (flag, _) in self.typed.items():
+            for other, (text, _) in sets.items():
+                if f"{key}.".startswith(f"{other}."):
+                    raise UsageError(f"{text} and {flag} set the same key; give one of them.")
+        return {**sets, **self.typed}
 
     def resolve(self) -> RunConfig:
         """The configuration. Raises ConfigError or UsageError."""
@@ -64,15 +72,15 @@ def check_resume(given: Given, *, name: str | None, overwrite: bool) -> None:
     extra += [flag for flag, value in others.items() if value]
     if extra:
         raise UsageError(
-            f"--resume goes on with the run's own settings; {extra[0]} cannot change them. "
-            "Only --epochs can be raised, and --track given."
+            f"--resume keeps the settings of the run; {extra[0]} cannot change them. "
+            "Only --epochs can be raised, and --track changed."
         )
 
 
 def as_flags(text: str) -> str:
-    """`text` with each setting in it as it is typed: "`train.epochs = 5`" -> "--epochs 5".
+    """`text` with its settings as flags: "`train.epochs = 5`" -> "--epochs 5".
 
-    A setting that has no flag stays as it is, unless a value is with it: "--set KEY=VALUE".
+    A setting without a flag becomes "--set KEY=VALUE" if it has a value, else it stays.
     """
     if "`" not in text:
         return text

@@ -1,7 +1,7 @@
 """Huge pages for the scratch memory of a step, on Linux.
 
-XLA allocates it again at each step, gigabytes at 224 px, and each 4 KiB page of it costs
-a page fault; with 2 MiB pages that time is gone. glibc only takes the wish before it starts.
+XLA allocates that memory at each step, gigabytes at 224 px, and each 4 KiB page costs a page fault;
+2 MiB pages save that time. glibc reads the setting only when a process starts.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ MODE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 def restart_with_huge_pages() -> None:
     """Restart this process with huge pages; return where that has no effect.
 
-    That is outside Linux with glibc 2.35 or later, where the system gives them unasked or not at
-    all, and where GLIBC_TUNABLES sets them already (`glibc.malloc.hugetlb=0` to
-    do without). The process keeps its number, its folder and its streams.
+    It needs Linux with glibc 2.35 and huge pages on request ("madvise"). GLIBC_TUNABLES wins where
+    it sets them (`glibc.malloc.hugetlb=0` for none). Process id, folder and streams stay.
     """
     tunables = os.environ.get("GLIBC_TUNABLES", "")
     if TUNABLE in tunables or not _useful():

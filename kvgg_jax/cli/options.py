@@ -1,6 +1,6 @@
-"""The options of a command that are settings, made of the fields of `core/config.py`.
+"""The options that several commands share; those that are settings come from `core/config`.
 
-They are made when the command is asked for, so that `kvgg --help` needs no configuration.
+The latter are made when a command is chosen, so that `kvgg --help` needs no configuration.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -19,7 +19,58 @@ from kvgg_jax.cli import completion
 from kvgg_jax.cli.flags import Given, as_flags
 from kvgg_jax.core.settings import PARTS, Part, Setting
 
+RUNS = Path("runs")
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder that holds the runs.")]
+Images = Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")]
+Photos = Annotated[Path, typer.Argument(help="Photos, one sub-folder per class.")]
+RunOption = Annotated[
+    str | None,
+    typer.Option(
+        "--run",
+        help="Run folder or name. Default: the newest finished run.",
+        autocompletion=completion.runs,
+    ),
+]
+OtherPhotos = Annotated[
+    Path | None, typer.Option("--data", help="Other photos of the same classes.")
+]
+Split = Annotated[
+    Literal["val", "all"] | None,
+    typer.Option(help="val or all. Default: val, or all with --data.", show_choices=False),
+]
+SkipBad = Annotated[
+    bool | None, typer.Option("--skip-bad/--no-skip-bad", help="Leave out unreadable photos.")
+]
+BatchSize = Annotated[
+    int | None, typer.Option(min=1, help="Photos per batch. Default: as in training.")
+]
+Raw = Annotated[bool, typer.Option("--raw", help="Use uncalibrated probabilities.")]
+UnsureBelow = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=1, help="Say 'unsure' below this probability. Default: 0.7 if calibrated."
+    ),
+]
 PANEL = "Settings"
+
+
+def _panel(*flags: str, **details: Any) -> Any:
+    return typer.Option(*flags, rich_help_panel=PANEL, **details)
+
+
+OTHERS: Mapping[str, tuple[type, Any]] = {
+    "config": (
+        Path,
+        _panel(help="TOML file; flags win over it.", autocompletion=completion.configs),
+    ),
+    "recipe": (
+        str,
+        _panel(help="As --config, by name: kvgg recipes.", autocompletion=completion.recipes),
+    ),
+    "set_": (list[str], _panel("--set", help="Any key: --set optim.decay_steps=50.")),
+}
+"""Parameter -> type and option, beside the settings."""
 
 
 def takes_settings(
@@ -28,11 +79,10 @@ def takes_settings(
     without: Collection[str] = (),
     defaults: Mapping[str, object] | None = None,
 ) -> type[TyperCommand]:
-    """For `@app.command(cls=...)`: a command that takes the settings which affect one of these
-    parts, but for those keys, and `--config`, `--recipe` and `--set`. `ctx.obj` holds them, a
-    `Given`.
+    """For `@command(cls=...)`: a command with the settings that affect one of these parts.
 
-    `defaults` are those of this command, by dotted key.
+    Keys in `without` are left out; `defaults` are those of this command, by key. `--config`,
+    `--recipe` and `--set` are added. `ctx.obj` holds what was given, a `Given`.
     """
 
     class Command(_TakesSettings):
@@ -48,7 +98,7 @@ class _TakesSettings(TyperCommand):
 
     @cached_property
     def _settings(self) -> dict[str, Setting]:
-        """Those that are taken, by the name of their parameter."""
+        """The settings by the name of their parameter."""
         from kvgg_jax.core.config import SETTINGS
 
         return {
@@ -59,7 +109,7 @@ class _TakesSettings(TyperCommand):
 
     @cached_property
     def _options(self) -> list[Any]:
-        """What Typer makes of a command with these parameters."""
+        """What Typer makes of a function with these parameters."""
 
         def command() -> None: ...
 
@@ -71,27 +121,15 @@ class _TakesSettings(TyperCommand):
     def _parameters(self) -> Iterator[inspect.Parameter]:
         for name, setting in self._settings.items():
             flag, default = str(setting.flag), self.own_defaults.get(setting.key, setting.default)
-            option = typer.Option(
+            option = _panel(
                 f"{flag}/--no-{flag[2:]}" if setting.type is bool else flag,
                 help=as_flags(setting.help),
                 autocompletion=completion.of_setting(setting),
-                rich_help_panel=PANEL,
+                **({"parser": _folder, "metavar": "<path>"} if setting.type is Path else {}),
             )
             yield _parameter(name, setting.type, option, None if default == () else default)
-        file = typer.Option(
-            help="TOML file; flags win over it.",
-            autocompletion=completion.configs,
-            rich_help_panel=PANEL,
-        )
-        recipe = typer.Option(
-            help="As --config, by name: kvgg recipes.",
-            autocompletion=completion.recipes,
-            rich_help_panel=PANEL,
-        )
-        text = "Any key: --set optim.decay_steps=50."
-        yield _parameter("config", Path, file)
-        yield _parameter("recipe", str, recipe)
-        yield _parameter("set_", list[str], typer.Option("--set", help=text, rich_help_panel=PANEL))
+        for name, (kind, option) in OTHERS.items():
+            yield _parameter(name, kind, option)
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Its own parameters, then the settings."""
@@ -99,24 +137,21 @@ class _TakesSettings(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Call the command, which has no parameters for its settings."""
-        others = ("config", "recipe", "set_")
-        values = {name: ctx.params.pop(name) for name in (*self._settings, *others)}
-        typed = {
-            setting.key: (
-                setting.typed(values[name]),
-                str(values[name]) if setting.type is Path else values[name],
-            )
-            for name, setting in self._settings.items()
-            if ctx.get_parameter_source(name).name == "COMMANDLINE"
-        }
+        config, recipe, texts = (ctx.params.pop(name) for name in OTHERS)
+        typed = {}
+        for name, setting in self._settings.items():
+            value = ctx.params.pop(name)
+            if ctx.get_parameter_source(name).name == "COMMANDLINE":
+                typed[setting.key] = setting.typed(value), value
         ctx.obj = Given(
-            typed,
-            values["set_"] or (),
-            config=values["config"],
-            recipe=values["recipe"],
-            defaults=self.own_defaults,
+            typed, texts or (), config=config, recipe=recipe, defaults=self.own_defaults
         )
         return super().invoke(ctx)
+
+
+def _folder(text: str) -> str:
+    """`a/` as `a`; an empty text stays empty, and is refused, where `Path` makes it `.`."""
+    return str(Path(text)) if text else ""
 
 
 def _parameter(name: str, kind: Any, option: Any, default: Any = None) -> inspect.Parameter:

@@ -1,7 +1,7 @@
 """Recipes: the configurations that come with the program, by name.
 
-They are `configs/*.toml` of the repository, which the wheel has as `kvgg_jax/configs`. Each opens
-with a comment of fields, `# Why:`, `# Command:` and `# Expect:`, that may go on over lines.
+They are the files `configs/*.toml` of the repository, in the wheel `kvgg_jax/configs`. Each begins
+with a comment of the fields `# Why:`, `# Command:` and `# Expect:`, of one line or several.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FIELD = re.compile(r"# (\w+): +")
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A configuration with a name, and what its file says of it."""
+    """A configuration with a name, and the fields of its comment."""
 
     name: str
     why: str
@@ -29,13 +29,13 @@ class Recipe:
 
 
 def recipes() -> list[Recipe]:
-    """All there are, by name."""
-    return [_read(file) for file in sorted(_folder().glob("*.toml"))]
+    """All recipes, by name."""
+    return [_read(file) for file in _files()]
 
 
 def recipe_file(name: str) -> Path:
-    """The configuration file of a recipe. Raises UsageError for a name that none has."""
-    files = {file.stem: file for file in sorted(_folder().glob("*.toml"))}
+    """The configuration file of a recipe. Raises UsageError for an unknown name."""
+    files = {file.stem: file for file in _files()}
     if name in files:
         return files[name]
     close = difflib.get_close_matches(name, files, 1)
@@ -52,17 +52,18 @@ def config_or_recipe(config: Path | None, recipe: str | None) -> Path | None:
     return recipe_file(recipe) if recipe else config
 
 
-def _folder() -> Path:
+def _files() -> list[Path]:
     """In the wheel inside the package, in a checkout beside it."""
     inside = PACKAGE / "configs"
-    return inside if inside.is_dir() else PACKAGE.parent / "configs"
+    folder = inside if inside.is_dir() else PACKAGE.parent / "configs"
+    return sorted(folder.glob("*.toml"))
 
 
 def _read(file: Path) -> Recipe:
     head = file.read_text(encoding="utf-8").partition("\n\n")[0]
     _, *parts = _FIELD.split(head)
-    said = {
+    fields = {
         name.lower(): " ".join(text.replace("\n#", " ").split())
         for name, text in zip(parts[::2], parts[1::2], strict=True)
     }
-    return Recipe(file.stem, said["why"], said["command"], said["expect"], file)
+    return Recipe(file.stem, fields["why"], fields["command"], fields["expect"], file)

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM, a closed terminal: as a question that a run asks after each step."""
+"""Ctrl-C, SIGTERM and a closed terminal, as a question that a run asks after each step."""
 
 from __future__ import annotations
 
@@ -11,43 +11,44 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-ECHO = 0.3  # seconds; `timeout` signals the process and then its group, which is one request
+from kvgg_jax.cli.watcher import dismiss
+
+ECHO = 0.3  # seconds; `timeout` signals the process and then its group, which count as one
 AFTER_STEP = "Stopping after this step and saving. Ctrl-C again to stop at once."
 SOON = "Stopping. Ctrl-C again to stop at once."
 AT_ONCE = "Stopped at once. Earlier checkpoints are intact."
-NUMBERS = [  # SIGHUP is that of a terminal that is closed; not every system has it
+NUMBERS = [  # SIGHUP comes from a closed terminal; not every system has it
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
 
 
 class Stop:
-    """Ask it whether to stop; use it in a `with` block of the main thread, which it listens in.
+    """Says whether to stop, when called; use it in a `with` block of the main thread.
 
-    The first signal is answered at once by `print_line`, even while a step or the compiler holds
-    the main thread: the system writes it to a pipe that a thread reads. Nobody who has not asked
-    yet can be waited for: until then a signal raises KeyboardInterrupt. The second ends the
-    process, unless it comes within `ECHO` of the first.
+    A thread reports the first signal at once by `show`, even while a step or the compiler holds the
+    main thread: the system writes signals to a pipe. Until the work has called it once, a signal
+    raises KeyboardInterrupt. A second signal ends the process, unless it comes within `ECHO`.
     """
 
     def __init__(
-        self, print_line: Callable[[str], None], *, asked: str = AFTER_STEP, at_once: str = AT_ONCE
+        self, show: Callable[[str], None], *, asked: str = AFTER_STEP, at_once: str = AT_ONCE
     ) -> None:
-        """`asked` is printed at the first signal if the work asks, `at_once` at the second."""
+        """`asked` is shown at the first signal if the work asks, `at_once` at the second."""
         self._asked, self._at_once = asked, at_once
         self.signal: int | None = None
-        """The signal that came first."""
-        self._say = print_line
+        """The first signal."""
+        self._show = show
         self._is_asked = self._has_raised = False
         self._old: dict[int, Any] = {}
         self._pipe = (-1, -1)
 
     def __call__(self) -> bool:
-        """Whether a signal has come."""
+        """Whether there was a signal."""
         self._is_asked = True
         return self.signal is not None
 
     def rest(self) -> None:
-        """Nobody will ask for a while, so a signal interrupts again, and one that came does now."""
+        """Until the next call, a signal interrupts again; one that came before interrupts now."""
         self._is_asked = False
         if self.signal is not None:
             self._has_raised = True
@@ -55,7 +56,7 @@ class Stop:
 
     @property
     def has_interrupted(self) -> bool:
-        """Whether a signal has raised KeyboardInterrupt, since nobody had asked yet."""
+        """Whether a signal has raised KeyboardInterrupt."""
         return self.signal is not None and not self._is_asked
 
     @property
@@ -83,7 +84,7 @@ class Stop:
         self.signal = self.signal or number  # the thread may have been faster
         if not self._has_raised and not self._is_asked:
             self._has_raised = True
-            raise KeyboardInterrupt  # a second one is the thread's to answer
+            raise KeyboardInterrupt  # the thread answers a second one
 
     def _listen(self) -> None:
         answered = 0.0
@@ -92,11 +93,12 @@ class Stop:
                 continue
             if answered:
                 self._tell(self._at_once)
+                dismiss()
                 os._exit(128 + come[0])
             self.signal, answered = self.signal or come[0], time.monotonic()
             self._tell(self._asked if self._is_asked else SOON)
         os.close(self._pipe[0])
 
     def _tell(self, text: str) -> None:
-        with contextlib.suppress(OSError):  # a terminal that is closed cannot be written to
-            self._say(text)
+        with contextlib.suppress(OSError):  # the terminal may be closed
+            self._show(text)

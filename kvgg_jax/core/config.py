@@ -1,7 +1,7 @@
-"""What a run is: one frozen `RunConfig`; `config_file.py` reads it.
+"""What a run is: one frozen `RunConfig`, which `config_file` reads.
 
-All that is known of a setting stands at its field, and nowhere else: adding one is one field here
-and one use. Nothing heavy is imported, so a wrong value is answered before JAX or Keras start.
+Everything about a setting is at its field: a new setting is one field here and the line that uses
+it. Nothing heavy is imported, so a wrong value is reported before JAX or Keras are loaded.
 """
 
 from __future__ import annotations
@@ -9,45 +9,54 @@ from __future__ import annotations
 from functools import reduce
 from operator import getitem
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import tomli_w
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from kvgg_jax.core.settings import read_settings, setting
 
-HEADS = ("full", "slim", "gap")  # by name; or layer sizes
+HEADS = ("full", "slim", "gap")  # or layer sizes
+MAX_LAYERS, MAX_UNITS = 8, 65_536  # of a head of layer sizes
 Tracked = Literal["tensorboard", "mlflow", "wandb"]
-FREEZE = ("none", "1", "2", "3", "4", "blocks")  # by how many blocks that is
-PHOTO_SIZE = 224  # pixels a side where none is set, as in the VGG paper
-MIN_IMAGE_SIZE = 32  # pixels a side, of the least demanding network
+Freeze = Literal["none", "1", "2", "3", "4", "blocks"]
+FREEZE: tuple[str, ...] = get_args(Freeze)  # the index is the number of blocks
+PHOTO_SIZE = 224  # pixels per side unless set, as in the VGG paper
+MIN_IMAGE_SIZE = 32  # pixels per side that every network accepts
 
 
 def _known_head(head: str) -> str:
-    sizes = head.split(",")
-    if head in HEADS or all(size.strip().isdecimal() and int(size) > 0 for size in sizes):
+    sizes = [size.strip().lstrip("0") for size in head.split(",")]
+    if head in HEADS:
         return head
-    raise ValueError(f"{head!r} is not a head: use full, slim, gap, or layer sizes such as 256,128")
-
-
-def _known_freeze(freeze: str) -> str:
-    if freeze not in FREEZE:
-        raise ValueError(f"{freeze!r}: use none, blocks (all of them), or how many: 1 to 4")
-    return freeze
+    if not all(size.isdecimal() and size.isascii() for size in sizes):
+        raise ValueError(
+            f"{head!r} is not a head: use full, slim, gap, or layer sizes such as 256,128"
+        )
+    if len(sizes) > MAX_LAYERS or any(len(size) > 5 or int(size) > MAX_UNITS for size in sizes):
+        raise ValueError(f"a head has at most {MAX_LAYERS} layers of at most {MAX_UNITS} units")
+    return head
 
 
 def _large_enough(size: int) -> int:
     if size < MIN_IMAGE_SIZE:
-        raise ValueError(f"too small: a network needs at least {MIN_IMAGE_SIZE} pixels a side")
+        raise ValueError(f"too small: a network needs at least {MIN_IMAGE_SIZE} pixels per side")
     return size
 
 
 def _as_text(value: object) -> object:
-    return str(value) if isinstance(value, Path) else value
+    """A path, or the one layer size of a head (`head = 1024`), as text."""
+    return str(value) if isinstance(value, Path) or type(value) is int else value
+
+
+def _not_empty(folder: str) -> str:
+    if not folder:
+        raise ValueError("is empty; name the folder of the photos")
+    return folder
 
 
 def _as_names(value: object) -> object:
-    """`"a,b"` and `["a", "b"]`, as a flag and as TOML have it, as a tuple; `"none"` is empty."""
+    """`"a,b"` (a flag) or `["a", "b"]` (TOML) as a tuple; `"none"` is empty."""
     if isinstance(value, str):
         value = [] if value == "none" else value.split(",")
     return tuple(value) if isinstance(value, list) else value
@@ -60,171 +69,156 @@ class _Frozen(BaseModel):
 
 
 class DataConfig(_Frozen):
-    """Where the photos are, how they are dealt and how they are shown to the network."""
+    """Where the photos are, how they are split, and how they are augmented."""
 
-    dir: Annotated[str, BeforeValidator(_as_text)] | None = setting(
-        None, flag="--data", is_folder=True, affects={"photos"}, resume="config"
+    dir: Annotated[str, BeforeValidator(_as_text), AfterValidator(_not_empty)] | None = setting(
+        None, "photos", flag="--data", is_folder=True, resume="config"
     )
     """Folder with one sub-folder per class; without it `./data`, else the demo set."""
     image_size: Annotated[int, AfterValidator(_large_enough)] | None = setting(
-        None, affects={"images", "network"}, le=4096
+        None, "images", "network", le=4096
     )
-    """Pixels a side, 32 to 4096; without it 224 for photos, 48 for the demo set."""
-    val_split: float = setting(0.2, affects={"photos"}, gt=0, lt=1)
+    """Pixels per side, 32 to 4096; without it 224 for photos, 48 for the demo set."""
+    val_split: float = setting(0.2, "photos", gt=0, lt=1)
     """Share of the photos kept for validation."""
-    split: Literal["keras", "stratified", "grouped"] = setting("keras", affects={"photos"})
+    split: Literal["keras", "stratified", "grouped"] = setting("keras", "photos")
     """How photos are split: keras, stratified or grouped. `keras`: the files that
     `image_dataset_from_directory` would choose; `stratified`: class shares kept; `grouped`: class
     shares kept as far as it goes, and exact and near duplicates on one side ([data](data.md))."""
-    split_seed: int | None = setting(None, flag=None, affects={"photos"}, ge=0, lt=2**32)
+    split_seed: int | None = setting(None, "photos", flag=None, ge=0, lt=2**32)
     """Seed of the split alone, without it `seed`: compare other seeds on one split."""
-    folds: int | None = setting(None, flag=None, affects={"photos"}, ge=2)
+    folds: int | None = setting(None, "photos", flag=None, ge=2)
     """Cross-validation: so many equal parts take turns at validation, and `data.val_split` is not
     used; `kvgg crossval` sets both."""
-    fold: int | None = setting(None, flag=None, affects={"photos"}, ge=1)
+    fold: int | None = setting(None, "photos", flag=None, ge=1)
     """Which of the folds validates, from 1."""
-    augment: Literal["none", "light", "strong", "randaugment"] = setting(
-        "none", affects={"images", "step"}
-    )
+    augment: Literal["none", "light", "strong", "randaugment"] = setting("none", "images", "step")
     """Random changes to training photos: none, light, strong or randaugment. `light`: flips and
     small shifts; `strong`: rotation, zoom, brightness and contrast too; `randaugment`: two random
     operations per photo (below)."""
-    augment_color: bool = setting(False, affects={"images", "step"})
+    augment_color: bool = setting(False, "images", "step")
     """With `data.augment`, change hue and saturation too; not where classes differ by color.
     See below."""
-    mix: Literal["none", "mixup", "cutmix"] = setting("none", affects={"images", "step"})
+    mix: Literal["none", "mixup", "cutmix"] = setting("none", "images", "step")
     """Mix photos and labels in pairs: none, mixup or cutmix. `mixup` lays photos over each other,
     `cutmix` puts a rectangle of one into another; labels are mixed in the same shares (below)."""
-    mix_alpha: float | None = setting(None, affects={"images", "step"}, gt=0, le=1)
+    mix_alpha: float | None = setting(None, "images", "step", gt=0, le=1)
     """How evenly to mix, above 0 to 1; without it 0.2 for mixup and 1 for cutmix. Shares are drawn
     from Beta(alpha, alpha); the values are those of the papers."""
-    balance: bool = setting(False, affects={"update"})
+    balance: bool = setting(False, "update")
     """Draw each class equally often for training, not each photo once an epoch. See below."""
-    skip_bad: bool = setting(False, affects={"photos", "images"})
-    """Go on without unreadable images."""
-    cache: Literal["auto", "memory", "disk", "none"] = setting(
-        "auto", affects={"reading"}, resume="config"
-    )
+    skip_bad: bool = setting(False, "photos", "images")
+    """Leave out unreadable photos."""
+    cache: Literal["auto", "memory", "disk", "none"] = setting("auto", "reading", resume="config")
     """Where decoded photos are kept: auto, memory, disk or none. `disk` is a file in the cache
-    folder, `none` decodes each time, `auto` takes what there is room for."""
+    folder, `none` decodes each time, `auto` the fastest that fits."""
 
     @model_validator(mode="after")
     def _is_a_fold(self) -> DataConfig:
         if (self.folds is None) != (self.fold is None) or (self.fold or 0) > (self.folds or 0):
             raise ValueError(f"folds {self.folds}, fold {self.fold}: set both, and fold 1 to folds")
         if self.folds and self.split == "keras":
-            raise ValueError("folds are dealt with split stratified or grouped")
+            raise ValueError("folds need split stratified or grouped")
         return self
 
 
 class ModelConfig(_Frozen):
     """The network."""
 
-    arch: Literal["vgg11", "vgg13", "vgg16", "vgg19"] = setting(
-        "vgg16", affects={"network", "features"}
-    )
+    arch: Literal["vgg11", "vgg13", "vgg16", "vgg19"] = setting("vgg16", "network", "features")
     """Convolutional layers: vgg11, vgg13, vgg16 or vgg19 (Simonyan & Zisserman 2015, A-E)."""
-    head: Annotated[str, AfterValidator(_known_head)] = setting(
-        "slim", choices=HEADS, affects={"network"}
+    head: Annotated[str, BeforeValidator(_as_text), AfterValidator(_known_head)] = setting(
+        "slim", "network", choices=HEADS
     )
     """Dense layers: full (4096-4096), slim (1024-512), gap (average pooling), or as `256,128`."""
-    dropout: float = setting(0.0, affects={"step"}, ge=0, lt=1)
+    dropout: float = setting(0.0, "step", ge=0, lt=1)
     """Share of the head's values dropped in training."""
-    batch_norm: bool = setting(False, affects={"network", "features"})
+    batch_norm: bool = setting(False, "network", "features")
     """Batch normalization after each convolution."""
-    init: Literal["he_uniform", "glorot_uniform"] = setting("he_uniform", affects={"start"})
+    init: Literal["he_uniform", "glorot_uniform"] = setting("he_uniform", "start")
     """Random first weights: he_uniform, or glorot_uniform (Keras' default; starts more slowly)."""
     weights: Annotated[str, BeforeValidator(_as_text)] | None = setting(
         None,
+        "start",
         choices=["imagenet"],
-        affects={"start"},
         no_search="decides how photos are prepared. Search with each kind of weights by itself.",
     )
     """First weights instead of random ones: imagenet, a weight file, or another run."""
-    preprocessing: Literal["scale", "caffe"] | None = setting(
-        None, flag=None, affects={"images", "features"}
-    )
-    """What the network is shown. `scale`: values in [0, 1]; `caffe`: as Keras' ImageNet weights
-    want them; without it, what the weights were trained with."""
-    freeze: Annotated[str, BeforeValidator(str), AfterValidator(_known_freeze)] = setting(
-        "none", choices=FREEZE, affects={"update"}
-    )
+    preprocessing: Literal["scale", "caffe"] | None = setting(None, "images", "features", flag=None)
+    """Range of the pixel values. `scale`: [0, 1]; `caffe`: as for Keras' ImageNet weights; without
+    it, what the weights were trained with."""
+    freeze: Annotated[Freeze, BeforeValidator(str)] = setting("none", "update")
     """Blocks that keep their weights: none, the first 1 to 4, or all five (blocks)."""
 
     @model_validator(mode="after")
     def _freezes_something(self) -> ModelConfig:
         if self.frozen_blocks and self.weights is None:
-            raise ValueError(
-                f"freeze {self.freeze} would keep random weights: say with `model.weights` "
-                "what to keep"
-            )
+            raise ValueError(f"freeze {self.freeze} keeps random weights: set `model.weights` too")
         return self
 
     @property
     def frozen_blocks(self) -> int:
-        """How many of the blocks, from the first on, are not trained."""
+        """Number of blocks, from the first, that are not trained."""
         return FREEZE.index(self.freeze)
 
 
 class OptimConfig(_Frozen):
     """Adam, and how its learning rate changes."""
 
-    lr: float = setting(1e-4, affects={"update"}, gt=0, allow_inf_nan=False)
+    lr: float = setting(1e-4, "update", gt=0, allow_inf_nan=False)
     """Highest learning rate of Adam."""
-    schedule: Literal["exponential", "cosine", "constant"] = setting(
-        "exponential", affects={"update"}
-    )
+    schedule: Literal["exponential", "cosine", "constant"] = setting("exponential", "update")
     """How the learning rate falls: exponential, cosine or constant. `exponential` by the three
     `decay` keys, `cosine` to nearly 0 at the run's last step, `constant` not at all (below)."""
-    warmup_steps: int = setting(0, affects={"update"}, ge=0)
+    warmup_steps: int = setting(0, "update", ge=0)
     """Steps in which the rate rises linearly to `optim.lr`, before the schedule begins."""
-    decay_steps: int = setting(20, flag=None, affects={"update"}, ge=1)
+    decay_steps: int = setting(20, "update", flag=None, ge=1)
     """Steps between decays."""
-    decay_rate: float = setting(0.95, flag=None, affects={"update"}, gt=0, le=1)
+    decay_rate: float = setting(0.95, "update", flag=None, gt=0, le=1)
     """Factor of each decay."""
-    staircase: bool = setting(True, flag=None, affects={"update"})
+    staircase: bool = setting(True, "update", flag=None)
     """Hold the rate between decays."""
-    label_smoothing: float = setting(0.0, affects={"update"}, ge=0, lt=1)
-    """Share of each label given to all classes alike, such as 0.1. It is in the training loss
-    alone; validation and `evaluate` measure the plain one."""
-    weight_decay: float = setting(0.0, affects={"update"}, ge=0, allow_inf_nan=False)
-    """Weight decay of the kernels by AdamW, such as 0.0005. This share of the kernels, times the
-    rate, is taken away at each step; biases and batch norm's weights are left alone."""
+    label_smoothing: float = setting(0.0, "update", ge=0, lt=1)
+    """Share of each label given to all classes alike, such as 0.1. Only the training loss has it;
+    validation and `evaluate` measure the plain loss."""
+    weight_decay: float = setting(0.0, "update", ge=0, allow_inf_nan=False)
+    """Weight decay of the kernels by AdamW, such as 0.0005. Each step subtracts this share of the
+    kernels, times the rate; biases and batch norm's weights do not decay."""
 
 
 class TrainConfig(_Frozen):
-    """How long, how much at once, and when to stop."""
+    """How long to train, with which batches, and when to stop."""
 
-    epochs: int = setting(20, affects={"epochs"}, resume="flag", ge=1)
+    epochs: int = setting(20, "epochs", resume="flag", ge=1)
     """Passes over the training photos."""
-    batch_size: int = setting(32, affects={"network", "step", "features"}, ge=1)
+    batch_size: int = setting(32, "network", "step", "features", ge=1)
     """Photos per step."""
-    accumulate: int = setting(1, affects={"step", "features"}, ge=1)
-    """Compute a batch in so many parts, to save memory. Batch norm sees one part at a time."""
-    patience: int = setting(20, affects={"epochs"}, ge=1)
-    """Stop after so many epochs without a better validation accuracy."""
-    min_delta: float = setting(0.001, affects={"epochs"}, ge=0, allow_inf_nan=False)
+    accumulate: int = setting(1, "step", "features", ge=1)
+    """Parts to compute each batch in, to save memory. Batch norm sees one part at a time."""
+    patience: int = setting(20, "epochs", ge=1)
+    """Epochs without a better validation accuracy after which training stops."""
+    min_delta: float = setting(0.001, "epochs", ge=0, allow_inf_nan=False)
     """Smallest gain in validation accuracy that counts as better."""
-    precision: Literal["float32", "bfloat16"] = setting("float32", affects={"step", "features"})
+    precision: Literal["float32", "bfloat16"] = setting("float32", "step", "features")
     """Computing in float32 or bfloat16. Weights and logits have 32 bits in both."""
-    ema: float | None = setting(None, affects={"step"}, gt=0, lt=1)
+    ema: float | None = setting(None, "step", gt=0, lt=1)
     """Decay of a moving average of the weights, such as 0.999, which is what is evaluated."""
-    class_weight: Literal["none", "balanced"] = setting("none", affects={"update"})
-    """Weights in the loss: none, or balanced: classes of few photos count for more. See below."""
-    save_every_steps: int | None = setting(None, affects={"saving"}, resume="config", ge=1)
-    """Save within an epoch too, each time so many of its steps are done: a crash loses no more."""
+    class_weight: Literal["none", "balanced"] = setting("none", "update")
+    """Weights in the loss: none, or balanced: classes with fewer photos count more. See below."""
+    save_every_steps: int | None = setting(None, "saving", resume="config", ge=1)
+    """Steps after which to save within an epoch too: a crash loses no more than these."""
     track: Annotated[tuple[Tracked, ...], BeforeValidator(_as_names)] = setting(
-        (), affects={"saving"}, resume="flag"
+        (), "saving", resume="flag"
     )
-    """Show the epochs elsewhere too: tensorboard, mlflow, wandb (several with commas), or none.
+    """Log each epoch to tensorboard, mlflow, wandb (several with commas), or none.
     See [tracking.md](tracking.md)."""
 
     @model_validator(mode="after")
     def _divides(self) -> TrainConfig:
         if self.batch_size % self.accumulate:
             raise ValueError(
-                f"accumulate {self.accumulate} does not cut batches of {self.batch_size} into "
-                "equal parts: use a divisor of batch_size"
+                f"accumulate {self.accumulate} does not divide batches of {self.batch_size}: "
+                "use a divisor of batch_size"
             )
         return self
 
@@ -235,9 +229,9 @@ class TrainConfig(_Frozen):
 
 
 class RunConfig(_Frozen):
-    """All that decides a run's result. `RunConfig(model={"head": "slim"})` fills in the rest."""
+    """Everything that decides a run's result, such as `RunConfig(model={"head": "slim"})`."""
 
-    seed: int = setting(42, affects={"photos", "images", "start"}, ge=0, lt=2**32)
+    seed: int = setting(42, "photos", "images", "start", ge=0, lt=2**32)
     """Seed of the split, the first weights, the order, augmentation and dropout."""
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
@@ -255,7 +249,7 @@ class RunConfig(_Frozen):
 
     @property
     def image_size(self) -> int:
-        """Pixels a side, of a config whose `data.image_size` is settled, as that of each run is."""
+        """Pixels per side. Only for the config of a run, where `data.image_size` is set."""
         assert self.data.image_size is not None, "a run's config is complete"
         return self.data.image_size
 

@@ -1,14 +1,11 @@
-"""A `RunConfig` from defaults, a TOML file and flags, in that order; what is wrong with them.
-
-An unknown key is answered with the nearest legal one, a wrong value with where it stands.
-"""
+"""A `RunConfig` from defaults, a TOML file and flags, in that order."""
 
 from __future__ import annotations
 
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +13,12 @@ from pydantic import ValidationError
 
 from kvgg_jax.core.config import SETTINGS, RunConfig
 from kvgg_jax.core.errors import ConfigError, KvggError, UsageError
+from kvgg_jax.core.text import escape_name
 
-DEPTH = 32  # parts of a key, where two are legal; tomllib takes 30 s over one of 30,000
+DEPTH = 32  # most parts of a key, where two are legal; tomllib takes 30 s for 30,000 parts
 _STRINGS = re.compile(r"\"[^\"\n]*+\"|'[^'\n]*+'")
 _DEEP = re.compile(rf"(?<![\w-])[\w-]++(?:\s*+\.\s*+[\w-]*+){{{DEPTH}}}")
-MAX_BYTES = 2**16  # of a config file; one with every key and a comment each has 3,000
+MAX_BYTES = 2**16  # a config file with every key and a comment for each has 3,000
 
 
 def resolve(
@@ -31,54 +29,51 @@ def resolve(
 ) -> RunConfig:
     """Defaults, then `file`, then `flags` (dotted key -> (flag as typed, value)).
 
-    `errors` is as for `read_toml`: "surrogateescape" for a file that names folders as they are.
-    Raises ConfigError for a fault in the file, UsageError for one in a flag.
+    `errors` is that of `read_toml`. Raises ConfigError for a fault in the file, UsageError for
+    one in a flag.
     """
     values = read_toml(file, errors=errors) if file else {}
-    _check_keys(values, str(file), ConfigError)
-    origin: dict[str, str] = {}
-    for dotted, (flag, value) in (flags or {}).items():
-        origin[dotted] = flag
-        _check_keys(nest(dotted, value), flag, UsageError)
-        values = merge(values, nest(dotted, value))
-    return _validated(values, file, origin)
+    for key, (_, value) in (flags or {}).items():
+        values = merge(values, nest(key, value))
+    return _validated(values, file, {key: flag for key, (flag, _) in (flags or {}).items()})
 
 
 def with_values(config: RunConfig, values: Mapping[str, object], *, where: str) -> RunConfig:
-    """A copy with dotted keys replaced. Raises ConfigError that says `where` they are from."""
+    """A copy with dotted keys replaced. Raises ConfigError, which names `where` they are from."""
     merged = config.model_dump()
     for key, value in values.items():
-        _check_keys(nest(key, value), where, ConfigError)
         merged = merge(merged, nest(key, value))
     return _validated(merged, where, {})
 
 
 def _validated(
-    values: dict[str, Any], where: Path | str | None, origin: Mapping[str, str]
+    values: dict[str, Any], where: Path | str | None, flags: Mapping[str, str]
 ) -> RunConfig:
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
-        raise _explain(error, where, origin) from None
+        raise _explain(error, where, flags) from None
 
 
 def parse_set(text: str) -> tuple[str, tuple[str, object]]:
     """One `--set optim.decay_steps=50` as an entry for `resolve`'s flags."""
     key, equals, value = text.partition("=")
-    flag = f"--set {text}"
+    flag = f"--set {escape_name(text)}"
     if not equals or not key.strip():
         raise UsageError(f"{flag}: expected KEY=VALUE, such as --set optim.decay_steps=50.")
     try:
-        parsed: object = tomllib.loads(f"value = {value}")["value"]
+        parsed = tomllib.loads(f"value = {value}")
     except (ValueError, RecursionError):
-        parsed = value.strip()  # a bare word is a string: --set model.head=slim
-    return key.strip(), (flag, parsed)
+        parsed = {"value": value.strip()}  # a bare word: --set model.head=slim
+    if len(parsed) > 1:
+        raise UsageError(f"{flag}: one key is set each time; repeat --set for others.")
+    return key.strip(), (flag, parsed["value"])
 
 
 def read_toml(file: Path, *, errors: str = "strict") -> dict[str, Any]:
-    """What a small TOML file holds. Raises ConfigError, naming the file.
+    """The values in a small TOML file. Raises ConfigError, which names the file.
 
-    `errors` says what becomes of bytes that are no UTF-8, as for `bytes.decode`.
+    `errors` is that of `bytes.decode`: "surrogateescape" where paths may not be UTF-8.
     """
     try:
         with file.open("rb") as stream:
@@ -88,11 +83,11 @@ def read_toml(file: Path, *, errors: str = "strict") -> dict[str, Any]:
     if len(text) > MAX_BYTES:
         raise ConfigError(f"{file} has more than {MAX_BYTES} bytes, so it is not a config file.")
     try:
-        decoded = text.decode(errors=errors).replace("\r\n", "\n")
+        decoded = text.decode("utf-8-sig", errors=errors).replace("\r\n", "\n")
         if _DEEP.search(_STRINGS.sub("q", decoded)):
             raise ConfigError(f"{file} is not valid TOML here: a key has more than {DEPTH} parts.")
         return tomllib.loads(decoded)
-    # ValueError: besides its own and that of UTF-8, tomllib lets out that of a number too long
+    # ValueError: TOMLDecodeError, UnicodeDecodeError, and that of a number with too many digits
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file} is not valid TOML: {error}.") from None
 
@@ -114,45 +109,33 @@ def merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _check_keys(values: Mapping[str, Any], where: str, kind: type[KvggError]) -> None:
-    legal = list(SETTINGS)
-    tables = {key.split(".")[0] for key in legal if "." in key}
-    for key, value in values.items():
-        nested = isinstance(value, dict) and key in tables
-        for dotted in [f"{key}.{name}" for name in value] if nested else [key]:
-            if dotted not in legal and dotted not in tables:
-                raise kind(f"{where}: unknown key {dotted!r}. {_nearest(dotted, legal)}")
-
-
-def _nearest(key: str, legal: list[str]) -> str:
-    """A hint that names the legal key closest to `key`, by its last part when that fits best."""
-    leaf = key.rsplit(".", 1)[-1]
-    by_leaf = {name.rsplit(".", 1)[-1]: name for name in legal}
-    close = [by_leaf[leaf]] if leaf in by_leaf else difflib.get_close_matches(key, legal, 1, 0.6)
-    if not close and (leaves := difflib.get_close_matches(leaf, by_leaf, 1, 0.5)):
-        close = [by_leaf[leaves[0]]]
-    return f"Did you mean {close[0]!r}?" if close else f"Legal keys: {', '.join(legal)}."
-
-
 def _explain(
-    error: ValidationError, file: Path | str | None, origin: Mapping[str, str]
+    error: ValidationError, file: Path | str | None, flags: Mapping[str, str]
 ) -> KvggError:
-    first = error.errors(include_url=False)[0]
-    dotted = ".".join(str(part) for part in first["loc"])
+    """The first error in the user's words, with the flag (by dotted key) or the file it is in."""
+    errors = error.errors(include_url=False)
+    unknown = [one for one in errors if one["type"] == "extra_forbidden"]
+    first = (unknown or errors)[0]
+    key = ".".join(map(str, first["loc"]))
+    above = [flag for typed, flag in flags.items() if f"{key}.".startswith(f"{typed}.")]
+    below = [flag for typed, flag in flags.items() if typed.startswith(f"{key}.")]
+    if unknown:
+        hint = f"unknown key {key!r}. {_nearest(key)}"
+        return _blame((above + below)[:1], f"{file}", hint)
     reason = first["msg"].removeprefix("Value error, ")
-    reason = reason[0].lower() + reason[1:]
-    is_setting = dotted in SETTINGS
-    if not is_setting:  # a table, or all: keys that do not go together
-        named = [flag for key, flag in origin.items() if _is_named(key, dotted, reason)]
-        if named or not dotted:
-            text = f"{', '.join(named) or file}: {reason}."
-            return UsageError(text) if named else ConfigError(text)
-    for key, flag in origin.items():  # optim.lr.x=1 fails at optim.lr, optim={lr=0} there too
-        below = is_setting and f"{key}.".startswith(f"{dotted}.")
-        if below or f"{dotted}.".startswith(f"{key}."):
-            return UsageError(f"{flag}: {reason}.")
+    reason = f"{reason[0].lower()}{reason[1:]}."
+    if key in SETTINGS:  # --set optim.lr.x=1 fails at optim.lr
+        named = (above + below)[:1]
+    else:  # a table, or all: keys that do not go together
+        named = [flag for typed, flag in flags.items() if _is_named(typed, key, reason)] or above
     value = "" if isinstance(first["input"], dict) else f" = {_brief(first['input'])}"
-    return ConfigError(f"{file}: {dotted}{value}: {reason}.")
+    return _blame(named, f"{file}: {key}{value}" if key else f"{file}", reason)
+
+
+def _blame(flags: Sequence[str], place: str, reason: str) -> KvggError:
+    return (
+        UsageError(f"{', '.join(flags)}: {reason}") if flags else ConfigError(f"{place}: {reason}")
+    )
 
 
 def _is_named(key: str, table: str, reason: str) -> bool:
@@ -161,8 +144,18 @@ def _is_named(key: str, table: str, reason: str) -> bool:
     return key.startswith(table) and re.search(rf"\b{re.escape(word)}\b", reason) is not None
 
 
+def _nearest(key: str) -> str:
+    """A hint that names the legal key closest to `key`, by its last part if that is closer."""
+    leaf = key.rsplit(".", 1)[-1]
+    by_leaf = {name.rsplit(".", 1)[-1]: name for name in SETTINGS}
+    close = [by_leaf[leaf]] if leaf in by_leaf else difflib.get_close_matches(key, SETTINGS, 1, 0.6)
+    if not close and (leaves := difflib.get_close_matches(leaf, by_leaf, 1, 0.5)):
+        close = [by_leaf[leaves[0]]]
+    return f"Did you mean {close[0]!r}?" if close else f"Legal keys: {', '.join(SETTINGS)}."
+
+
 def _brief(value: object) -> str:
-    """For a message: a file may hold a value of any size and depth."""
+    """`value` for a message, whatever its size and depth."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # an integer of too many digits, or nested too deep

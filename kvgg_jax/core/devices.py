@@ -1,12 +1,13 @@
-"""The devices of this process, and where the arrays of a run lie on them. No other module counts
-devices: with several, a run still computes on the first, and `run_devices` is what to change.
+"""The devices of a run, and where its arrays are placed. No other module counts devices.
 
-JAX is imported when it is asked, since `core` loads nothing heavy.
+A run computes on the first device; to use several, change `run_devices`. JAX is imported late.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from kvgg_jax.core.errors import KvggError
 
 if TYPE_CHECKING:
     from jax import Device
@@ -14,31 +15,62 @@ if TYPE_CHECKING:
 
 BATCH = "batch"
 """The one axis of the mesh."""
+DISALLOWED = ("disallow", "disallow_explicit")
+REFUSED = {
+    "jax_enable_x64": (True,),
+    "jax_disable_jit": (True,),
+    "jax_numpy_rank_promotion": ("raise",),
+    "jax_transfer_guard": DISALLOWED,
+    "jax_transfer_guard_host_to_device": DISALLOWED,
+    "jax_transfer_guard_device_to_host": DISALLOWED,
+    "jax_transfer_guard_device_to_device": DISALLOWED,
+}
+"""Settings of JAX with which no network can be trained or used."""
+
+
+def check_jax() -> None:
+    """Raises KvggError, before any work, where JAX has such settings or no device."""
+    import jax
+
+    for name, values in REFUSED.items():
+        if (value := getattr(jax.config, name)) in values:
+            raise KvggError(
+                f"JAX has {name} = {value}, with which kvgg_jax cannot compute. Unset the "
+                f"environment variable {name.upper()}, or change it with jax.config.update."
+            )
+    try:
+        run_devices()
+    except (RuntimeError, AssertionError) as error:  # the latter for a platform it knows
+        why = str(error).partition(" (")[0].rstrip(".") or "this machine has no such device"
+        raise KvggError(
+            f"JAX cannot start on {jax.config.values['jax_platforms'] or 'any platform'}: {why}. Set the "
+            "environment variable JAX_PLATFORMS to a platform that is there, such as cpu."
+        ) from None
 
 
 def device_count() -> int:
-    """Devices that JAX sees, in all processes. The fast kernels are for one."""
+    """Number of devices in all processes. The fast kernels are for one."""
     import jax
 
     return jax.device_count()
 
 
 def is_main_process() -> bool:
-    """Whether this is the process that prints and writes, where several train one network."""
+    """Whether this process prints and writes, where several train one network."""
     import jax
 
     return jax.process_index() == 0
 
 
 def run_devices() -> list[Device]:
-    """Those that a run computes on: the first of this process."""
+    """The devices that a run computes on: the first of this process."""
     import jax
 
     return jax.local_devices()[:1]
 
 
 def batch_mesh() -> Mesh:
-    """The devices of a run in one row."""
+    """The devices of a run as a mesh of one axis."""
     import numpy as np
     from jax.sharding import Mesh
 
@@ -46,12 +78,12 @@ def batch_mesh() -> Mesh:
 
 
 def batch_sharding() -> Sharding:
-    """Images, labels and weights: their first axis in equal parts, one per device of the run."""
+    """For images, labels and weights: the first axis is divided among the devices of the run."""
     return _sharding(BATCH)
 
 
 def state_sharding() -> Sharding:
-    """Weights, optimizer slots and sums: whole on each device of the run."""
+    """For weights, optimizer slots and sums: whole on each device of the run."""
     return _sharding()
 
 

@@ -1,19 +1,4 @@
-"""Every error a user can cause, as one tree:
-
-KvggError               exit code 1: what, where, the next move
-├── UsageError          exit code 2: a flag or argument that cannot be right
-├── ConfigError         a configuration file or value that cannot be right
-├── DataError           a folder of photos that cannot be used
-│   └── ImageError      one file that cannot be read as an image
-├── RunError            a run folder that cannot be used
-├── WeightsError        a weight file that cannot be used
-│   └── WeightsMismatch whose layers are not those of the network
-├── NonFiniteLoss       training diverged
-├── OutOfMemory         the machine cannot hold what was asked of it
-├── ServeError          an address that cannot be served at
-├── MissingExtra        an optional library that was asked for is not installed
-└── Stopped             the run was asked to stop, and what it had done is saved
-"""
+"""Every error that a user can cause, as one tree; `exit_code` is that of the command."""
 
 from __future__ import annotations
 
@@ -21,10 +6,9 @@ import errno
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether there was not the memory that was asked for.
+    """Whether Python, NumPy, XLA, TensorFlow or the system lacked memory.
 
-    Python, NumPy, XLA, TensorFlow and the system say so in ways of their own. False for an error
-    made for the user, whatever its text.
+    False for a KvggError, whatever its text.
     """
     if isinstance(error, MemoryError):
         return True
@@ -36,7 +20,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 class KvggError(Exception):
-    """Base of all errors raised on purpose; its text is written for the user."""
+    """Base of all errors whose text is written for the user."""
 
     exit_code = 1
 
@@ -52,7 +36,7 @@ class ConfigError(KvggError):
 
 
 class DataError(KvggError):
-    """A folder of photos that cannot be used as it is."""
+    """A folder of photos that cannot be used."""
 
 
 class ImageError(DataError):
@@ -68,7 +52,7 @@ class WeightsError(KvggError):
 
 
 class WeightsMismatch(WeightsError):
-    """Weights whose layers are not those that the network needs."""
+    """Weights whose layers are not those of the network."""
 
 
 class NonFiniteLoss(KvggError):
@@ -76,16 +60,16 @@ class NonFiniteLoss(KvggError):
 
 
 class OutOfMemory(KvggError):
-    """The device or the machine cannot hold what was asked of it."""
+    """The memory of the device or of the machine is too small."""
 
 
 class ServeError(KvggError):
-    """An address that cannot be served at."""
+    """An address that the server cannot use."""
 
 
 class MissingExtra(KvggError):
-    """An optional library that was asked for is not installed; the text has the one command."""
+    """A library of an extra is not installed; the text has the command that installs it."""
 
 
 class Stopped(KvggError):
-    """The run was asked to stop; all that it had done is saved."""
+    """The run was asked to stop, and is saved."""

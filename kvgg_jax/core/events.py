@@ -1,7 +1,7 @@
-"""What happens during a run, as frozen values. The program emits them, and listeners watch.
+"""What happens during a run, as frozen values that the program emits to a listener.
 
-A listener decides nothing and raises nothing: who may refuse or stop a run is asked by a callable
-of its own, such as `check` and `stop` of `train`.
+A listener decides nothing and raises nothing: what may refuse or stop a run is a callable of its
+own, such as `check` and `stop` of `train`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ class Progress:
     done: int
     total: int
     images: int = 0
-    """Images handled by this unit; 0 where a unit is an image."""
+    """Images in this unit; 0 where a unit is an image."""
     epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One sentence the user should read now."""
+    """One sentence for the user."""
 
     text: str
 
@@ -41,7 +41,7 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A run's folder is there; everything about it is written in `run`, and no step is done."""
+    """The run folder `run` is complete, and no step is done."""
 
     run: Path
 
@@ -65,7 +65,7 @@ class EpochEnded:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The run is over; `reason` is why it ended here."""
+    """The run is over; `reason` says why it ended here."""
 
     run: Path
     history: History
@@ -77,4 +77,4 @@ Emit = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """The listener of those who want silence."""
+    """A listener that does nothing."""

@@ -1,4 +1,4 @@
-"""Optional libraries: whether they are installed, and the one command that adds them."""
+"""Optional libraries: whether they are installed, and the command that installs them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXTRAS = {
 def require(extra: str, *, by: str) -> None:
     """Raises MissingExtra unless what `by` needs is installed. Nothing is imported.
 
-    Distributions are asked for and not modules: a folder `wandb` would pass for a module.
+    It checks distributions, not modules: a folder named `wandb` would pass for a module.
     """
     for distribution in EXTRAS[extra]:
         try:

@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Mean cross-entropy in nats, share of right answers in [0, 1], and over how many pictures."""
+    """Mean cross-entropy in nats, accuracy in [0, 1], and the number of images."""
 
     loss: float
     accuracy: float
@@ -21,26 +21,24 @@ class Metrics:
 
 
 def ratios(loss: float, correct: float, count: float) -> Metrics:
-    """Means, from sums over pictures."""
+    """Means, from sums over images."""
     return Metrics(loss / count, correct / count, round(count))
 
 
 @dataclass(frozen=True, slots=True)
 class EpochProgress:
-    """The training half of an epoch, as far as it has come: what its row will be made of."""
+    """The training half of an unfinished epoch. `loss`, `correct` and `count` are sums over images,
+    kept exactly; `seconds` covers all starts."""
 
     steps: int
-    """Steps of this epoch done."""
     loss: float
-    """Sum over pictures, as `correct` and `count` are: each a float32, kept exactly."""
     correct: float
     count: float
     seconds: float
-    """Spent on these steps, over all the starts they took."""
 
     @property
     def sums(self) -> tuple[float, float, float]:
-        """Loss, right answers and pictures so far."""
+        """Loss, correct answers and images so far."""
         return self.loss, self.correct, self.count
 
     @property
@@ -54,10 +52,10 @@ NOTHING_YET = EpochProgress(steps=0, loss=0.0, correct=0.0, count=0.0, seconds=0
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One row of `history.csv`. `learning_rate` is that of the epoch's last step.
+    """One row of `history.csv`; `learning_rate` is that of the epoch's last step.
 
-    A figure of a later version is one more field with the default None: a row that lacks the
-    column is read as well, and a column without a figure is not written.
+    A new column is a field with the default None: rows without it stay readable, and a column
+    without any value is not written.
     """
 
     epoch: int
@@ -69,17 +67,18 @@ class Epoch:
     seconds: float | None = None
     images_per_second: float | None = None
     unknown: tuple[tuple[str, str], ...] = ()
-    """Column and text of what another version wrote, kept as it is."""
+    """(column, text) pairs of other versions, kept unchanged."""
 
     @property
     def rank(self) -> tuple[float, float, int]:
         """Larger is better: validation accuracy, then low validation loss, then early."""
-        if math.isnan(self.val_accuracy) or math.isnan(self.val_loss):  # never above a number
+        if math.isnan(self.val_accuracy) or math.isnan(self.val_loss):  # below every number
             return -math.inf, -math.inf, -self.epoch
         return self.val_accuracy, -self.val_loss, -self.epoch
 
 
 COLUMNS = tuple(field.name for field in fields(Epoch) if field.name != "unknown")
+MEASURED = ("seconds", "images_per_second")  # a loss may be infinite, where training diverged
 REQUIRED = tuple(field.name for field in fields(Epoch) if field.default is MISSING)
 
 
@@ -100,12 +99,12 @@ class History:
         return History((*self.epochs, epoch))
 
     def upto(self, epoch: int) -> History:
-        """The history as it was when `epoch` had ended."""
+        """The history up to the end of `epoch`."""
         return History(tuple(row for row in self.epochs if row.epoch <= epoch))
 
     @property
     def best(self) -> Epoch | None:
-        """Highest validation accuracy, then lowest validation loss, then earliest."""
+        """The epoch of highest rank; None before the first."""
         return max(self.epochs, key=lambda row: row.rank, default=None)
 
     @property
@@ -115,8 +114,7 @@ class History:
 
     @property
     def images_per_second(self) -> float | None:
-        """Training pictures a second over all epochs, without validation; None where none is
-        known, as before the first."""
+        """Training images per second over all epochs, without validation; None if unknown."""
         speeds = [row.images_per_second for row in self.epochs if row.images_per_second]
         return len(speeds) / sum(1 / speed for speed in speeds) if speeds else None
 
@@ -132,7 +130,11 @@ class History:
 
     def to_csv(self) -> str:
         """The text of `history.csv`; floats keep every bit."""
-        rows = [_cells(row) for row in self.epochs]
+        rows = [
+            {name: value for name in COLUMNS if (value := getattr(row, name)) is not None}
+            | dict(row.unknown)
+            for row in self.epochs
+        ]
         known = [name for name in COLUMNS if not rows or any(name in row for row in rows)]
         unknown = dict.fromkeys(name for row in self.epochs for name, _ in row.unknown)
         out = io.StringIO()
@@ -143,7 +145,7 @@ class History:
 
     @classmethod
     def from_csv(cls, text: str) -> History:
-        """The inverse of `to_csv`, of this version or another, which may have other columns.
+        """The inverse of `to_csv`; the columns may be those of another version.
 
         Raises ValueError when the text is not such a table.
         """
@@ -155,12 +157,6 @@ class History:
             if row.epoch <= before.epoch:
                 raise ValueError(f"epoch {row.epoch} comes after epoch {before.epoch}")
         return cls(epochs)
-
-
-def _cells(row: Epoch) -> dict[str, object]:
-    """Column -> what is written; columns without a figure are left out."""
-    known = {name: getattr(row, name) for name in COLUMNS}
-    return {k: v for k, v in known.items() if v is not None} | dict(row.unknown)
 
 
 def _epoch(number: int, header: list[str], row: list[str]) -> Epoch:
@@ -177,4 +173,6 @@ def _epoch(number: int, header: list[str], row: list[str]) -> Epoch:
                 figures[name] = kind(text)
             except ValueError:
                 raise ValueError(f"row {number}: {name} is {text!r}, not a {what}") from None
+            if name in MEASURED and not 0 <= figures[name] < math.inf:
+                raise ValueError(f"row {number}: {name} is {text!r}, which cannot be measured")
     return Epoch(**figures, unknown=tuple(cells.items()))

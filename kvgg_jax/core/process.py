@@ -1,12 +1,13 @@
-"""The program and its process: version, whose process it is, where the cache lies.
+"""The version, who owns the process, and where the cache is.
 
-A program that imports kvgg_jax is its host, and a guest changes nothing there. The command owns its
-process; it alone quiets libraries and sets them up for all of it.
+The command owns its process. As a library, kvgg_jax is a guest and changes nothing of its host.
 """
 
 from __future__ import annotations
 
+import functools
 import os
+import tempfile
 from pathlib import Path
 
 __version__ = "0.1.0"
@@ -14,16 +15,29 @@ _owned = False
 
 
 def own_process() -> None:
-    """Let kvgg_jax set up the whole process. Called before Keras, JAX and TensorFlow are loaded."""
-    global _owned  # noqa: PLW0603  # it is what a process is, not what a caller has
+    """Let kvgg_jax set up this process. Call it before Keras, JAX and TensorFlow are loaded."""
+    global _owned  # noqa: PLW0603  # a fact of the process
     _owned = True
 
 
 def is_own_process() -> bool:
-    """Whether the process is that of the command."""
+    """Whether this is the process of the command."""
     return _owned
 
 
 def cache_folder() -> Path:
-    """Where the program keeps what it can make again: `$XDG_CACHE_HOME/kvgg_jax`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kvgg_jax"
+    """The folder for what can be made again: `$XDG_CACHE_HOME/kvgg_jax`, or in `~/.cache`.
+
+    A relative `XDG_CACHE_HOME` is ignored, as its specification asks. A user without a home gets a
+    private folder that is removed when the process ends.
+    """
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if given.is_absolute():
+        return given / "kvgg_jax"
+    home = os.path.expanduser("~")  # noqa: PTH111  # Path.home raises where there is none
+    return Path(_scratch().name if home == "~" else f"{home}/.cache", "kvgg_jax")
+
+
+@functools.cache
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="kvgg_jax-", ignore_cleanup_errors=True)

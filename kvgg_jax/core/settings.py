@@ -1,7 +1,7 @@
-"""A setting is one field of `RunConfig`; this reads off the field what the rest derives from it.
+"""A setting is one field of `RunConfig`; what else there is to know of it is derived here.
 
-The flag, its help and default, the row in docs/settings.md, what a resumed run and a search may
-change, and the key of cached features all come from here. Pydantic is imported late, for `--help`.
+That is the flag, its help and default, the row in docs/settings.md, what a resumed run and a search
+may change, and the key of cached features. Pydantic is imported late, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 Part = Literal[
-    "photos",  # which photos a run is trained on and validated on: the same for a whole search
-    "images",  # what is shown of a photo to the network
-    "network",  # the layers, and what they cost
+    "photos",  # which photos train and validate; the same in all trials of a search
+    "images",  # the arrays made of a photo
+    "network",  # the layers, and their cost
     "start",  # the weights before the first step
-    "step",  # how a training step is computed, and what it costs
-    "update",  # what a step makes of the weights
-    "features",  # what frozen blocks make of an image: the key of cached features
-    "epochs",  # how long training goes on
+    "step",  # how a training step is computed, and its cost
+    "update",  # how a step changes the weights
+    "features",  # the output of frozen blocks: the key of cached features
+    "epochs",  # how long training takes
     "reading",  # how photos are read; no result depends on it
     "saving",  # what is written during the run; no result depends on it
 ]
 PARTS = frozenset[Part](get_args(Part))
 Resume = Literal["no", "config", "flag"]
-"""When a run is resumed: a setting stays, may differ in `config.toml`, or beside --resume too."""
+"""At a resume, a setting must stay, may be changed in `config.toml`, or also beside --resume."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is known of one setting."""
+    """One setting."""
 
     key: str
     default: Any
     description: str
     """Markdown; its first sentence is the help of the flag."""
     type: type
-    """Of the value that a flag takes."""
+    """Type of the flag's value."""
     choices: tuple[str, ...]
     flag: str | None
     affects: frozenset[Part]
@@ -51,12 +51,12 @@ class Setting:
 
     @property
     def is_list(self) -> bool:
-        """Whether it holds several of its choices."""
+        """Whether the value is several of the choices."""
         return isinstance(self.default, tuple)
 
     @property
     def changes_result(self) -> bool:
-        """Whether the weights that a run ends with depend on it."""
+        """Whether the final weights of a run depend on it."""
         return not self.affects <= {"reading", "saving"}
 
     @property
@@ -75,8 +75,7 @@ class Setting:
 
 def setting(
     default: Any,
-    *,
-    affects: Collection[Part],
+    *affects: Part,
     flag: str | None = "",
     choices: Collection[str] = (),
     is_folder: bool = False,
@@ -86,51 +85,47 @@ def setting(
 ) -> Any:
     """A field of a configuration; the docstring after it is its description.
 
-    `flag` is named after the field unless given; None: the setting has none. `choices` and
-    `is_folder` are needed only where the field's type does not say so. `limits` are pydantic's.
+    `affects` are the parts of a run that depend on it. `flag` is named after the field unless
+    given; None: there is none. `choices` and `is_folder` are for what the field's type does not
+    show. `limits` are pydantic's.
     """
     from pydantic import Field
 
     if "photos" in affects:
         no_search = (
-            "decides which photos a trial is judged on. "
-            "All trials must be judged alike: take it out of the space."
+            "decides which photos a trial is validated on, which must be the same for all trials. "
+            "Take it out of the space."
         )
-    extra: dict[str, Any] = {
-        "flag": flag,
-        "choices": [*choices],
-        "is_folder": is_folder,
-        "affects": sorted(affects),
-        "resume": resume,
-        "no_search": no_search,
-    }
+    about = {"flag": flag, "choices": choices, "is_folder": is_folder, "no_search": no_search}
+    extra: Any = {**about, "affects": frozenset(affects), "resume": resume}
     return Field(default, json_schema_extra=extra, **limits)
 
 
 def read_settings(model: type[BaseModel], table: str = "") -> Iterator[Setting]:
-    """The settings of `model` and of the tables in it, in their order."""
+    """The settings of `model` and of its tables, in their order."""
     for name, field in model.model_fields.items():
-        inner, extra = field.annotation, field.json_schema_extra
-        if not isinstance(extra, dict):
-            assert isinstance(inner, type), f"{name} is neither a setting nor a table"
+        inner: Any = field.annotation
+        about: Any = field.json_schema_extra
+        if about is None:
             yield from read_settings(inner, f"{name}.")
             continue
-        known: dict[str, Any] = dict(extra)
         plain, words = _plain(inner)
+        flag = about["flag"]
         yield Setting(
             key=table + name,
             default=field.default,
             description=" ".join((field.description or "").split()),
-            type=Path if known.pop("is_folder") else plain,
-            choices=(*known.pop("choices"), *words),
-            flag=f"--{name.replace('_', '-')}" if (flag := known.pop("flag")) == "" else flag,
-            affects=frozenset(known.pop("affects")),
-            **known,
+            type=Path if about["is_folder"] else plain,
+            choices=(*about["choices"], *words),
+            flag=f"--{name.replace('_', '-')}" if flag == "" else flag,
+            affects=about["affects"],
+            resume=about["resume"],
+            no_search=about["no_search"],
         )
 
 
 def _plain(annotation: Any) -> tuple[type, tuple[str, ...]]:
-    """The type of a value on a command line, and its choices; of several, that of one."""
+    """The type of a value on a command line, and its choices; of a tuple, those of an item."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return str, parts

@@ -13,12 +13,12 @@ AnyArray = Array | NDArray[Any]
 
 
 class Batch(NamedTuple):
-    """Always full size; filler rows have weight 0 and count for nothing."""
+    """Always of full size: filler rows have weight 0."""
 
     images: AnyArray
-    """uint8 [batch, size, size, 3], RGB in 0..255; or float32 features of such."""
+    """uint8 [batch, size, size, 3], RGB in 0..255; or their float32 features."""
     labels: AnyArray
-    """int32 [batch], index into the class names; float32 [batch, classes] once mixed, in shares."""
+    """int32 [batch], index into the class names; after mixing float32 [batch, classes], shares."""
     weight: AnyArray
     """float32 [batch], 1 for an image and 0 for a filler."""
 
@@ -39,7 +39,7 @@ class Tally(NamedTuple):
 
     loss: AnyArray
     correct: AnyArray
-    count: AnyArray  # type: ignore[assignment]  # shadows tuple.count, which nobody needs here
+    count: AnyArray  # type: ignore[assignment]  # shadows tuple.count
 
     def merge(self, other: Tally) -> Tally:
         """The sums over the images of both."""
@@ -51,14 +51,14 @@ Weights = tuple[dict[str, AnyArray], dict[str, AnyArray]]
 
 
 def discard(state: TrainState) -> None:
-    """Free the memory of a state that another has taken the place of; nobody may use it again."""
+    """Free the memory of a state, which must not be used again."""
     for leaf in jax.tree.leaves(state):
         if isinstance(leaf, Array):
             leaf.delete()
 
 
 def empty_batch(count: int, size: int) -> Batch:
-    """A batch of fillers, to compile with: `count` black images of `size` pixels a side."""
+    """`count` fillers to compile with: black images of `size` pixels per side."""
     return Batch(
         np.zeros((count, size, size, 3), np.uint8),
         np.zeros(count, np.int32),

@@ -1,23 +1,29 @@
-"""Text for people: escaped names, durations, the name of the program."""
+"""Pieces of messages: escaped names, durations, the name of the program."""
 
 from __future__ import annotations
 
+import math
+import re
 import sys
 from pathlib import Path
 
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")  # noqa: RUF001  # OWASP, "CSV Injection"
+
 
 def printable(text: str) -> str:
-    """`text` with control characters and broken bytes shown, not sent to the terminal."""
+    """`text` with control characters and broken bytes escaped, except line ends."""
     return "\n".join(map(escape_name, text.split("\n")))
 
 
 def program() -> str:
-    """How the user started this program, for the commands it suggests."""
+    """The name that the user started, for suggested commands."""
     return "python cli.py" if Path(sys.argv[0]).name == "cli.py" else "kvgg"
 
 
 def duration(seconds: float) -> str:
-    """95.2 -> "1:35"."""
+    """95.2 -> "1:35"; a dash for what is no time."""
+    if not math.isfinite(seconds):
+        return "-"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
@@ -29,5 +35,15 @@ def figure(value: float | None, form: str) -> str:
 
 
 def escape_name(name: object) -> str:
-    """The name of a file or a class as part of one line: what does not print is escaped."""
+    """The name of a file or class for one line of text; unprintable characters are escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(name))
+
+
+def csv_cell(text: str) -> str:
+    """`text` with a `'` in front where a spreadsheet would run it as a formula."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def from_csv_cell(cell: str) -> str:
+    """The inverse of `csv_cell`."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell

@@ -14,10 +14,7 @@ from kvgg_jax.core.process import is_own_process
 
 @contextmanager
 def _without_native_stderr() -> Iterator[None]:
-    """Mute file descriptor 2: TensorFlow's C++ start-up lines ignore its own log level.
-
-    An import that fails raises all the same, so nothing that matters is lost.
-    """
+    """Mute file descriptor 2: TensorFlow's C++ start-up lines ignore its own log level."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

@@ -28,7 +28,7 @@ def screen() -> Callable[..., str]:
 
 
 def test_the_speed_after_a_resume_is_that_of_this_start(screen: Callable[..., str]) -> None:
-    """930 of 1,000 steps were there before; a step of 32 pictures a second came since."""
+    """930 of 1,000 steps were there before; since then one step of 32 images per second."""
     later = PLAIN_EVERY + 1
     line = screen(
         (0.0, Progress("training", 930, 1000, 32, 3)),
@@ -42,7 +42,7 @@ def test_the_speed_after_a_resume_is_that_of_this_start(screen: Callable[..., st
 
 
 def test_a_note_amid_an_epoch_does_not_change_its_speed(screen: Callable[..., str]) -> None:
-    """What was done before it tells nothing of the time since."""
+    """Only the work of this start counts."""
     later = PLAIN_EVERY + 1
     line = screen(
         (0.0, Progress("training", 0, 1000, 32, 1)),

@@ -1,4 +1,4 @@
-"""Settings in messages: the library names keys, the command says flags."""
+"""Settings in messages: the library names keys, the command shows flags."""
 
 from __future__ import annotations
 

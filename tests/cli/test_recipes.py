@@ -25,7 +25,7 @@ def test_each_config_of_the_repository_is_a_recipe() -> None:
 def test_the_wheel_brings_them_inside_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where `pyproject.toml` puts them; then the folder beside the package has no say."""
+    """Where `pyproject.toml` puts them; then the folder beside the package is not used."""
     package = tmp_path / "kvgg_jax"
     shutil.copytree(ROOT / "configs", package / "configs")
     monkeypatch.setattr(recipes, "PACKAGE", package)
@@ -35,7 +35,7 @@ def test_the_wheel_brings_them_inside_the_package(
 def test_the_comment_at_the_head_says_what_a_recipe_is_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A field may go on over lines; a later comment is none of it."""
+    """A field may have several lines; a later comment is not part of it."""
     head = "# Why:     a reason.\n# Command: kvgg train\n# Expect:  0.9 in\n#          an hour.\n"
     file = tmp_path / "configs" / "mine.toml"
     file.parent.mkdir()
@@ -90,6 +90,6 @@ def test_a_resumed_run_takes_no_recipe() -> None:
     """It has its own settings."""
     result = kvgg("train", "--resume", "x", "--recipe", "fast")
     assert message(result) == (
-        "Error: --resume goes on with the run's own settings; --recipe cannot change them. "
-        "Only --epochs can be raised, and --track given.\n"
+        "Error: --resume keeps the settings of the run; --recipe cannot change them. "
+        "Only --epochs can be raised, and --track changed.\n"
     )

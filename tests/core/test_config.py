@@ -78,7 +78,7 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
             ["folds", "fold"],
             "folds 3, fold 4: set both, and fold 1 to folds",
         ),
-        ({"folds": 3, "fold": 3}, ["folds"], "folds are dealt with split stratified or grouped"),
+        ({"folds": 3, "fold": 3}, ["folds"], "folds need split stratified or grouped"),
     ],
 )
 def test_a_fold_is_one_of_the_folds(given, named, reason):
@@ -97,7 +97,7 @@ configs = st.builds(
     data=st.fixed_dictionaries(
         {"val_split": st.floats(0, 1, exclude_min=True, exclude_max=True)},
         optional={
-            "dir": words,
+            "dir": words.filter(bool),
             "image_size": st.integers(32, 4096),
             "split": st.sampled_from(["keras", "stratified", "grouped"]),
             "augment": st.sampled_from(["none", "light", "strong", "randaugment"]),
@@ -161,14 +161,14 @@ def test_a_raised_number_of_epochs_is_validated():
 
 
 def test_with_data_changes_nothing_else():
-    """It fills in the folder and the picture size that a run was started with."""
+    """It fills in the folder and the image size that a run was started with."""
     changed = RunConfig(seed=3).with_data(dir=str(Path("x")), image_size=48)
     assert changed == RunConfig(seed=3, data={"dir": "x", "image_size": 48})
 
 
 def test_a_batch_is_cut_into_equal_parts_or_not_at_all(tmp_path):
     """By a flag or by a file, before anything heavy is imported."""
-    why = "accumulate 3 does not cut batches of 8 into equal parts: use a divisor of batch_size."
+    why = "accumulate 3 does not divide batches of 8: use a divisor of batch_size."
     flags = {"train.batch_size": ("--batch-size 8", 8), "train.accumulate": ("--accumulate 3", 3)}
     with pytest.raises(UsageError) as caught:
         resolve(None, flags)

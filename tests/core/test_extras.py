@@ -1,4 +1,4 @@
-"""What is optional: the table of it, and what is said where it is missing."""
+"""Optional libraries: their table, and the message if one is missing."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def keras_stops_after(accuracies: list[float], *, patience: int, min_delta: floa
     min_delta=st.sampled_from([0.0, 0.001, 0.06, 0.12]),  # no rise is just that: Keras would round
 )
 def test_staleness_stops_a_run_where_keras_early_stopping_would(counts, patience, min_delta):
-    """The write-up's run used that callback; accuracies are shares of 20 pictures here."""
+    """The write-up's run used that callback; accuracies are shares of 20 images here."""
     accuracies = [count / 20 for count in counts]
     history = rows(*((accuracy, 1.0) for accuracy in accuracies))
     ours = next(
@@ -90,14 +90,17 @@ def test_many_small_rises_count_once_they_add_up_to_min_delta():
 
 
 numbers = st.floats(allow_nan=False)
-figures = st.none() | numbers
+rates = st.none() | numbers
+measured = st.none() | st.floats(0, 1e300)
 numbered = st.sets(st.integers(1, 10**6), max_size=5).map(sorted)
 
 
 def epochs(numbers_of_epochs: list[int]) -> st.SearchStrategy[tuple[Epoch, ...]]:
     """Rows with these numbers and any figures."""
     each = (st.just(number) for number in numbers_of_epochs)
-    return st.tuples(*(st.builds(Epoch, n, *[numbers] * 4, *[figures] * 3) for n in each))
+    return st.tuples(
+        *(st.builds(Epoch, n, *[numbers] * 4, rates, measured, measured) for n in each)
+    )
 
 
 @given(numbered.flatmap(epochs).map(History))
@@ -169,6 +172,14 @@ def test_columns_are_known_by_name_not_by_place():
         (f"{HEAD}\n1,2.0,0.5,,0.5\n", "row 1: val_loss is '', not a number"),
         (f"{HEAD}\n1.5,2.0,0.5,0.25,0.5\n", "row 1: epoch is '1.5', not a whole number"),
         (f"{HEAD},seconds\n1,2.0,0.5,0.25,0.5,?\n", "row 1: seconds is '?', not a number"),
+        (
+            f"{HEAD},seconds\n1,1,1,1,1,inf\n",
+            "row 1: seconds is 'inf', which cannot be measured",
+        ),
+        (
+            f"{HEAD},images_per_second\n1,1,1,1,1,-1\n",
+            "row 1: images_per_second is '-1', which cannot be measured",
+        ),
         (f"{HEAD}\n2,1,1,1,1\n1,1,1,1,1\n", "epoch 1 comes after epoch 2"),
         (f"{HEAD}\n1,1,1,1,1\n1,1,1,1,1\n", "epoch 1 comes after epoch 1"),
     ],
@@ -194,8 +205,8 @@ def test_append_leaves_the_old_history_as_it_was():
     assert (len(old), old.seconds, old.append(row).seconds) == (1, 2.0, 4.0)
 
 
-def test_the_speed_of_a_run_is_that_of_all_its_pictures():
-    """As many pictures at 10 and at 30 a second take as long as all of them at 15."""
+def test_the_speed_of_a_run_is_that_of_all_its_images():
+    """As many images at 10 and at 30 a second take as long as all of them at 15."""
     first, second = rows((0.5, 1.0), (0.6, 1.0))
     both = replace(first, images_per_second=10.0), replace(second, images_per_second=30.0)
     assert History(both).images_per_second == pytest.approx(15)

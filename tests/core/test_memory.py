@@ -1,8 +1,7 @@
-"""Want of memory, wherever it comes in a run, is said with what to try; what was saved is whole."""
+"""Running out of memory: the message says what to try, and the run stays intact."""
 
 from __future__ import annotations
 
-import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +12,8 @@ import numpy as np
 import pytest
 
 from kvgg_jax import evaluate, predict
-from kvgg_jax.cli.app import OUT_OF_MEMORY
-from kvgg_jax.cli.text import summary
 from kvgg_jax.core.config import RunConfig
-from kvgg_jax.core.errors import OutOfMemory, RunError, is_out_of_memory
+from kvgg_jax.core.errors import OutOfMemory
 from kvgg_jax.core.history import History
 from kvgg_jax.core.memory import training_memory_advice
 from kvgg_jax.data.pipeline import Pipeline
@@ -26,7 +23,7 @@ from kvgg_jax.runs.folder import Run
 from support.commands import TINY, kvgg, message
 from support.runs import Trained
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 def settings(batch: int) -> RunConfig:
@@ -44,19 +41,19 @@ def test_an_allocation_that_fails_says_which_batch_size_to_try(library):
     with pytest.raises(OutOfMemory) as caught, training_memory_advice(settings(32)):
         library.zeros((1 << 10, 1 << 40), library.uint8).block_until_ready()
     assert str(caught.value) == (
-        "Out of memory with batches of 32 pictures of 96 px. Start a new run with "
+        "Out of memory with batches of 32 images of 96 px. Start a new run with "
         "`train.accumulate = 2` (the same steps), `train.batch_size = 16` "
-        "or a smaller `data.image_size`; what this one saved is whole."
+        "or a smaller `data.image_size`. What this run saved is safe."
     )
 
 
-def test_a_batch_of_one_can_only_be_of_smaller_pictures():
+def test_a_batch_of_one_can_only_have_smaller_images():
     """There is no --batch-size 0."""
     with pytest.raises(OutOfMemory) as caught, training_memory_advice(settings(1)):
         raise MemoryError
     assert str(caught.value) == (
-        "Out of memory with batches of 1 pictures of 96 px. Start a new run with a smaller "
-        "`data.image_size`; what this one saved is whole."
+        "Out of memory with batches of 1 images of 96 px. Start a new run with a smaller "
+        "`data.image_size`. What this run saved is safe."
     )
 
 
@@ -64,29 +61,6 @@ def test_other_errors_pass_as_they_are():
     """They are not about memory."""
     with pytest.raises(RuntimeError, match=r"^INTERNAL: no$"), training_memory_advice(settings(1)):
         raise RuntimeError("INTERNAL: no")
-
-
-class ResourceExhaustedError(Exception):
-    """As TensorFlow's is called."""
-
-
-@pytest.mark.parametrize(
-    ("error", "is_one"),
-    [
-        (MemoryError(), True),
-        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
-        (OSError(errno.ENOSPC, "No space left on device"), False),
-        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes."), True),
-        (RuntimeError("std::bad_alloc"), True),
-        (ResourceExhaustedError("OOM when allocating tensor"), True),
-        (RunError("Cannot save: RESOURCE_EXHAUSTED: disk full"), False),
-        (ValueError("no"), False),
-    ],
-    ids=repr,
-)
-def test_want_of_memory_is_known_in_all_its_forms(error: Exception, is_one: bool):
-    """Of Python, the system, XLA, C++ and TensorFlow; not a message that was made from one."""
-    assert is_out_of_memory(error) == is_one
 
 
 @contextmanager
@@ -106,12 +80,12 @@ def memory_for(count: int) -> Iterator[None]:
 
 
 ADVICE = (
-    "Error: Out of memory with batches of 8 pictures of 32 px. Start a new run with --accumulate 2 "
-    "(the same steps), --batch-size 4 or a smaller --image-size; what this one saved is whole."
+    "Error: Out of memory with batches of 8 images of 32 px. Start a new run with --accumulate 2 "
+    "(the same steps), --batch-size 4 or a smaller --image-size. What this run saved is safe."
 )
 
 
-def test_training_that_runs_out_of_memory_can_be_gone_on_with(trained, tmp_path):
+def test_training_that_runs_out_of_memory_can_be_resumed(trained, tmp_path):
     """In the second epoch: one message, exit code 1; then, with memory again, to the same end."""
     arguments = (*TINY, "--data", trained.photos, "--out", tmp_path, "--epochs", "2", "--name", "x")
     with memory_for(1 + 4 + 1 + 2):  # samples.png, an epoch, its validation, two steps
@@ -128,7 +102,7 @@ def figures(history: History) -> list[tuple[float, ...]]:
     return [(row.loss, row.accuracy, row.val_loss, row.val_accuracy) for row in history]
 
 
-def test_a_crossval_that_runs_out_of_memory_goes_on_with_the_same_command(trained, tmp_path):
+def test_a_crossval_that_runs_out_of_memory_is_resumed_by_the_same_command(trained, tmp_path):
     """In its second fold."""
     where = ("--data", trained.photos, "--out", tmp_path, "--epochs", "1", "--name", "x")
     with memory_for(1 + 3 + 3 + 1):  # samples.png, an epoch of 18 photos, its validation, the next
@@ -141,7 +115,7 @@ def test_a_crossval_that_runs_out_of_memory_goes_on_with_the_same_command(traine
 
 @pytest.fixture
 def short_of_memory(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """There is enough for 4 pictures at once; gives the sizes of the batches asked for."""
+    """There is memory for 4 images at once; gives the sizes of the batches asked for."""
     compile_step, asked = classifier.compile_step, list[int]()
 
     def compile_or_fail(what: str, function: Any, *example: Any, **options: Any) -> Any:
@@ -156,14 +130,14 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return asked
 
 
-JUDGING = (
-    "Error: Out of memory with batches of {} pictures of 32 px. Try --batch-size {}, or a machine "
+ADVICE_WHEN_EVALUATING = (
+    "Error: Out of memory with batches of {} images of 32 px. Try --batch-size {}, or a machine "
     "with more memory."
 )
 
 
 @pytest.mark.parametrize(("command", "first"), [("evaluate", 8), ("predict", 32)])
-def test_judging_names_the_batch_size_to_try_and_it_helps(
+def test_evaluating_names_the_batch_size_to_try_and_it_helps(
     command, first, short_of_memory, trained: Trained, tmp_path
 ):
     """Half of the one that was too large, until it is small enough."""
@@ -172,35 +146,23 @@ def test_judging_names_the_batch_size_to_try_and_it_helps(
     result, tried = kvgg(*arguments), [first]
     while result.exit_code:
         half = tried[-1] // 2
-        assert message(result).splitlines()[-1] == JUDGING.format(tried[-1], half)
+        assert message(result).splitlines()[-1] == ADVICE_WHEN_EVALUATING.format(tried[-1], half)
         tried.append(half)
         result = kvgg(*arguments, "--batch-size", str(half))
     assert (tried[-1], short_of_memory) == (4, tried)
 
 
 def test_calibrating_takes_a_batch_size_too(short_of_memory, trained: Trained):
-    """It judges as `evaluate` does."""
+    """It evaluates too."""
     result = kvgg("calibrate", "--run", trained.run, "--batch-size", "6")
-    assert message(result).splitlines()[-1] == JUDGING.format(6, 3)
+    assert message(result).splitlines()[-1] == ADVICE_WHEN_EVALUATING.format(6, 3)
     assert short_of_memory == [6]
 
 
 def test_the_batch_size_changes_no_answer(trained: Trained):
-    """Pictures are judged one by one, however many at once."""
+    """The prediction of an image does not depend on the others in its batch."""
     few, many = (predict(trained.photos, trained.run, batch_size=size) for size in (5, 32))
     assert [one.label for one in few] == [one.label for one in many]
     np.testing.assert_allclose(
         [one.probability for one in few], [one.probability for one in many], atol=1e-5
     )
-
-
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: no")], ids=repr)
-def test_a_command_without_batches_says_it_too(error: Exception, monkeypatch):
-    """The last resort, for all that no part of the program expects."""
-
-    def fail(*_: object) -> None:
-        raise error
-
-    monkeypatch.setattr(summary, "layers_text", fail)
-    result = kvgg("summary")
-    assert (result.exit_code, message(result)) == (1, f"Error: {OUT_OF_MEMORY}\n")

@@ -1,4 +1,4 @@
-"""A setting is one field: all that is known of it is read off that field."""
+"""A setting is one field, from which everything else about it is derived."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FRESH = "train.fresh_start"
 class FreshTrain(TrainConfig):
     """The table `train` with a setting more."""
 
-    fresh_start: Literal["never", "often"] = setting("never", affects={"step"}, resume="config")
+    fresh_start: Literal["never", "often"] = setting("never", "step", resume="config")
     """When to begin anew: never or often. It is made up for this test."""
 
 
@@ -44,7 +44,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Setting:
     return found
 
 
-def test_a_field_says_all_of_its_setting(fresh: Setting) -> None:
+def test_a_field_has_everything_about_its_setting(fresh: Setting) -> None:
     """Type, default, description, flag, choices, and what it affects."""
     assert fresh == Setting(
         key=FRESH,
@@ -67,10 +67,10 @@ def test_a_new_field_has_its_flag_help_default_and_completion() -> None:
     from kvgg_jax.cli.main import app
 
     wide = {"COLUMNS": "200", "NO_COLOR": "1", "FORCE_COLOR": None}
-    told = CliRunner(env=wide).invoke(app, ["bench", "--help"], prog_name="kvgg").stdout
-    line = next(line for line in told.splitlines() if "--fresh-start" in line)
+    shown = CliRunner(env=wide).invoke(app, ["bench", "--help"], prog_name="kvgg").stdout
+    line = next(line for line in shown.splitlines() if "--fresh-start" in line)
     assert "When to begin anew: never or often." in line
-    assert "[default: never]" in told
+    assert "[default: never]" in shown
     asking = {"_KVGG_COMPLETE": "complete_bash", "COMP_WORDS": "kvgg train --fresh-start "}
     asked = CliRunner(env={**asking, "COMP_CWORD": "3"}).invoke(app, [], prog_name="kvgg")
     assert asked.stdout.split() == ["never", "often"]
@@ -113,7 +113,7 @@ def test_the_rules_at_a_resume_are_those_of_the_fields() -> None:
 
 
 @pytest.mark.parametrize("key", SETTINGS)
-def test_a_run_goes_on_with_another_value_where_the_field_allows_it(key: str) -> None:
+def test_a_run_resumes_with_another_value_where_the_field_allows_it(key: str) -> None:
     """The run began with a value that no setting has."""
     config = RunConfig()
     methods = {"info": lambda _: began, "check_format": lambda _: None}
@@ -127,7 +127,7 @@ def test_a_run_goes_on_with_another_value_where_the_field_allows_it(key: str) ->
     assert f'  {key}: "another" then' in str(caught.value)
 
 
-def test_what_a_search_may_not_vary_is_said_at_the_fields() -> None:
+def test_what_a_search_may_not_vary_is_marked_at_the_fields() -> None:
     """What decides on the photos, and the first weights."""
     assert {key for key, one in SETTINGS.items() if one.no_search} == {
         "seed",

@@ -8,39 +8,38 @@ from typing import Annotated
 
 import typer
 
-from kvgg_jax.cli.app import Json, app, handle_errors, print_json, stderr_console
-from kvgg_jax.cli.console import Screen, print_line
+from kvgg_jax.cli.app import app, command
+from kvgg_jax.cli.console import Screen
 from kvgg_jax.cli.flags import Given
-from kvgg_jax.cli.options import takes_settings
+from kvgg_jax.cli.options import Json, Photos, takes_settings
+from kvgg_jax.cli.output import print_json, print_note
 from kvgg_jax.core.text import program
 
 data_app = typer.Typer(no_args_is_help=True, help="Folders of photos.")
 app.add_typer(data_app, name="data")
 
 
-@data_app.command()
-@handle_errors
+@command(group=data_app)
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where to write it; must not exist yet.")],
     per_class: Annotated[int, typer.Option(min=2, help="Photos per class.")] = 100,
 ) -> None:
-    """Draw the built-in demo set, coffee-like beans in four roasts, as a folder of PNG files.
+    """Draw the built-in demo set, four classes of coffee beans, as a folder of PNG files.
 
     Example: `kvgg data demo beans`
     """
     from kvgg_jax.data.demo import write_demo
 
-    with Screen(stderr_console()) as screen:
+    with Screen() as screen:
         write_demo(folder, per_class=per_class, emit=screen)
-    print_line(stderr_console(), f"Wrote the demo set to {folder}. Train on it:")
-    print_line(stderr_console(), f"  {program()} train --data {quote(str(folder))} --image-size 48")
+    print_note(f"Wrote the demo set to {folder}. Train on it:")
+    print_note(f"  {program()} train --data {quote(str(folder))} --image-size 48")
 
 
-@data_app.command(cls=takes_settings({"photos"}, without={"data.dir", "data.skip_bad"}))
-@handle_errors
+@command(cls=takes_settings({"photos"}, without={"data.dir", "data.skip_bad"}), group=data_app)
 def check(
     ctx: typer.Context,
-    folder: Annotated[Path, typer.Argument(help="Photos, one sub-folder a class.")],
+    folder: Photos,
     against: Annotated[
         Path | None, typer.Option(help="Another folder, such as a test set, to find shared photos.")
     ] = None,
@@ -64,22 +63,19 @@ def check(
 
     if html:
         check_writable(html, option="--html")
-    with Screen(stderr_console()) as screen:
+    with Screen() as screen:
         result = check_data(folder, against=against, config=settings, emit=screen)
         if html:
             write_check(result, html, emit=screen)
-            print_line(stderr_console(), f"Wrote {html}")
+            print_note(f"Wrote {html}")
     print_json(result.to_json()) if json else check_text(result)
 
 
-@data_app.command(cls=takes_settings({"images"}))
-@handle_errors
+@command(cls=takes_settings({"images"}), group=data_app)
 def preview(
     ctx: typer.Context,
-    folder: Annotated[Path, typer.Argument(help="Photos, one sub-folder a class.")],
-    output: Annotated[Path, typer.Option(help="The picture to write, a PNG.")] = Path(
-        "preview.png"
-    ),
+    folder: Photos,
+    output: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("preview.png"),
     count: Annotated[int, typer.Option(min=1, max=100, help="Photos shown.")] = 8,
 ) -> None:
     """Draw photos as the network sees them, and as augmentation changes them.
@@ -90,6 +86,6 @@ def preview(
     settings = given.resolve()
     from kvgg_jax.training.preview import preview as draw
 
-    with Screen(stderr_console()) as screen:
+    with Screen() as screen:
         draw(folder, output, config=settings, count=count, emit=screen)
-    print_line(stderr_console(), f"Wrote {output}")
+    print_note(f"Wrote {output}")

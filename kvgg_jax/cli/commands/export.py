@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from kvgg_jax.cli import completion
-from kvgg_jax.cli.app import (
-    RUNS,
-    Json,
-    Out,
-    Raw,
-    RunOption,
-    app,
-    handle_errors,
-    print_json,
-    stderr_console,
-)
+from kvgg_jax.cli.app import command
 from kvgg_jax.cli.console import Screen
+from kvgg_jax.cli.options import RUNS, Json, Out, Raw, RunOption
+from kvgg_jax.cli.output import print_json
 
 
-@app.command()
-@handle_errors
+@command()
 def export(
     format: Annotated[
-        str,
+        Literal["keras", "saved-model", "onnx", "stablehlo", "safetensors"],
         typer.Option(
-            help="keras, saved-model, onnx, stablehlo or safetensors.",
-            autocompletion=completion.words(
-                "keras", "saved-model", "onnx", "stablehlo", "safetensors"
-            ),
+            help="keras, saved-model, onnx, stablehlo or safetensors.", show_choices=False
         ),
     ],
     run: RunOption = None,
@@ -39,10 +26,9 @@ def export(
         Path | None, typer.Option(help="File to write. Default: in exported, in the run folder.")
     ] = None,
     quantize: Annotated[
-        str | None,
+        Literal["int8"] | None,
         typer.Option(
-            help="int8, for keras and onnx; prints the cost in accuracy.",
-            autocompletion=completion.words("int8"),
+            help="int8, for keras and onnx; prints the cost in accuracy.", show_choices=False
         ),
     ] = None,
     data: Annotated[
@@ -60,7 +46,7 @@ def export(
     from kvgg_jax.cli.text import results as show
     from kvgg_jax.export.exporter import export as write
 
-    with Screen(stderr_console()) as screen:
+    with Screen() as screen:
         result = write(
             format,
             run,

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from kvgg_jax.cli.app import Json, app, handle_errors, print_json, stderr_console
+from kvgg_jax.cli.app import command
 from kvgg_jax.cli.console import Screen
 from kvgg_jax.cli.flags import Given
-from kvgg_jax.cli.options import takes_settings
+from kvgg_jax.cli.options import Json, takes_settings
+from kvgg_jax.cli.output import print_json
 
-BENCH_BATCH = 8  # without a config: seconds a step, on a CPU
+LAYER = ("name", "output", "params", "statistics", "flops", "kept")  # in JSON
+BENCH_BATCH = 8  # a step takes seconds on a CPU
 
 
-@app.command(cls=takes_settings({"network"}))
-@handle_errors
+@command(cls=takes_settings({"network"}))
 def summary(
     ctx: typer.Context,
     classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 4,
@@ -24,30 +26,39 @@ def summary(
 ) -> None:
     """Show layers, parameters, FLOPs and memory of a network, without running it.
 
-    The default image size is 224 px. All layers count as trainable, also those that a config
-    would freeze.
+    The default image size is 224 px. All layers count as trainable, even if a config freezes them.
 
     Example: `kvgg summary --compare`
     """
     given: Given = ctx.obj
     config = given.resolve()
-    from kvgg_jax.cli.text.summary import Size, compare_text, cost_json, layers_text
-    from kvgg_jax.core.config import PHOTO_SIZE
+    from kvgg_jax.cli.text import summary as show
+    from kvgg_jax.core.config import HEADS, PHOTO_SIZE
+    from kvgg_jax.models.cost import describe, total
 
-    model, side = config.model, config.data.image_size or PHOTO_SIZE
-    size = Size(classes=classes, image_size=side, batch_size=config.train.batch_size)
-    if json:
-        print_json(cost_json(model, size, compare=compare))
+    model, batch = config.model, config.train.batch_size
+    side = config.data.image_size or PHOTO_SIZE
+    heads = HEADS if compare else (model.head,)
+    layers = {
+        head: describe(model.model_copy(update={"head": head}), classes=classes, image_size=side)
+        for head in heads
+    }
+    costs = {
+        head: total(found, image_size=side, batch_size=batch) for head, found in layers.items()
+    }
+    if compare and json:
+        print_json({head: asdict(cost) for head, cost in costs.items()})
     elif compare:
-        compare_text(model, size)
+        show.compare_text(f"{model.arch}, {side} px, batch {batch}", costs)
+    elif json:
+        rows = [{key: getattr(one, key) for key in LAYER} for one in layers[model.head]]
+        print_json({**asdict(costs[model.head]), "layers": rows})
     else:
-        layers_text(model, size)
+        title = f"{model.arch}, head {model.head}, {classes} classes, {side} x {side} pixels"
+        show.layers_text(title, layers[model.head], costs[model.head], batch_size=batch)
 
 
-@app.command(
-    cls=takes_settings({"network", "step"}, defaults={"train.batch_size": BENCH_BATCH}),
-)
-@handle_errors
+@command(cls=takes_settings({"network", "step"}, defaults={"train.batch_size": BENCH_BATCH}))
 def bench(
     ctx: typer.Context,
     repeats: Annotated[int, typer.Option(min=1, help="Timed repetitions.")] = 5,
@@ -65,6 +76,6 @@ def bench(
     from kvgg_jax.cli.text import results as show
     from kvgg_jax.training.benchmark import bench as measure
 
-    with Screen(stderr_console()) as screen:
+    with Screen() as screen:
         result = measure(settings, repeats=repeats, emit=screen)
     print_json(show.bench_json(result)) if json else show.bench_text(result)

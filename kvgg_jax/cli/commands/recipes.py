@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from kvgg_jax.cli.app import Json, app, handle_errors, print_json
+from kvgg_jax.cli.app import command
+from kvgg_jax.cli.options import Json
+from kvgg_jax.cli.output import print_json
 
 
-@app.command()
-@handle_errors
+@command()
 def recipes(json: Json = False) -> None:
     """List the recipes for --recipe: what each is for, and what to expect of it.
 

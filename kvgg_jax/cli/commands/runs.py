@@ -1,4 +1,4 @@
-"""`kvgg runs`: which runs there are, and which is better."""
+"""`kvgg runs`: what runs there are, and which is better."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Annotated
 import typer
 
 from kvgg_jax.cli import completion
-from kvgg_jax.cli.app import RUNS, Json, Out, app, handle_errors, print_json, stderr_console
-from kvgg_jax.cli.console import Screen, print_line
+from kvgg_jax.cli.app import command
+from kvgg_jax.cli.console import Screen
+from kvgg_jax.cli.options import RUNS, Json, Out
+from kvgg_jax.cli.output import print_json, print_note
 from kvgg_jax.core.errors import UsageError
 from kvgg_jax.core.text import program
 
 
-@app.command("runs")
-@handle_errors
+@command("runs")
 def list_or_compare(
     names: Annotated[
         list[str] | None,
@@ -33,32 +34,27 @@ def list_or_compare(
 
     Example: `kvgg runs slim full`
     """
-    if data is not None and len(names or ()) < 2:
+    several = names if names and len(names) > 1 else None
+    if data is not None and not several:
         raise UsageError("--data needs at least two runs to compare.")
-    if len(names or ()) > 1:
-        _compare(names or [], data, out, json)
-        return
-    from kvgg_jax.cli.text import runs as show_runs
+    from kvgg_jax.cli.text.runs import comparison_text, runs_text
+
+    if several:
+        from kvgg_jax.evaluation.comparison import compare_runs
+
+        with Screen() as screen:
+            result = compare_runs(several, data=data, out=out, emit=screen)
+        return print_json(result.to_json()) if json else comparison_text(result)
     from kvgg_jax.runs import listing
 
     found = listing.summarise(names, out=out) if names else listing.list_runs(out)
     if json:
         print_json([one.to_json() for one in found])
     elif found:
-        show_runs.runs_text(found)
+        runs_text(found)
     for one in found:
         if isinstance(one, listing.DamagedRun):
-            print_line(stderr_console(), f"Damaged: {one.fault}", "yellow")
+            print_note(f"Damaged: {one.fault}", "yellow")
     if not found:
-        print_line(
-            stderr_console(), f"No runs in {out}. Train one first: {program()} train --data DIR"
-        )
-
-
-def _compare(names: list[str], data: Path | None, out: Path, json: bool) -> None:
-    from kvgg_jax.cli.text import runs as show_runs
-    from kvgg_jax.evaluation import comparison
-
-    with Screen(stderr_console()) as screen:
-        result = comparison.compare_runs(names, data=data, out=out, emit=screen)
-    print_json(result.to_json()) if json else show_runs.comparison_text(result)
+        print_note(f"No runs in {out}. Train one first: {program()} train --data DIR")
+    return None

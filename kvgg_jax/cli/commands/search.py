@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from shlex import join
 from typing import Annotated
 
 import typer
 
 from kvgg_jax.cli import completion
-from kvgg_jax.cli.app import (
-    RUNS,
-    Json,
-    Out,
-    app,
-    handle_errors,
-    print_json,
-    stderr_console,
-    stoppable,
-)
-from kvgg_jax.cli.console import Screen, print_line
+from kvgg_jax.cli.app import command, repeat_to_resume, stoppable
+from kvgg_jax.cli.console import Screen
 from kvgg_jax.cli.flags import Given
-from kvgg_jax.cli.options import takes_settings
+from kvgg_jax.cli.options import RUNS, Json, Out, takes_settings
+from kvgg_jax.cli.output import print_json
+from kvgg_jax.cli.watcher import watched
 from kvgg_jax.core.settings import PARTS
-from kvgg_jax.core.text import program
 
 
-@app.command("lr-find", cls=takes_settings(PARTS - {"epochs", "saving"}, without={"optim.lr"}))
-@handle_errors
+@command("lr-find", cls=takes_settings(PARTS - {"epochs", "saving"}, without={"optim.lr"}))
 def lr_find(
     ctx: typer.Context,
     low: Annotated[float, typer.Option(help="First learning rate.")] = 1e-7,
@@ -46,31 +35,24 @@ def lr_find(
     """
     given: Given = ctx.obj
     settings = given.resolve()
-    from kvgg_jax.cli.text import search as show_search
+    from kvgg_jax.cli.text import search as show
     from kvgg_jax.runs import catalog
     from kvgg_jax.training.search import lr_range
 
     catalog.check_writable(out)
-    with Screen(stderr_console()) as screen:
+    with Screen() as screen:
         result = lr_range.lr_find(settings, low=low, high=high, steps=steps, out=out, emit=screen)
-    chart = show_search.save_rates(result, out / "lr_find.png")
-    if json:
-        print_json(show_search.rates_json(result, chart))
-    else:
-        show_search.rates_text(result, chart)
+    chart = show.save_rates(result, out / "lr_find.png")
+    print_json(show.rates_json(result, chart)) if json else show.rates_text(result, chart)
 
 
-@app.command(cls=takes_settings())
-@handle_errors
+@command(cls=takes_settings())
 def tune(
     ctx: typer.Context,
-    trials: Annotated[int, typer.Option(min=1, help="Runs in all, those there included.")] = 20,
+    trials: Annotated[int, typer.Option(min=1, help="Number of runs, old ones included.")] = 20,
     space: Annotated[
         Path | None,
-        typer.Option(
-            help="TOML file with the search space.",
-            autocompletion=completion.configs,
-        ),
+        typer.Option(help="TOML file with the search space.", autocompletion=completion.configs),
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the search: its folder in --out.")] = "tune",
     out: Out = RUNS,
@@ -93,7 +75,7 @@ def tune(
     settings = given.resolve()
     searched = without(read_space(space) if space else DEFAULT_SPACE, given.flags)
     check_space(searched, settings, where=str(space or "space"))
-    with Screen(stderr_console()) as screen, stoppable(screen, _how_to_go_on) as stop:
+    with Screen() as screen, watched(), stoppable(screen, repeat_to_resume) as stop:
         from kvgg_jax.training.search import tuning
 
         result = tuning.tune(
@@ -106,11 +88,6 @@ def tune(
             before_run=stop.rest,
             emit=screen,
         )
-    from kvgg_jax.cli.text import search as show_search
+    from kvgg_jax.cli.text import search as show
 
-    print_json(show_search.tune_json(result)) if json else show_search.tune_text(result)
-
-
-def _how_to_go_on(screen: Screen, saved: str | None) -> None:
-    print_line(screen.console, f"{saved or 'Stopped.'} To resume, repeat the command:")
-    print_line(screen.console, f"  {program()} {join(sys.argv[1:])}")
+    print_json(show.tune_json(result)) if json else show.tune_text(result)

@@ -5,28 +5,20 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from kvgg_jax.cli.app import (
-    RUNS,
-    Out,
-    Raw,
-    RunOption,
-    UnsureBelow,
-    app,
-    handle_errors,
-    stderr_console,
-    stoppable,
-)
-from kvgg_jax.cli.console import Screen, print_line
+from kvgg_jax.cli.app import command, stoppable
+from kvgg_jax.cli.console import Screen
+from kvgg_jax.cli.options import RUNS, Out, Raw, RunOption, UnsureBelow
+from kvgg_jax.cli.output import print_line, print_note
 from kvgg_jax.core.extras import require
 
-ASKED = "Stopping: requests in progress are answered. Ctrl-C again to stop at once."
-AT_ONCE = "Stopped at once."
+MESSAGES = {
+    "asked": "Stopping: requests in progress are answered. Ctrl-C again to stop at once.",
+    "at_once": "Stopped at once.",
+}
 
 
-@app.command()
-@handle_errors
+@command()
 def serve(
     run: RunOption = None,
     host: Annotated[
@@ -97,20 +89,15 @@ def serve(
     )
 
     def ready(address: str) -> None:
-        print_line(Console(), f"Ready at {address}", "bold")
-        print_line(stderr_console(), "Stop it with Ctrl-C.")
+        print_line(f"Ready at {address}", "bold")
+        print_note("Stop it with Ctrl-C.")
         if open_:
             typer.launch(address)
 
-    with (
-        Screen(stderr_console()) as screen,
-        stoppable(
-            screen,
-            lambda *_: print_line(stderr_console(), "Stopped."),
-            asked=ASKED,
-            at_once=AT_ONCE,
-        ) as stop,
-    ):
+    def report(*_: object) -> None:
+        print_note("Stopped.")
+
+    with Screen() as screen, stoppable(screen, report, **MESSAGES) as stop:
         listen(
             run,
             host=host,

@@ -1,4 +1,4 @@
-"""`kvgg train`."""
+"""`kvgg train` and `kvgg crossval`."""
 
 from __future__ import annotations
 
@@ -11,24 +11,19 @@ from typing import Annotated, Any
 import typer
 
 from kvgg_jax.cli import completion
-from kvgg_jax.cli.app import (
-    RUNS,
-    Json,
-    Out,
-    app,
-    handle_errors,
-    print_json,
-    stderr_console,
-    stoppable,
-)
-from kvgg_jax.cli.console import Screen, print_line
+from kvgg_jax.cli.app import command, repeat_to_resume, stoppable
+from kvgg_jax.cli.console import Screen
 from kvgg_jax.cli.flags import Given, check_resume
-from kvgg_jax.cli.options import takes_settings
+from kvgg_jax.cli.options import RUNS, Json, Out, takes_settings
+from kvgg_jax.cli.output import print_json, print_line
+from kvgg_jax.cli.watcher import watched
+from kvgg_jax.core.errors import UsageError
 from kvgg_jax.core.text import program
 
+SET_BY_FOLDS = {"data.val_split", "data.folds", "data.fold"}
 
-@app.command(cls=takes_settings())
-@handle_errors
+
+@command(cls=takes_settings())
 def train(
     ctx: typer.Context,
     out: Out = RUNS,
@@ -52,8 +47,8 @@ def train(
         check_resume(given, name=name, overwrite=overwrite)
     settings = given.resolve()
     known = resume if resume is None or os.path.exists(resume) else str(out / resume)
-    go_on = partial(_how_to_go_on, resume=known)
-    with Screen(stderr_console()) as screen, stoppable(screen, go_on) as stop:
+    report = partial(_how_to_resume, resume=known)
+    with Screen() as screen, watched(), stoppable(screen, report) as stop:
         from kvgg_jax.training import trainer
 
         if resume is None:
@@ -61,19 +56,53 @@ def train(
                 settings, out=out, name=name, overwrite=overwrite, stop=stop, emit=screen
             )
         else:
-            asked: dict[str, Any] = {
+            changed: dict[str, Any] = {
                 key.removeprefix("train."): attrgetter(key)(settings) for key in given.flags
             }
-            result = trainer.resume(resume, **asked, out=out, stop=stop, emit=screen)
+            result = trainer.resume(resume, **changed, out=out, stop=stop, emit=screen)
     from kvgg_jax.cli.text import results as show
 
     print_json(show.train_json(result)) if json else show.train_text(result)
 
 
-def _how_to_go_on(screen: Screen, saved: str | None, *, resume: str | None) -> None:
-    run = screen.run or resume
+def _how_to_resume(screen: Screen, saved: str | None, *, resume: str | None) -> None:
+    run, show = screen.run or resume, partial(print_line, console=screen.console)
     if run is None:
-        print_line(screen.console, "Stopped before the run started; nothing was written.")
+        show("Stopped before the run started; nothing was written.")
         return
-    print_line(screen.console, f"{saved or 'Stopped before the first step.'} To resume:")
-    print_line(screen.console, f"  {program()} train --resume {quote(str(run))}")
+    show(f"{saved or 'Stopped before the first step.'} To resume:")
+    show(f"  {program()} train --resume {quote(str(run))}")
+
+
+@command(cls=takes_settings(without={"data.val_split"}, defaults={"data.split": "grouped"}))
+def crossval(
+    ctx: typer.Context,
+    folds: Annotated[int, typer.Option(min=2, help="Parts, each held out once.")] = 5,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the folder. Default: crossval, arch, head.")
+    ] = None,
+    out: Out = RUNS,
+    json: Json = False,
+) -> None:
+    """Cross-validate: train once per fold and report mean and spread of the accuracy.
+
+    Takes the options of train. If it was stopped, the same command resumes it.
+
+    Example: `kvgg crossval --data photos --folds 5 --head slim --image-size 96`
+    """
+    given: Given = ctx.obj
+    for key, (text, value) in given.flags.items():
+        if key in SET_BY_FOLDS:
+            raise UsageError(f"{text}: crossval splits by folds; set their number with --folds.")
+        if (key, value) == ("data.split", "keras"):
+            raise UsageError(f"{text}: not for folds; use stratified or grouped.")
+    settings = given.resolve()
+    with Screen() as screen, watched(), stoppable(screen, repeat_to_resume) as stop:
+        from kvgg_jax.training.search import crossval as api
+
+        result = api.crossval(
+            settings, folds=folds, out=out, name=name, stop=stop, before_run=stop.rest, emit=screen
+        )
+    from kvgg_jax.cli.text.results import crossval_text
+
+    print_json(result.to_json()) if json else crossval_text(result)

@@ -1,4 +1,4 @@
-"""An evaluation as a person reads it: tables on stdout."""
+"""An evaluation as text."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from kvgg_jax.cli.console import print_line
-from kvgg_jax.core.text import escape_name
+from kvgg_jax.cli.output import cell, print_line, print_table
+from kvgg_jax.core.text import figure
 from kvgg_jax.data.audit.sentences import color_text
-from kvgg_jax.evaluation.bootstrap import LEVEL
-from kvgg_jax.evaluation.record import BINS
-from kvgg_jax.evaluation.sentences import all_right_text, figure_rows, probabilities_text
+from kvgg_jax.evaluation.record import BINS, LEVEL, all_right_text, figure_rows, probabilities_text
 
 if TYPE_CHECKING:
     from kvgg_jax.evaluation.record import EvaluationRecord
@@ -24,61 +21,48 @@ FIRST = 14  # characters that the first column of the confusion matrix needs
 
 
 def evaluation_text(result: EvaluationRecord) -> None:
-    """The figures, scores per class, the confusion matrix, and where the pictures are."""
-    console = Console()
+    """The metrics, the scores per class, the confusion matrix, and the files written."""
     print_line(
-        console,
         f"{result.run} on {result.count} images ({result.split}): "
         f"accuracy {result.accuracy:.4f} ({result.right} right), loss {result.loss:.4f}",
         "bold",
     )
-    print_line(console, probabilities_text(result))
-    print_line(console, color_text(result.color))
-    figures = Table("figure", "value", f"{LEVEL:.0%} interval")
-    figures.columns[1].justify = "right"
+    print_line(probabilities_text(result))
+    print_line(color_text(result.color))
     also = (f"calibration error ({BINS} bins)", result.calibration_error)
-    for row in figure_rows(result, also):
-        figures.add_row(*row)
-    console.print(figures)
+    headers = ("metric", "value", f"{LEVEL:.0%} interval")
+    print_table(headers, figure_rows(result, also), right=slice(1, 2))
     if result.right == result.count:
-        print_line(console, all_right_text(result.count))
-    console.print(_scores(result))
-    console.print(_confusion(result, console))
+        print_line(all_right_text(result.count))
+    _scores(result)
+    _confusion(result)
     if result.files:
         names = ", ".join(Path(file).name for file in result.files)
-        print_line(console, f"Wrote to {result.run}: {names}")
+        print_line(f"Wrote to {result.run}: {names}")
 
 
-def cell(text: str, style: str = "") -> Text:
-    """For a table: names as they are, no markup."""
-    return Text(escape_name(text), style)
+def _scores(result: EvaluationRecord) -> None:
+    rows = (
+        (name, *(figure(share, ".4f") for share in (of.precision, of.recall, of.f1)), f"{of.count}")
+        for name, of in result.classes.items()
+    )
+    print_table(("class", "precision", "recall", "F1", "images"), rows, right=slice(1, None))
 
 
-def _scores(result: EvaluationRecord) -> Table:
-    table = Table("class", "precision", "recall", "F1", "images")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for name, score in result.classes.items():
-        figures = (score.precision, score.recall, score.f1)
-        shares = ("-" if figure is None else f"{figure:.4f}" for figure in figures)
-        table.add_row(cell(name), *shares, str(score.count))
-    return table
-
-
-def _confusion(result: EvaluationRecord, console: Console) -> Table:
-    """Or the pairs that are mixed up most often, where the console is too narrow for all."""
+def _confusion(result: EvaluationRecord) -> None:
+    """The matrix, or the pairs confused most often where the terminal is too narrow."""
+    console = Console()
     widths = [len(str(max(column))) for column in zip(*result.confusion, strict=True)]
     if FIRST + sum(width + 3 for width in widths) <= console.width:  # 3 are padding and line
-        return _matrix(result, widths)
-    table = Table("true", "predicted", "images", title="Mixed up most often")
-    table.columns[2].justify = "right"
-    for true, called, count in result.confused:
-        table.add_row(cell(true), cell(called), f"{count:,}")
-    return table
+        console.print(_matrix(result, widths))
+        return
+    rows = ((true, called, f"{count:,}") for true, called, count in result.confused)
+    headers = ("true", "predicted", "images")
+    print_table(headers, rows, right=slice(2, 3), title="Confused most often")
 
 
 def _matrix(result: EvaluationRecord, widths: Sequence[int]) -> Table:
-    """Names are folded where the console is narrow; counts of these widths are not."""
+    """Names are folded where the terminal is narrow; counts are not."""
     table = Table(title="Confusion matrix")
     table.add_column("true \\ predicted", overflow="fold")
     for name, width in zip(result.classes, widths, strict=True):

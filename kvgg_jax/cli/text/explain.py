@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ LEGEND = {
 def save_explanations(
     found: Iterable[Explanation], folder: Path
 ) -> Iterator[tuple[Explanation, Path | None]]:
-    """Draw each into `folder` as `<stem>-<method>.png`; None for an image that cannot be read.
+    """Draw each into `folder` as `<stem>-<method>.png`; the path is None for an unreadable image.
 
-    Images of one name get -2, -3 ...; what an earlier call left is replaced. Raises RunError.
+    Further images of the same name get -2, -3 ...; older files are replaced. Raises RunError.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,16 +42,14 @@ def save_explanations(
 
 
 def _free(stem: str, taken: set[str]) -> str:
-    name, number = f"{stem}.png", 1
-    while name in taken:
-        number += 1
-        name = f"{stem}-{number}.png"
+    numbered = (f"{stem}-{number}" for number in count(2))
+    name = next(name for name in chain([stem], numbered) if name not in taken)
     taken.add(name)
-    return name
+    return f"{name}.png"
 
 
 def caption(one: Explanation) -> str:
-    """The predicted class with its probability, and the one explained where that is another."""
+    """The predicted class with its probability, and the explained class if it is another."""
     first = one.prediction
     text = f"{escape_name(first.label)} {first.probability:.1%}"
     if one.label == first.label:
@@ -59,10 +58,7 @@ def caption(one: Explanation) -> str:
 
 
 def explanation_json(one: Explanation, file: Path | None) -> dict[str, Any]:
-    """`{"path", "class", "probability", "explained", "method", "file"}`, or `{"path", "error"}`.
-
-    Integrated gradients add `"sum"` and `"expected_sum"`, which show how exact the map is.
-    """
+    """The object that docs/json.md describes."""
     if one.heat is None:
         return {"path": str(one.path), "error": one.prediction.error}
     answer = {
@@ -79,5 +75,5 @@ def explanation_json(one: Explanation, file: Path | None) -> dict[str, Any]:
 
 
 def explanation_line(one: Explanation, file: Path) -> str:
-    """Image, class, where the PNG is."""
+    """Image, class, PNG file."""
     return f"{escape_name(one.path)}: {caption(one)} -> {escape_name(file)}"

@@ -1,4 +1,4 @@
-"""Results as a person reads them (tables on stdout) and as a program does (`--json`, CSV)."""
+"""Trainings, predictions, exports and timings as text, JSON and CSV."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ from dataclasses import asdict
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
-
-from kvgg_jax.cli.console import print_line
-from kvgg_jax.core.text import duration, escape_name, printable, program
+from kvgg_jax.cli.output import print_line, print_table
+from kvgg_jax.core.text import csv_cell, duration, escape_name, printable, program
 
 if TYPE_CHECKING:
     from kvgg_jax.export.exporter import Export
@@ -38,59 +35,59 @@ def train_json(result: TrainResult) -> dict[str, Any]:
 
 
 def train_text(result: TrainResult) -> None:
-    """Best epoch, time, where things are, and the next command to type."""
-    best, run, console = result.history.best, result.run, Console()
+    """The best epoch, the time, the files, and the next commands."""
+    best, run = result.history.best, result.run
     assert best is not None, "a finished run has an epoch"
     print_line(
-        console,
         f"Best epoch {best.epoch} of {len(result.history)}: validation accuracy "
         f"{best.val_accuracy:.4f}, loss {best.val_loss:.4f} "
         f"({duration(result.history.seconds)}, {result.images_per_second:.1f} images/s)",
         "bold",
     )
-    print_line(
-        console, f"Run folder: {run} (curves.png, history.csv, samples.png, checkpoints/best)"
-    )
-    print_line(console, f"Next: {program()} evaluate --run {quote(str(run))}")
-    print_line(console, f"      {program()} predict --run {quote(str(run))} IMAGE")
+    print_line(f"Run folder: {run} (curves.png, history.csv, samples.png, checkpoints/best)")
+    print_line(f"Next: {program()} evaluate --run {quote(str(run))}")
+    print_line(f"      {program()} predict --run {quote(str(run))} IMAGE")
 
 
 def crossval_text(result: Crossval) -> None:
-    """A row a fold, mean and standard deviation, and where it is."""
-    console = Console()
-    table = Table("fold", "training", "validation", "best epoch", "accuracy", "loss", "time")
-    for column in table.columns:
-        column.justify = "right"
-    for fold in result.folds:
-        counts = (fold.fold, fold.train, fold.val, fold.epoch)
-        figures = (f"{fold.val_accuracy:.4f}", f"{fold.val_loss:.4f}", duration(fold.seconds))
-        table.add_row(*map(str, counts), *figures)
-    console.print(table)
+    """A row per fold, mean and standard deviation, and the files."""
+    headers = ("fold", "training", "validation", "best epoch", "accuracy", "loss", "time")
+    rows = [
+        (
+            *map(str, (fold.fold, fold.train, fold.val, fold.epoch)),
+            *(f"{fold.val_accuracy:.4f}", f"{fold.val_loss:.4f}", duration(fold.seconds)),
+        )
+        for fold in result.folds
+    ]
+    print_table(headers, rows, right=slice(None))
     mean, sd = result.mean("val_accuracy"), result.sd("val_accuracy")
-    print_line(console, f"Validation accuracy {mean:.4f}, standard deviation {sd:.4f}", "bold")
-    print_line(console, f"Folds, crossval.json and crossval.csv: {result.path}")
+    print_line(f"Validation accuracy {mean:.4f}, standard deviation {sd:.4f}", "bold")
+    print_line(f"Folds, crossval.json and crossval.csv: {result.path}")
 
 
 def predictions_csv(found: Sequence[Prediction], *, top: int) -> None:
-    """`path,rank,class,probability,error` rows on stdout; a bad file has one, of path and error."""
+    """`path,rank,class,probability,error` rows on stdout; a bad file has one, of path and error.
+
+    Names are as `csv_cell` makes them, so that no spreadsheet runs one as a formula.
+    """
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(("path", "rank", "class", "probability", "error"))
     for one in found:
-        path = printable(str(one.path))
+        path = csv_cell(printable(str(one.path)))
         for rank, (name, probability) in enumerate(one.top[:top], 1):
-            writer.writerow((path, rank, printable(name), f"{probability:.6f}", ""))
+            label = csv_cell(printable(name))
+            writer.writerow((path, rank, label, f"{probability:.6f}", ""))
         if one.error:
-            writer.writerow((path, "", "", "", printable(one.error)))
+            writer.writerow((path, "", "", "", csv_cell(printable(one.error))))
 
 
 def predictions_text(found: Sequence[Prediction], *, top: int) -> None:
-    """One line per file: path, then classes with their probabilities."""
-    console = Console()
+    """A line per file: its path, then classes with their probabilities."""
     for one in found:
         if not one.error:
             classes = "  ".join(f"{escape_name(name)} {p:.1%}" for name, p in one.top[:top])
             doubt = f"unsure (below {one.unsure_below:.1%}): " if one.unsure else ""
-            print_line(console, f"{escape_name(one.path)}: {doubt}{classes}")
+            print_line(f"{escape_name(one.path)}: {doubt}{classes}")
 
 
 def export_json(result: Export) -> dict[str, Any]:
@@ -108,22 +105,17 @@ def export_json(result: Export) -> dict[str, Any]:
 
 
 def export_text(result: Export) -> None:
-    """Where it is, how far its probabilities are from those of `predict`, and what int8 costs."""
-    console = Console()
+    """The file, how far its probabilities are from those of `predict`, and what int8 costs."""
     at = f", calibrated (temperature {result.temperature:.3f})" if result.temperature else ""
-    print_line(
-        console, f"Wrote {result.path}: {result.format}, {result.size / 1e6:.1f} MB{at}", "bold"
-    )
-    if result.int8 is None:
-        print_line(console, f"Read back: the probabilities of predict, to {result.difference:.1e}")
-        return
-    cost = result.int8
-    print_line(
-        console,
-        f"int8: accuracy {cost.accuracy:.4f} on {cost.count} validation photos, "
-        f"{cost.float_accuracy:.4f} in float32; a probability differs by {result.difference:.1e} "
-        "at most",
-    )
+    print_line(f"Wrote {result.path}: {result.format}, {result.size / 1e6:.1f} MB{at}", "bold")
+    if cost := result.int8:
+        print_line(
+            f"int8: accuracy {cost.accuracy:.4f} on {cost.count} validation photos, "
+            f"{cost.float_accuracy:.4f} in float32; a probability differs by at most "
+            f"{result.difference:.1e}"
+        )
+    else:
+        print_line(f"Read back: the probabilities of predict, to {result.difference:.1e}")
 
 
 def bench_json(result: Bench) -> dict[str, Any]:
@@ -133,21 +125,19 @@ def bench_json(result: Bench) -> dict[str, Any]:
 
 
 def bench_text(result: Bench) -> None:
-    """A line a figure."""
-    console, size = Console(), f"{result.batch_size} images of {result.image_size} px"
-    print_line(console, f"{result.device}, {size}", "bold")
-    peak = result.matmul_flops_per_second
-    for name, seconds, speed, share in (
-        ("training step", result.train_step_seconds, result.train_flops_per_second, "train"),
-        ("forward pass", result.forward_seconds, result.forward_flops_per_second, "forward"),
+    """A line per figure."""
+    batch = result.batch_size
+    print_line(f"{result.device}, {batch} images of {result.image_size} px", "bold")
+    for name, kind, seconds in (
+        ("training step", "train", result.train_step_seconds),
+        ("forward pass", "forward", result.forward_seconds),
     ):
+        flops = getattr(result, f"{kind}_flops_per_second")
+        share = getattr(result, f"{kind}_share")
         print_line(
-            console,
-            f"{name}: {seconds:.3f} s, {result.batch_size / seconds:.1f} images/s, "
-            f"{speed / 1e9:.0f} GFLOP/s, {getattr(result, f'{share}_share'):.0%} of the peak",
+            f"{name}: {seconds:.3f} s, {batch / seconds:.1f} images/s, "
+            f"{flops / 1e9:.0f} GFLOP/s, {share:.0%} of the peak"
         )
-    print_line(console, f"matrix multiply (the peak): {peak / 1e9:.0f} GFLOP/s")
-    print_line(console, f"pipeline: {result.pipeline_images_per_second:,.0f} images/s")
-    print_line(
-        console, f"compiling: {result.compile_seconds:.1f} s; memory: {result.peak_mib:,.0f} MiB"
-    )
+    print_line(f"matrix multiply (the peak): {result.matmul_flops_per_second / 1e9:.0f} GFLOP/s")
+    print_line(f"pipeline: {result.pipeline_images_per_second:,.0f} images/s")
+    print_line(f"compiling: {result.compile_seconds:.1f} s; memory: {result.peak_mib:,.0f} MiB")

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("thin_network")
 def test_data_demo_writes_a_folder_to_train_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four classes of as many pictures as asked for, and the next command to type."""
+    """Four classes of --per-class photos, and the next command to type."""
     monkeypatch.chdir(tmp_path)
     result = kvgg("data", "demo", "beans", "--per-class", "2")
     assert (result.exit_code, result.stdout, result.stderr) == (

@@ -23,7 +23,7 @@ def test_summary_adds_up_a_network() -> None:
     assert sum(int(row[2].replace(",", "")) for row in rows) == 40_932_676
     assert lines[-4:] == [
         "Parameters: 40,932,676, of which 26,217,988 in the head (64.05%)",
-        "FLOPs for one picture: 30.75 G forward, 92.06 G training (a multiply-add is two)",
+        "FLOPs for one image: 30.75 G forward, 92.06 G training (a multiply-add is two)",
         "Memory at batch 32, float32: 1,859.1 MiB of activations kept for the backward pass; "
         "2,483.7 MiB with weights, gradients and moments",
         "Weights: 156.1 MiB",

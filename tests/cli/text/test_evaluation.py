@@ -27,9 +27,9 @@ def lines(result: Evaluation, capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 def test_all_right_is_no_proof(result: Evaluation, capsys: pytest.CaptureFixture[str]) -> None:
     """The bootstrap says 1 to 1; 0.607 is the accuracy that gets six of six in one of 20 times."""
-    said = "All are right. With only 6 images, up to 39.3% may still be wrong."
+    line = "All are right. With only 6 images, up to 39.3% may still be wrong."
     assert pytest.approx(0.05, abs=0.001) == 0.607**6
-    assert said in lines(all_right(result), capsys)
+    assert line in lines(all_right(result), capsys)
     assert not any(line.startswith("All are right") for line in lines(result, capsys))
 
 
@@ -54,7 +54,7 @@ def test_beyond_ten_classes_there_is_no_area(
 def test_it_says_where_a_calibration_comes_from(
     result: Evaluation, capsys: pytest.CaptureFixture[str], change: dict[str, str], ending: str
 ) -> None:
-    """Fitted on the images judged here, it looks better than it is."""
+    """Fitted on the evaluated images, it looks better than it is."""
     quality = Quality(loss=1.0, calibration_error=0.5)
     of = Calibration(
         temperature=1.5,
@@ -74,7 +74,7 @@ def test_it_says_where_a_calibration_comes_from(
 def test_a_score_that_is_not_defined_is_a_dash(
     result: Evaluation, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """0 would say that the network is bad at the class: nothing was called green, or is red."""
+    """0 would mean that the network is bad at the class; here no image was predicted green."""
     none = ClassFigures(precision=None, recall=0.0, f1=None, count=2)
     odd = result.model_copy(update={"classes": {**result.classes, "green": none}})
     (row,) = (line for line in lines(odd, capsys) if re.match("│ green +│ +- ", line))
@@ -82,7 +82,7 @@ def test_a_score_that_is_not_defined_is_a_dash(
 
 
 @pytest.mark.parametrize(("width", "whole"), [(80, False), (400, True)])
-def test_where_the_matrix_has_no_room_the_worst_pairs_are_told(
+def test_where_the_matrix_has_no_room_the_most_confused_pairs_are_shown(
     width: int,
     whole: bool,
     result: Evaluation,
@@ -120,7 +120,7 @@ def test_long_names_are_folded_and_no_count_is_cut(
 def test_the_files_written_are_named(
     result: Evaluation, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Last; where nothing could be written, nothing is said."""
+    """Last; if nothing was written, there is no line."""
     assert not any(line.startswith("Wrote") for line in lines(result, capsys))
     kept = result.model_copy(update={"files": (str(result.run / "a.png"), "b.json")})
     assert "".join(lines(kept, capsys)).endswith(f"Wrote to {result.run}: a.png, b.json")

@@ -1,4 +1,4 @@
-"""`kvgg explain`: a PNG a picture, and what it prints."""
+"""`kvgg explain`: a PNG per image, and what it prints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("thin_network")
 
 @pytest.fixture
 def at(tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with `runs/x` and two pictures of one name, as current folder."""
+    """A folder with `runs/x` and two images of one name, as current folder."""
     shutil.copytree(finished, tmp_path / "runs" / "x")
     for name in ("blue", "red"):
         (tmp_path / name).mkdir()
@@ -28,18 +28,18 @@ def at(tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_each_picture_gets_a_png_in_the_run_folder(at: Path) -> None:
-    """Numbered where two have one name; a line each says which, with the class explained."""
+def test_each_image_gets_a_png_in_the_run_folder(at: Path) -> None:
+    """Numbered if two have the same name; a line for each has its file and explained class."""
     result = kvgg("explain", "red/1.png", "blue", "--class", "green")
     assert result.exit_code == 0, result.output
     files = ["runs/x/explained/1-grad-cam.png", "runs/x/explained/1-grad-cam-2.png"]
     expected = []
     for one, file in zip(predict(["red/1.png", "blue"], "x"), files, strict=True):
         green = dict(one.top)["green"]
-        said = f"{one.label} {one.probability:.1%}"
+        shown = f"{one.label} {one.probability:.1%}"
         if one.label != "green":
-            said = f"predicted {said}; explained: green {green:.1%}"
-        expected.append(f"{one.path}: {said} -> {file}")
+            shown = f"predicted {shown}; explained: green {green:.1%}"
+        expected.append(f"{one.path}: {shown} -> {file}")
     assert result.stdout.splitlines() == expected
     for file in files:
         with Image.open(file) as image:
@@ -50,7 +50,7 @@ def test_each_picture_gets_a_png_in_the_run_folder(at: Path) -> None:
 def test_explain_json_is_what_the_documents_promise(at: Path) -> None:
     """The figures of `explain`, what the sum of the map should be, and the file's name; a bad
     file has its error, and the exit code is 1."""
-    Path("bad.png").write_text("no picture")
+    Path("bad.png").write_text("no image")
     arguments = ("--method", "integrated-gradients", "--output", "maps", "--json")
     result = kvgg("explain", "red/1.png", "bad.png", *arguments)
     assert result.exit_code == 1
@@ -72,7 +72,7 @@ def test_explain_json_is_what_the_documents_promise(at: Path) -> None:
     assert [path.name for path in Path("maps").iterdir()] == ["1-integrated-gradients.png"]
 
 
-def test_a_place_that_cannot_be_written_is_said_with_the_way_out(at: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error_with_the_next_move(at: Path) -> None:
     """A file stands where the folder should be."""
     Path("maps").touch()
     result = kvgg("explain", "red/1.png", "--output", "maps")

@@ -1,4 +1,4 @@
-"""What `kvgg lr-find` says of what it found."""
+"""The result of `kvgg lr-find` as text and JSON."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_loss_that_never_fell_suggests_nothing(capsys):
     ]
 
 
-def test_the_picture_is_drawn_for_any_losses(tmp_path):
+def test_the_chart_is_drawn_for_any_losses(tmp_path):
     """One rate alone, and a loss that exploded, too."""
     for losses in ((0.5,), (0.5, 0.25, 1e9)):
         result = RangeTest(RATES[: len(losses)], losses, losses, "")
@@ -61,7 +61,7 @@ def test_the_picture_is_drawn_for_any_losses(tmp_path):
 )
 def test_the_json_says_what_the_text_does(smoothed, suggested, falling):
     """Null where the loss never fell."""
-    told = rates_json(RangeTest(RATES, smoothed, smoothed, "x"), Path("x.png"))
-    assert (told["suggested"], told["still_falling"]) == (pytest.approx(suggested), falling)
+    found = rates_json(RangeTest(RATES, smoothed, smoothed, "x"), Path("x.png"))
+    assert (found["suggested"], found["still_falling"]) == (pytest.approx(suggested), falling)
     never = rates_json(RangeTest(RATES, (1.0, 2.0, 3.0), (1.0, 2.0, 3.0), "x"), Path("x.png"))
     assert (never["suggested"], never["still_falling"]) == (None, False)

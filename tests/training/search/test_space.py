@@ -86,8 +86,8 @@ def test_a_file_that_is_no_space_names_the_key(tmp_path, text, reason):
         ({}, "nothing is left to search; leave a setting open."),
         (
             {"data.val_split": (0.1, 0.2)},
-            "data.val_split decides which photos a trial is judged on. "
-            "All trials must be judged alike: take it out of the space.",
+            "data.val_split decides which photos a trial is validated on, which must be the same "
+            "for all trials. Take it out of the space.",
         ),
         ({"optim.lr": Range(0, 1)}, "optim.lr = 0: input should be greater than 0."),
         (

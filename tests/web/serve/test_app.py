@@ -21,10 +21,10 @@ from kvgg_jax.inference.heatmap import layer
 from kvgg_jax.web.serve.limits import MIB, Limits
 from kvgg_jax.web.serve.network import Network
 from support.commands import calibration_at, kvgg
-from support.runs import Trained
+from support.runs import PATIENCE, Trained
 from support.served import files, network_of, serving
 
-pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]
+pytestmark = pytest.mark.usefixtures("thin_network")
 BUSY = {"error": "Too many photos are in progress. Try again in a moment."}
 
 
@@ -229,7 +229,7 @@ def test_a_full_server_asks_to_try_again(network: Network, photo: Path) -> None:
 
     def slow(images):
         entered.set()
-        assert go.wait(300)
+        assert go.wait(PATIENCE)
         return network(images)
 
     sent = [(photo.name, photo.read_bytes())] * 2
@@ -240,7 +240,7 @@ def test_a_full_server_asks_to_try_again(network: Network, photo: Path) -> None:
             target=lambda: first.append(client.post("/api/predict", files=files(*sent)))
         )
         asking.start()
-        assert entered.wait(300)
+        assert entered.wait(PATIENCE)
         full = client.post("/api/predict", files=files(*sent))
         assert (full.status_code, full.json()) == (503, BUSY)
         assert full.headers["retry-after"] == "1"

@@ -23,7 +23,7 @@ from kvgg_jax.core.errors import OutOfMemory, ServeError
 from kvgg_jax.core.events import Event, Warned
 from kvgg_jax.web.serve.limits import Limits
 from support.commands import kvgg, message
-from support.runs import THIN_VGG11, Trained
+from support.runs import PATIENCE, THIN_VGG11, Trained
 from support.unprivileged import nobody
 
 pytest.importorskip("fastapi")
@@ -31,8 +31,7 @@ from kvgg_jax.web.serve import server
 from kvgg_jax.web.serve.network import Network
 from kvgg_jax.web.serve.server import serve
 
-pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]
-PATIENCE = 300  # seconds, for machines with much else to do
+pytestmark = pytest.mark.usefixtures("thin_network")
 PROGRAM = f"""
 import sys
 from kvgg_jax.cli.main import main

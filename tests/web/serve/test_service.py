@@ -17,7 +17,7 @@ from kvgg_jax.web.serve.service import Metrics, Service
 from kvgg_jax.web.serve.uploads import Refused, Upload
 from support.served import uncompiled
 
-pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]
+pytestmark = pytest.mark.usefixtures("thin_network")
 
 
 def photo(color: str, size: int = 32) -> bytes:

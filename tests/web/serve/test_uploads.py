@@ -20,7 +20,6 @@ from kvgg_jax.web.serve.schemas import Unread
 from kvgg_jax.web.serve.uploads import NAME, Refused, Upload, read_uploads
 from support.hostile import tiff
 
-pytestmark = pytest.mark.extras
 HEADERS = {"content-type": "multipart/form-data; boundary=b"}
 
 

@@ -1,0 +1,101 @@
+"""`kvgg predict` and `kvgg explain`: what a run makes of photos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from kvgg_jax.cli import completion
+from kvgg_jax.cli.app import command, end_with
+from kvgg_jax.cli.console import Screen
+from kvgg_jax.cli.options import RUNS, Images, Json, Out, Raw, RunOption, UnsureBelow
+from kvgg_jax.cli.output import print_json, print_line
+from kvgg_jax.core.errors import UsageError
+
+
+@command()
+def predict(
+    images: Images,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            help="Run folder or name, or an ONNX file. Default: the newest finished run.",
+            autocompletion=completion.runs_and_models,
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Number of classes to show per photo.")] = 1,
+    unsure_below: UnsureBelow = None,
+    raw: Raw = False,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Photos per batch. Default: at most 32.")
+    ] = None,
+    out: Out = RUNS,
+    csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV on stdout.")] = False,
+    json: Json = False,
+) -> None:
+    """Predict the classes of photos with the best epoch of a run.
+
+    Example: `kvgg predict bean.jpg --top 3`
+    """
+    if csv and json:
+        raise UsageError("--csv and --json cannot be combined; choose one.")
+    from kvgg_jax.cli.text import results as show
+    from kvgg_jax.inference import onnx_session
+
+    with Screen() as screen:
+        how: Any = {"raw": raw, "unsure_below": unsure_below, "batch_size": batch_size}
+        if onnx_session.is_onnx(run):  # without JAX, which takes a second
+            found = onnx_session.predict(images, run, **how, emit=screen)
+        else:
+            from kvgg_jax.inference import classifier
+
+            found = classifier.predict(images, run, **how, out=out, emit=screen)
+    if json:
+        print_json([prediction.to_json(top=top) for prediction in found])
+    elif csv:
+        show.predictions_csv(found, top=top)
+    else:
+        show.predictions_text(found, top=top)
+    end_with([prediction.error for prediction in found if prediction.error])
+
+
+@command()
+def explain(
+    images: Images,
+    run: RunOption = None,
+    method: Annotated[
+        Literal["grad-cam", "integrated-gradients"],
+        typer.Option(help="grad-cam or integrated-gradients.", show_choices=False),
+    ] = "grad-cam",
+    target: Annotated[
+        str | None, typer.Option("--class", help="Class to explain. Default: the predicted class.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the PNG files. Default: explained, in the run."),
+    ] = None,
+    out: Out = RUNS,
+    json: Json = False,
+) -> None:
+    """Show which parts of photos count for a class: one PNG per photo, with a heatmap.
+
+    Example: `kvgg explain bean.jpg --class Dark`
+    """
+    from kvgg_jax.cli.text.explain import explanation_json, explanation_line, save_explanations
+    from kvgg_jax.inference.classifier import load_classifier
+    from kvgg_jax.inference.explain import explain as attribute
+
+    answer, lines, errors = [], [], []
+    with Screen() as screen:
+        classifier = load_classifier(run, out=out, emit=screen)
+        found = attribute(images, classifier, method=method, target=target, emit=screen)
+        for one, file in save_explanations(found, output or classifier.run.path / "explained"):
+            answer.append(explanation_json(one, file))
+            if file is None:
+                errors.append(str(one.prediction.error))
+            else:
+                lines.append(explanation_line(one, file))
+    print_json(answer) if json else print_line("\n".join(lines))
+    end_with(errors)

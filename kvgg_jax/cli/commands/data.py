@@ -61,7 +61,10 @@ def check(
     from kvgg_jax.cli.text.check import check_text
     from kvgg_jax.data.audit.audit import check_data
     from kvgg_jax.web.html.check_page import write_check
+    from kvgg_jax.web.html.page import check_writable
 
+    if html:
+        check_writable(html, option="--html")
     with Screen() as screen:
         result = check_data(folder, against=against, config=settings, emit=screen)
         if html:

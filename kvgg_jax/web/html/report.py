@@ -23,6 +23,7 @@ from kvgg_jax.inference.temperature import current_calibration
 from kvgg_jax.runs import catalog, step_folders
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.listing import summarise
+from kvgg_jax.web.html.page import check_writable
 from kvgg_jax.web.html.report_page import HEADINGS, NEED_FIGURES, Contents, write_report
 
 T = TypeVar("T")
@@ -88,7 +89,7 @@ def report(
         text = f"{found.path} has no finished epoch yet, so there is nothing to report."
         raise RunError(f"{text} Continue it: kvgg train --resume {found.path}")
     file = Path(output) if output else found.path / FILE
-    _check_place(file)  # before the long work
+    check_writable(file, option="--output")
     if run is None:
         emit(Note(f"Using {found.path}, the newest finished run"))
     part, own = split or ("all" if data else "val"), Path(str(summary.config.data.dir))
@@ -114,15 +115,6 @@ def report(
     size = write_report(page, file, now=datetime.now())
     contents = tuple(section for section in HEADINGS if section not in left_out)
     return Report(found.path, file, size, part, contents, left_out)
-
-
-def _check_place(file: Path) -> None:
-    """Raises RunError where no file can be written. Called before the long work."""
-    if os.path.isdir(file) or not os.path.isdir(file.parent):
-        raise RunError(
-            f"Cannot write {escape_name(file)}: it is a folder, or its folder is missing. "
-            "Choose another --output."
-        )
 
 
 @dataclass(frozen=True, slots=True)

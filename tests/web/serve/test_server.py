@@ -56,19 +56,9 @@ def process(
     """A server of `run`, as `nobody`, who runs the code `first` before."""
     with nobody() as user, stderr.open("wb") as file:
         place = user.reach(run)
-        command = [
-            user.python,
-            "-c",
-            first + PROGRAM,
-            "serve",
-            "--run",
-            place,
-            "--port",
-            "0",
-            *flags,
-        ]
+        command = [user.python, "-c", first + PROGRAM, "serve", "--run", place, "--port", "0"]
         options = {"stdout": subprocess.PIPE, "stderr": file, "text": True, **user.options}
-        with subprocess.Popen(command, **options) as started:
+        with subprocess.Popen([*command, *flags], **options) as started:
             try:
                 yield started
             finally:

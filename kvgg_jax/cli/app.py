@@ -68,8 +68,7 @@ def _handle_errors(function: Callable[P, None]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             function(*args, **kwargs)
-            if sys.stdout is not None:  # None where it was closed
-                sys.stdout.flush()  # reports a full disk now, not when the process ends
+            sys.stdout.flush()  # reports a full disk now, not when the process ends
         except KvggError as error:
             print_error(str(error))
             raise typer.Exit(error.exit_code) from None

@@ -31,10 +31,18 @@ class Given:
 
     @property
     def flags(self) -> dict[str, tuple[str, object]]:
-        """Everything typed, for `resolve`; a flag wins over `--set`. Raises UsageError."""
+        """Everything typed, for `resolve`; the last `--set` of a key wins.
+
+        Raises UsageError for a flag and a `--set` of the same key.
+        """
         from kvgg_jax.core.config_file import parse_set
 
-        return {**dict(map(parse_set, self.set)), **self.typed}
+        sets = dict(map(parse_set, self.set))
+        for key, (flag, _) in self.typed.items():
+            for other, (text, _) in sets.items():
+                if f"{key}.".startswith(f"{other}."):
+                    raise UsageError(f"{text} and {flag} set the same key; give one of them.")
+        return {**sets, **self.typed}
 
     def resolve(self) -> RunConfig:
         """The configuration. Raises ConfigError or UsageError."""

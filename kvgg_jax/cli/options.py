@@ -125,6 +125,7 @@ class _TakesSettings(TyperCommand):
                 f"{flag}/--no-{flag[2:]}" if setting.type is bool else flag,
                 help=as_flags(setting.help),
                 autocompletion=completion.of_setting(setting),
+                **({"parser": _folder, "metavar": "<path>"} if setting.type is Path else {}),
             )
             yield _parameter(name, setting.type, option, None if default == () else default)
         for name, (kind, option) in OTHERS.items():
@@ -141,12 +142,16 @@ class _TakesSettings(TyperCommand):
         for name, setting in self._settings.items():
             value = ctx.params.pop(name)
             if ctx.get_parameter_source(name).name == "COMMANDLINE":
-                kept = str(value) if setting.type is Path else value
-                typed[setting.key] = setting.typed(value), kept
+                typed[setting.key] = setting.typed(value), value
         ctx.obj = Given(
             typed, texts or (), config=config, recipe=recipe, defaults=self.own_defaults
         )
         return super().invoke(ctx)
+
+
+def _folder(text: str) -> str:
+    """`a/` as `a`; an empty text stays empty, and is refused, where `Path` makes it `.`."""
+    return str(Path(text)) if text else ""
 
 
 def _parameter(name: str, kind: Any, option: Any, default: Any = None) -> inspect.Parameter:

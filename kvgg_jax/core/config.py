@@ -45,7 +45,14 @@ def _large_enough(size: int) -> int:
 
 
 def _as_text(value: object) -> object:
-    return str(value) if isinstance(value, Path) else value
+    """A path, or the one layer size of a head (`head = 1024`), as text."""
+    return str(value) if isinstance(value, Path) or type(value) is int else value
+
+
+def _not_empty(folder: str) -> str:
+    if not folder:
+        raise ValueError("is empty; name the folder of the photos")
+    return folder
 
 
 def _as_names(value: object) -> object:
@@ -64,7 +71,7 @@ class _Frozen(BaseModel):
 class DataConfig(_Frozen):
     """Where the photos are, how they are split, and how they are augmented."""
 
-    dir: Annotated[str, BeforeValidator(_as_text)] | None = setting(
+    dir: Annotated[str, BeforeValidator(_as_text), AfterValidator(_not_empty)] | None = setting(
         None, "photos", flag="--data", is_folder=True, resume="config"
     )
     """Folder with one sub-folder per class; without it `./data`, else the demo set."""
@@ -120,7 +127,9 @@ class ModelConfig(_Frozen):
 
     arch: Literal["vgg11", "vgg13", "vgg16", "vgg19"] = setting("vgg16", "network", "features")
     """Convolutional layers: vgg11, vgg13, vgg16 or vgg19 (Simonyan & Zisserman 2015, A-E)."""
-    head: Annotated[str, AfterValidator(_known_head)] = setting("slim", "network", choices=HEADS)
+    head: Annotated[str, BeforeValidator(_as_text), AfterValidator(_known_head)] = setting(
+        "slim", "network", choices=HEADS
+    )
     """Dense layers: full (4096-4096), slim (1024-512), gap (average pooling), or as `256,128`."""
     dropout: float = setting(0.0, "step", ge=0, lt=1)
     """Share of the head's values dropped in training."""

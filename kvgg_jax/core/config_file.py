@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from kvgg_jax.core.config import SETTINGS, RunConfig
 from kvgg_jax.core.errors import ConfigError, KvggError, UsageError
+from kvgg_jax.core.text import escape_name
 
 DEPTH = 32  # most parts of a key, where two are legal; tomllib takes 30 s for 30,000 parts
 _STRINGS = re.compile(r"\"[^\"\n]*+\"|'[^'\n]*+'")
@@ -57,14 +58,16 @@ def _validated(
 def parse_set(text: str) -> tuple[str, tuple[str, object]]:
     """One `--set optim.decay_steps=50` as an entry for `resolve`'s flags."""
     key, equals, value = text.partition("=")
-    flag = f"--set {text}"
+    flag = f"--set {escape_name(text)}"
     if not equals or not key.strip():
         raise UsageError(f"{flag}: expected KEY=VALUE, such as --set optim.decay_steps=50.")
     try:
-        parsed: object = tomllib.loads(f"value = {value}")["value"]
+        parsed = tomllib.loads(f"value = {value}")
     except (ValueError, RecursionError):
-        parsed = value.strip()  # a bare word: --set model.head=slim
-    return key.strip(), (flag, parsed)
+        parsed = {"value": value.strip()}  # a bare word: --set model.head=slim
+    if len(parsed) > 1:
+        raise UsageError(f"{flag}: one key is set each time; repeat --set for others.")
+    return key.strip(), (flag, parsed["value"])
 
 
 def read_toml(file: Path, *, errors: str = "strict") -> dict[str, Any]:
@@ -80,7 +83,7 @@ def read_toml(file: Path, *, errors: str = "strict") -> dict[str, Any]:
     if len(text) > MAX_BYTES:
         raise ConfigError(f"{file} has more than {MAX_BYTES} bytes, so it is not a config file.")
     try:
-        decoded = text.decode(errors=errors).replace("\r\n", "\n")
+        decoded = text.decode("utf-8-sig", errors=errors).replace("\r\n", "\n")
         if _DEEP.search(_STRINGS.sub("q", decoded)):
             raise ConfigError(f"{file} is not valid TOML here: a key has more than {DEPTH} parts.")
         return tomllib.loads(decoded)

@@ -78,6 +78,7 @@ class Epoch:
 
 
 COLUMNS = tuple(field.name for field in fields(Epoch) if field.name != "unknown")
+MEASURED = ("seconds", "images_per_second")  # a loss may be infinite, where training diverged
 REQUIRED = tuple(field.name for field in fields(Epoch) if field.default is MISSING)
 
 
@@ -172,4 +173,6 @@ def _epoch(number: int, header: list[str], row: list[str]) -> Epoch:
                 figures[name] = kind(text)
             except ValueError:
                 raise ValueError(f"row {number}: {name} is {text!r}, not a {what}") from None
+            if name in MEASURED and not 0 <= figures[name] < math.inf:
+                raise ValueError(f"row {number}: {name} is {text!r}, which cannot be measured")
     return Epoch(**figures, unknown=tuple(cells.items()))

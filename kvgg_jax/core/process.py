@@ -5,7 +5,9 @@ The command owns its process. As a library, kvgg_jax is a guest and changes noth
 
 from __future__ import annotations
 
+import functools
 import os
+import tempfile
 from pathlib import Path
 
 __version__ = "0.1.0"
@@ -24,5 +26,18 @@ def is_own_process() -> bool:
 
 
 def cache_folder() -> Path:
-    """The folder for what can be made again: `$XDG_CACHE_HOME/kvgg_jax`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kvgg_jax"
+    """The folder for what can be made again: `$XDG_CACHE_HOME/kvgg_jax`, or in `~/.cache`.
+
+    A relative `XDG_CACHE_HOME` is ignored, as its specification asks. A user without a home gets a
+    private folder that is removed when the process ends.
+    """
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if given.is_absolute():
+        return given / "kvgg_jax"
+    home = os.path.expanduser("~")  # noqa: PTH111  # Path.home raises where there is none
+    return Path(_scratch().name if home == "~" else f"{home}/.cache", "kvgg_jax")
+
+
+@functools.cache
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="kvgg_jax-", ignore_cleanup_errors=True)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import re
 import sys
 from pathlib import Path
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")  # noqa: RUF001  # OWASP, "CSV Injection"
 
 
 def printable(text: str) -> str:
@@ -17,7 +21,9 @@ def program() -> str:
 
 
 def duration(seconds: float) -> str:
-    """95.2 -> "1:35"."""
+    """95.2 -> "1:35"; a dash for what is no time."""
+    if not math.isfinite(seconds):
+        return "-"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
@@ -31,3 +37,13 @@ def figure(value: float | None, form: str) -> str:
 def escape_name(name: object) -> str:
     """The name of a file or class for one line of text; unprintable characters are escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(name))
+
+
+def csv_cell(text: str) -> str:
+    """`text` with a `'` in front where a spreadsheet would run it as a formula."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def from_csv_cell(cell: str) -> str:
+    """The inverse of `csv_cell`."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell

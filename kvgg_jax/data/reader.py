@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import DataError, ImageError, OutOfMemory
 from kvgg_jax.core.events import Emit, Note, Warned, ignore
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.cache import Chosen, Images, OnDisk, Undecoded, choose, sha256
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.source import each, keys, load_photo
@@ -70,6 +71,11 @@ def read(
     errors = tuple(filter(None, results))
     if not errors:
         return DecodedImages(samples, images, (), tuple(digests))
+    if not samples.root.is_dir():
+        raise DataError(
+            f"{escape_name(samples.root)} is not there any more. Put the folder back, or name the "
+            "one that holds its photos now: `data.dir`."
+        )
     if not skip_bad:
         raise DataError(_name_bad(errors, len(samples)))
     if len(errors) == len(samples):
@@ -111,7 +117,8 @@ def _name_bad(errors: tuple[ImageError, ...], count: int) -> str:
     lines = [f"{len(errors)} of {count} images cannot be read:"]
     lines += [f"  {error}" for error in errors[:SHOWN]]
     lines += [f"  and {len(errors) - SHOWN} more"] * (len(errors) > SHOWN)
-    return "\n".join([*lines, "Remove or replace them, or leave them out: `data.skip_bad = true`."])
+    or_skip = ", or leave them out: `data.skip_bad = true`" if len(errors) < count else ""
+    return "\n".join([*lines, f"Remove or replace them{or_skip}."])
 
 
 def fingerprint(decoded: DecodedImages) -> str:

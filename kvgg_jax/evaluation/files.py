@@ -13,7 +13,7 @@ from typing import Any
 
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, Warned
-from kvgg_jax.core.text import escape_name
+from kvgg_jax.core.text import csv_cell, escape_name, from_csv_cell
 from kvgg_jax.evaluation.charts import (
     draw_confusion,
     draw_mistakes,
@@ -22,6 +22,7 @@ from kvgg_jax.evaluation.charts import (
 )
 from kvgg_jax.evaluation.record import Evaluation, EvaluationRecord
 from kvgg_jax.runs.folder import Run
+from kvgg_jax.runs.lock import evaluation_lock
 
 COLUMNS = ("path", "class", "predicted", "probability", "class_probability")
 
@@ -29,10 +30,16 @@ COLUMNS = ("path", "class", "predicted", "probability", "class_probability")
 def keep(result: Evaluation) -> Evaluation:
     """Write record, charts and predictions into the run folder; gives `result` with its `files`.
 
-    `evaluation-<split>.json` comes last: where it is, the others are of the same evaluation. A
-    chart that an earlier evaluation left and this one has no reason for (no mistakes, too many
-    classes for curves) is removed. Raises RunError when a file cannot be written.
+    One process writes at a time, and `evaluation-<split>.json` comes last: where it is, the others
+    are of the same evaluation. A chart that an earlier evaluation left and this one has no reason
+    for (no mistakes, too many classes for curves) is removed. Raises RunError when a file cannot
+    be written.
     """
+    with evaluation_lock(result.run):
+        return _write(result)
+
+
+def _write(result: Evaluation) -> Evaluation:
     run, record, table = Run(result.run), *file_names(result.split)
     _remove(run.path / record)
     kept = []
@@ -75,15 +82,19 @@ def read_predictions(run: Run, *, state: str) -> dict[str, tuple[str, str]] | No
     """Photo -> (class, predicted), as `keep` wrote them for the run's own validation photos; None
     where it did not for this `state` of the run."""
     own = escape_name(Path(str(run.config().data.dir)).absolute())
-    if read_evaluation(run, split="val", state=state, data=own) is None:
+    record = read_evaluation(run, split="val", state=state, data=own)
+    if record is None:
         return None
     try:
         header, *rows = csv.reader(io.StringIO(run.read(file_names("val")[1]), newline=""))
     except (RunError, ValueError, csv.Error):
         return None
+    if read_evaluation(run, split="val") != record:
+        return None  # another evaluation is being written
     if tuple(header) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
         return None
-    return {path: (name, predicted) for path, name, predicted, *_ in rows}
+    texts = (map(from_csv_cell, row) for row in rows)
+    return {path: (name, predicted) for path, name, predicted, *_ in texts}
 
 
 def file_names(split: str) -> tuple[str, str]:
@@ -116,10 +127,13 @@ def _remove(file: Path) -> None:
 def predictions_csv(result: Evaluation) -> str:
     """`path,class,predicted,probability,class_probability`, a row per photo, in their order.
 
-    `probability` is that of the class predicted, `class_probability` that of the true one.
+    Names are as `csv_cell` makes them. `probability` is that of the class predicted,
+    `class_probability` that of the true one.
     """
     out = io.StringIO()
     # quoted, since before Python 3.13 a bare "\r" in a file name would not be
     writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerows((COLUMNS, *result.rows()))
+    writer.writerow(COLUMNS)
+    for *texts, probability, class_probability in result.rows():
+        writer.writerow((*map(csv_cell, texts), probability, class_probability))
     return out.getvalue()

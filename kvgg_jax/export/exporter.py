@@ -126,7 +126,10 @@ def export(
     temperature = calibration.temperature if calibration else None
     module = importlib.import_module(f"kvgg_jax.export.{known.module}")
     # Full float32 where a GPU would multiply in TF32, in the files and in what they are compared to
-    with jax.default_matmul_precision("highest"), delivered(path) as new:
+    with (
+        jax.default_matmul_precision("highest"),
+        delivered(path, overwrite=overwrite, mark=known.mark) as new,
+    ):
         emit(Progress("writing", 0, 1))
         network = portable(classifier.model, temperature)
         module.write(network, new, _about(classifier, temperature))

@@ -87,7 +87,7 @@ def load_classifier(
             f"kvgg train --resume {found.path}"
         )
     shapes = weight_shapes(config.model, classes=len(classes), image_size=config.image_size)
-    with Checkpoints(found.checkpoints, read_only=True, emit=emit) as checkpoints:
+    with Checkpoints(found.checkpoints, run=found, read_only=True, emit=emit) as checkpoints:
         state, weights = checkpoints.load_best(shapes)
     return Classifier(found, config, classes, weights, state)
 

@@ -50,7 +50,7 @@ class Calibration(BaseModel):
     """A temperature, what it was fitted on, and what it is worth: the content of `FILE`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-    temperature: float = Field(gt=0, allow_inf_nan=False)
+    temperature: float = Field(ge=LOWEST, le=HIGHEST, allow_inf_nan=False)
     state: str
     """Name of the saved step that it was fitted to (`step_folders.name`)."""
     split: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.lock import lock_file, locked
 
 OUT = Path("runs")
+CHARTS = ("comparison.png", "lr_find.png")  # that commands write beside the runs
 NAMED = 5  # runs in one message
 NAME = 200  # bytes of a run's name: file systems allow 255, and files beside it have longer ones
 
@@ -56,12 +58,17 @@ def _check_replaceable(path: Path) -> None:
 
 
 def check_name(name: str | None) -> None:
-    """Raises UsageError for a name that is not that of a folder in `--out`."""
+    """Raises UsageError for a name that is not that of a folder in `--out`, or is taken by kvgg."""
     if name and len(os.fsencode(name)) > NAME:
         raise UsageError(f"--name {name[:20]}...: a run name has at most {NAME} bytes.")
     if name and (Path(name).name != name or name == ".."):
         raise UsageError(
             f"--name {name}: a run name is one folder name. Choose its parent folder with --out."
+        )
+    if name and (name.startswith(".") or name in CHARTS):
+        raise UsageError(
+            f"--name {name}: kvgg uses this name for files of its own. Choose another, without a "
+            "dot at its start."
         )
 
 
@@ -129,9 +136,8 @@ def check_writable(out: Path) -> None:
     """Fail before the long work when `out` cannot take a run. Raises RunError."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe = out / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=out):
+            pass
     except OSError as error:
         raise RunError(_not_writable(out, error)) from None
 

@@ -121,6 +121,10 @@ class Run:
         """`run.json`: status, versions, device, data fingerprint, times."""
         return self._parse("run.json", _info)
 
+    def id(self) -> object:
+        """What tells the run from all others; None for one of the time before there were any."""
+        return self.info().get("id")
+
     def created(self) -> float:
         """When, in seconds since 1970; 0 where `run.json` does not say."""
         try:

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import platform
+import uuid
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -48,6 +49,7 @@ def files_of(
     split_csv = split_to_csv(split)
     info = {
         "format": FORMAT,
+        "id": uuid.uuid4().hex,
         "number": number,
         "status": "unfinished",
         "created": datetime.now().astimezone().isoformat(timespec="seconds"),

@@ -36,7 +36,7 @@ class Recorder:
         self._checkpoints.wait()  # a row without its state could not be resumed from
         self._run.write("history.csv", history.to_csv())
         if history.best == history.epochs[-1]:
-            self._checkpoints.save_best(with_ema_weights(state))
+            self._checkpoints.save_best(with_ema_weights(state), history.best)
 
     def restore(self, fresh: TrainState) -> RunProgress:
         """How far the run has come; `fresh` when nothing was saved yet.
@@ -83,7 +83,7 @@ class Recorder:
         if self._checkpoints.has_best(best.epoch * self._steps):
             self._checkpoints.drop_best_after(int(progress.state.step))
         elif best.epoch * self._steps == int(progress.state.step):
-            self._checkpoints.save_best(with_ema_weights(progress.state))
+            self._checkpoints.save_best(with_ema_weights(progress.state), best)
         else:
             text = f"The weights of epoch {best.epoch}, the best so far, are lost"
             self._emit(Warned(f"{text}: {self._best} has no intact copy of them."))

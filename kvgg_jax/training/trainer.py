@@ -73,13 +73,14 @@ def train(
     config, out = complete_config(config or RunConfig(), emit, out=out), Path(out)
     path = catalog.choose(config, out=out, name=name, overwrite=overwrite)
     # locked at once, so that no other run takes that name meanwhile
-    with locked(path), training_memory_advice(config):
+    with locked(path) as hold_inside, training_memory_advice(config):
         inputs = load_inputs(config, emit)
         warn_of_split(inputs, config, emit)
         samples, split, decoded, initial = inputs
         number, weights = catalog.next_number(out), initial.digest if initial else None
         files = files_of(config, samples, split, decoded, number=number, weights=weights)
         run = catalog.create(path, config, files, overwrite=overwrite)
+        hold_inside()
         return _run(run, config, decoded, initial, stop=stop, check=check, emit=emit)
 
 
@@ -198,7 +199,7 @@ def _run(
     if check is not None:
         check(run)
     split = run.split(decoded.samples.root)
-    with Checkpoints(run.checkpoints, emit=emit) as checkpoints:
+    with Checkpoints(run.checkpoints, run=run, emit=emit) as checkpoints:
         network = build_network(config, decoded, split, initial, emit=emit)
         _draw_samples(run, network)
         recorder = Recorder(run, checkpoints, steps=network.batches.steps, emit=emit)

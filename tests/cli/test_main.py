@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 import shlex
+import subprocess
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -91,7 +93,52 @@ def test_the_program_says_its_version() -> None:
     assert importlib.metadata.version("kvgg_jax") == kvgg_jax.__version__
 
 
-# How the process ends
+# How the process starts and ends
+
+
+def test_an_opened_file_does_not_take_the_place_of_a_closed_stream() -> None:
+    """Or a library that writes to descriptor 2 would write into it."""
+    code = (
+        "import os, sys; from kvgg_jax.cli.main import _open_streams; _open_streams()\n"
+        "null = os.stat(os.devnull)\n"
+        "assert [os.path.samestat(os.fstat(n), null) for n in (0, 1, 2)] == [True] * 3\n"
+        "assert [os.get_inheritable(n) for n in (0, 1, 2)] == [True] * 3\n"
+        "print('x'); print('y', file=sys.stderr); sys.stdin.read(); sys.exit(7)"
+    )
+    command = ["sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', sys.executable, code]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == 7
+
+
+def test_a_terminal_without_columns_has_eighty() -> None:
+    """Rich would print nothing, and the exit code would be 0."""
+    env = {**os.environ, "COLUMNS": "0"}
+    command = [sys.executable, ROOT / "cli.py", "summary", "--head", "gap"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.splitlines()[0]) == (
+        0,
+        "vgg16, head gap, 4 classes, 224 x 224 pixels",
+    )
+
+
+def test_a_cache_that_cannot_be_written_is_reported_once_in_plain_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """JAX warns at each program, with the path of its module; a damaged entry is made again."""
+    entry = "Error writing persistent compilation cache entry for 'jit_{}': {}"
+    full = "OSError: [Errno 28] No space left on device"
+    other: list[Any] = []
+    monkeypatch.setattr(main, "_show_any_warning", lambda message, *_: other.append(message))
+    config = SimpleNamespace(values={"jax_compilation_cache_dir": "/caches/xla"})
+    monkeypatch.setitem(sys.modules, "jax", SimpleNamespace(config=config))
+    main._report_cache.cache_clear()
+    for text in (entry.format("a", full), entry.format("b", full), entry.format("c", "zlib: no")):
+        main._show_warning(UserWarning(text), UserWarning, "compiler.py", 833)
+    main._show_warning(UserWarning("x"), UserWarning, "other.py", 1)
+    assert [str(message) for message in other] == ["x"]
+    assert capsys.readouterr().err == (
+        "Cannot keep compiled programs in /caches/xla: No space left on device. "
+        "They are compiled each time.\n"
+    )
 
 
 def test_late_writes_of_a_failed_save_are_no_tracebacks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from kvgg_jax.cli import main
 from kvgg_jax.cli.flags import Given, as_flags
 from kvgg_jax.cli.options import takes_settings
 from kvgg_jax.core.config import SETTINGS
+from kvgg_jax.core.errors import UsageError
 from kvgg_jax.core.settings import PARTS, Part, Setting
 
 FLAGS = {setting.key: setting for setting in SETTINGS.values() if setting.flag}
@@ -109,6 +110,25 @@ def test_what_was_typed_reaches_the_command_and_nothing_else(
         "train.epochs": ("--epochs 20", 20),
     }
     assert CliRunner().invoke(app, ["--lr", "1"]).exit_code == 2
+
+
+@pytest.mark.parametrize("text", ["model.head=slim", "model={head='slim'}"])
+def test_a_flag_and_a_set_of_one_key_are_refused(
+    app: typer.Typer, given: list[Given], text: str
+) -> None:
+    """One of the two would be ignored in silence."""
+    assert CliRunner().invoke(app, ["--head", "gap", "--set", text]).exit_code == 0
+    with pytest.raises(UsageError) as caught:
+        given[0].resolve()
+    assert str(caught.value) == f"--set {text} and --head gap set the same key; give one of them."
+
+
+def test_an_empty_data_folder_is_refused(app: typer.Typer, given: list[Given]) -> None:
+    """`--data "$PHOTOS"` of an unset variable must not train on the current folder."""
+    assert CliRunner().invoke(app, ["--data", ""]).exit_code == 0
+    with pytest.raises(UsageError) as caught:
+        given[0].resolve()
+    assert str(caught.value) == "--data : is empty; name the folder of the photos."
 
 
 def test_a_default_of_the_command_gives_way_to_a_config_file_and_to_a_flag(

@@ -97,7 +97,7 @@ configs = st.builds(
     data=st.fixed_dictionaries(
         {"val_split": st.floats(0, 1, exclude_min=True, exclude_max=True)},
         optional={
-            "dir": words,
+            "dir": words.filter(bool),
             "image_size": st.integers(32, 4096),
             "split": st.sampled_from(["keras", "stratified", "grouped"]),
             "augment": st.sampled_from(["none", "light", "strong", "randaugment"]),

@@ -10,6 +10,7 @@ import pytest
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.config_file import parse_set, resolve
 from kvgg_jax.core.errors import ConfigError, UsageError
+from kvgg_jax.core.text import escape_name
 from support.runs import LEGAL
 
 
@@ -71,6 +72,9 @@ def test_an_unknown_key_in_a_flag_is_a_usage_error():
         ("seed=-1", "input should be greater than or equal to 0"),
         ("model.arch=vgg17", "input should be 'vgg11', 'vgg13', 'vgg16' or 'vgg19'"),
         ("model.batch_norm=1", "input should be a valid boolean"),
+        ("data.dir=", "is empty; name the folder of the photos"),
+        ("model.head=0", "'0' is not a head: use full, slim, gap, or layer sizes such as 256,128"),
+        ("model.head=true", "input should be a valid string"),
         ("model=3", "input should be a valid dictionary or instance of ModelConfig"),
         (
             "model.head=huge",
@@ -95,6 +99,14 @@ def test_a_value_that_cannot_be_right_names_its_flag_and_the_reason(flag, reason
     with pytest.raises(UsageError) as caught:
         resolve(None, dict([parse_set(flag)]))
     assert str(caught.value) == f"--set {flag}: {reason}."
+
+
+def test_one_layer_size_needs_no_quotes(tmp_path):
+    """TOML reads it as a number."""
+    file = tmp_path / "c.toml"
+    file.write_text("[model]\nhead = 1024\n")
+    assert resolve(file) == resolve(None, dict([parse_set("model.head=1024")]))
+    assert resolve(file).model.head == "1024"
 
 
 def test_a_wrong_value_in_a_file_names_the_file_the_key_and_the_value(tmp_path):
@@ -127,13 +139,32 @@ def test_a_file_that_is_missing_or_is_not_toml_is_a_config_error(tmp_path):
         ("model.head=slim", "model.head", "slim"),
         ('model.head="slim"', "model.head", "slim"),
         (" model.head = 256,128 ", "model.head", "256,128"),
+        ("data.dir='''a\nb'''", "data.dir", "a\nb"),
         ("data.dir=a=b", "data.dir", "a=b"),
         ("data.dir=", "data.dir", ""),
     ],
 )
 def test_set_reads_a_toml_value_or_else_a_bare_word(text, key, value):
     """Quotes are optional in the shell; everything after the first = is the value."""
-    assert parse_set(text) == (key, (f"--set {text}", value))
+    assert parse_set(text) == (key, (f"--set {escape_name(text)}", value))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("seed=1\nseed=2", r"seed=1\nseed=2"), ("seed=1\n[optim]", r"seed=1\n[optim]")],
+)
+def test_set_takes_one_key(text, shown):
+    """A second line would otherwise be dropped."""
+    with pytest.raises(UsageError) as caught:
+        parse_set(text)
+    assert str(caught.value) == f"--set {shown}: one key is set each time; repeat --set for others."
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path):
+    """As editors on Windows write it."""
+    file = tmp_path / "c.toml"
+    file.write_text("seed = 7\n", encoding="utf-8-sig")
+    assert resolve(file).seed == 7
 
 
 @pytest.mark.parametrize("text", ["optim.lr", "=3", ""])

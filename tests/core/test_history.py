@@ -90,14 +90,17 @@ def test_many_small_rises_count_once_they_add_up_to_min_delta():
 
 
 numbers = st.floats(allow_nan=False)
-figures = st.none() | numbers
+rates = st.none() | numbers
+measured = st.none() | st.floats(0, 1e300)
 numbered = st.sets(st.integers(1, 10**6), max_size=5).map(sorted)
 
 
 def epochs(numbers_of_epochs: list[int]) -> st.SearchStrategy[tuple[Epoch, ...]]:
     """Rows with these numbers and any figures."""
     each = (st.just(number) for number in numbers_of_epochs)
-    return st.tuples(*(st.builds(Epoch, n, *[numbers] * 4, *[figures] * 3) for n in each))
+    return st.tuples(
+        *(st.builds(Epoch, n, *[numbers] * 4, rates, measured, measured) for n in each)
+    )
 
 
 @given(numbered.flatmap(epochs).map(History))
@@ -169,6 +172,14 @@ def test_columns_are_known_by_name_not_by_place():
         (f"{HEAD}\n1,2.0,0.5,,0.5\n", "row 1: val_loss is '', not a number"),
         (f"{HEAD}\n1.5,2.0,0.5,0.25,0.5\n", "row 1: epoch is '1.5', not a whole number"),
         (f"{HEAD},seconds\n1,2.0,0.5,0.25,0.5,?\n", "row 1: seconds is '?', not a number"),
+        (
+            f"{HEAD},seconds\n1,1,1,1,1,inf\n",
+            "row 1: seconds is 'inf', which cannot be measured",
+        ),
+        (
+            f"{HEAD},images_per_second\n1,1,1,1,1,-1\n",
+            "row 1: images_per_second is '-1', which cannot be measured",
+        ),
         (f"{HEAD}\n2,1,1,1,1\n1,1,1,1,1\n", "epoch 1 comes after epoch 2"),
         (f"{HEAD}\n1,1,1,1,1\n1,1,1,1,1\n", "epoch 1 comes after epoch 1"),
     ],

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from kvgg_jax.core.text import duration, escape_name, figure, printable, program
+from kvgg_jax.core.text import (
+    csv_cell,
+    duration,
+    escape_name,
+    figure,
+    from_csv_cell,
+    printable,
+    program,
+)
 
 
 def test_what_a_terminal_would_obey_is_escaped() -> None:
@@ -17,7 +28,7 @@ def test_what_a_terminal_would_obey_is_escaped() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.4, "0:00"), (95.2, "1:35"), (3599.7, "1:00:00")],
+    [(0.4, "0:00"), (95.2, "1:35"), (3599.7, "1:00:00"), (math.inf, "-")],
 )
 def test_a_duration_has_hours_only_from_one_on(seconds: float, text: str) -> None:
     """Rounded to seconds."""
@@ -38,3 +49,29 @@ def test_suggested_commands_begin_as_the_user_started_the_program(
     """So that they can be pasted."""
     monkeypatch.setattr(sys, "argv", [started])
     assert program() == name
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+1", "'+1"),
+        ("-a.png", "'-a.png"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        ("＝1", "'＝1"),  # noqa: RUF001
+        ("'=1", "''=1"),
+        ("'90s", "'90s"),
+        ("a=1", "a=1"),
+        ("", ""),
+    ],
+)
+def test_a_name_that_a_spreadsheet_would_run_gets_an_apostrophe(name: str, cell: str) -> None:
+    """As OWASP advises; other names stay as they are."""
+    assert csv_cell(name) == cell
+
+
+@given(st.text())
+def test_a_cell_gives_its_name_back(name: str) -> None:
+    """Whatever it begins with."""
+    assert from_csv_cell(csv_cell(name)) == name

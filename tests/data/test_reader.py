@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +93,28 @@ def test_more_than_ten_bad_files_are_summarised(tmp_path: Path) -> None:
         "  and 3 more",
         "Remove or replace them, or leave them out: `data.skip_bad = true`.",
     ]
+
+
+def test_a_folder_that_vanished_is_named_and_not_its_photos(folder: Path) -> None:
+    """`--skip-bad` would not help; the same with it."""
+    samples = scan(folder)
+    shutil.rmtree(folder)
+    for skip_bad in (False, True):
+        with pytest.raises(DataError) as caught:
+            read(samples, 16, skip_bad=skip_bad)
+        assert str(caught.value) == (
+            f"{folder} is not there any more. Put the folder back, or name the one that holds its "
+            "photos now: `data.dir`."
+        )
+
+
+def test_where_all_are_bad_none_can_be_left_out(folder: Path) -> None:
+    """So that is no advice."""
+    for path in folder.glob("*/*"):
+        spoil(path)
+    with pytest.raises(DataError) as caught:
+        read(scan(folder), 16)
+    assert str(caught.value).splitlines()[-1] == "Remove or replace them."
 
 
 def test_skip_bad_leaves_them_out_and_lists_them(folder: Path) -> None:

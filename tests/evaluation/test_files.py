@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,16 @@ def test_any_file_name_survives_the_table(result: Evaluation) -> None:
     text = predictions_csv(result.model_copy(update={"samples": samples}))
     read = csv.reader(io.StringIO(text, newline=""))
     assert tuple(row[0] for row in read)[1:] == odd
+
+
+def test_no_spreadsheet_runs_a_name_of_the_table_as_a_formula(result: Evaluation) -> None:
+    """Such a name has an apostrophe in front."""
+    names = ("=1+1.png", "'=a.png", "-b.png", "@c.png", "d.png", "+e.png")
+    odd = result.model_copy(update={"samples": replace(result.samples, paths=names)})
+    rows = csv.reader(io.StringIO(predictions_csv(odd)))
+    assert [row[0] for row in rows][1:] == [
+        *("'=1+1.png", "''=a.png", "'-b.png", "'@c.png", "d.png", "'+e.png")
+    ]
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -194,3 +205,49 @@ def test_what_cannot_be_removed_is_named(result: Evaluation) -> None:
     with pytest.raises(RunError) as caught:
         keep(all_right(result))
     assert str(caught.value).startswith(f"Cannot remove {result.run}/mistakes-val.png: ")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_two_evaluations_at_once_do_not_mix_their_files(
+    result: Evaluation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one waits between the first one's table and its record."""
+    run, better = with_config(result), all_right(result)
+    other = threading.Thread(target=keep, args=(better,))
+    real = Evaluation.model_copy
+
+    def model_copy(self: Evaluation, **kwargs: Any) -> Evaluation:
+        if self is result:
+            other.start()
+            other.join(0.3)
+            assert other.is_alive()
+        return real(self, **kwargs)
+
+    monkeypatch.setattr(Evaluation, "model_copy", model_copy)
+    keep(result)
+    other.join()
+    found = read_evaluation(run, split="val")
+    assert found is not None
+    assert found.accuracy == 1.0
+    predicted = read_predictions(run, state=result.state)
+    assert predicted is not None
+    assert {name == called for name, called in predicted.values()} == {True}
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_table_is_not_taken_for_that_of_another_record(
+    result: Evaluation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was written between the two reads."""
+    run, read, better = with_config(result), Run.read, all_right(result)
+    keep(result)
+
+    def slow(self: Run, name: str) -> str:
+        if name == "predictions-val.csv":
+            keep(better)
+        return read(self, name)
+
+    monkeypatch.setattr(Run, "read", slow)
+    assert read_predictions(run, state=result.state) is None
+    monkeypatch.setattr(Run, "read", read)
+    assert read_predictions(run, state=result.state) is not None

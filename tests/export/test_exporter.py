@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import importlib.util
 import json
+import os
+import resource
 import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +23,15 @@ from kvgg_jax.core.events import ignore
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.export import exporter, keras_file, saved_model, stablehlo
 from kvgg_jax.export.exporter import FORMATS, Int8
+from kvgg_jax.export.graph import portable
+from kvgg_jax.export.output import delivered
 from kvgg_jax.inference.classifier import Classifier
 from kvgg_jax.inference.temperature import apply_temperature
 from kvgg_jax.runs.folder import Run
 from support.commands import kvgg, message
 from support.exports import CLASSES, about, needs
 
+NOBODY = 65534
 pytestmark = [
     pytest.mark.usefixtures("thin_network"),
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras' own
@@ -169,6 +177,65 @@ def test_a_file_with_other_probabilities_is_not_kept(
     assert str(caught.value).endswith("apart. It was not kept; please report it.")
     assert [path.name for path in tmp_path.iterdir()] == ["x.keras"]
     assert (tmp_path / "x.keras").read_text() == "old"
+
+
+@pytest.fixture
+def written(drawn: Classifier) -> Callable[[str, Path], Path]:
+    """Writes the network of `drawn` in a format, without the comparison."""
+
+    def write(format: str, folder: Path) -> Path:
+        needs(format)
+        path = folder / FORMATS[format].file
+        with delivered(path, overwrite=False) as new:
+            reader(format).write(portable(drawn.model), new, exporter._about(drawn, None))
+        return path
+
+    return write
+
+
+def reader(format: str) -> Any:
+    return importlib.import_module(f"kvgg_jax.export.{FORMATS[format].module}")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_disk_without_space_is_one_message_and_nothing_is_left(
+    written: Callable[[str, Path], Path], tmp_path: Path, format: str
+) -> None:
+    """Here a limit on the size of files takes its place, which libraries meet in the same way."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, before[1]))
+    try:
+        with pytest.raises(RunError) as caught:
+            written(format, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(caught.value) == (
+        f"Cannot write {tmp_path / FORMATS[format].file}: File too large. Choose another --output."
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("format", [name for name in FORMATS if name != "saved-model"])
+def test_another_user_can_read_an_export_in_a_folder_that_is_read_only(
+    written: Callable[[str, Path], Path], monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    """As `nobody`, who may write nothing there."""
+    with tempfile.TemporaryDirectory() as name:  # that of pytest is for its user alone
+        file = written(format, Path(name))
+        Path(name).chmod(0o555)
+        images = np.zeros((1, 64, 64, 3), np.uint8)
+        reader(format).read(file)(images)  # imports and compiles what nobody may not
+        os.setegid(NOBODY)
+        os.seteuid(NOBODY)
+        try:
+            with pytest.raises(PermissionError):
+                (Path(name) / "new").touch()
+            predict = reader(format).read(file)
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+        assert np.asarray(predict(images)).sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize(

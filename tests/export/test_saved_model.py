@@ -43,6 +43,17 @@ def test_what_tensorflow_cannot_write_is_answered_with_its_reason(
     assert list(tmp_path.iterdir()) == [child]
 
 
+def test_a_disk_that_is_full_is_reported_as_such(tmp_path, monkeypatch) -> None:
+    """TensorFlow has an exception of its own for it, of many lines."""
+    child = tmp_path / "child.py"
+    child.write_text("raise ValueError('ResourceExhausted: x.tmp; No space left on device')")
+    monkeypatch.setattr(saved_model, "CHILD", child)
+    image = keras.Input((4, 4, 3))
+    model = keras.Model(image, keras.layers.Flatten()(image))
+    with pytest.raises(OSError, match="No space left on device"):
+        saved_model.write(model, tmp_path / "x", {})
+
+
 def test_tensorflow_serves_it_with_its_own_operations(
     saved_model_export: Export, images: np.ndarray, expected: np.ndarray
 ) -> None:

@@ -88,7 +88,14 @@ def test_a_calibration_of_other_weights_is_not_used(tmp_path: Path) -> None:
     ("text", "reason"),
     [
         ("{", "Invalid JSON: EOF while parsing an object at line 1 column 1"),
-        (json.dumps({**SOUND, "temperature": 0}), "temperature: Input should be greater than 0"),
+        (
+            json.dumps({**SOUND, "temperature": 5e-324}),  # its logits would be infinite
+            "temperature: Input should be greater than or equal to 0.05",
+        ),
+        (
+            json.dumps({**SOUND, "temperature": 8.5}),
+            "temperature: Input should be less than or equal to 8",
+        ),
         (
             json.dumps({**SOUND, "temperature": float("nan")}),
             "temperature: Input should be a finite number",

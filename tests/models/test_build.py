@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
+import jax
 import numpy as np
 import pytest
 
@@ -112,9 +114,9 @@ def test_bfloat16_computes_in_half_and_keeps_weights_and_logits_whole():
     assert dtypes == {"float32"}
     assert {model.get_layer(n).compute_dtype for n in ("block1_conv1", "fc1")} == {"bfloat16"}
     images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
-    logits = model(images)
+    logits = jax.jit(model)(images)  # one program, not one an operation
     assert logits.dtype == "float32"
-    whole = vgg(config, **SMALL)(images)
+    whole = jax.jit(vgg(config, **SMALL))(images)
     difference = np.abs(np.asarray(logits) - np.asarray(whole)).max()
     assert 0 < difference < 0.1 * np.abs(whole).max()
 
@@ -133,7 +135,8 @@ def test_frozen_blocks_have_no_slots_and_their_batch_norm_keeps_still():
     params, state = (
         [v.value for v in vs] for vs in (model.trainable_variables, model.non_trainable_variables)
     )
-    _, after = model.stateless_call(params, state, images, training=True)
+    step = jax.jit(partial(model.stateless_call, training=True))
+    _, after = step(params, state, images)
     changed = {
         variable.path
         for variable, old, new in zip(model.non_trainable_variables, state, after, strict=True)
@@ -153,3 +156,19 @@ def test_the_head_of_a_network_shares_its_variables():
     ):
         assert [id(variable) for variable in ours] == [id(variable) for variable in theirs]
     assert head.input_shape == (None, 1, 1, 64)
+
+
+@pytest.mark.usefixtures("thin")
+def test_64_bit_types_of_jax_leave_weights_and_results_in_float32():
+    """`jax_enable_x64` of a host program; only the seed of dropout is a whole number."""
+    config = ModelConfig(
+        arch="vgg11", head="8", batch_norm=True, dropout=0.5, preprocessing="caffe"
+    )
+    with jax.enable_x64(True):
+        model = vgg(config, **SMALL, seed=None)
+        parts = model.trainable_variables, model.non_trainable_variables
+        values = [[variable.value for variable in part] for part in parts]
+        images = np.zeros((2, 32, 32, 3), np.float32)
+        call = partial(model.stateless_call, training=True)
+        traced = jax.tree.leaves([values, jax.eval_shape(call, *values, images)])
+    assert {str(one.dtype) for one in traced} == {"float32", "uint32"}

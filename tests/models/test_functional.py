@@ -104,3 +104,31 @@ def test_caffe_is_the_preprocessing_of_keras_applications() -> None:
     np.testing.assert_allclose(caffe(normalise(images)), expected, atol=5e-5)
     black = caffe(np.zeros((1, 1, 1, 3), np.float32))[0, 0, 0]
     np.testing.assert_allclose(black, [-103.939, -116.779, -123.68])
+
+
+# What a host program, or JAX_ENABLE_X64 and JAX_NUMPY_DTYPE_PROMOTION, may have set
+SETTINGS = {
+    "x64": lambda: jax.enable_x64(True),
+    "strict": lambda: jax.numpy_dtype_promotion("strict"),
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("table", [CONFIGS[3], CONFIGS[4]], ids=str)
+def test_settings_of_jax_change_no_type_and_no_number(
+    table: dict[str, Any], precision: str, setting: str, thin: None
+) -> None:
+    """Float32 logits and probabilities, the same to the bit, of weights and images of NumPy."""
+    config = ModelConfig(arch="vgg11", **table)
+    rng = np.random.default_rng(0)
+    weights = [
+        {name: rng.uniform(0.01, 0.1, one.shape).astype(one.dtype) for name, one in part.items()}
+        for part in weight_shapes(config, classes=3, image_size=32)
+    ]
+    images = rng.integers(0, 256, (2, 32, 32, 3), np.uint8)
+    expected = jax.jit(make_predict_step(config, precision=precision))(*weights, images)
+    with SETTINGS[setting]():
+        found = jax.jit(make_predict_step(config, precision=precision))(*weights, images)
+    assert [one.dtype for one in found] == [jnp.float32, jnp.float32]
+    jax.tree.map(np.testing.assert_array_equal, found, expected)

@@ -11,8 +11,8 @@ import pytest
 
 from kvgg_jax import load_classifier
 from kvgg_jax.core.config import RunConfig
-from kvgg_jax.core.errors import RunError
-from kvgg_jax.runs.catalog import choose, create, find
+from kvgg_jax.core.errors import RunError, UsageError
+from kvgg_jax.runs.catalog import check_name, choose, create, find
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.lock import locked
 from support.runs import Trained
@@ -77,6 +77,17 @@ def test_the_newest_run_is_the_one_made_last_whatever_the_clock_said(trained, tm
     for name in ("c", "d"):
         shutil.rmtree(tmp_path / name)
     assert find(out=tmp_path).path.name == "b"
+
+
+@pytest.mark.parametrize("name", [".foo.new", ".foo.lock", ".hidden", "comparison.png"])
+def test_a_name_that_the_program_uses_itself_is_refused(name: str) -> None:
+    """A later run `foo` would delete the first, and a hidden one would never be listed."""
+    with pytest.raises(UsageError) as caught:
+        check_name(name)
+    assert str(caught.value) == (
+        f"--name {name}: kvgg uses this name for files of its own. Choose another, without a dot "
+        "at its start."
+    )
 
 
 class Killed(BaseException):

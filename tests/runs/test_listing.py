@@ -102,6 +102,24 @@ def test_a_config_without_what_a_run_has_is_damaged(out: Path) -> None:
     )
 
 
+def test_a_history_with_infinity_does_not_stop_the_list(out: Path) -> None:
+    """That run is damaged; the others are listed."""
+    history = out / "ant" / "history.csv"
+    rows = [line.split(",") for line in history.read_text().splitlines()]
+    rows[1][rows[0].index("seconds")] = "inf"
+    history.write_text("".join(",".join(row) + "\n" for row in rows))
+    result = kvgg("runs", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert [line.split()[:2] for line in result.stdout.splitlines()[1:]] == [
+        ["zebra", "finished"],
+        ["ant", "damaged"],
+        ["mole", "damaged"],
+    ]
+    assert result.stderr.startswith(
+        f"Damaged: {history} is damaged: row 1: seconds is 'inf', which cannot be measured."
+    )
+
+
 def test_what_a_cut_start_has_left_is_no_run(out: Path) -> None:
     """A run is made under a hidden name, then renamed."""
     shutil.copytree(out / "ant", out / ".new-one.new")

@@ -10,7 +10,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from kvgg_jax.cli.output import print_line, print_table
-from kvgg_jax.core.text import duration, escape_name, printable, program
+from kvgg_jax.core.text import csv_cell, duration, escape_name, printable, program
 
 if TYPE_CHECKING:
     from kvgg_jax.export.exporter import Export
@@ -66,15 +66,19 @@ def crossval_text(result: Crossval) -> None:
 
 
 def predictions_csv(found: Sequence[Prediction], *, top: int) -> None:
-    """`path,rank,class,probability,error` rows on stdout; a bad file has one, of path and error."""
+    """`path,rank,class,probability,error` rows on stdout; a bad file has one, of path and error.
+
+    Names are as `csv_cell` makes them, so that no spreadsheet runs one as a formula.
+    """
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(("path", "rank", "class", "probability", "error"))
     for one in found:
-        path = printable(str(one.path))
+        path = csv_cell(printable(str(one.path)))
         for rank, (name, probability) in enumerate(one.top[:top], 1):
-            writer.writerow((path, rank, printable(name), f"{probability:.6f}", ""))
+            label = csv_cell(printable(name))
+            writer.writerow((path, rank, label, f"{probability:.6f}", ""))
         if one.error:
-            writer.writerow((path, "", "", "", printable(one.error)))
+            writer.writerow((path, "", "", "", csv_cell(printable(one.error))))
 
 
 def predictions_text(found: Sequence[Prediction], *, top: int) -> None:

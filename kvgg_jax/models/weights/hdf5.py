@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from kvgg_jax.core.text import escape_name
 
 MOST = 2000  # entries of a file; VGG19 with Adam's slots has some 250
+TOO_MANY = f" has more than {MOST:,} entries: no VGG network."
 MAX_CONFIG = 2**24  # bytes of a model's configuration; VGG16's has 20,000
 ORDER = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
 TRUSTED = {"keras", "kvgg_jax", "builtins", "None"}  # modules that a configuration may name
@@ -95,7 +96,7 @@ def _entries(file: h5py.File) -> set[str]:
         if not isinstance(link, h5py.HardLink):
             return f" has a link, {escape_name(name)!r}, which Keras never has."
         names.add(name)
-        return f" has more than {MOST:,} entries: no VGG network." if len(names) > MOST else None
+        return TOO_MANY if len(names) > MOST else None
 
     if fault := file.visititems_links(visit):
         raise Refused(fault)

@@ -40,7 +40,7 @@ def fetch(arch: str, emit: Emit) -> Path:
     """
     name = f"{arch}_weights_tf_dim_ordering_tf_kernels_notop.h5"
     url, md5 = f"{URL}/{arch}/{name}", KERAS_MD5[arch][0]
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    home = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"))  # noqa: PTH111
     emit(Note(f"ImageNet weights of {arch.upper()}, from {home / 'models'} or {URL}"))
     with _patience(), contextlib.redirect_stdout(sys.stderr):  # Keras reports on stdout
         try:

@@ -45,6 +45,15 @@ def test_the_csv_has_a_row_per_class_and_one_per_error(capsys: pytest.CaptureFix
     )
 
 
+def test_no_spreadsheet_runs_a_name_of_the_csv_as_a_formula(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A photo or a class may be named by somebody else."""
+    hostile = Prediction(Path("=cmd|' /C calc'!A0"), (("@SUM(1)", 1.0),))
+    predictions_csv([hostile], top=1)
+    assert capsys.readouterr().out.splitlines()[1] == "'=cmd|' /C calc'!A0,1,'@SUM(1),1.000000,"
+
+
 def test_folds_are_rows_below_which_are_mean_and_deviation(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -96,3 +96,15 @@ def test_no_scatter_is_left_in_the_gradient_on_a_cpu():
 
     assert "scatter(" in program(stock)
     assert "scatter(" not in program(max_pool2x2)
+
+
+@pytest.mark.parametrize("function", [relu, max_pool2x2])
+def test_64_bit_types_change_nothing(function):
+    """`jax_enable_x64` makes integers and new floats 64 bits wide; these are pinned."""
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, 6, 3)), jnp.float32)
+    g = jnp.ones_like(function(x))
+    expected = pullback(function, x, g)
+    with jax.enable_x64(True):
+        found = pullback(function, x, g)
+    assert [one.dtype for one in found] == [jnp.float32] * 2
+    jax.tree.map(np.testing.assert_array_equal, found, expected)

@@ -179,6 +179,79 @@ def test_a_hostile_archive_is_refused(copy, change, message):
     assert refusal(file) == message
 
 
+TWICE = "FILE has two parts of one name, or more parts than a model has."
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.weights.h5"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")  # of zipfile, as it writes
+def test_an_archive_with_two_parts_of_one_name_is_refused(copy, name):
+    """Of which one would be checked and the other read, here or by another program."""
+    file = copy(".keras")
+    with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, b" " * 10**6)
+    assert refusal(file) == TWICE
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_no_part_of_an_archive_goes_unchecked(copy):
+    """Not the one behind thousands of others either, which may unpack to any size."""
+    file = copy(".keras")
+    with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(2000):
+            archive.writestr(zipfile.ZipInfo(str(number)), b"")
+        archive.writestr("config.json", b" " * 10**6)
+    assert refusal(file) == TWICE
+
+
+def test_arrays_of_numpy_are_not_weights(tmp_path):
+    """Those of objects would be pickles."""
+    file = tmp_path / "x.npz"
+    np.savez(file, kernel=np.array([{"a": 1}], object))
+    assert refusal(file) == "FILE is no model saved by Keras: it has no model.weights.h5."
+
+
+def safetensors(file: Path, header: bytes, content: bytes = bytes(8)) -> Path:
+    pytest.importorskip("safetensors", reason="the extra safetensors is not here")
+    file.write_bytes(len(header).to_bytes(8, "little") + header + content)
+    return file
+
+
+def entry(shape: list[Any], start: int, end: int) -> dict[str, Any]:
+    return {"dtype": "F32", "shape": shape, "data_offsets": [start, end]}
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"a/kernel": entry([2], 0, 8), "b/kernel": entry([1], 4, 8)},
+        {"a/kernel": entry([-2], 0, 8)},
+        {"a/kernel": entry([2], -8, 0)},
+        {"a/kernel": entry([2**40], 0, 2**42)},
+        {"a/kernel": entry([2**40, 2**40], 0, 8)},
+        {"a/kernel": entry([3], 0, 8)},
+        {"a/kernel": entry([1.5], 0, 8)},
+        {"a/kernel": "evil"},
+    ],
+    ids=["overlap", "shape", "offset", "size", "product", "length", "half", "text"],
+)
+def test_a_hostile_header_of_safetensors_is_refused(tmp_path, arrays):
+    """Before anything of the size that it claims is asked for."""
+    assert refusal(safetensors(tmp_path / "x", json.dumps(arrays).encode())) == DAMAGED
+
+
+def test_a_header_of_safetensors_that_is_huge_is_refused(tmp_path):
+    """A gigabyte of it, which takes no room on the disk; and thousands of arrays."""
+    file = safetensors(tmp_path / "x", b"{")
+    with file.open("r+b") as f:
+        f.write((2**30).to_bytes(8, "little"))
+        f.truncate(2**30 + 100)
+    assert refusal(file) == DAMAGED
+    many = {f"{n}/kernel": entry([0], 0, 0) for n in range(2001)}
+    assert refusal(safetensors(file, json.dumps(many).encode(), b"")) == (
+        "FILE has more than 2,000 entries: no VGG network."
+    )
+
+
 def test_a_type_of_numbers_that_numpy_lacks_is_named(tmp_path):
     """A whole file, so to fetch it again would not help."""
     pytest.importorskip("safetensors", reason="the extra safetensors is not here")

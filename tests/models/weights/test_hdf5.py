@@ -68,6 +68,7 @@ def virtual(f: h5py.File) -> None:
 HOSTILE: dict[str, tuple[Callable[[h5py.File], Any], str]] = {
     "an external link": (lambda f: link(f, h5py.ExternalLink("/etc/passwd", "/")), LINK),
     "a soft link": (lambda f: link(f, h5py.SoftLink("/layers/conv2d_1/vars/0")), LINK),
+    "a soft link to itself": (lambda f: link(f, h5py.SoftLink(f"/{KERNEL}")), LINK),
     "external storage": (
         lambda f: replace(
             f, KERNEL, shape=SHAPE, dtype="f4", external=[("/etc/passwd", 0, 10_000)]

@@ -1,13 +1,11 @@
-"""The program as a user who is not root: what may not be read or written is named."""
+"""The program as a user who is not root and has no home: what is not allowed is named."""
 
 from __future__ import annotations
 
 import json
 import os
-import pwd
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,25 +16,20 @@ import pytest
 from kvgg_jax.runs.folder import Run
 from support.commands import TINY
 from support.runs import PATIENCE, ROOT, THIN_VGG11, Trained, draw_photos
+from support.unprivileged import nobody
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 USER = "nobody"
-# One process, since most of its time goes to imports. They come first, for Python itself may lie
-# where only root may read.
+# One process, since most of its time goes to imports.
 CALLS = f"""{THIN_VGG11}
 import json, os, sys
 from kvgg_jax.core.process import own_process
 own_process()
+tests, home, commands = json.load(sys.stdin)
+sys.path.insert(0, tests)
 from support.commands import kvgg
-before, commands, (user, group) = json.load(sys.stdin)
-for words in before:
-    kvgg(*words)
-os.setgroups([])
-os.setgid(group)
-os.setuid(user)
-os.environ["HOME"] = "/nonexistent"
-os.environ.pop("XDG_CACHE_HOME")
+os.chdir(home)
 results = (kvgg(*words) for words in commands)
 print(json.dumps([[one.exit_code, one.stdout, one.stderr] for one in results]))
 """
@@ -50,7 +43,6 @@ COMMANDS = {
     "predict": ("predict", "--run", "run", "photos/blue/blue_00.png", "--json"),
     "a photo": ("train", "--data", "closed", *TINY, "--out", "mine", "--name", "y"),
 }
-BEFORE = [("tune", *PHOTOS, "--trials", "1", "--out", "warm"), COMMANDS["predict"]]
 
 
 class Done(NamedTuple):
@@ -79,17 +71,16 @@ def home(trained: Trained) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def answers(home: Path) -> dict[str, Done]:
     """Of all commands, by name."""
-    entry = pwd.getpwnam(USER)
-    done = subprocess.run(
-        [sys.executable, "-c", CALLS],
-        input=json.dumps([BEFORE, [*COMMANDS.values()], [entry.pw_uid, entry.pw_gid]]),
-        cwd=home,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    with nobody() as who:
+        done = subprocess.run(
+            [who.python, "-c", CALLS],
+            input=json.dumps([who.reach(ROOT / "tests"), str(home), [*COMMANDS.values()]]),
+            **who.options,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
     assert done.returncode == 0, done.stderr
     found = (Done(*one) for one in json.loads(done.stdout.splitlines()[-1]))
     return dict(zip(COMMANDS, found, strict=True))

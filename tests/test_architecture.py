@@ -36,6 +36,7 @@ BROAD_TESTS = {
     "read_only",
     "resume",
     "stdout",
+    "user",
 }  # of the whole program
 
 

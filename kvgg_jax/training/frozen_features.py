@@ -115,9 +115,9 @@ def _publish(made: Path, where: Path) -> None:
     if digests.fault(where):  # else another run has made them meanwhile, and may be reading
         shutil.rmtree(where, ignore_errors=True)
         made.rename(where)
+    others = [path for path in where.parent.glob("[!.]*") if path != where]  # whatever the clock
     with contextlib.suppress(OSError):  # another run may remove the same ones
-        by_age = sorted(where.parent.glob("[!.]*"), key=lambda path: path.stat().st_mtime)
-        for old in by_age[:-KEPT]:
+        for old in sorted(others, key=lambda path: path.stat().st_mtime)[: 1 - KEPT]:
             shutil.rmtree(old)  # whoever reads it keeps what it has opened
 
 

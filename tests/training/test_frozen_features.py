@@ -224,6 +224,19 @@ def test_only_the_newest_sets_are_kept(made, source, cache):
     assert (len(left), used.name in left, "0" in left) == (KEPT, True, False)
 
 
+def test_new_features_are_kept_though_the_others_seem_newer(made, cache):
+    """As after a clock was set back."""
+    for number in range(KEPT):
+        folder = cache / "features" / str(number)
+        folder.mkdir(parents=True)
+        os.utime(folder, (2**32 + number, 2**32 + number))
+    found, _ = made()
+    assert found.shape == (12, 1, 1, 64)
+    names = sorted(path.name for path in (cache / "features").iterdir())
+    assert names[:3] == ["1", "2", "3"]
+    assert len(names) == KEPT
+
+
 def test_no_room_for_features_is_an_error_with_the_next_move(made, cache, monkeypatch):
     """Nothing half-written stays."""
 

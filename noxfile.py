@@ -9,6 +9,9 @@ nox.options.sessions = ["tests", "lint", "types"]
 nox.options.error_on_missing_interpreters = True
 PROJECT = nox.project.load_toml("pyproject.toml")
 PINNED = ("-c", str(Path("constraints.txt").absolute()))
+# Where no test runs: what is not imported need not be compiled. Within a test it would warn.
+UNCOMPILED = ("--no-compile", *PINNED)
+PARALLEL = ("-n", "logical", "--maxprocesses", "4", "--dist", "loadfile")
 
 
 def group(name: str) -> list[str]:
@@ -19,30 +22,29 @@ def group(name: str) -> list[str]:
 def tests(session: nox.Session) -> None:
     """Run the default tests, on all cores up to four; arguments go to pytest."""
     session.install(*PINNED, "-e", ".", *group("tests"))
-    session.run(
-        "pytest", "-n", "logical", "--maxprocesses", "4", "--dist", "loadfile", *session.posargs
-    )
+    session.run("pytest", *PARALLEL, *session.posargs)
 
 
 @nox.session
 def extras(session: nox.Session) -> None:
-    """Run the tests of the optional libraries with the real ones."""
+    """Run the tests of the optional libraries that the default tests lack."""
     names = [name for name in PROJECT["project"]["optional-dependencies"] if name[:4] != "cuda"]
     session.install(*PINNED, "-e", f".[{','.join(names)}]", *group("tests"))
-    session.run("pytest", "-m", "extras", *session.posargs)
+    session.run("pytest", *PARALLEL, "-m", "extras", *session.posargs)
 
 
 @nox.session
 def faults(session: nox.Session) -> None:
     """Harm real runs in every way, for some 20 minutes; prints the table of docs/reliability.md."""
     session.install(*PINNED, "-e", ".", *group("tests"))
-    session.run("pytest", "-m", "faults", *session.posargs)
+    whole = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}  # the programs that users run
+    session.run("pytest", "-m", "faults", *session.posargs, env=whole)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style, formatting, and that packages import downward only."""
-    session.install(*PINNED, *group("lint"))
+    session.install(*UNCOMPILED, *group("lint"))
     session.install("--no-deps", "-e", ".")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
@@ -52,14 +54,15 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types, strictly."""
-    session.install(*PINNED, "-e", ".", *group("types"))
+    session.install(*UNCOMPILED, *group("types"))
+    session.install("--no-deps", "-e", ".")
     session.run("mypy")
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the site of documents into build/site; a link that leads nowhere is an error."""
-    session.install(*PINNED, *group("docs"))
+    session.install(*UNCOMPILED, *group("docs"))
     session.install("--no-deps", "-e", ".")
     session.run("mkdocs", *(session.posargs or ("build", "--strict")))
 
@@ -85,12 +88,13 @@ def package(session: nox.Session) -> None:
     with tempfile.TemporaryDirectory() as folder:
         session.run("python", "-m", "build", "--wheel", "--outdir", folder)
         (wheel,) = Path(folder).glob("*.whl")
-        session.install(*PINNED, str(wheel))
+        session.install(*UNCOMPILED, str(wheel))
     with tempfile.TemporaryDirectory() as folder, session.chdir(folder):
         session.run("kvgg", "--help")
         session.run("kvgg", "recipes")
         session.run("kvgg", "summary", "--recipe", "quick")
         session.run("kvgg", "data", "demo", "beans", "--per-class", "8")
         tiny = "--image-size 32 --arch vgg11 --head gap --batch-size 8 --epochs 1 --name tiny"
-        session.run("kvgg", "train", "--data", "beans", *tiny.split())
+        quick = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+        session.run("kvgg", "train", "--data", "beans", *tiny.split(), env=quick)
         session.run("kvgg", "predict", "beans", "--json")

@@ -10,10 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from kvgg_jax.core.process import own_process
-from support.runs import ROOT, Trained, draw_photos, eventful, narrow, small_config, train_once
+from support.runs import (
+    ROOT,
+    Trained,
+    blank_charts,
+    draw_photos,
+    eventful,
+    narrow,
+    small_config,
+    train_once,
+)
 
 if TYPE_CHECKING:
     from kvgg_jax.data.audit.findings import Check
@@ -30,9 +39,18 @@ for _NAME in (
     *("FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE"),  # rich heeds them
 ):
     os.environ.pop(_NAME, None)
+# A program of a test runs for milliseconds and takes seconds to optimize. The processes that
+# tests start inherit it. `nox -s faults` sets it to 0 and harms what users run.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 own_process()  # as the command does; `test_guest.py` is about a host that does not
 # A stall of a loaded machine is no failure, and the same examples come each time.
-settings.register_profile("kvgg", deadline=None, derandomize=True, database=None)
+settings.register_profile(
+    "kvgg",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("kvgg")
 
 
@@ -50,6 +68,13 @@ def thin_network() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def blank() -> Iterator[None]:
+    """For the whole module: no test of it looks at a chart."""
+    with blank_charts():
+        yield
+
+
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Three classes of 12 PNGs, in a folder that the test may change."""
@@ -62,20 +87,20 @@ def photos(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A finished run of two epochs."""
-    return train_once(tmp_path_factory, small_config)
+    return train_once(tmp_path_factory, "trained", small_config)
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of one epoch, on four photos a class."""
     config = partial(small_config, train={"epochs": 1})
-    return train_once(tmp_path_factory, config, per_class=4).run
+    return train_once(tmp_path_factory, "finished", config, per_class=4).run
 
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """An eventful run of four epochs that nobody cut or killed."""
-    return train_once(tmp_path_factory, eventful)
+    return train_once(tmp_path_factory, "whole", eventful)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from support.runs import LEGAL, draw_photos
 TEXT = "is text, not an image. Replace or remove it."
 
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 @pytest.fixture

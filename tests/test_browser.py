@@ -13,7 +13,7 @@ from support.browser import Tab, browser
 from support.runs import Trained
 from support.served import listening, network_of
 
-pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]
+pytestmark = pytest.mark.usefixtures("thin_network")
 VERDICTS = "[...document.querySelectorAll('.verdict')].map(one => one.textContent)"
 DROP = """
 (() => {{

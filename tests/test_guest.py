@@ -9,8 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from kvgg_jax.core.process import cache_folder
 from support.runs import ROOT, draw_photos
 
@@ -65,19 +63,27 @@ def state():
         "path": list(sys.path),
     }
 
-def changes(before):
-    after = state()
-    return {key: [before[key], after[key]] for key in after if before[key] != after[key]}
+def note_changes():
+    # what differs since the last call
+    before, after = states[-1], state()
+    states.append(after)
+    found.append({key: [before[key], after[key]] for key in after if before[key] != after[key]})
 
 random.seed(0)
-before = state()
+found, states = [], [state()]
 """
 LIBRARIES = """
+os.environ["KERAS_BACKEND"] = "jax"
 import keras, jax, tensorflow, matplotlib, orbax.checkpoint, orbax.checkpoint.experimental.v1
 tensorflow.constant(0)
 """
-USE = """
+LIGHT = """
 import kvgg_jax
+assert os.environ["KERAS_BACKEND"] == "jax"
+assert not {"keras", "orbax", "tensorflow"} & set(sys.modules)
+"""
+HEAVY = "import kvgg_jax.api, kvgg_jax.core.tf_gate"
+USE = """
 from kvgg_jax.models.registry import BACKBONES
 from kvgg_jax.models.vgg import Vgg
 BACKBONES["vgg11"] = Vgg(((4,), (4,), (8,), (8,), (8,)))
@@ -93,14 +99,14 @@ kvgg_jax.explain(["photos/red/red_00.png"], run)
 kvgg_jax.export("keras", run)
 kvgg_jax.list_runs()
 """
-TELL = "import json; json.dump(changes(before), open('changes.json', 'w'))"
+TELL = "import json; json.dump(found, open('found.json', 'w'))"
 
 
-def run_python(folder: Path, *code: str) -> subprocess.CompletedProcess[str]:
-    """A program of its own in `folder`, without what the tests have set."""
+def run_python(folder: Path, *code: str) -> str:
+    """What a program of its own in `folder` prints, without what the tests have set."""
     left_out = ("KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL", "JAX_COMPILATION_CACHE_DIR")
     own = {key: value for key, value in os.environ.items() if key not in left_out}
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", "\n".join(code)],
         cwd=folder,
         env={**own, "PYTHONPATH": str(ROOT), "MPLBACKEND": "agg"},
@@ -108,34 +114,27 @@ def run_python(folder: Path, *code: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
-
-
-def changes(folder: Path, *code: str) -> dict[str, Any]:
-    """What the last of `code` changes in a program of its own: name -> before and after."""
-    *first, last = code
-    done = run_python(folder, *first, STATE, last, TELL)
     assert done.returncode == 0, done.stderr
-    return json.loads((folder / "changes.json").read_text())
+    return done.stdout
 
 
-def test_importing_it_changes_no_more_than_its_libraries_do(tmp_path: Path) -> None:
-    """Here all of it, which loads Keras, JAX, TensorFlow, Orbax and Matplotlib."""
-    backend = "import os; os.environ['KERAS_BACKEND'] = 'jax'"
-    by_libraries = changes(tmp_path, backend, LIBRARIES)
-    assert changes(tmp_path, "import kvgg_jax.api, kvgg_jax.core.tf_gate") == by_libraries
+def changes(folder: Path, *steps: str) -> list[dict[str, Any]]:
+    """What each step of a program of its own changes: name -> before and after."""
+    run_python(folder, STATE, *(f"{step}\nnote_changes()" for step in steps), TELL)
+    return json.loads((folder / "found.json").read_text())
 
 
-def test_importing_its_name_changes_nothing_but_the_backend(tmp_path: Path) -> None:
-    """Which Keras reads as it is imported; and nothing else is loaded."""
-    assert changes(tmp_path, "import kvgg_jax") == {}
-    done = run_python(tmp_path, "import os, kvgg_jax; print(os.environ['KERAS_BACKEND'])")
-    assert done.stdout == "jax\n"
+def test_importing_and_calling_it_changes_no_more_than_importing_its_libraries(
+    tmp_path: Path,
+) -> None:
+    """Keras, JAX, TensorFlow, Orbax and Matplotlib; its name alone loads none of them.
 
-
-def test_calling_its_functions_changes_nothing(tmp_path: Path) -> None:
-    """Train with all kinds of chance, evaluate, predict, explain, export."""
+    It trains with all kinds of chance, evaluates, predicts, explains and exports.
+    """
     draw_photos(tmp_path / "photos", per_class=8)
-    assert changes(tmp_path, "import kvgg_jax.api, kvgg_jax.core.tf_gate", USE) == {}
+    (by_libraries,) = changes(tmp_path, LIBRARIES)
+    assert changes(tmp_path, LIGHT, HEAVY, USE) == [{}, by_libraries, {}]
+    assert "JAX's cache" not in by_libraries
 
 
 SETTINGS = {
@@ -143,36 +142,51 @@ SETTINGS = {
     "floatx": ("float64", "float32"),
     "dtype_policy": ("mixed_bfloat16", "float32"),
 }
+HOST = f"""
+import kvgg_jax, keras
+for name, (found, needed) in {SETTINGS}.items():
+    set_it = getattr(keras.config, "set_" + name)
+    set_it(found)
+    try:
+        kvgg_jax.vgg
+    except kvgg_jax.KvggError as error:
+        print(error)
+    set_it(needed)
+"""
 
 
-@pytest.mark.parametrize("name", SETTINGS)
-def test_a_host_that_sets_keras_otherwise_is_told(tmp_path: Path, name: str) -> None:
+def test_a_host_that_sets_keras_otherwise_is_told(tmp_path: Path) -> None:
     """Rather than given another network, or set otherwise itself."""
-    found, needed = SETTINGS[name]
-    host = f"import kvgg_jax, keras; keras.config.set_{name}({found!r}); kvgg_jax.vgg"
-    assert run_python(tmp_path, host).stderr.splitlines()[-1] == (
-        f"kvgg_jax.core.errors.KvggError: Keras has {name} = {found}; kvgg_jax needs {needed}. "
+    assert run_python(tmp_path, HOST).splitlines() == [
+        f"Keras has {name} = {found}; kvgg_jax needs {needed}. "
         f"Change it in keras.json, or call keras.config.set_{name}({needed!r}) before."
-    )
+        for name, (found, needed) in SETTINGS.items()
+    ]
 
 
-def test_the_command_sets_keras_whatever_its_file_says(tmp_path: Path) -> None:
-    """It owns its process."""
+COMMAND = """
+import sys
+from kvgg_jax.cli.main import main
+sys.argv = ["kvgg", "--version"]
+try:
+    main()
+except SystemExit:
+    pass
+"""
+
+
+def test_the_command_sets_keras_whatever_its_file_says_and_keeps_compiled_programs(
+    tmp_path: Path,
+) -> None:
+    """It owns its process, where a host would be told."""
     (tmp_path / "keras.json").write_text(
         '{"floatx": "float64", "image_data_format": "channels_first"}'
     )
     home = f"import os; os.environ['KERAS_HOME'] = {str(tmp_path)!r}"
     gate = "from kvgg_jax.core.keras_gate import keras; print(keras.config.floatx())"
-    own = "from kvgg_jax.core.process import own_process; own_process()"
-    assert run_python(tmp_path, home, own, gate).stdout == "float32\n"
-    assert "Keras has image_data_format = channels_first" in run_python(tmp_path, home, gate).stderr
-
-
-def test_compiled_programs_are_kept_for_the_command_alone(tmp_path: Path) -> None:
-    """JAX keeps them for the whole process, so a host is to ask for that."""
+    host = f"import kvgg_jax\ntry: {gate}\nexcept kvgg_jax.KvggError as error: print(error)"
     folder = "import jax, kvgg_jax.models.compile; print(jax.config.jax_compilation_cache_dir)"
-    command = "import sys; from kvgg_jax.cli.main import main; sys.argv = ['kvgg', '--version']"
-    end = "try: main()\nexcept SystemExit: pass"
-    kept = run_python(tmp_path, command, end, folder).stdout.splitlines()[-1]
+    told, _, floats, kept = run_python(tmp_path, home, host, COMMAND, gate, folder).splitlines()
+    assert told.startswith("Keras has image_data_format = channels_first; kvgg_jax needs")
+    assert floats == "float32"
     assert Path(kept).parent == cache_folder() / "xla"
-    assert run_python(tmp_path, folder).stdout == "None\n"

@@ -19,10 +19,10 @@ from kvgg_jax.data.reader import read
 from kvgg_jax.runs.folder import Run
 from support.commands import TINY, kvgg
 from support.hostile import BOMB, CLASSES, KINDS, TOO_LONG, Kind, listed, write_corpus
-from support.runs import ROOT
+from support.runs import PATIENCE, ROOT
 
 pytestmark = [
-    pytest.mark.usefixtures("thin_network"),
+    pytest.mark.usefixtures("thin_network", "blank"),
     pytest.mark.filterwarnings("ignore::UserWarning"),  # Pillow remarks on odd files, as in `main`
 ]
 SECONDS = 3.0  # of processor time: one on a machine with nothing else to do
@@ -101,7 +101,7 @@ def decoded(corpus: Corpus) -> dict[str, dict]:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, Path(__file__).parent)))},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

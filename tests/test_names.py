@@ -12,7 +12,7 @@ import pytest
 from support.commands import TINY, kvgg
 from support.runs import draw_photos
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 CLASS = os.fsdecode(b"gr\xfcn")
 
 

@@ -22,7 +22,7 @@ from kvgg_jax.runs.folder import Run
 from support.commands import kvgg, message
 from support.runs import ROOT, THIN_VGG11
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 # The program under an audit hook that ends it at the first try to run what it was given.
 WATCHED = f"""

@@ -14,7 +14,7 @@ import pytest
 from support.commands import TINY, kvgg, message
 from support.runs import Trained, draw_photos
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 WHY = "Read-only file system" if os.geteuid() == 0 else "Permission denied"
 
 
@@ -56,7 +56,8 @@ def test_evaluate_answers_and_says_once_that_nothing_is_kept(sealed: Trained) ->
     result = kvgg("evaluate", "--run", sealed.run)
     assert result.exit_code == 0, result.output
     assert warnings(result.stderr) == [
-        f"Cannot write runs/x/confusion-val.png: {WHY}. The evaluation is shown and not kept."
+        f"Cannot lock runs/x by runs/x/.evaluation.lock: {WHY}. "
+        "The evaluation is shown and not kept."
     ]
     assert result.stdout.startswith("runs/x on 7 images (val): accuracy ")
     assert "Wrote to" not in result.stdout

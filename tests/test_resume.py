@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,6 @@ from PIL import Image
 from kvgg_jax.core.config import ModelConfig, OptimConfig, RunConfig
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import EpochEnded, Event, Note, Progress, Warned
-from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.core.state import TrainState, discard
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, hold
@@ -28,11 +27,9 @@ from kvgg_jax.models.build import vgg
 from kvgg_jax.runs.checkpoint import Checkpoints
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.training import trainer
-from kvgg_jax.training.augment.levels import make_augment
+from kvgg_jax.training.augment import make_augment
 from kvgg_jax.training.ema import with_ema_weights
-from kvgg_jax.training.loop import RunProgress
 from kvgg_jax.training.optimizers import build_optimizer
-from kvgg_jax.training.recorder import Recorder
 from kvgg_jax.training.step import init_state
 from kvgg_jax.training.trainer import TrainResult, resume, train
 from support.faults import states, timeless
@@ -41,7 +38,7 @@ from support.runs import Trained, eventful
 STEPS = 4  # an epoch: 29 pictures in batches of 8, the last one padded
 
 
-pytestmark = pytest.mark.usefixtures("thin_network", "no_pictures")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 class Lab(NamedTuple):
@@ -53,15 +50,6 @@ class Lab(NamedTuple):
 
     def config(self, **tables: dict[str, Any]) -> RunConfig:
         return eventful(self.photos, **tables)
-
-
-@pytest.fixture(scope="module")
-def no_pictures() -> Iterator[None]:
-    """They decide nothing, and take a third of the time of such a small run."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("draw_curves", "draw_samples"):
-            patch.setattr(trainer, name, lambda *_: None)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +229,7 @@ def test_a_run_whose_last_state_is_damaged_goes_on_from_the_one_before(lab, two)
         f"The checkpoint {last / '8'} is damaged: {name} has changed since it was written. "
         f"Using {last / '4'} instead."
     )
-    assert note.text == "Going on in epoch 2, after step 0 of 4 (step 4 of the run)"
+    assert note.text == "Resuming in epoch 2, after step 0 of 4 (step 4 of the run)"
 
 
 def test_a_run_none_of_whose_states_is_whole_is_not_begun_anew(two):
@@ -260,8 +248,8 @@ def test_a_run_none_of_whose_states_is_whole_is_not_begun_anew(two):
     with pytest.raises(RunError) as caught:
         resume(two, epochs=4)
     assert str(caught.value) == (
-        f"{two / 'history.csv'} has 2 epochs, but {last} holds no checkpoint. "
-        "Put back a copy of it, or start a new run."
+        f"{two / 'history.csv'} has 2 epochs, but {last} has no checkpoint. "
+        "Restore a copy of it, or start a new run."
     )
     assert (two / "history.csv").read_text() == before
 
@@ -276,7 +264,7 @@ def test_best_weights_that_are_damaged_are_made_up_for_or_said_to_be_lost(lab, t
     epoch = lab.two.history().best.epoch
     lost = [event.text for event in heard if isinstance(event, Warned)]
     expected = (
-        f"The weights of epoch {epoch}, the best so far, are lost: {best} has no whole copy of "
+        f"The weights of epoch {epoch}, the best so far, are lost: {best} has no intact copy of "
         "them."
     )
     assert lost == ([] if epoch == 2 else [expected])
@@ -386,27 +374,6 @@ def test_a_resume_does_not_keep_the_first_state_beside_the_saved_one(two, monkey
     arrays = [leaf for leaf in jax.tree.leaves(freed[0]) if isinstance(leaf, jax.Array)]
     assert arrays
     assert all(array.is_deleted() for array in arrays)
-
-
-def test_older_best_weights_that_are_whole_are_not_called_lost(tmp_path):
-    """Newer ones, of an epoch that is done again after a damaged state, go: no row tells of it."""
-    dropped: list[int] = []
-
-    class Kept:
-        folder = tmp_path
-
-        def drop_best_after(self, step: int) -> None:
-            dropped.append(step)
-
-        def has_best(self, step: int) -> bool:
-            return step in (STEPS, 3 * STEPS)
-
-    rows = [Epoch(i, 1.0, 0.5, 1.0, val, 1e-3, 1.0, 1.0) for i, val in ((1, 0.5), (2, 0.4))]
-    state = TrainState(np.int32(2 * STEPS), {}, {}, {})
-    heard: list[Event] = []
-    recorder = Recorder(Run(tmp_path), Kept(), steps=STEPS, emit=heard.append)
-    recorder._mend_best(RunProgress(state, History(tuple(rows))))
-    assert (heard, dropped) == ([], [2 * STEPS])
 
 
 def test_best_weights_newer_than_a_state_are_dropped(two):

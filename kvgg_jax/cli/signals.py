@@ -11,6 +11,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from kvgg_jax.cli.watcher import dismiss
+
 ECHO = 0.3  # seconds; `timeout` signals the process and then its group, which count as one
 AFTER_STEP = "Stopping after this step and saving. Ctrl-C again to stop at once."
 SOON = "Stopping. Ctrl-C again to stop at once."
@@ -91,6 +93,7 @@ class Stop:
                 continue
             if answered:
                 self._tell(self._at_once)
+                dismiss()
                 os._exit(128 + come[0])
             self.signal, answered = self.signal or come[0], time.monotonic()
             self._tell(self._asked if self._is_asked else SOON)

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, mod
 from kvgg_jax.core.settings import read_settings, setting
 
 HEADS = ("full", "slim", "gap")  # or layer sizes
+MAX_LAYERS, MAX_UNITS = 8, 65_536  # of a head of layer sizes
 Tracked = Literal["tensorboard", "mlflow", "wandb"]
 Freeze = Literal["none", "1", "2", "3", "4", "blocks"]
 FREEZE: tuple[str, ...] = get_args(Freeze)  # the index is the number of blocks
@@ -25,10 +26,16 @@ MIN_IMAGE_SIZE = 32  # pixels per side that every network accepts
 
 
 def _known_head(head: str) -> str:
-    sizes = head.split(",")
-    if head in HEADS or all(size.strip().isdecimal() and int(size) > 0 for size in sizes):
+    sizes = [size.strip().lstrip("0") for size in head.split(",")]
+    if head in HEADS:
         return head
-    raise ValueError(f"{head!r} is not a head: use full, slim, gap, or layer sizes such as 256,128")
+    if not all(size.isdecimal() and size.isascii() for size in sizes):
+        raise ValueError(
+            f"{head!r} is not a head: use full, slim, gap, or layer sizes such as 256,128"
+        )
+    if len(sizes) > MAX_LAYERS or any(len(size) > 5 or int(size) > MAX_UNITS for size in sizes):
+        raise ValueError(f"a head has at most {MAX_LAYERS} layers of at most {MAX_UNITS} units")
+    return head
 
 
 def _large_enough(size: int) -> int:

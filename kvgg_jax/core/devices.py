@@ -7,12 +7,45 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kvgg_jax.core.errors import KvggError
+
 if TYPE_CHECKING:
     from jax import Device
     from jax.sharding import Mesh, Sharding
 
 BATCH = "batch"
 """The one axis of the mesh."""
+DISALLOWED = ("disallow", "disallow_explicit")
+REFUSED = {
+    "jax_enable_x64": (True,),
+    "jax_disable_jit": (True,),
+    "jax_numpy_rank_promotion": ("raise",),
+    "jax_transfer_guard": DISALLOWED,
+    "jax_transfer_guard_host_to_device": DISALLOWED,
+    "jax_transfer_guard_device_to_host": DISALLOWED,
+    "jax_transfer_guard_device_to_device": DISALLOWED,
+}
+"""Settings of JAX with which no network can be trained or used."""
+
+
+def check_jax() -> None:
+    """Raises KvggError, before any work, where JAX has such settings or no device."""
+    import jax
+
+    for name, values in REFUSED.items():
+        if (value := getattr(jax.config, name)) in values:
+            raise KvggError(
+                f"JAX has {name} = {value}, with which kvgg_jax cannot compute. Unset the "
+                f"environment variable {name.upper()}, or change it with jax.config.update."
+            )
+    try:
+        run_devices()
+    except (RuntimeError, AssertionError) as error:  # the latter for a platform it knows
+        why = str(error).partition(" (")[0].rstrip(".") or "this machine has no such device"
+        raise KvggError(
+            f"JAX cannot start on {jax.config.read("jax_platforms") or 'any platform'}: {why}. Set the "
+            "environment variable JAX_PLATFORMS to a platform that is there, such as cpu."
+        ) from None
 
 
 def device_count() -> int:

@@ -5,27 +5,25 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 import shutil
 import stat
 import time
 from io import BufferedReader
 from pathlib import Path
 
-OLD = 86_400  # seconds; a scratch folder unchanged for so long belongs to no live process
+OLD = 86_400  # seconds; what is unchanged for so long belongs to no live process
+TEMPORARY = ".kvgg-{}.tmp"
 
 
 def open_file(path: Path) -> BufferedReader:
     """Open `path` to read it. Raises OSError unless it is a regular file: a pipe would block, and a
     device may have no end."""
-    return os.fdopen(_regular(path, os.O_RDONLY), "rb")
-
-
-def _regular(path: Path, flags: int) -> int:
-    handle = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise OSError(errno.EINVAL, "Not a regular file", str(path))
-    return handle
+    return os.fdopen(handle, "rb")
 
 
 def read_text(path: Path) -> str:
@@ -42,20 +40,22 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file: a reader sees the old content or the new, never a part.
 
-    Raises OSError where it cannot, or where the temporary name is taken by a link or no file.
+    Each write has a temporary name of its own, so of several writers at once the last one counts.
+    What a killed writer left in the folder is removed a day later. Raises OSError.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-    with os.fdopen(_regular(temporary, flags), "wb") as file:
-        try:
+    temporary = path.with_name(TEMPORARY.format(secrets.token_hex(4)))
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink()
-            raise
+            os.fsync(handle)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     flush(path.parent)  # or a loss of power could take the new name back
+    sweep(path.parent, TEMPORARY.format("?" * 8))
 
 
 def flush(path: Path) -> None:
@@ -68,9 +68,13 @@ def flush(path: Path) -> None:
 
 
 def sweep(folder: Path, pattern: str) -> None:
-    """Remove the folders in `folder` that a killed process left: those unchanged for a day."""
+    """Remove the files and folders in `folder` that a killed process left: unchanged for a day."""
     for left in folder.glob(pattern):
         with contextlib.suppress(OSError):  # another process sweeps too
-            written = max(path.stat().st_mtime for path in (left, *left.rglob("*")))
-            if left.is_dir() and time.time() - written > OLD:
+            written = max(path.lstat().st_mtime for path in (left, *left.rglob("*")))
+            if time.time() - written <= OLD:
+                continue
+            if left.is_dir() and not left.is_symlink():
                 shutil.rmtree(left)
+            else:
+                left.unlink()

@@ -6,10 +6,20 @@ says; a host with other settings gets an error.
 
 from __future__ import annotations
 
-import keras
+import os
+from pathlib import Path
 
 from kvgg_jax.core.errors import KvggError
 from kvgg_jax.core.process import is_own_process
+
+try:
+    import keras
+except (AttributeError, OSError, TypeError, ValueError) as error:  # as it reads its settings
+    _file = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "keras.json"
+    raise KvggError(
+        f"Keras cannot use its settings ({str(error) or type(error).__name__}). "
+        f"Correct or remove {_file}."
+    ) from None
 
 if keras.backend.backend() != "jax":
     raise KvggError(

@@ -45,14 +45,16 @@ def split_photos(
     elif groups is None:
         groups = find_groups(samples, emit=emit)
     shares = [1 / data.folds] * data.folds if data.folds else [data.val_split, 1 - data.val_split]
-    held_out = fill(samples.labels, groups, shares, seed=seed) == (data.fold or 1) - 1
-    train, val = (np.flatnonzero(part).tolist() for part in (~held_out, held_out))
-    if data.folds and not (train and val):
+    part = fill(samples.labels, groups, shares, seed=seed)
+    sizes = np.bincount(part, minlength=len(shares))
+    if data.folds and not sizes.all():  # for any fold, before the first one is trained
         raise DataError(
-            f"{root}: fold {data.fold} of {data.folds} would have {len(train)} of {len(samples)} "
-            f"images for training and {len(val)} for validation; each needs at least 1. Add photos "
-            "or choose fewer folds."
+            f"{root}: fold {sizes.argmin() + 1} of {data.folds} would have {len(samples)} of "
+            f"{len(samples)} images for training and 0 for validation; each needs at least 1. Add "
+            "photos or choose fewer folds."
         )
+    held_out = part == (data.fold or 1) - 1
+    train, val = (np.flatnonzero(part).tolist() for part in (~held_out, held_out))
     check_parts(samples, len(train), len(val), shares[0])
     return Split(samples.take(train), samples.take(val))
 
@@ -102,22 +104,30 @@ def fill(
     no room for it, it is the part that brings the counts closest to the shares, by the sum of
     squared distances over expected counts. Large groups come first, while there is room.
     """
-    names, group = np.unique(groups, return_inverse=True)
-    counts = np.zeros((len(names), max(labels) + 2))
-    np.add.at(counts, (group, np.array(labels)), 1)
-    counts[:, -1] = counts.sum(axis=1)  # of all classes
+    from scipy.sparse import csr_array
+
+    count, last = len(labels), max(labels) + 1
+    _, group = np.unique(groups, return_inverse=True)
+    # Photos of each class in each group, and of all classes in the last column.
+    cells = np.append(group, group), np.append(labels, [last] * count)
+    counts = csr_array((np.ones(2 * count), cells), shape=(group.max() + 1, last + 1))
+    counts.sort_indices()
     wanted = np.outer(shares, counts.sum(axis=0))
-    lacking, scale = wanted.copy(), np.maximum(wanted, 1e-9)
+    lacking, cost, scale = wanted.copy(), np.zeros_like(wanted), np.maximum(wanted, 1e-9)
     scale[:, -1] *= 1000  # where a class leaves a choice, so that remainders even out
     random = np.random.RandomState(seed)
-    order = random.permutation(len(names))
-    order = order[np.argsort(-counts[order, -1], kind="stable")]
-    drawn = random.choice(len(shares), len(names), p=shares)
-    part = np.empty(len(names), np.int64)
+    order = random.permutation(counts.shape[0])
+    order = order[np.argsort(-np.bincount(group)[order], kind="stable")]
+    part = random.choice(len(shares), counts.shape[0], p=shares)
+    full = np.zeros(len(shares), np.int64)  # columns of each part that have more than wanted
     for one in order:
-        more = counts[one]
-        part[one] = drawn[one]
-        if (lacking[drawn[one]] < more).any():
-            part[one] = np.argmin((more * (more - 2 * lacking) / scale).sum(axis=1))
-        lacking[part[one]] -= more
+        row = slice(counts.indptr[one], counts.indptr[one + 1])
+        columns, more = counts.indices[row], counts.data[row]
+        if full[part[one]] or (lacking[part[one], columns] < more).any():
+            cost[:, columns] = more * (more - 2 * lacking[:, columns]) / scale[:, columns]
+            part[one] = np.argmin(cost.sum(axis=1))
+            cost[:, columns] = 0
+        before = lacking[part[one], columns]
+        lacking[part[one], columns] = before - more
+        full[part[one]] += np.count_nonzero(before < more) - np.count_nonzero(before < 0)
     return part[group]

@@ -1,4 +1,7 @@
-"""`calibrate`: a temperature for a run, fitted on photos that its training did not see."""
+"""`calibrate`: a temperature for a run, fitted on photos that its training did not see.
+
+Guo, Pleiss, Sun & Weinberger 2017, "On Calibration of Modern Neural Networks", section 4.2.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import DataError, RunError, UsageError
 from kvgg_jax.core.events import Emit, Warned, ignore
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.evaluation.evaluate import evaluate
-from kvgg_jax.evaluation.metrics import calibration_error, reliability
+from kvgg_jax.evaluation.metrics import calibration_error, losses, reliability
 from kvgg_jax.evaluation.record import Evaluation
-from kvgg_jax.evaluation.temperature_fit import cross_entropy, cross_fit, fit_temperature, losses
 from kvgg_jax.inference.prediction import Labels, Probabilities
-from kvgg_jax.inference.temperature import FILE, HIGHEST, Calibration, Quality
+from kvgg_jax.inference.temperature import (
+    FILE,
+    HIGHEST,
+    LOWEST,
+    Calibration,
+    Quality,
+    apply_temperature,
+    logits,
+)
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
 
 FEWEST_WRONG = 2  # so that one is left to fit by when the other is set aside
+FOLDS, SEED = 5, 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +47,8 @@ class Calibrated:
 
     def to_json(self) -> dict[str, Any]:
         """`{"run", "is_stored", ...}`, and what `calibration.json` holds."""
-        return {
-            "run": str(self.run),
-            "is_stored": self.is_stored,
-            **self.calibration.model_dump(),
-        }
+        about = {"run": str(self.run), "is_stored": self.is_stored}
+        return {**about, **self.calibration.model_dump()}
 
 
 def calibrate(
@@ -55,9 +64,9 @@ def calibrate(
     """Fit a temperature to a run's best weights, and store it as `calibration.json` in the run.
 
     On the run's validation part; with `data`, on all of that folder, or with `split="val"` on the
-    files there that the run dealt to validation. `predict` and `evaluate` use it from then on.
+    files there that are in that part. `predict` and `evaluate` use it from then on.
     A run folder that cannot be written is a Warned event. Raises RunError and DataError as
-    `evaluate` does, DataError where too few answers are wrong.
+    `evaluate` does, DataError where too few predictions are wrong.
     """
     if split == "all" and data is None:
         raise UsageError(
@@ -85,8 +94,8 @@ def calibrate(
                 "`optim.label_smoothing = 0.1`."
             )
         )
-    text = json.dumps(calibration.model_dump(), indent=2)
     try:
+        text = json.dumps(calibration.model_dump(), indent=2)
         Run(evaluated.run).write(FILE, text + "\n")
     except RunError as error:
         emit(Warned(f"{error} The calibration is shown and not stored, so nothing will use it."))
@@ -95,7 +104,7 @@ def calibrate(
 
 
 def remove_calibration(run: str | Path | None = None, *, out: str | Path = catalog.OUT) -> Path:
-    """Remove a run's `calibration.json`, and say which. Raises RunError where there is none."""
+    """Remove a run's `calibration.json` and give its path. Raises RunError where there is none."""
     file = catalog.find(run, out=Path(out)).path / FILE
     try:
         file.unlink()
@@ -108,48 +117,89 @@ def remove_calibration(run: str | Path | None = None, *, out: str | Path = catal
 
 def _check_unseen(evaluated: Evaluation) -> None:
     """Raises DataError when a photo is one of those that the run was trained on, or may be."""
-    if evaluated.trained_on is None:
+    run, seen = evaluated.run, evaluated.trained_on
+    if seen is None:
         raise DataError(
-            f"Which photos {evaluated.run} was trained on is not known, so none can be told to be "
-            "others. Put its split.csv and digests.csv back."
+            f"Which photos {run} was trained on is not known, so none can be shown to be others. "
+            "Put its split.csv and digests.csv back."
         )
-    if evaluated.trained_on:
+    if seen:
         raise DataError(
-            f"{escape_name(evaluated.samples.root)} has {evaluated.trained_on} photos that "
-            f"{evaluated.run} was "
-            "trained on, where it is surer than elsewhere. Calibrate without --data, or add "
-            "--split val."
+            f"{escape_name(evaluated.samples.root)} has {seen} photos that {run} was trained on, "
+            "where it is surer than elsewhere. Calibrate without --data, or add --split val."
         )
 
 
 def _fit(evaluated: Evaluation) -> Calibration:
     true, probabilities = np.array(evaluated.samples.labels), evaluated.probabilities
-    wrong = evaluated.wrong
-    if wrong < FEWEST_WRONG:
+    if evaluated.wrong < FEWEST_WRONG:
         raise DataError(
-            f"{evaluated.run} calls {evaluated.right} of {evaluated.count} photos "
-            "rightly: with "
-            f"fewer than {FEWEST_WRONG} mistakes nothing tells how far its certainty can be "
+            f"{evaluated.run} predicts {evaluated.right} of {evaluated.count} photos correctly: "
+            f"with fewer than {FEWEST_WRONG} mistakes nothing shows how far its certainty can be "
             "trusted. Calibrate on more photos that it was not trained on: --data DIR."
         )
-    softened, fold_temperatures = cross_fit(true, probabilities)
-    gains = losses(true, probabilities) - losses(true, softened)
+    calibrated, fold_temperatures = cross_fit(true, probabilities)
+    gains = losses(true, probabilities) - losses(true, calibrated)
     return Calibration(
         temperature=fit_temperature(true, probabilities),
         state=evaluated.state,
         split=evaluated.split,
         data=evaluated.data,
         count=evaluated.count,
-        wrong=wrong,
+        wrong=evaluated.wrong,
         before=_quality(true, probabilities),
-        after=_quality(true, softened),
+        after=_quality(true, calibrated),
         gain_error=float(gains.std(ddof=1) / np.sqrt(len(gains))),
         fold_temperatures=fold_temperatures,
     )
 
 
 def _quality(true: Labels, probabilities: Probabilities) -> Quality:
-    return Quality(
-        loss=cross_entropy(true, probabilities),
-        calibration_error=calibration_error(reliability(true, probabilities)),
-    )
+    loss = float(losses(true, probabilities).mean())
+    return Quality(loss=loss, calibration_error=calibration_error(reliability(true, probabilities)))
+
+
+def fit_temperature(true: Labels, probabilities: Probabilities) -> float:
+    """The temperature of the least cross-entropy, within `LOWEST` and `HIGHEST`.
+
+    Cross-entropy is convex in 1 / T, so its slope has one root at most. Where every prediction is
+    right it falls without end as T goes to 0: then the result is `LOWEST`, and means nothing.
+    """
+    from scipy.optimize import brentq
+
+    own, of_true = logits(probabilities), -losses(true, probabilities)
+
+    def slope(inverse: float) -> float:
+        expected = (apply_temperature(probabilities, 1 / inverse) * own).sum(axis=1)
+        return float(np.mean(expected - of_true))
+
+    low, high = 1 / HIGHEST, 1 / LOWEST
+    if slope(low) >= 0:
+        return HIGHEST
+    if slope(high) < 0:
+        return LOWEST
+    return float(1 / brentq(slope, low, high))
+
+
+def cross_fit(
+    true: Labels, probabilities: Probabilities
+) -> tuple[NDArray[np.float64], tuple[float, ...]]:
+    """Each photo's probabilities at the temperature that the other folds fitted; and these.
+
+    What calibration does to photos it was not fitted on, without setting any aside. There are up
+    to `FOLDS` folds, and each gets its share of the mistakes (there must be two or more), since a
+    fit without any means nothing.
+    """
+    right = probabilities.argmax(axis=1) == true
+    folds = min(FOLDS, int((~right).sum()))
+    order = np.random.default_rng(SEED).permutation(len(true))
+    order = order[np.argsort(right[order], kind="stable")]
+    fold = np.empty(len(true), int)
+    fold[order] = np.arange(len(true)) % folds
+    calibrated = np.empty(probabilities.shape)
+    fitted = []
+    for k in range(folds):
+        inside = fold == k
+        fitted.append(fit_temperature(true[~inside], probabilities[~inside]))
+        calibrated[inside] = apply_temperature(probabilities[inside], fitted[-1])
+    return calibrated, tuple(fitted)

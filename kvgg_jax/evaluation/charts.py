@@ -1,4 +1,4 @@
-"""What evaluating draws, of one run or of several. PNG."""
+"""Charts of an evaluation, or of several runs. PNG, by Matplotlib."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.evaluation.metrics import calibration_error, has_curves
 from kvgg_jax.evaluation.record import MATRIX, Bin, Evaluation
-from kvgg_jax.runs.charts import BEST, TRAIN, VAL, plain, save
+from kvgg_jax.runs.charts import BEST, TRAIN, VAL, finish, plain, save
 
-COLUMNS, THUMB = 6, 160  # pictures per row of the gallery, and pixels a side
+COLUMNS, THUMB = 6, 160  # photos per row of the gallery, and pixels a side
 GREY = "#8a8a8a"
 
 
 def draw_reliability(bins: Sequence[Bin], file: Path, *, title: str) -> None:
-    """Accuracy over confidence, beside the diagonal where they agree, and images a bin."""
+    """Accuracy over confidence, beside the diagonal where they agree, and photos per bin."""
     figure = Figure(figsize=(5, 5.6), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     some = [one for one in bins if one.count]
@@ -32,24 +32,21 @@ def draw_reliability(bins: Sequence[Bin], file: Path, *, title: str) -> None:
     confidence = [one.confidence for one in some]
     top.plot(confidence, confidence, "o", color=BEST, ms=4, label="mean probability given")
     top.plot((0, 1), (0, 1), "--", color=GREY, lw=1, label="calibrated")
-    error = calibration_error(tuple(bins))
-    top.set(ylabel="share right", ylim=(0, 1.02), xlim=(0, 1))
-    top.set_title(f"{title}\nexpected calibration error {error:.4f}", fontsize=10)
-    top.legend(frameon=False, loc="upper left", fontsize=8)
+    title = f"{title}\nexpected calibration error {calibration_error(tuple(bins)):.4f}"
+    finish(top, loc="upper left", ylabel="share right", ylim=(0, 1.02), xlim=(0, 1))
+    top.set_title(title, fontsize=10)
     bars = bottom.bar(middles, [one.count for one in some], width, color=TRAIN, ec="w")
     bottom.bar_label(bars, fontsize=7)
     bottom.margins(y=0.2)
-    bottom.set(xlabel=f"probability of the called class ({len(bins)} bins)", ylabel="images")
-    for axes in (top, bottom):
-        axes.grid(alpha=0.25)
+    finish(bottom, xlabel=f"probability of the predicted class ({len(bins)} bins)", ylabel="photos")
     save(figure, file)
 
 
 def draw_ranking(result: Evaluation, file: Path, *, title: str) -> None:
     """ROC and precision-recall curve of each class against the rest, with their areas.
 
-    Every threshold is a point: there are few photos. Precision is drawn in steps, since nothing
-    between two thresholds can be reached (Davis & Goadrich 2006).
+    Every threshold is a point. Precision is drawn in steps, since nothing between two thresholds
+    can be reached (Davis & Goadrich 2006).
     """
     from sklearn.metrics import precision_recall_curve, roc_curve
 
@@ -68,15 +65,13 @@ def draw_ranking(result: Evaluation, file: Path, *, title: str) -> None:
             # precision holds from one threshold's recall back to the one before
             pr.plot(recall[::-1], precision[::-1], drawstyle="steps-pre", label=label)
     roc.plot((0, 1), (0, 1), "--", color=GREY, lw=1)  # what guessing gives
-    _finish(roc, "ROC, area", "false positive rate", "true positive rate")
-    _finish(pr, "Precision and recall, average precision", "recall", "precision")
+    for axes, name, xlabel, ylabel in (
+        (roc, "ROC, area", "false positive rate", "true positive rate"),
+        (pr, "Precision and recall, average precision", "recall", "precision"),
+    ):
+        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+        finish(axes, loc="lower center", title=name, xlabel=xlabel, ylabel=ylabel)
     save(figure, file)
-
-
-def _finish(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
-    axes.set(title=title, xlabel=xlabel, ylabel=ylabel, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-    axes.grid(alpha=0.25)
-    axes.legend(frameon=False, loc="lower center", fontsize=8)
 
 
 def draw_comparison(histories: Mapping[str, History], file: Path) -> None:
@@ -92,16 +87,13 @@ def draw_comparison(histories: Mapping[str, History], file: Path) -> None:
             best = getattr(history.best, f"val_{name}")
             label = f"{best:.4f} {_short(run)}"
             axes.plot(history.best.epoch, best, "*", color=line.get_color(), ms=12, label=label)
-        axes.set(xlabel="epoch", title=f"Validation {name}, best epochs marked")
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.25)
-        if axes.lines:
-            axes.legend(frameon=False, fontsize=8)
+        finish(axes, xlabel="epoch", title=f"Validation {name}, best epochs marked")
     save(figure, file)
 
 
 def draw_mistakes(result: Evaluation, file: Path) -> None:
-    """A gallery of the worst: file, true class, and what it was called how surely."""
+    """A gallery of the worst: file, true class, predicted class and its probability."""
     worst = result.mistakes
     rows, columns = -(-len(worst) // COLUMNS), min(COLUMNS, len(worst))
     figure = Figure(figsize=(max(columns * 1.9, 4), rows * 2.5 + 0.5), layout="constrained")
@@ -112,7 +104,7 @@ def draw_mistakes(result: Evaluation, file: Path) -> None:
     for axes, one in zip(figure.axes, worst, strict=False):
         axes.imshow(load(result.samples.root / one.path, THUMB))
         name, true, predicted = map(_short, (Path(one.path).name, one.true, one.predicted))
-        text = f"{name}\ntrue: {true}\ncalled: {predicted} {one.probability:.1%}"
+        text = f"{name}\ntrue: {true}\npredicted: {predicted} {one.probability:.1%}"
         axes.set_title(text, fontsize=7)
     save(figure, file)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from kvgg_jax.core.config import RunConfig, settings
 from kvgg_jax.core.errors import KvggError, RunError, UsageError
@@ -15,17 +17,18 @@ from kvgg_jax.core.events import Emit, Note, Warned, ignore
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.evaluation.charts import draw_comparison
 from kvgg_jax.evaluation.files import read_predictions, try_to_keep
-from kvgg_jax.evaluation.significance import holm, mcnemar
 from kvgg_jax.runs import catalog, step_folders
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.listing import RunSummary, summarise
 
-PICTURE = "comparison.png"
+CHART = "comparison.png"
+LEVEL = 0.05  # below it a difference is significant
+FEWEST = 6  # disagreements, from which on McNemar's test can get below `LEVEL`: 2 / 2**6 = 0.03
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two runs on the photos that both were judged on, and McNemar's test of them."""
+    """Two runs on the photos that both were evaluated on, and McNemar's test of them."""
 
     first: str
     second: str
@@ -39,14 +42,24 @@ class Pair:
     reason: str | None = None
     """Why there is none."""
 
+    @property
+    def differs(self) -> bool:
+        """Whether the difference is significant."""
+        return self.p is not None and self.p < LEVEL
+
+    @property
+    def has_too_few(self) -> bool:
+        """Whether so few disagreements cannot show a difference."""
+        return self.only_first + self.only_second < FEWEST
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What `compare_runs` finds."""
+    """What `compare_runs` gives."""
 
     runs: tuple[RunSummary, ...]
     names: tuple[str, ...]
-    """How they are called here: the names of their folders, or their paths where these agree."""
+    """How they are named here: the names of their folders, or their paths where these agree."""
     differences: dict[str, tuple[Any, ...]]
     """Settings that are not the same in all runs: key -> the value of each."""
     pairs: tuple[Pair, ...]
@@ -64,11 +77,13 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """What a run calls each photo: path below `root` -> (class, predicted)."""
+class _Predictions:
+    """Of one run, or the `fault` that stands in their way."""
 
-    root: str
-    of: dict[str, tuple[str, str]]
+    root: str = ""
+    of: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Path below `root` -> (class, predicted)."""
+    fault: str = ""
 
 
 def compare_runs(
@@ -78,7 +93,7 @@ def compare_runs(
     out: str | Path = catalog.OUT,
     emit: Emit = ignore,
 ) -> Comparison:
-    """Set two runs or more side by side, and test each pair on the photos that both are judged on.
+    """Set two or more runs side by side, and test each pair on the photos both are evaluated on.
 
     Those are the validation photos they have in common, or all of the folder `data`, which should
     hold none that one of them was trained on. Predictions kept by `evaluate` are used where they
@@ -90,40 +105,30 @@ def compare_runs(
     places = [os.path.realpath(one.path) for one in found]
     if len(set(places)) < max(2, len(places)):
         raise UsageError("Give two runs or more to compare, each once.")
-    called = [one.path.name for one in found]
-    if len(set(called)) < len(called):
-        called = [str(one.path) for one in found]
-    answers = [_answers(one, data, emit) for one in found]
+    shown = [one.path.name for one in found]
+    if len(set(shown)) < len(shown):
+        shown = [str(one.path) for one in found]
+    predictions = [_predictions(one, data, emit) for one in found]
     pairs = [
-        _pair(called[i], called[j], answers[i], answers[j])
+        _pair(shown[i], shown[j], predictions[i], predictions[j])
         for i, j in combinations(range(len(found)), 2)
     ]
-    return Comparison(
-        tuple(found),
-        tuple(called),
-        _differences([one.config for one in found]),
-        _adjusted(pairs),
-        _draw(called, found, emit),
-    )
-
-
-def _draw(called: Sequence[str], found: Sequence[RunSummary], emit: Emit) -> Path | None:
-    chart = found[0].path.parent / PICTURE
-    histories = {name: one.history for name, one in zip(called, found, strict=True)}
+    chart: Path | None = found[0].path.parent / CHART
     try:
-        draw_comparison(histories, chart)
+        histories = {name: one.history for name, one in zip(shown, found, strict=True)}
+        draw_comparison(histories, found[0].path.parent / CHART)
     except RunError as error:
         emit(Warned(f"{error} The comparison is shown without it."))
-        return None
-    return chart
+        chart = None
+    differences = _differences([one.config for one in found])
+    return Comparison(tuple(found), tuple(shown), differences, _adjusted(pairs), chart)
 
 
-def _answers(of: RunSummary, data: str | Path | None, emit: Emit) -> Answers | str:
-    """Or why there are none."""
+def _predictions(of: RunSummary, data: str | Path | None, emit: Emit) -> _Predictions:
     run = Run(of.path)
     state = step_folders.newest(run.checkpoints / "best")
     if data is None and state and (kept := read_predictions(run, state=state)) is not None:
-        return Answers(os.path.realpath(str(of.config.data.dir)), kept)
+        return _Predictions(os.path.realpath(str(of.config.data.dir)), kept)
     from kvgg_jax.evaluation.evaluate import evaluate
 
     emit(Note(f"Evaluating {run.path}"))
@@ -132,29 +137,27 @@ def _answers(of: RunSummary, data: str | Path | None, emit: Emit) -> Answers | s
         if data is None:
             try_to_keep(result, emit)
     except KvggError as error:
-        return str(error)
-    answers = {path: (name, called) for path, name, called, *_ in result.rows()}
-    return Answers(os.path.realpath(result.samples.root), answers)
+        return _Predictions(fault=str(error))
+    found = {path: (name, predicted) for path, name, predicted, *_ in result.rows()}
+    return _Predictions(os.path.realpath(result.samples.root), found)
 
 
-def _pair(first: str, second: str, one: Answers | str, other: Answers | str) -> Pair:
+def _pair(first: str, second: str, one: _Predictions, other: _Predictions) -> Pair:
     bare = Pair(first, second)
-    for name, answers in ((first, one), (second, other)):
-        if isinstance(answers, str):
-            return replace(bare, reason=f"{name} cannot be judged: {answers}")
-    assert isinstance(one, Answers)
-    assert isinstance(other, Answers)
+    for name, predictions in ((first, one), (second, other)):
+        if predictions.fault:
+            return replace(bare, reason=f"{name} cannot be evaluated: {predictions.fault}")
     if one.root != other.root:
         here, there = escape_name(one.root), escape_name(other.root)
         where = f"{first} has its photos in {here}, {second} in {there}"
-        return replace(bare, reason=f"{where}. Judge both on one folder: --data DIR.")
+        return replace(bare, reason=f"{where}. Evaluate both on one folder: --data DIR.")
     common = [
         (one.of[path], other.of[path])
         for path in one.of
         if path in other.of and one.of[path][0] == other.of[path][0]
     ]
     if not common:
-        text = "they have no validation photo in common. Judge both on photos that neither was"
+        text = "they have no validation photo in common. Evaluate both on photos that neither was"
         return replace(bare, reason=f"{text} trained on: --data DIR.")
     right = [(a[0] == a[1], b[0] == b[1]) for a, b in common]
     alone = right.count((True, False)), right.count((False, True))
@@ -162,8 +165,7 @@ def _pair(first: str, second: str, one: Answers | str, other: Answers | str) -> 
 
 
 def _adjusted(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
-    tested = [pair for pair in pairs if pair.p is not None]
-    adjusted = iter(holm([pair.p or 0.0 for pair in tested]))
+    adjusted = iter(holm([pair.p for pair in pairs if pair.p is not None]))
     return tuple(pair if pair.p is None else replace(pair, p=next(adjusted)) for pair in pairs)
 
 
@@ -171,3 +173,23 @@ def _differences(configs: Sequence[RunConfig]) -> dict[str, tuple[Any, ...]]:
     tables = [settings(config) for config in configs]
     rows = {key: tuple(table[key] for table in tables) for key in tables[0]}
     return {key: row for key, row in rows.items() if any(value != row[0] for value in row)}
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """P-value of McNemar's test, from the photos that one of two classifiers alone is right on.
+
+    Exact and two-sided, for any counts: if both were equally good, each such photo would be the
+    first one's with probability 1/2 (McNemar 1947; Dietterich 1998 on why to use it).
+    """
+    from scipy.stats import binomtest
+
+    count = only_first + only_second
+    return float(binomtest(only_first, count).pvalue) if count else 1.0
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values adjusted for being several (Holm 1979), in their order. SciPy has none."""
+    p = np.array(p_values, float)
+    order = p.argsort()
+    p[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1.0)
+    return [float(one) for one in p]

@@ -16,15 +16,14 @@ from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.color_baseline import ColorBaseline, color_baseline
 from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.reader import read
-from kvgg_jax.evaluation.metrics import compute_metrics
+from kvgg_jax.evaluation.metrics import compute_metrics, losses
 from kvgg_jax.evaluation.record import Evaluation, rows, worst_mistakes
-from kvgg_jax.evaluation.temperature_fit import cross_entropy
 from kvgg_jax.inference.classifier import Classifier, load_classifier
 from kvgg_jax.inference.prediction import Probabilities
 from kvgg_jax.inference.temperature import apply_temperature, current_calibration
 from kvgg_jax.models.compile import compile_step
 from kvgg_jax.runs import catalog
-from kvgg_jax.runs.overlap import check_overlap
+from kvgg_jax.runs.manifest import check_overlap
 
 
 def evaluate(
@@ -38,14 +37,14 @@ def evaluate(
     out: str | Path = catalog.OUT,
     emit: Emit = ignore,
 ) -> Evaluation:
-    """Judge a run's best weights on labelled photos.
+    """Evaluate a run's best weights on labelled photos.
 
     Probabilities are calibrated where `calibrate` has fitted the run, unless `raw`.
 
     Without `data`: on the run's own validation part (`split="val"`, the default), or all of its
-    photos. With `data`: on all of that folder; with `split="val"` too, on the files there that the
-    run dealt to validation. `batch_size` of them are judged at once, None means as many as in
-    training. Raises DataError and RunError, ValueError for another `split`.
+    photos. With `data`: on all of that folder; with `split="val"` too, on the files there that are
+    in the run's validation part. `batch_size` None means as many as in training. Raises DataError
+    and RunError, ValueError for another `split`.
     """
     from kvgg_jax.data.pipeline import Pipeline, hold  # loads TensorFlow, which predict must not
     from kvgg_jax.training.loop import evaluate as measure
@@ -57,11 +56,10 @@ def evaluate(
     calibration = None if raw else current_calibration(classifier.run, classifier.state, emit)
     config, part = classifier.config, split or ("all" if data else "val")
     samples = _labelled(classifier, data, part)
-    skip = config.data.skip_bad if skip_bad is None else skip_bad
     decoded = read(
         samples,
         classifier.image_size,
-        skip_bad=skip,
+        skip_bad=config.data.skip_bad if skip_bad is None else skip_bad,
         cache=config.data.cache,
         folder=cache_folder(),
         emit=emit,
@@ -78,9 +76,11 @@ def evaluate(
             f"The best weights of {classifier.run.path} give probabilities that are no numbers. "
             "Train it anew, with a lower `optim.lr`."
         )
-    true = np.array(decoded.samples.labels)
-    probabilities = own if calibration is None else apply_temperature(own, calibration.temperature)
-    loss = metrics.loss if calibration is None else cross_entropy(true, probabilities)
+    probabilities: Probabilities = own
+    loss = metrics.loss
+    if calibration is not None:
+        probabilities = apply_temperature(own, calibration.temperature)
+        loss = float(losses(np.array(decoded.samples.labels), probabilities).mean())
     return make_evaluation(
         decoded.samples,
         probabilities,
@@ -111,25 +111,24 @@ def make_evaluation(
 
 
 def _by_color(classifier: Classifier, evaluated: Samples, emit: Emit) -> ColorBaseline:
-    """Learnt from the run's own training part, where that is still there."""
+    """Learned from the run's own training part, where that is still there."""
     run = classifier.run
     try:
         train = run.split(Path(str(classifier.config.data.dir))).train
-    except RunError as error:  # the network can be judged without it
+    except RunError as error:  # the network can be evaluated without it
         return ColorBaseline(left_out=str(error).removesuffix("."))
     return color_baseline(train, evaluated, emit=emit)
 
 
 def _labelled(classifier: Classifier, data: str | Path | None, part: str) -> Samples:
-    """The photos to judge, labelled by the classes of the run."""
+    """The photos to evaluate, labelled by the classes of the run."""
     run, own = classifier.run, classifier.config.data.dir
     root = Path(data or str(own))
     if data is None or part == "val":
-        dealt = run.split(root)
-        return dealt.val if part == "val" else dealt.all
+        split = run.split(root)
+        return split.val if part == "val" else split.all
     found = scan(root)
-    unknown = [name for name in found.classes if name not in classifier.classes]
-    if unknown:
+    if unknown := [name for name in found.classes if name not in classifier.classes]:
         raise DataError(
             f"{root} has classes that {run.path} does not know: "
             f"{', '.join(map(escape_name, unknown))}. "

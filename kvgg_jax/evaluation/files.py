@@ -1,4 +1,4 @@
-"""What an evaluation leaves in the run folder: its record, pictures, and a row per photo."""
+"""What an evaluation leaves in the run folder: its record, charts, and a row per photo."""
 
 from __future__ import annotations
 
@@ -22,21 +22,28 @@ from kvgg_jax.evaluation.charts import (
 )
 from kvgg_jax.evaluation.record import Evaluation, EvaluationRecord
 from kvgg_jax.runs.folder import Run
+from kvgg_jax.runs.lock import evaluation_lock
 
 COLUMNS = ("path", "class", "predicted", "probability", "class_probability")
 
 
 def keep(result: Evaluation) -> Evaluation:
-    """Write the record, pictures, and predictions into the run folder; `result` with its `files`.
+    """Write record, charts and predictions into the run folder; gives `result` with its `files`.
 
-    `evaluation-<split>.json` comes last: where it is, the others are of the same evaluation. A
-    picture that there is no reason for (no mistakes, too many classes for curves) is removed if
-    an earlier evaluation left one. Raises RunError when one cannot be written.
+    One process writes at a time, and `evaluation-<split>.json` comes last: where it is, the others
+    are of the same evaluation. A chart that an earlier evaluation left and this one has no reason
+    for (no mistakes, too many classes for curves) is removed. Raises RunError when a file cannot
+    be written.
     """
-    run, figures, table = Run(result.run), *file_names(result.split)
-    _remove(run.path / figures)
+    with evaluation_lock(result.run):
+        return _write(result)
+
+
+def _write(result: Evaluation) -> Evaluation:
+    run, record, table = Run(result.run), *file_names(result.split)
+    _remove(run.path / record)
     kept = []
-    for what, draw in _images(result).items():
+    for what, draw in _charts(result).items():
         file = result.run / f"{what}-{result.split}.png"
         if draw is None:
             _remove(file)
@@ -44,17 +51,14 @@ def keep(result: Evaluation) -> Evaluation:
             draw(file)
             kept.append(file)
     run.write(table, predictions_csv(result))
-    kept += [run.path / table, run.path / figures]
+    kept += [run.path / table, run.path / record]
     result = result.model_copy(update={"files": tuple(map(str, kept))})
-    run.write(figures, json.dumps(result.to_json(), indent=2) + "\n")
+    run.write(record, json.dumps(result.to_json(), indent=2) + "\n")
     return result
 
 
 def try_to_keep(result: Evaluation, emit: Emit) -> Evaluation:
-    """`keep`; where the run folder cannot be written, a Warned event and no `files`.
-
-    The figures stand all the same.
-    """
+    """`keep`; where the run folder cannot be written, a Warned event and no `files`."""
     try:
         return keep(result)
     except RunError as error:
@@ -63,13 +67,11 @@ def try_to_keep(result: Evaluation, emit: Emit) -> Evaluation:
 
 
 def read_evaluation(run: Run, **expected: Any) -> EvaluationRecord | None:
-    """The evaluation that the run folder holds of `expected["split"]`.
-
-    None where there is none, or one of anything else than `expected`: fields of `EvaluationRecord`.
-    """
+    """The evaluation of `expected["split"]` in the run folder; None where there is none whose
+    fields are as `expected`."""
     try:  # by Python's reader: names may hold bytes that pydantic's refuses
-        known = json.loads(run.read(file_names(expected["split"])[0]))
-        found = EvaluationRecord.model_validate(known)
+        text = run.read(file_names(expected["split"])[0])
+        found = EvaluationRecord.model_validate(json.loads(text))
     except (RunError, ValueError, RecursionError):
         return None
     as_expected = all(getattr(found, name) == value for name, value in expected.items())
@@ -77,20 +79,21 @@ def read_evaluation(run: Run, **expected: Any) -> EvaluationRecord | None:
 
 
 def read_predictions(run: Run, *, state: str) -> dict[str, tuple[str, str]] | None:
-    """Photo -> (class, predicted), as `keep` wrote them for the run's own validation photos.
-
-    None where that was never done, or not for this `state` of the run.
-    """
+    """Photo -> (class, predicted), as `keep` wrote them for the run's own validation photos; None
+    where it did not for this `state` of the run."""
     own = escape_name(Path(str(run.config().data.dir)).absolute())
-    if read_evaluation(run, split="val", state=state, data=own) is None:
+    record = read_evaluation(run, split="val", state=state, data=own)
+    if record is None:
         return None
     try:
-        rows = list(csv.reader(io.StringIO(run.read(file_names("val")[1]), newline="")))
+        header, *rows = csv.reader(io.StringIO(run.read(file_names("val")[1]), newline=""))
     except (RunError, ValueError, csv.Error):
         return None
-    if not rows or tuple(rows[0]) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
+    if read_evaluation(run, split="val") != record:
+        return None  # another evaluation is being written
+    if tuple(header) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
         return None
-    texts = (map(from_csv_cell, row) for row in rows[1:])
+    texts = (map(from_csv_cell, row) for row in rows)
     return {path: (name, predicted) for path, name, predicted, *_ in texts}
 
 
@@ -99,8 +102,8 @@ def file_names(split: str) -> tuple[str, str]:
     return f"evaluation-{split}.json", f"predictions-{split}.csv"
 
 
-def _images(result: Evaluation) -> dict[str, Callable[[Path], None] | None]:
-    """What to draw by name; None where there is nothing to show."""
+def _charts(result: Evaluation) -> dict[str, Callable[[Path], None] | None]:
+    """Name -> how to draw it; None where there is nothing to show."""
     title = f"{result.split}: {result.accuracy:.4f} of {result.count} images"
     how = "not calibrated" if result.calibration is None else "calibrated"
     has_curves = any(one.roc_area is not None for one in result.classes.values())
@@ -128,7 +131,7 @@ def predictions_csv(result: Evaluation) -> str:
     `class_probability` that of the true one.
     """
     out = io.StringIO()
-    # every text quoted: a bare "\r" in a file name is not, before Python 3.13, where it must be
+    # quoted, since before Python 3.13 a bare "\r" in a file name would not be
     writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(COLUMNS)
     for *texts, probability, class_probability in result.rows():

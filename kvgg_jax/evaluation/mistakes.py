@@ -1,4 +1,4 @@
-"""Photos that a run called wrongly, and what in them spoke for the wrong class."""
+"""Photos that a run misclassified, and what in them spoke for the wrong class."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from kvgg_jax.inference.explain import Explanation, explain
 from kvgg_jax.inference.heatmap import enlarge, overlay
 from kvgg_jax.runs.folder import Run
 
-SIDE = 192  # pixels of a picture, which a page shows at half that on a sharp screen
+SIDE = 192  # pixels of an image, which a page shows at half that on a sharp screen
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A mistake with its picture, uint8 [side, side, 3], or why there is none."""
+    """A mistake with its image, uint8 [side, side, 3], or why there is none."""
 
     mistake: Mistake
     photo: NDArray[np.uint8] | None = None
     overlay: NDArray[np.uint8] | None = None
-    """The same under the heat of class `label`."""
+    """The same under the heatmap of class `label`."""
     label: str = ""
     place: str = ""
-    """Where the heat is strongest, in words; empty where there is none."""
+    """Where that is strongest, in words; empty where there is none."""
     error: str = ""
 
 
 def look_at(mistakes: Sequence[Mistake], root: Path, run: Run, emit: Emit) -> tuple[Seen, ...]:
-    """Their photos below `root`, each under Grad-CAM for the class it was called.
+    """Their photos below `root`, each under Grad-CAM for the predicted class.
 
     Raises RunError for the run; a photo that cannot be read has its error.
     """
@@ -50,7 +50,7 @@ def look_at(mistakes: Sequence[Mistake], root: Path, run: Run, emit: Emit) -> tu
 def _seen(one: Explanation | None, mistake: Mistake) -> Seen:
     if one is None or one.heat is None:
         reason = one.prediction.error if one else None
-        return Seen(mistake, error=reason or "is no picture any more")
+        return Seen(mistake, error=reason or "is no image any more")
     photo = load(one.path, SIDE)
     drawn = overlay(photo, enlarge(one.heat, SIDE))
     return Seen(mistake, photo, drawn, one.label, _place(one.heat))

@@ -1,10 +1,14 @@
-"""An evaluation as one record: `evaluate` makes it, `--json` prints it, a run folder keeps it."""
+"""An evaluation as one record: `evaluate` makes it, `--json` prints it, a run folder keeps it.
+
+The sentences at the end are those that the terminal and the page share.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -20,11 +24,11 @@ from pydantic import (
 from kvgg_jax.data.audit.color_baseline import ColorBaseline
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.split import check_below
-from kvgg_jax.evaluation.bootstrap import LEVEL, RESAMPLES, SEED
 from kvgg_jax.inference.prediction import Probabilities
 from kvgg_jax.inference.temperature import Calibration
 
 BINS = 15  # of equal width, as Guo et al. 2017 have them
+LEVEL, RESAMPLES, SEED = 0.95, 2000, 0  # of the bootstrap
 MATRIX = 30  # classes, up to which each cell of a confusion matrix is drawn and written
 PAIRS = 20  # most frequent confusions, where it is not
 WORST = 24  # mistakes named
@@ -38,19 +42,15 @@ class ClassFigures(_Part):
     """Figures in [0, 1] of one class, None where there is nothing to divide by; and its photos."""
 
     precision: float | None
-    """None where no photo was called so."""
     recall: float | None
-    """None where the class has no photo."""
     f1: float | None
-    """None where both are."""
     count: int
     roc_area: float | None = None
     average_precision: float | None = None
-    """None, as `roc_area`, where the class has no curves."""
 
 
 class Mistake(_Part):
-    """A photo called wrongly."""
+    """A misclassified photo."""
 
     path: Annotated[str, AfterValidator(check_below)]
     """Below the folder of photos."""
@@ -62,13 +62,13 @@ class Mistake(_Part):
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Photos whose class was called with a probability in (low, high]; means 0 if none."""
+    """Photos whose class was predicted with a probability in (low, high]; means 0 if none."""
 
     low: float
     high: float
     count: int
     confidence: float
-    """Mean probability of the called class."""
+    """Mean probability of the predicted class."""
     accuracy: float
 
 
@@ -76,7 +76,7 @@ Ends = tuple[float, float]
 
 
 class Intervals(_Part):
-    """The ends of 95 % intervals, and the bootstrap that found them."""
+    """The ends of 95 % intervals, and the bootstrap that gave them."""
 
     level: float = LEVEL
     resamples: int = RESAMPLES
@@ -88,7 +88,7 @@ class Intervals(_Part):
 
 
 class EvaluationRecord(_Part):
-    """How a run does on labelled photos: docs/json.md and docs/judging.md describe the figures.
+    """How a run does on labelled photos: docs/json.md and docs/evaluation.md describe the figures.
 
     Shares are in [0, 1], `matthews` in [-1, 1], the loss is in nats; `confusion` counts
     [true, predicted].
@@ -102,8 +102,7 @@ class EvaluationRecord(_Part):
     split: Literal["val", "all"]
     count: int = Field(gt=0)
     trained_on: int | None = None
-    """How many of the photos the run was trained on; None where it does not tell. 0 for its
-    validation part, which is not looked through."""
+    """How many of the photos the run was trained on; None where that is unknown."""
     loss: float
     accuracy: float
     balanced_accuracy: float
@@ -113,14 +112,14 @@ class EvaluationRecord(_Part):
     """k -> top-k accuracy."""
     calibration_error: float
     calibration: Calibration | None
-    """What the probabilities were calibrated by; None for the network's own."""
+    """Of the probabilities; None for the network's own."""
     intervals: Intervals
     classes: dict[str, ClassFigures]
     confusion: tuple[tuple[int, ...], ...]
     color: Annotated[ColorBaseline, PlainSerializer(ColorBaseline.to_json)] = Field(
         validation_alias=AliasChoices("color", "colour")  # as it was spelled until 2026
     )
-    """What color alone says of these photos."""
+    """What color alone reaches on these photos."""
     reliability: tuple[Bin, ...] = Field(min_length=1)
     mistakes: tuple[Mistake, ...]
     """The most confident ones, the surest first."""
@@ -136,22 +135,22 @@ class EvaluationRecord(_Part):
 
     @property
     def right(self) -> int:
-        """Photos called rightly."""
+        """Photos whose class was predicted."""
         return sum(row[k] for k, row in enumerate(self.confusion))
 
     @property
     def wrong(self) -> int:
-        """Photos called wrongly; `mistakes` has the most confident ones."""
+        """Misclassified photos; `mistakes` has the most confident ones."""
         return self.count - self.right
 
     @property
     def confused(self) -> list[tuple[str, str, int]]:
-        """The `PAIRS` of classes mixed up most often: (true, called, photos)."""
+        """The `PAIRS` of classes mixed up most often: (true, predicted, photos)."""
         found = [
-            (true, called, count)
+            (true, predicted, count)
             for true, row in zip(self.classes, self.confusion, strict=True)
-            for called, count in zip(self.classes, row, strict=True)
-            if called != true and count
+            for predicted, count in zip(self.classes, row, strict=True)
+            if predicted != true and count
         ]
         return sorted(found, key=lambda pair: -pair[2])[:PAIRS]
 
@@ -174,20 +173,60 @@ class Evaluation(EvaluationRecord):
 
 
 Row = tuple[str, str, str, float, float]
-"""Path, class, the class called, and the probabilities of the called and of the true one."""
+"""Path, true class, predicted class, and the probabilities of the predicted and the true one."""
 
 
 def rows(samples: Samples, probabilities: Probabilities, names: Sequence[str]) -> Iterator[Row]:
     """One for each photo, in the order of `samples`."""
     for path, label, row in zip(samples.paths, samples.labels, probabilities, strict=True):
-        called = int(row.argmax())
-        yield path, names[label], names[called], float(row[called]), float(row[label])
+        best = int(row.argmax())
+        yield path, names[label], names[best], float(row[best]), float(row[label])
 
 
 def worst_mistakes(found: Iterable[Row]) -> tuple[Mistake, ...]:
     """The `WORST` most confident ones, equal ones in the order of the photos."""
     wrong = sorted((row for row in found if row[1] != row[2]), key=lambda row: -row[3])
     return tuple(
-        Mistake(path=path, true=true, predicted=called, probability=probability)
-        for path, true, called, probability, _ in wrong[:WORST]
+        Mistake(path=path, true=true, predicted=predicted, probability=probability)
+        for path, true, predicted, probability, _ in wrong[:WORST]
     )
+
+
+def probabilities_text(result: EvaluationRecord) -> str:
+    """What the probabilities of an evaluation are."""
+    of = result.calibration
+    if of is None:
+        return "Probabilities: not calibrated"
+    text = (
+        f"Probabilities: calibrated, temperature {of.temperature:.3f}, fitted on {of.count} images"
+    )
+    if of.data != result.data:
+        return f"{text} of {of.data}"
+    if of.split != result.split:
+        return f"{text} ({of.split})"
+    return f"{text}, the same as here: loss and calibration error are optimistic"
+
+
+def all_right_text(count: int) -> str:
+    """In place of the bootstrap, which cannot draw a mistake that was not made."""
+    most = 1 - (1 - LEVEL) ** (1 / count)  # Clopper & Pearson 1934, one-sided, for none of `count`
+    return f"All are right. With only {count} images, up to {most:.1%} may still be wrong."
+
+
+def figure_rows(result: EvaluationRecord, *also: tuple[str, float]) -> Iterator[tuple[str, ...]]:
+    """Name, value and interval of each figure, `also` after those with one."""
+    for label, name in (
+        ("accuracy", "accuracy"),
+        ("balanced accuracy", "balanced_accuracy"),
+        ("macro F1", "macro_f1"),
+        ("Matthews correlation", "matthews"),
+    ):
+        low, high = getattr(result.intervals, name)
+        yield label, f"{getattr(result, name):.4f}", f"{low:.4f} to {high:.4f}"
+    areas = [one.roc_area for one in result.classes.values() if one.roc_area is not None]
+    for label, value in (
+        *((f"top-{k} accuracy", share) for k, share in result.top_k.items()),
+        *also,
+        *([("ROC area, mean of classes", mean(areas))] if areas else []),
+    ):
+        yield label, f"{value:.4f}", ""

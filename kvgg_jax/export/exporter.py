@@ -25,34 +25,34 @@ from kvgg_jax.data.split import Split
 from kvgg_jax.export.graph import About, beside, portable
 from kvgg_jax.export.output import check_free, delivered
 from kvgg_jax.inference.classifier import Classifier, load_classifier
-from kvgg_jax.inference.prediction import MAX_BATCH, PredictFunction, classify
+from kvgg_jax.inference.prediction import MAX_BATCH, PredictFunction, Predictor, classify
 from kvgg_jax.inference.temperature import apply_temperature, current_calibration
 from kvgg_jax.models.functional import make_predict_step
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
 
 TOLERANCE = 1e-4  # how far a probability may be from that of `predict`
-CHECKED = 8  # pictures of noise on which they are compared
-CALIBRATION = 128  # training photos that show the int8 tool which values come
+CHECKED = 8  # noise images on which they are compared
+CALIBRATION = 128  # training photos that show the int8 tool which values occur
 
 
 class Format(NamedTuple):
-    """How a format is called in the run folder, and which modules of `formats` do the work."""
+    """What a format is called in the run folder, and which module reads and writes it."""
 
     file: str
     module: str
     extra: str | None = None
-    int8: str | None = None
+    has_int8: bool = False
     mark: str | None = None
-    """A file that tells a folder of this format."""
+    """A file by which a folder of this format is recognized."""
     has_beside: bool = False
     """Whether class names are in a file beside it."""
 
 
 FORMATS = {
-    "keras": Format("model.keras", "keras_file", int8="keras_file", has_beside=True),
+    "keras": Format("model.keras", "keras_file", has_int8=True, has_beside=True),
     "saved-model": Format("saved_model", "saved_model", mark="saved_model.pb"),
-    "onnx": Format("model.onnx", "onnx_file", extra="onnx", int8="onnx_int8"),
+    "onnx": Format("model.onnx", "onnx_file", extra="onnx", has_int8=True),
     "stablehlo": Format("model.stablehlo", "stablehlo", has_beside=True),
     "safetensors": Format("model.safetensors", "safetensors_file", extra="safetensors"),
 }
@@ -78,10 +78,10 @@ class Export:
     size: int
     """Bytes."""
     temperature: float | None
-    """What its probabilities are calibrated by, inside; None for the network's own."""
+    """By which its probabilities are calibrated, inside; None for the network's own."""
     difference: float
-    """The largest of a probability to that of `predict`: on pictures of noise, or where `int8`
-    says what it costs on the validation photos."""
+    """The largest of a probability to that of `predict` on noise images; with `int8`, to that of
+    the float32 file on the validation photos."""
     seconds: float
     int8: Int8 | None = None
 
@@ -100,18 +100,18 @@ def export(
 ) -> Export:
     """Write the best weights of a run (None: the newest finished one) in one of `FORMATS`.
 
-    The network takes uint8 [batch, size, size, 3], RGB in 0..255, and gives probabilities; what it
-    computes in is float32. They are calibrated where `calibrate` has fitted the run, unless `raw`:
-    the temperature is part of the network. Class names are inside, or beside it in
-    `<output>.json`. Without `output` it goes to `exported/` in the run folder. It is read back by
-    its own runtime and compared with `predict` before it is put in place.
+    The network takes uint8 [batch, size, size, 3], RGB in 0..255, computes in float32, and gives
+    probabilities. They are calibrated if `calibrate` has fitted the run, unless `raw`: the
+    temperature is part of the network. Class names are inside, or beside it in `<output>.json`.
+    Without `output` it goes to `exported/` in the run folder. Its own runtime reads it back, and it
+    is compared with `predict`, before it is put in place.
 
     `quantize="int8"` (keras, onnx) needs the run's photos; `data` says where they are now.
     Raises UsageError, MissingExtra, RunError, DataError.
     """
     known = _check(format, quantize)
     if data is not None and not quantize:
-        raise UsageError("--data: only --quantize int8 looks at photos.")
+        raise UsageError("--data: only --quantize int8 reads photos.")
     started = time.perf_counter()
     found = run.run if isinstance(run, Classifier) else catalog.find(run, out=Path(out))
     path = _path(output, known, found.path / "exported", quantize)
@@ -125,16 +125,18 @@ def export(
     calibration = None if raw else current_calibration(classifier.run, classifier.state, emit)
     temperature = calibration.temperature if calibration else None
     module = importlib.import_module(f"kvgg_jax.export.{known.module}")
-    # Full float32 where a GPU would multiply in TF32, in the files and in what they are judged by.
-    with jax.default_matmul_precision("highest"), delivered(path) as new:
+    # Full float32 where a GPU would multiply in TF32, in the files and in what they are compared to
+    with (
+        jax.default_matmul_precision("highest"),
+        delivered(path, overwrite=overwrite, mark=known.mark) as new,
+    ):
         emit(Progress("writing", 0, 1))
         network = portable(classifier.model, temperature)
         module.write(network, new, _about(classifier, temperature))
         predict: PredictFunction = module.read(new)
         difference, int8 = _compare(format, classifier, temperature, predict), None
         if split is not None:
-            tool = importlib.import_module(f"kvgg_jax.export.{known.int8}")
-            tool.quantize(new, _images(split.train, classifier.image_size, emit))
+            module.quantize(new, _images(split.train, classifier.image_size, emit))
             difference, int8 = _cost(split.val, classifier, (predict, module.read(new)), emit)
         size = sum(file.stat().st_size for file in (new, *new.rglob("*")) if file.is_file())
     seconds = time.perf_counter() - started
@@ -147,8 +149,8 @@ def _check(format: str, quantize: str | None) -> Format:
     known = FORMATS[format]
     if quantize not in (None, "int8"):
         raise UsageError(f"--quantize {escape_name(quantize)}: use int8.")
-    if quantize and not known.int8:
-        able = " or ".join(name for name, one in FORMATS.items() if one.int8)
+    if quantize and not known.has_int8:
+        able = " or ".join(name for name, one in FORMATS.items() if one.has_int8)
         raise UsageError(f"--quantize: {format} has no int8; use --format {able}.")
     if known.extra:
         require(known.extra, by=f"--format {format}")
@@ -176,7 +178,7 @@ def _about(classifier: Classifier, temperature: float | None) -> About:
         "image_size": size,
         "input": f"image: uint8 [batch, {size}, {size}, 3], RGB in 0..255",
         "preprocessing": "division by 255 is inside",
-        "resizing": "before: the whole picture to a square, bilinear with antialiasing",
+        "resizing": "before: the whole image to a square, bilinear with antialiasing",
         "output": f"probabilities: float32 [batch, {count}], in the order of classes",
         "temperature": temperature,
         "model": classifier.config.model.model_dump(exclude={"weights", "freeze"}),
@@ -188,7 +190,7 @@ def _about(classifier: Classifier, temperature: float | None) -> About:
 def _compare(
     format: str, classifier: Classifier, temperature: float | None, predict: PredictFunction
 ) -> float:
-    """The largest difference to `predict` on pictures of noise. Raises RunError if it is large."""
+    """The largest difference to `predict` on noise images. Raises RunError if it is large."""
     size = classifier.image_size
     step = make_predict_step(classifier.config.model)  # in float32, as files compute
     images = np.random.default_rng(0).integers(0, 256, (CHECKED, size, size, 3), np.uint8)
@@ -197,8 +199,8 @@ def _compare(
     difference = float(np.abs(np.asarray(predict(images)) - expected).max())
     if not difference <= TOLERANCE:
         raise RunError(
-            f"The {format} file answers otherwise than the run: a probability is {difference:.1e} "
-            "away. It was not kept; please report it."
+            f"The {format} file gives other probabilities than the run: {difference:.1e} apart. "
+            "It was not kept; please report it."
         )
     return difference
 
@@ -208,17 +210,16 @@ def _photos(run: Run, data: str | Path | None) -> Split:
     root = Path(data or str(run.config().data.dir))
     if not os.path.isdir(root):
         raise DataError(
-            f"int8 is judged on the run's photos, and {escape_name(root)} is not there. Say "
-            "where they "
-            "are: --data DIR"
+            f"int8 is evaluated on the run's photos, and {escape_name(root)} does not exist. "
+            "Give their folder: --data DIR"
         )
     return run.split(root)
 
 
 def _images(samples: Samples, size: int, emit: Emit) -> Iterator[NDArray[np.uint8]]:
-    """Batches of some training photos: not of those on which the result is judged."""
+    """Batches of some training photos: not of those on which the result is evaluated."""
     places = np.linspace(0, len(samples) - 1, min(CALIBRATION, len(samples))).astype(int)
-    files = samples.take(places.tolist()).files()  # evenly: they may lie class by class
+    files = samples.take(places.tolist()).files()  # evenly: they may be sorted by class
     for start in range(0, len(files), MAX_BATCH):
         emit(Progress("calibrating", start, len(files)))
         yield np.stack([load(file, size) for file in files[start : start + MAX_BATCH]])
@@ -227,29 +228,27 @@ def _images(samples: Samples, size: int, emit: Emit) -> Iterator[NDArray[np.uint
 def _cost(
     samples: Samples,
     classifier: Classifier,
-    judges: tuple[PredictFunction, PredictFunction],
+    predicts: tuple[PredictFunction, PredictFunction],
     emit: Emit,
 ) -> tuple[float, Int8]:
     """(largest difference of a probability, accuracies) of (float, int8) on `samples`."""
     true = np.array(samples.labels)
-    before, after = (_shares(samples, classifier, predict, emit) for predict in judges)
-    new, old = (float((shares.argmax(axis=1) == true).mean()) for shares in (after, before))
+    before, after = (_probabilities(samples, classifier, one, emit) for one in predicts)
+    new, old = (float((found.argmax(axis=1) == true).mean()) for found in (after, before))
     return float(np.abs(after - before).max()), Int8(new, old, len(samples))
 
 
-def _shares(
+def _probabilities(
     samples: Samples, classifier: Classifier, predict: PredictFunction, emit: Emit
 ) -> NDArray[np.float64]:
     """Probabilities [photos, classes]. Raises DataError for a photo that cannot be read."""
     found = classify(
         samples.files(),
-        predict,
-        classifier.classes,
-        size=classifier.image_size,
+        Predictor(predict, classifier.classes, classifier.image_size),
         batch=min(len(samples), MAX_BATCH),
         emit=emit,
     )
     for one in found:
         if one.error:
-            raise DataError(f"int8 is judged on all validation photos. {one.error}")
+            raise DataError(f"int8 is evaluated on all validation photos. {one.error}")
     return np.array([[dict(one.top)[name] for name in classifier.classes] for one in found])

@@ -19,14 +19,14 @@ from kvgg_jax.models.functional import CAFFE_MEANS
 from kvgg_jax.models.layers import Caffe
 
 About = dict[str, Any]
-"""What a format says besides the weights, as JSON: class names, shapes, units, where it is from."""
+"""What a format holds besides the weights, as JSON: class names, shapes, units, origin."""
 
 
 def portable(model: keras.Model, temperature: float | None = None) -> keras.Model:
     """`model` with its weights: [batch, size, size, 3] in 0..255, float or uint8 -> probabilities.
 
-    The logits are divided by `temperature`, where there is one. It computes in float32, holds
-    nothing of this package, and leaves out what only trains.
+    The logits are divided by `temperature`, if there is one. It computes in float32, needs nothing
+    of this package, and leaves out what is for training only.
     """
     inputs = keras.Input(model.input.shape[1:], name="image")
     x = keras.layers.Rescaling(1 / 255, name="to_unit_range")(inputs)
@@ -48,7 +48,7 @@ def portable(model: keras.Model, temperature: float | None = None) -> keras.Mode
 
 
 def _caffe(name: str) -> keras.Layer:
-    """What Keras' ImageNet weights want, [0, 1] -> BGR less means, as a 1x1 convolution."""
+    """`Caffe`, from [0, 1] to BGR less ImageNet's means, as a 1x1 convolution."""
     turned = np.flipud(np.eye(3, dtype=np.float32)) * 255
     return keras.layers.Conv2D(
         3,
@@ -60,7 +60,7 @@ def _caffe(name: str) -> keras.Layer:
 
 
 def _stock(layer: keras.Layer) -> keras.Layer:
-    """`layer` as Keras has it, in place of its fast kin here, without its weights."""
+    """`layer` as Keras has it, in place of the faster one here, without its weights."""
     kinds = (keras.layers.Conv2D, keras.layers.MaxPooling2D)
     kind = next((kind for kind in kinds if isinstance(layer, kind)), type(layer))
     if not kind.__module__.startswith("keras."):
@@ -82,7 +82,7 @@ def predict_function(model: keras.Model) -> PredictFunction:
 
 
 def beside(file: Path) -> Path:
-    """Where a format that has no room for `about` has it: `<file>.json`."""
+    """Where `about` is for a format that has no room for it: `<file>.json`."""
     return file.with_name(f"{file.name}.json")
 
 
@@ -92,5 +92,5 @@ def write_beside(file: Path, about: About) -> None:
 
 
 def not_known(layer: keras.Layer, format: str) -> RunError:
-    """A layer that a format has no way to say."""
+    """For a layer that a format cannot express."""
     return RunError(f"{layer.name} ({type(layer).__name__}) cannot be exported as {format} yet.")

@@ -23,7 +23,7 @@ def read(file: Path) -> PredictFunction:
 
 
 def quantize(file: Path, images: Iterable[Any]) -> None:
-    """Replace `file` by its int8 kin: Keras does so for Dense layers alone, and needs no photos."""
+    """Replace `file` by its int8 form: Keras quantizes only Dense layers, and needs no photos."""
     model = keras.saving.load_model(file, compile=False, safe_mode=True)
     model.quantize("int8", filters=lambda layer: isinstance(layer, keras.layers.Dense))
     model.save(file)

@@ -1,13 +1,14 @@
-"""ONNX, of its standard operations: opset 17, which every runtime of these years reads.
+"""ONNX, of its standard operations (opset 17, which current runtimes read), in float32 or int8.
 
 jax2onnx, which Keras would use, pins an older orbax-checkpoint and brings thirty packages. tf2onnx
 1.17, by Keras on TensorFlow, is as exact, but takes more than 23 GB of memory for the half gigabyte
-of weights of VGG16's full head, where this takes 4. These layers are each one operation of ONNX.
+of weights of VGG16's full head, where this takes 4. Each of these layers is one operation of ONNX.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime import quantization
 
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.keras_gate import keras
@@ -63,13 +65,45 @@ def read(file: Path) -> PredictFunction:
     return open_onnx(file).predict
 
 
+def quantize(file: Path, images: Iterable[NDArray[np.uint8]]) -> None:
+    """Replace `file` by its int8 form; batches of `images` show which values occur.
+
+    Weights have a scale per output channel and 7 of the 8 bits: processors without VNNI would
+    overflow (onnxruntime's guide to quantization). The last layer and what follows stay in
+    float32: in 8 bits two near classes would be one, and a row would not add up to 1.
+    """
+    folded = file.with_name(f"{file.stem}.folded.onnx")
+    quantization.quant_pre_process(file, folded, skip_symbolic_shape=True)
+    nodes = onnx.load(folded).graph.node
+    last = max(place for place, node in enumerate(nodes) if node.op_type == "Gemm")
+    quantization.quantize_static(
+        folded,
+        file,
+        _Reader(images),
+        per_channel=True,
+        reduce_range=True,
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8,
+        nodes_to_exclude=[node.name for node in nodes[last:]],
+    )
+    folded.unlink()
+
+
+class _Reader(quantization.CalibrationDataReader):
+    def __init__(self, images: Iterable[NDArray[np.uint8]]) -> None:
+        self._images = iter(images)
+
+    def get_next(self) -> dict[str, Any] | None:
+        batch = next(self._images, None)
+        return None if batch is None else {"image": batch}
+
+
 class _Graph:
-    """Nodes and weights as they are added. Pictures have channels first, as ONNX wants them."""
+    """Nodes and weights as they are added. Images have channels first, as ONNX wants them."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
-        self._flattened: tuple[int, ...] | None = None
 
     def add(self, kind: str, inputs: list[str], name: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
@@ -90,8 +124,7 @@ class _Graph:
                 pads = [side // 2 for side in layer.kernel_size] * 2  # "same", at stride 1
                 self._weighted("Conv", layer, x, kernel, pads=pads)
             case keras.layers.Dense():
-                kernel = self._channels_first(np.asarray(layer.kernel.value))
-                self._weighted("Gemm", layer, x, kernel)
+                self._weighted("Gemm", layer, x, layer.kernel.value)
             case keras.layers.BatchNormalization():
                 values = [self.weight(v.path, v.value) for v in layer.variables]
                 self.add("BatchNormalization", [x, *values], name, epsilon=layer.epsilon)
@@ -101,7 +134,8 @@ class _Graph:
             case keras.layers.GlobalAveragePooling2D():
                 self.add("Flatten", [self.add("GlobalAveragePool", [x], f"{name}/2d")], name)
             case keras.layers.Flatten():
-                self._flattened = layer.input.shape[1:]
+                # in the order of Keras, which has channels last
+                x = self.add("Transpose", [x], f"{name}/channels_last", perm=(0, 2, 3, 1))
                 self.add("Flatten", [x], name)
             case keras.layers.ReLU():
                 self.add("Relu", [x], name)
@@ -112,22 +146,12 @@ class _Graph:
         return name
 
     def _weighted(
-        self, kind: str, layer: keras.Layer, x: str, kernel: NDArray[np.float32], **attributes: Any
-    ) -> None:
+        self, kind: str, layer: keras.Layer, x: str, kernel: Any, **attributes: Any
+    ) -> str:
         inputs = [x, self.weight(layer.kernel.path, kernel)]
         if layer.use_bias:
             inputs.append(self.weight(layer.bias.path, layer.bias.value))
         if layer.activation is keras.activations.linear:
-            self.add(kind, inputs, layer.name, **attributes)
-        else:
-            linear = self.add(kind, inputs, f"{layer.name}/linear", **attributes)
-            self.add("Relu", [linear], layer.name)
-
-    def _channels_first(self, kernel: NDArray[np.float32]) -> NDArray[np.float32]:
-        """For the first layer behind Flatten, which finds channels first there, and not last."""
-        if self._flattened is None:
-            return kernel
-        height, width, channels = self._flattened
-        self._flattened = None
-        rows = kernel.reshape(height, width, channels, -1).transpose(2, 0, 1, 3)
-        return rows.reshape(kernel.shape)
+            return self.add(kind, inputs, layer.name, **attributes)
+        linear = self.add(kind, inputs, f"{layer.name}/linear", **attributes)
+        return self.add("Relu", [linear], layer.name)

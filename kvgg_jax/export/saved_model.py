@@ -1,11 +1,12 @@
 """TensorFlow SavedModel, of TensorFlow's own operations: Keras on TensorFlow writes it.
 
-Keras has one backend a process, and on JAX its `model.export` puts XLA's program inside, bound to
-this platform: no other device, no TensorFlow Lite, no TensorFlow.js.
+Keras has one backend per process, and on JAX its `model.export` writes a program of XLA for this
+platform, which no other device, TensorFlow Lite or TensorFlow.js can run.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -28,7 +29,7 @@ SETTINGS = {"KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1", "PYTHON
 def write(model: keras.Model, file: Path, about: About) -> None:
     """A folder `file` with the signature uint8 `image` -> `probabilities`, and `about` in it.
 
-    Raises RunError when TensorFlow cannot write it.
+    Raises RunError when TensorFlow cannot write it, OSError when the disk is full.
     """
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         source = Path(folder, "model.keras")
@@ -41,6 +42,8 @@ def write(model: keras.Model, file: Path, about: About) -> None:
             text=True,
             check=False,
         )
+    if os.strerror(errno.ENOSPC) in done.stderr:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if done.returncode:
         reason = done.stderr.strip().rpartition("\n")[2] or f"it ended with {done.returncode}"
         raise RunError(f"TensorFlow cannot write the network as saved-model: {reason}")

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.devices import check_jax
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, Note, ignore
 from kvgg_jax.core.memory import inference_memory_advice
 from kvgg_jax.core.state import Weights, empty_batch
 from kvgg_jax.inference import onnx_session
-from kvgg_jax.inference.prediction import MAX_BATCH, Prediction, classify, find_files, thresholded
+from kvgg_jax.inference.prediction import MAX_BATCH, Prediction, Predictor, classify, find_files
 from kvgg_jax.inference.temperature import (
     Calibration,
     apply_temperature,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A run's network with its best weights; `model` is a plain `keras.Model` that has them too."""
+    """A run's network with its best weights; `model` is a plain `keras.Model` with them."""
 
     run: Run
     config: RunConfig
@@ -47,16 +48,14 @@ class Classifier:
 
     @cached_property
     def model(self) -> keras.Model:
-        """Built when it is first asked for: `predict` does without Keras."""
+        """Built when it is first used: `predict` does without Keras."""
         from kvgg_jax.models.build import variable_names, vgg
 
-        config, size = self.config, self.image_size
-        precision = config.train.precision
         model = vgg(
-            config.model,
+            self.config.model,
             classes=len(self.classes),
-            image_size=size,
-            precision=precision,
+            image_size=self.image_size,
+            precision=self.config.train.precision,
             seed=None,
         )
         for part, variables in zip(
@@ -79,6 +78,7 @@ def load_classifier(
 
     Raises RunError when there is no such run, or it has no checkpoint that fits.
     """
+    check_jax()
     found = catalog.find(run, out=Path(out))
     config, classes = found.config(), found.classes()
     if not found.checkpoints.is_dir():
@@ -87,7 +87,7 @@ def load_classifier(
             f"kvgg train --resume {found.path}"
         )
     shapes = weight_shapes(config.model, classes=len(classes), image_size=config.image_size)
-    with Checkpoints(found.checkpoints, read_only=True, emit=emit) as checkpoints:
+    with Checkpoints(found.checkpoints, run=found, read_only=True, emit=emit) as checkpoints:
         state, weights = checkpoints.load_best(shapes)
     return Classifier(found, config, classes, weights, state)
 
@@ -102,15 +102,14 @@ def predict(
     out: str | Path = catalog.OUT,
     emit: Emit = ignore,
 ) -> list[Prediction]:
-    """Classify files, and the pictures in folders, with the best weights of a run.
+    """Classify files, and the images in folders, with the best weights of a run.
 
     Probabilities are calibrated where `calibrate` has fitted the run, unless `raw`. `unsure_below`
     is in [0, 1]; None means 0.7 (`temperature.UNSURE_BELOW`) where they are, else no threshold.
-    `batch_size` pictures are judged at once: None means up to 32, or for a run in bfloat16, which
-    rounds as the batch is cut, as many as in its training.
-    `run` may be an ONNX file that `export` made, too, which has its calibration inside: then `raw`
-    is a UsageError.
-    A file that cannot be read gives a Prediction with `error`; the others are still answered.
+    `batch_size` None means up to 32, or for a run in bfloat16, where rounding depends on it, as
+    many as in its training. `run` may also be an ONNX file that `export` made; if it is calibrated,
+    `raw` is a UsageError.
+    A file that cannot be read gives a Prediction with `error`; the others are still classified.
     Raises RunError for the run, DataError when there is nothing to classify, ValueError for a
     threshold that is no probability.
     """
@@ -126,26 +125,27 @@ def predict(
         emit(Note(f"Using {classifier.run.path}, the newest finished run"))
     calibration, unsure_below = certainty(classifier, raw=raw, unsure_below=unsure_below, emit=emit)
     train, count = classifier.config.train, min(len(files), batch_size or MAX_BATCH)
-    # bfloat16 rounds as the batch is cut, so there the cut is that of evaluation.
+    # how bfloat16 rounds depends on the batch size, so it is that of evaluation
     batch = count if train.precision == "float32" or batch_size else train.part_size
-    size, classes = classifier.image_size, classifier.classes
+    size = classifier.image_size
     with inference_memory_advice(batch, size):
         function = make_predict_step(classifier.config.model, precision=train.precision)
         example = empty_batch(batch, size).images
         step = compile_step("prediction", function, *classifier.weights, example, emit=emit)
 
-        def evaluated(images: NDArray[np.uint8]) -> NDArray[np.floating]:
+        def probabilities(images: NDArray[np.uint8]) -> NDArray[np.floating]:
             own = np.asarray(step(*classifier.weights, images)[1])
             return own if calibration is None else apply_temperature(own, calibration.temperature)
 
-        found = classify(files, evaluated, classes, size=size, batch=batch, emit=emit)
-    return thresholded(found, calibrated=calibration is not None, unsure_below=unsure_below)
+        temperature = calibration.temperature if calibration else None
+        network = Predictor(probabilities, classifier.classes, size, temperature)
+        return classify(files, network, batch=batch, unsure_below=unsure_below, emit=emit)
 
 
 def certainty(
     classifier: Classifier, *, raw: bool, unsure_below: float | None, emit: Emit
 ) -> tuple[Calibration | None, float | None]:
-    """What its probabilities are calibrated by, and below which one an answer is unsure."""
+    """Its calibration, if any, and the probability below which a prediction is unsure."""
     calibration = None if raw else current_calibration(classifier.run, classifier.state, emit)
     temperature = calibration.temperature if calibration else None
     return calibration, threshold(temperature, unsure_below, emit)

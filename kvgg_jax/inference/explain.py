@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +25,8 @@ STEPS = 32  # points on the way from each baseline; on coffee photos their sum i
 CHUNK = 8  # points whose gradients are computed at once
 
 
-class _Heat(NamedTuple):
-    """A map [size, size], and what its sum should be where that is known."""
-
-    values: NDArray[np.float32]
-    expected_sum: float | None = None
-
-
-_Attribute = Callable[[NDArray[np.uint8], int], _Heat]
+_Attribute = Callable[[NDArray[np.uint8], int], tuple[NDArray[np.float32], float | None]]
+"""(image, class) -> (a map [size, size], what its sum should be where that is known)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +101,10 @@ def _each(
             label = target or one.label
             image = load(one.path, classifier.image_size)
         except ImageError as error:
-            bad = Prediction(one.path, error=str(error))
-            yield Explanation(bad, target or "", method)
+            yield Explanation(Prediction(one.path, error=str(error)), target or "", method)
             continue
-        heat = attribute(image, classifier.classes.index(label))
-        yield Explanation(one, label, method, image, heat.values, heat.expected_sum)
+        heat, expected = attribute(image, classifier.classes.index(label))
+        yield Explanation(one, label, method, image, heat, expected)
 
 
 def _grad_cam(classifier: Classifier, emit: Emit) -> _Attribute:
@@ -122,9 +114,9 @@ def _grad_cam(classifier: Classifier, emit: Emit) -> _Attribute:
     function = make_grad_cam_step(config.model, precision=config.train.precision)
     step = compile_step("Grad-CAM", function, *classifier.weights, *example, emit=emit)
 
-    def attribute(image: NDArray[np.uint8], target: int) -> _Heat:
-        (small,) = np.asarray(step(*classifier.weights, image[None], np.array(target, np.int32)))
-        return _Heat(spread(small, size, cell=cell_size(config.model)))
+    def attribute(image: NDArray[np.uint8], target: int) -> tuple[NDArray[np.float32], None]:
+        _, heat = step(*classifier.weights, image[None], np.array(target, np.int32))
+        return spread(np.asarray(heat)[0], size, cell=cell_size(config.model)), None
 
     return attribute
 
@@ -137,7 +129,7 @@ def _integrated_gradients(classifier: Classifier, emit: Emit) -> _Attribute:
     step = compile_step("gradient", function, *classifier.weights, *example, emit=emit)
     shares = ((np.arange(STEPS, dtype=np.float32) + 0.5) / STEPS).reshape(-1, CHUNK, 1, 1, 1)
 
-    def attribute(image: NDArray[np.uint8], target: int) -> _Heat:
+    def attribute(image: NDArray[np.uint8], target: int) -> tuple[NDArray[np.float32], float]:
         def gradients(points: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
             logits, slopes = step(*classifier.weights, points, np.array(target, np.int32))
             return np.asarray(logits), np.asarray(slopes)
@@ -151,9 +143,8 @@ def _integrated_gradients(classifier: Classifier, emit: Emit) -> _Attribute:
                 total += way * slopes.sum(axis=0, dtype=np.float64) / (2 * STEPS)
         ends = np.zeros_like(example[0])
         ends[0], ends[2] = end, 1.0
-        (picture_logit, black, white, *_), _ = gradients(ends)
-        rise = float(picture_logit - (black + white) / 2)
-        return _Heat(total.sum(axis=-1).astype(np.float32), rise)
+        (own, black, white, *_), _ = gradients(ends)
+        return total.sum(axis=-1).astype(np.float32), float(own - (black + white) / 2)
 
     return attribute
 
@@ -162,4 +153,4 @@ METHODS: dict[str, Callable[[Classifier, Emit], _Attribute]] = {
     "grad-cam": _grad_cam,
     "integrated-gradients": _integrated_gradients,
 }
-"""Name -> how to make its heat maps for a classifier."""
+"""Name -> how to make its heatmaps for a classifier."""

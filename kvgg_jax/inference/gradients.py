@@ -13,7 +13,7 @@ from jax import Array
 
 from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.state import AnyArray
-from kvgg_jax.models.functional import Network, PredictStep
+from kvgg_jax.models.functional import Network
 from kvgg_jax.models.registry import BACKBONES
 
 Params = dict[str, AnyArray]
@@ -27,61 +27,34 @@ def cell_size(config: ModelConfig) -> int:
 
 def make_grad_cam_step(
     config: ModelConfig, *, precision: str = "float32"
-) -> Callable[[Params, Params, AnyArray, AnyArray], Array]:
-    """(params, model_state, uint8 images, target) -> Grad-CAM [batch, h, w], 0 or more.
-
-    `target` is the index of a class, an int32 scalar. h and w are those of the last stage's
-    feature maps before its pooling: each of them is weighted by the mean gradient of the
-    target's logit with respect to it, and what speaks against the class is cut off at 0
-    (Selvaraju et al. 2017, "Grad-CAM", equations 1 and 2). Of an odd h or w the pooling leaves out
-    the last row or column; the head does not see it, so it is 0.
-    """
-
-    def grad_cam(params: Params, model_state: Params, images: AnyArray, target: AnyArray) -> Array:
-        weights = {**params, **model_state}
-        return _logits_and_heat(config, weights, images, precision, lambda _: target)[1]
-
-    return grad_cam
-
-
-def make_explained_step(config: ModelConfig, *, precision: str = "float32") -> PredictStep:
+) -> Callable[..., tuple[Array, Array]]:
     """(params, model_state, uint8 images) -> (probabilities [batch, classes], heat [batch, h, w]).
 
-    `heat` is the Grad-CAM of `make_grad_cam_step` for each picture's most probable class. One pass
-    through the convolutions gives both.
+    `heat`, 0 or more, is Grad-CAM of each image's most probable class, or of the class whose index
+    is a fourth argument, an int32 scalar. h and w are those of the last stage's feature maps before
+    its pooling: each of them is weighted by the mean gradient of the logit with respect to it, and
+    what speaks against the class is cut off at 0 (Selvaraju et al. 2017, "Grad-CAM", equations 1
+    and 2). Of an odd h or w the pooling leaves out the last row or column; there it is 0.
     """
+    network, window = Network(config, precision), BACKBONES[config.arch].pooling
 
-    def explained_step(
-        params: Params, model_state: Params, images: AnyArray
+    def grad_cam(
+        params: Params, model_state: Params, images: AnyArray, target: AnyArray | None = None
     ) -> tuple[Array, Array]:
         weights = {**params, **model_state}
-        logits, heat = _logits_and_heat(
-            config, weights, images, precision, lambda logits: jnp.argmax(logits, axis=-1)
-        )
-        return jax.nn.softmax(logits), heat
+        maps = network.feature_maps(weights, images)
+        logits, pull = jax.vjp(lambda x: network.head(weights, network.features(weights, x)), maps)
+        # an image's logits do not depend on the others, so one pull gives the gradients of all
+        classes = jnp.argmax(logits, axis=-1) if target is None else target
+        chosen = jax.nn.one_hot(classes, logits.shape[-1], dtype=logits.dtype)
+        (gradients,) = pull(jnp.broadcast_to(chosen, logits.shape))
+        importance = jnp.mean(gradients.astype(jnp.float32), axis=(1, 2), keepdims=True)
+        heat = jax.nn.relu(jnp.sum(importance * maps.astype(jnp.float32), axis=-1))
+        height, width = (side - side % window for side in heat.shape[1:])  # what the pooling takes
+        seen = heat[:, :height, :width]
+        return jax.nn.softmax(logits), jnp.zeros_like(heat).at[:, :height, :width].set(seen)
 
-    return explained_step
-
-
-def _logits_and_heat(
-    config: ModelConfig,
-    weights: Params,
-    images: AnyArray,
-    precision: str,
-    target: Callable[[Array], AnyArray],
-) -> tuple[Array, Array]:
-    """`target` says of the logits [batch, classes] which class: one for all, or [batch]."""
-    network = Network(config, precision)
-    maps = network.feature_maps(weights, images)
-    logits, pull = jax.vjp(lambda x: network.head(weights, network.features(weights, x)), maps)
-    # a picture's logits do not depend on the others, so that one pull gives the gradients of all
-    chosen = jax.nn.one_hot(target(logits), logits.shape[-1], dtype=logits.dtype)
-    (gradients,) = pull(jnp.broadcast_to(chosen, logits.shape))
-    importance = jnp.mean(gradients.astype(jnp.float32), axis=(1, 2), keepdims=True)
-    heat = jax.nn.relu(jnp.sum(importance * maps.astype(jnp.float32), axis=-1))
-    window = BACKBONES[config.arch].pooling
-    height, width = (side - side % window for side in heat.shape[1:])  # what the pooling takes
-    return logits, jnp.zeros_like(heat).at[:, :height, :width].set(heat[:, :height, :width])
+    return grad_cam
 
 
 def make_gradient_step(
@@ -89,8 +62,8 @@ def make_gradient_step(
 ) -> Callable[[Params, Params, AnyArray, AnyArray], tuple[Array, Array]]:
     """(params, model_state, images, target) -> (target's logits [batch], their gradients).
 
-    `images` are float32 [batch, size, size, 3] in [0, 1], and the gradients are with respect to
-    them, of the same shape.
+    `images` are float32 [batch, size, size, 3] in [0, 1]; the gradients with respect to them have
+    the same shape.
     """
     network = Network(config, precision)
 

@@ -23,19 +23,19 @@ def enlarge(heat: NDArray[np.float32], size: int) -> NDArray[np.float32]:
 
 
 def spread(heat: NDArray[np.float32], size: int, *, cell: int) -> NDArray[np.float32]:
-    """Grad-CAM [h, w] over its picture, [size, size]: `cell` pixels each way a value, smooth in
+    """Grad-CAM [h, w] over its image, [size, size]: `cell` pixels each way a value, smooth in
     between; what the network has left out at the sides is 0."""
     side = cell * len(heat)
     return np.pad(enlarge(heat, side), (0, size - side))
 
 
-def overlay(picture: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
     """uint8 [size, size, 3] with `heat` [size, size] over it: the stronger, the denser.
 
     Red is for and blue against, where `heat` has both signs.
     """
     cover = COVER * np.abs(_scaled(heat))[..., None]
-    return np.rint(picture * (1 - cover) + colored(heat) * cover).astype(np.uint8)
+    return np.rint(image * (1 - cover) + colored(heat) * cover).astype(np.uint8)
 
 
 def layer(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -60,14 +60,14 @@ def _scaled(heat: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def draw_explanation(
-    picture: NDArray[np.uint8], heat: NDArray[np.float32], file: Path, *, title: str, method: str
+    image: NDArray[np.uint8], heat: NDArray[np.float32], file: Path, *, title: str, method: str
 ) -> None:
     """The image, its heatmap, and both, side by side under `title`. Raises RunError."""
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     figure.suptitle(plain(title))
-    panels = (("picture", picture), (method, colored(heat)), ("both", overlay(picture, heat)))
-    for axes, (name, image) in zip(figure.subplots(1, 3), panels, strict=True):
-        axes.imshow(image, interpolation="nearest")
+    panels = (("photo", image), (method, colored(heat)), ("both", overlay(image, heat)))
+    for axes, (name, pixels) in zip(figure.subplots(1, 3), panels, strict=True):
+        axes.imshow(pixels, interpolation="nearest")
         axes.set_title(name, fontsize=9)
         axes.axis("off")
     save(figure, file)

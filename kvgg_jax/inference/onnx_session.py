@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
-from typing import TypeGuard
+from threading import Thread
+from typing import TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,29 +17,14 @@ from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.extras import require
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.inference.prediction import (
-    MAX_BATCH,
-    PredictFunction,
-    Prediction,
-    classify,
-    find_files,
-    thresholded,
-)
+from kvgg_jax.inference.prediction import MAX_BATCH, Prediction, Predictor, classify, find_files
 from kvgg_jax.inference.temperature import HIGHEST, LOWEST, threshold
 
-ERRORS_ONLY = 3  # of onnxruntime's levels of talk
-
-
-@dataclass(frozen=True, slots=True)
-class OnnxClassifier:
-    """A network in an ONNX file, with the class names in the order of its outputs."""
-
-    path: Path
-    classes: tuple[str, ...]
-    image_size: int
-    temperature: float | None
-    """What its probabilities are calibrated by, inside; None for the network's own."""
-    predict: PredictFunction
+T = TypeVar("T")
+FATAL_ONLY = 4  # onnxruntime's level of logging: its errors are raised too
+LOAD_SECONDS, SECONDS_PER_IMAGE = 60.0, 20.0  # far more than the largest network takes
+GRACE = 5.0  # seconds to end in, once stopped
+TOLERANCE = 1e-3  # of a probability and of their sum
 
 
 def is_onnx(run: object) -> TypeGuard[str | Path]:
@@ -70,27 +56,28 @@ def predict(
             "probabilities: kvgg export --format onnx --raw"
         )
     below = threshold(opened.temperature, unsure_below, emit)
-    batch, size = min(len(files), batch_size or MAX_BATCH), opened.image_size
-    found = classify(files, opened.predict, opened.classes, size=size, batch=batch, emit=emit)
-    return thresholded(found, calibrated=opened.temperature is not None, unsure_below=below)
+    batch = min(len(files), batch_size or MAX_BATCH)
+    return classify(files, opened, batch=batch, unsure_below=below, emit=emit)
 
 
-def open_onnx(path: Path) -> OnnxClassifier:
-    """Load a file that `export` made. Raises RunError for any other, MissingExtra."""
+def open_onnx(path: Path) -> Predictor:
+    """Load a file that `export` made. Raises RunError for any other, MissingExtra.
+
+    Its `predict` raises RunError where the file does not give probabilities, or not in time.
+    """
     require("onnx", by="An ONNX file")
     import onnxruntime
 
     if not os.path.isfile(path):  # which never raises, as for a name too long
         raise RunError(f"{escape_name(path)} does not exist. Create it: kvgg export --format onnx")
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = ERRORS_ONLY
-    try:
-        session = onnxruntime.InferenceSession(
-            path, options, providers=onnxruntime.get_available_providers()
-        )
-    except Exception as error:  # onnxruntime has an exception of its own for each reason
-        reason = escape_name(str(error).splitlines()[0])
-        raise RunError(f"{escape_name(path)} is not a valid ONNX file: {reason}") from None
+    options.log_severity_level = FATAL_ONLY
+    providers = onnxruntime.get_available_providers()
+    session = _bounded(
+        lambda: onnxruntime.InferenceSession(path, options, providers=providers),
+        seconds=LOAD_SECONDS,
+        otherwise=f"{escape_name(path)} is not a valid ONNX file",
+    )
     try:
         about = session.get_modelmeta().custom_metadata_map
         classes, temperature = json.loads(about["classes"]), _temperature(about)
@@ -110,13 +97,67 @@ def open_onnx(path: Path) -> OnnxClassifier:
         ) from None
 
     def predict(images: NDArray[np.uint8]) -> NDArray[np.floating]:
-        return session.run(None, {image.name: images})[0]
+        run_options = onnxruntime.RunOptions()
+        run_options.log_severity_level = FATAL_ONLY
+        (probabilities,) = _bounded(
+            lambda: session.run(None, {image.name: images}, run_options),
+            seconds=LOAD_SECONDS + SECONDS_PER_IMAGE * len(images),
+            otherwise=f"{escape_name(path)} cannot classify the photos",
+            stop=lambda: setattr(run_options, "terminate", True),
+        )
+        if not _are_probabilities(probabilities, (len(images), len(classes))):
+            raise RunError(
+                f"{escape_name(path)} does not give probabilities: numbers from 0 to 1 with the "
+                "sum 1 for each photo. Export the run again: kvgg export --format onnx"
+            )
+        return probabilities
 
-    return OnnxClassifier(path, tuple(classes), size, temperature, predict)
+    return Predictor(predict, tuple(classes), size, temperature)
+
+
+def _bounded(
+    work: Callable[[], T],
+    *,
+    seconds: float,
+    otherwise: str,
+    stop: Callable[[], None] = lambda: None,
+) -> T:
+    """What `work` gives. Raises RunError with `otherwise` where it fails or takes too long.
+
+    `stop` then ends it, or else it runs until the program ends.
+    """
+    result: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(work())
+        except Exception as error:  # onnxruntime has an exception of its own for each reason
+            result.set_exception(error)
+
+    thread = Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        return result.result(seconds)
+    except TimeoutError:
+        reason = f"it took longer than {seconds:.0f} seconds"
+    except Exception as error:
+        reason = escape_name((str(error) or type(error).__name__).splitlines()[0])
+    finally:
+        if not result.done():  # after Ctrl-C too: a program that ends beside it would crash
+            stop()
+            thread.join(GRACE)
+    raise RunError(f"{otherwise}: {reason}")
+
+
+def _are_probabilities(found: NDArray[np.floating], shape: tuple[int, int]) -> bool:
+    if found.shape != shape or found.dtype.kind != "f":
+        return False
+    in_range = (found >= -TOLERANCE) & (found <= 1 + TOLERANCE)  # False for NaN
+    return bool(in_range.all() and np.allclose(found.sum(axis=1), 1, rtol=0, atol=TOLERANCE))
 
 
 def _temperature(about: Mapping[str, str]) -> float | None:
-    """None also for a file of the time before it was said. Raises ValueError for no temperature."""
+    """None also for a file from before there were any. Raises ValueError for another value."""
     found = json.loads(about.get("temperature", "null"))
     if found is not None and not (isinstance(found, float) and LOWEST <= found <= HIGHEST):
         raise ValueError

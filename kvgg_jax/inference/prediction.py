@@ -1,10 +1,10 @@
-"""What `predict` says about a picture, and the way of files through a network, whichever it is."""
+"""What `predict` gives for a photo, and the way of files through any network."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ from kvgg_jax.core.events import Emit, Progress
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.folder import find_images
 
-MAX_BATCH = 32  # pictures predicted at once
+MAX_BATCH = 32  # images predicted at once
 
 PredictFunction = Callable[[NDArray[np.uint8]], ArrayLike]
-"""uint8 pictures [batch, size, size, 3], RGB in 0..255 -> probabilities [batch, classes]."""
+"""uint8 images [batch, size, size, 3], RGB in 0..255 -> probabilities [batch, classes]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Prediction:
 
 
 def find_files(paths: Iterable[str | Path] | str | Path) -> list[Path]:
-    """Files as given, and the pictures in folders. Raises DataError when there are none."""
+    """Files as given, and the images in folders. Raises DataError when there are none."""
     given = [paths] if isinstance(paths, str | Path) else paths
     files = find_images([Path(path) for path in given])
     if not files:
@@ -79,20 +79,34 @@ def find_files(paths: Iterable[str | Path] | str | Path) -> list[Path]:
     return files
 
 
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """A network that is ready to classify, and what its outputs mean."""
+
+    predict: PredictFunction
+    classes: tuple[str, ...]
+    image_size: int
+    temperature: float | None = None
+    """That its probabilities are calibrated with; None for the network's own."""
+
+
 def classify(
     files: Sequence[Path],
-    predict: PredictFunction,
-    classes: tuple[str, ...],
+    network: Predictor,
     *,
-    size: int,
     batch: int,
+    unsure_below: float | None = None,
     emit: Emit,
 ) -> list[Prediction]:
-    """Read `files`, `batch` at once, the last time filled up with black, and judge them.
+    """Predict the classes of `files`, `batch` at once; the last batch is filled up with black.
 
     A file that cannot be read gives a Prediction with `error`.
     """
     found: list[Prediction] = []
+    size, calibrated = network.image_size, network.temperature is not None
+    rank = partial(
+        ranked, classes=network.classes, calibrated=calibrated, unsure_below=unsure_below
+    )
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(files), batch):
             chunk = files[start : start + batch]
@@ -100,29 +114,14 @@ def classify(
             images = np.zeros((batch, size, size, 3), np.uint8)
             for row, image in enumerate(loaded):
                 images[row] = 0 if isinstance(image, ImageError) else image
-            evaluated = np.asarray(predict(images))
-            found += [
-                _prediction(path, image, row, classes)
-                for path, image, row in zip(chunk, loaded, evaluated, strict=False)
-            ]
+            probabilities = np.asarray(network.predict(images))
+            for path, image, own in zip(chunk, loaded, probabilities, strict=False):
+                if isinstance(image, ImageError):
+                    found.append(Prediction(path, error=str(image)))
+                else:
+                    found.append(rank(path, own))
             emit(Progress("predicting", len(found), len(files)))
     return found
-
-
-def ranked(path: Path, probabilities: NDArray[np.floating], classes: tuple[str, ...]) -> Prediction:
-    """The classes by falling probability; of two alike, the first comes first."""
-    order = np.argsort(-probabilities, kind="stable")
-    return Prediction(path, tuple((classes[k], float(probabilities[k])) for k in order))
-
-
-def thresholded(
-    found: Iterable[Prediction], *, calibrated: bool = False, unsure_below: float | None
-) -> list[Prediction]:
-    """`found`, told where to be unsure; those that could not be read stay as they are."""
-    return [
-        one if one.error else replace(one, calibrated=calibrated, unsure_below=unsure_below)
-        for one in found
-    ]
 
 
 def _load(path: Path, *, size: int) -> NDArray[np.uint8] | ImageError:
@@ -132,15 +131,18 @@ def _load(path: Path, *, size: int) -> NDArray[np.uint8] | ImageError:
         return error
 
 
-def _prediction(
+def ranked(
     path: Path,
-    image: NDArray[np.uint8] | ImageError,
     probabilities: NDArray[np.floating],
     classes: tuple[str, ...],
+    *,
+    calibrated: bool,
+    unsure_below: float | None,
 ) -> Prediction:
-    if isinstance(image, ImageError):
-        return Prediction(path, error=str(image))
-    return ranked(path, probabilities, classes)
+    """The classes by falling probability; of two alike, the first comes first."""
+    order = np.argsort(-probabilities, kind="stable")
+    top = tuple((classes[k], float(probabilities[k])) for k in order)
+    return Prediction(path, top, calibrated=calibrated, unsure_below=unsure_below)
 
 
 Labels = NDArray[np.integer]

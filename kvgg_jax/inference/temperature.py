@@ -1,9 +1,9 @@
 """Temperature scaling: one number that makes a classifier's probabilities mean what they say.
 
 Guo, Pleiss, Sun & Weinberger 2017, "On Calibration of Modern Neural Networks", section 4.2:
-divide the logits by T > 0 and choose T by the likelihood of held-out pictures. The order of the
-classes stays, so no answer changes. The logarithms of float32 probabilities are the logits but for
-a constant a picture, exact to 1e-7 and down to `FLOOR`, so probabilities are all that is needed.
+divide the logits by T > 0. The order of the classes stays, so no prediction changes. The logarithms
+of float32 probabilities are the logits but for a constant per image, exact to 1e-7 and down to
+`FLOOR`, so probabilities are all that is needed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from kvgg_jax.runs.folder import Run
 FLOOR = float(np.finfo(np.float32).tiny)  # 1e-38: below it, the device gives 0
 # Of temperatures. Above 8 the logits that `FLOOR` cuts off would show: 5e-5 of a probability there.
 LOWEST, HIGHEST = 0.05, 8.0
-UNSURE_BELOW = 0.7  # of the most probable class, for a calibrated run where nothing else is said
+UNSURE_BELOW = 0.7  # of the most probable class, where a calibrated run is given no threshold
 FILE = "calibration.json"  # in the run folder
 
 
@@ -47,18 +47,18 @@ class Quality(BaseModel):
 
 
 class Calibration(BaseModel):
-    """A temperature, what it was fitted on, and what it is worth: the text of `FILE`."""
+    """A temperature, what it was fitted on, and what it is worth: the content of `FILE`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     temperature: float = Field(ge=LOWEST, le=HIGHEST, allow_inf_nan=False)
     state: str
-    """Of the weights it was fitted to, as `vault.name` names it. It belongs to no others."""
+    """Name of the saved step that it was fitted to (`step_folders.name`)."""
     split: str
     data: str
     """Folder of the photos it was fitted on."""
     count: int
     wrong: int
-    """Photos, and how many of them were called wrongly."""
+    """Photos, and how many of them were misclassified."""
     before: Quality
     after: Quality
     """Cross-fitted: each photo at the temperature that photos of other folds fitted."""
@@ -82,10 +82,7 @@ def stored(run: Run) -> Calibration | None:
 
 
 def current_calibration(run: Run, state: str, emit: Emit) -> Calibration | None:
-    """The calibration that was fitted to this state of the run.
-
-    One of another state is not used: a Warned event says so.
-    """
+    """The run's calibration; for one that was fitted to another state, None and a Warned event."""
     found = stored(run)
     if found is None or found.state == state:
         return found
@@ -95,10 +92,8 @@ def current_calibration(run: Run, state: str, emit: Emit) -> Calibration | None:
 
 
 def threshold(temperature: float | None, unsure_below: float | None, emit: Emit) -> float | None:
-    """Below which probability an answer is unsure: what is said, else `UNSURE_BELOW` if calibrated.
-
-    A Note event says both of probabilities at a `temperature`.
-    """
+    """Below which probability a prediction is unsure: `unsure_below`, else `UNSURE_BELOW` if
+    calibrated. A Note event tells both at a `temperature`."""
     if temperature is None:
         return unsure_below
     below = UNSURE_BELOW if unsure_below is None else unsure_below

@@ -1,8 +1,7 @@
-"""What a network is made of: `Layers`, and a `Backbone` and a `Head` that call them.
+"""What a network is made of: a `Backbone` and a `Head`, which call `Layers`.
 
-Nothing heavy is imported.
-A backbone and a head are written once, as calls of layers. Who interprets the calls decides what
-comes of them: Keras layers (`build`), arrays (`functional`), or shapes and costs (`cost`).
+Each is written once. The `Layers` that it is given decide what the calls make: Keras layers
+(`build`), arrays (`functional`), or shapes and costs (`cost`). Nothing heavy is imported.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ T = TypeVar("T")
 
 
 class Layers(Protocol[T]):
-    """Each takes the output of the layer before and gives its own."""
+    """Each takes the output of the layer before and returns its own."""
 
     def conv(self, x: T, channels: int, name: str) -> T:
         """A 3x3 convolution of stride 1 that keeps the sides, batch norm where asked for, ReLU."""
@@ -54,17 +53,17 @@ class Backbone(Protocol):
 
     @property
     def pooling(self) -> int:
-        """Side of the windows by which `features` pools the feature maps; 1 for none."""
+        """Side of the windows in which `features` pools the feature maps; 1 for none."""
 
     @property
     def pretrained_preprocessing(self) -> str:
-        """`model.preprocessing` that Keras' ImageNet weights of it need."""
+        """The `model.preprocessing` that Keras' ImageNet weights for it need."""
 
     def feature_maps(self, layers: Layers[T], x: T) -> T:
-        """Images -> the finest maps of the last stage, which Grad-CAM looks at."""
+        """Images -> the largest maps of the last stage, which Grad-CAM explains."""
 
     def features(self, layers: Layers[T], maps: T) -> T:
-        """Those -> what a head takes, the output of the last stage."""
+        """Feature maps -> the output of the last stage, which a head takes."""
 
 
 class Head(Protocol):

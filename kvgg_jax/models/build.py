@@ -29,9 +29,9 @@ def vgg(
 ) -> keras.Model:
     """VGG with random weights: float32 [batch, size, size, 3] in [0, 1] -> logits [batch, classes].
 
-    Layers carry the names that Keras Applications uses (`block1_conv1` ... `fc1`, `predictions`).
-    The weights are a function of `seed` alone; with None they are zero, to be loaded over.
-    Frozen stages are not trainable; their batch norm keeps its statistics in training too.
+    Layers have the names of Keras Applications (`block1_conv1` ... `fc1`, `predictions`). The
+    weights are a function of `seed` alone; with None they are zero, to be replaced. Frozen stages
+    are not trainable, and their batch norm keeps its statistics in training too.
     `precision="bfloat16"` computes in bfloat16 and keeps weights and logits in float32.
     Raises ConfigError for an impossible size.
     """
@@ -57,7 +57,7 @@ def vgg(
 
 
 def head_of(model: keras.Model) -> keras.Model:
-    """From the features of the backbone to logits: layers and variables are those of `model`."""
+    """From the features of the backbone to logits, with the layers and variables of `model`."""
     stages = BACKBONES[model.name].stages
     *_, last = (layer for layer in model.layers if layer.name.startswith(stages))
     return keras.Model(last.output, model.output)
@@ -65,7 +65,7 @@ def head_of(model: keras.Model) -> keras.Model:
 
 @keras.saving.register_keras_serializable(package="kvgg_jax")
 class Zeros(keras.initializers.Initializer):
-    """Zeros by NumPy, at once; XLA would compile a program a shape, and drawing takes seconds."""
+    """Zeros by NumPy, at once: XLA would compile a program per shape."""
 
     def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> NDArray[Any]:
         """Zeros of `shape`."""
@@ -111,10 +111,7 @@ class _Built:
         return keras.layers.Flatten(name=name, dtype=self._dtype)(x)
 
     def dense(self, x: keras.KerasTensor, units: int, name: str) -> keras.KerasTensor:
-        drawn = self._initializer()
-        return keras.layers.Dense(
-            units, activation="relu", kernel_initializer=drawn, name=name, dtype=self._dtype
-        )(x)
+        return self._dense(units, name, activation="relu", dtype=self._dtype)(x)
 
     def dropout(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
         if not self._config.dropout:
@@ -123,19 +120,16 @@ class _Built:
         return keras.layers.Dropout(rate, seed=seed, name=name, dtype=self._dtype)(x)
 
     def logits(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        return self._dense(self._classes, name, dtype="float32")(x)
+
+    def _dense(self, units: int, name: str, **options: str) -> keras.Layer:
         drawn = self._initializer()
-        return keras.layers.Dense(
-            self._classes, kernel_initializer=drawn, name=name, dtype="float32"
-        )(x)
+        return keras.layers.Dense(units, kernel_initializer=drawn, name=name, **options)
 
     def _initializer(self) -> keras.Initializer:
         if not self._draws:
             return Zeros()
-        kinds = {
-            "he_uniform": keras.initializers.HeUniform,
-            "glorot_uniform": keras.initializers.GlorotUniform,
-        }
-        return kinds[self._config.init](seed=self._next_seed())
+        return getattr(keras.initializers, self._config.init)(seed=self._next_seed())
 
     def _next_seed(self) -> int:
         self._seed += 1
@@ -143,7 +137,7 @@ class _Built:
 
 
 def variable_names(variables: list[keras.Variable]) -> list[str]:
-    """A unique, stable name each: the variable's path in the model.
+    """A unique name for each: its path in the model.
 
     Keras numbers seed generators across the whole process; here they count within the list.
     """

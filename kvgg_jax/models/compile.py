@@ -1,7 +1,8 @@
-"""Compile a step before it is needed: one program a shape, and a second start that skips XLA.
+"""Compile a step before it is needed: one program per shape, and a second start that skips XLA.
 
-In the process of the command, JAX keeps what it compiles from the import of this module on, those
-programs too that Keras makes by itself as it builds a network."""
+In the process of the command, JAX keeps all that it compiles after the import of this module, also
+the programs that Keras makes while it builds a network.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ from kvgg_jax.core.process import cache_folder, is_own_process
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# XLA's default order of operations on CPUs keeps scratch space of all layers at once; this order
-# takes two thirds of the memory, in the same time.
+# XLA's default order of operations on CPUs keeps scratch space of all layers at once. This one
+# takes two thirds of the memory and the same time.
 OPTIONS: dict[str, dict[str, str | bool]] = {
     "cpu": {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 }
@@ -48,7 +49,7 @@ def compile_step(
 def keep_compiled_programs() -> None:
     """Use JAX's persistent cache for the whole process, in a folder of this processor and jaxlib.
 
-    The command does so by itself; a program that imports kvgg_jax may, before it calls anything.
+    The command does so by itself. A program that imports kvgg_jax may call it before anything else.
     Programs hold machine code: one from another processor could crash (openxla/xla#44565).
     A cache chosen by the user (JAX_COMPILATION_CACHE_DIR), or KVGG_COMPILE_CACHE=0, is respected.
     """

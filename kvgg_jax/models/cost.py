@@ -28,7 +28,7 @@ class Layer:
     moving: dict[str, Shape] = field(default_factory=dict)
     """Of batch norm's moving means and variances, which are not trained."""
     is_head: bool = False
-    """Whether it belongs to the classifier head rather than to the backbone."""
+    """Whether it belongs to the head rather than to the backbone."""
     has_dropout: bool = False
     """Whether dropout follows."""
 
@@ -124,8 +124,8 @@ class Cost:
 
 
 def total(layers: tuple[Layer, ...], *, image_size: int, batch_size: int) -> Cost:
-    """Add up `layers`. Training costs three forward passes but for the first layer's input
-    gradient, which nobody needs; Adam's own arithmetic is left out."""
+    """Add up `layers`. Training costs three forward passes, less the first layer's input gradient,
+    which is not computed; Adam's own arithmetic is left out."""
     params = sum(layer.params for layer in layers)
     trained = params - sum(layer.statistics for layer in layers)
     forward = sum(layer.flops for layer in layers)

@@ -1,7 +1,7 @@
-"""The forward pass of a trained network as plain functions of its weights, without Keras.
+"""The forward pass of a trained network as plain functions of its weights.
 
-`build` makes the same network for training; importing Keras and building it would take longer than
-an answer.
+`build` makes the same network for training; to import Keras and build it would take longer than a
+prediction.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kvgg_jax.models.backbone import Backbone
 from kvgg_jax.models.cost import describe
 from kvgg_jax.models.heads import parse_head
 from kvgg_jax.models.kernels.conv import convolve
-from kvgg_jax.models.kernels.pool import max_pool2x2
+from kvgg_jax.models.kernels.relu_pool import max_pool2x2
 from kvgg_jax.models.registry import BACKBONES, frozen_stages
 
 CAFFE_MEANS = (103.939, 116.779, 123.68)  # blue, green, red, of ImageNet in 0..255
@@ -30,9 +30,9 @@ PredictStep = Callable[[Arrays, Arrays, AnyArray], tuple[Array, Array]]
 
 
 def normalise(images: AnyArray) -> Array:
-    """uint8 0..255 -> float32 in [0, 1], on the device: a quarter of the bytes travel.
+    """uint8 0..255 -> float32 in [0, 1], on the device: a quarter of the bytes travel there.
 
-    Features, which are floats already, stay as they are.
+    Features, which are floats, stay as they are.
     """
     values = jnp.asarray(images, jnp.float32)
     return values / 255.0 if images.dtype == jnp.uint8 else values
@@ -41,7 +41,7 @@ def normalise(images: AnyArray) -> Array:
 def caffe(images: AnyArray) -> Array:
     """RGB in [0, 1] -> BGR in 0..255 less ImageNet's means, [batch, height, width, 3].
 
-    As `keras.applications.vgg16.preprocess_input`, whose weights come from Caffe.
+    As `keras.applications.vgg16.preprocess_input`.
     """
     return jnp.asarray(images)[..., ::-1] * 255.0 - jnp.asarray(CAFFE_MEANS, jnp.float32)
 

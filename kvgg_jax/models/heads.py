@@ -1,4 +1,4 @@
-"""The heads, from the features of a backbone to logits: a name and a function each."""
+"""The heads, from the features of a backbone to logits: a name and a function for each."""
 
 from __future__ import annotations
 

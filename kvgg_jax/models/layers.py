@@ -1,4 +1,4 @@
-"""Keras' own layers, faster on CPUs: drop-ins of the same name, arguments and weights."""
+"""Keras' own layers, faster on CPUs: of the same name, arguments and weights."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from jax import Array
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.models.functional import caffe
 from kvgg_jax.models.kernels.conv import convolve
-from kvgg_jax.models.kernels.pool import max_pool2x2
-from kvgg_jax.models.kernels.relu import relu
+from kvgg_jax.models.kernels.relu_pool import max_pool2x2, relu
 
 
 @keras.saving.register_keras_serializable(package="kvgg_jax")
 class Conv2D(keras.layers.Conv2D):
-    """Keras' `Conv2D`, arguments and weights alike, with `convolve` and `relu` where those apply.
+    """Keras' `Conv2D` that uses `convolve` and `relu` where those apply.
 
-    It has Keras' name too: weight files name layers by class, and go from one to the other.
+    It has Keras' name, because weight files name layers by class.
     """
 
     def call(self, inputs: Array | keras.KerasTensor) -> Any:
@@ -57,7 +56,7 @@ class MaxPooling2D(keras.layers.MaxPooling2D):
 
 @keras.saving.register_keras_serializable(package="kvgg_jax")
 class Caffe(keras.layers.Layer):
-    """What Keras' ImageNet weights want of a picture, from [0, 1]; it has no weights."""
+    """Prepares images in [0, 1] for Keras' ImageNet weights; it has no weights."""
 
     def call(self, inputs: Array) -> Any:
         """`inputs` as BGR in 0..255, less ImageNet's means."""

@@ -36,7 +36,7 @@ class Vgg:
 
     @property
     def min_size(self) -> int:
-        """One pixel is left of it."""
+        """Of which one pixel is left."""
         return self.stride
 
     def feature_maps(self, layers: Layers[T], x: T) -> T:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.files import flush
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.runs.folder import Run
-from kvgg_jax.runs.lock import lock_file
+from kvgg_jax.runs.lock import lock_file, locked
 
 OUT = Path("runs")
+CHARTS = ("comparison.png", "lr_find.png")  # that commands write beside the runs
 NAMED = 5  # runs in one message
 NAME = 200  # bytes of a run's name: file systems allow 255, and files beside it have longer ones
 
@@ -28,14 +32,15 @@ def choose(
     overwrite: bool = False,
     now: datetime | None = None,
 ) -> Path:
-    """The folder of a new run, before the long work: free, and in a place that can be written.
+    """The folder of a new run, before the long work. Nothing of an old run is removed yet.
 
-    Nothing of an old run is removed yet. Raises RunError when it exists or cannot be written,
-    UsageError for a name that is none of a folder in `out`: nobody would find the run by it.
+    Raises RunError when it exists or cannot be written, UsageError for a name that is not that of
+    a folder in `out`: the run could not be found by it.
     """
     check_name(name)
     check_writable(out)
     path = out / (name or _free_name(out, config, now or datetime.now()))
+    finish_overwrite(path)
     if not _is_taken(path):
         return path
     if not overwrite:
@@ -53,12 +58,17 @@ def _check_replaceable(path: Path) -> None:
 
 
 def check_name(name: str | None) -> None:
-    """Raises UsageError for a name that is none of a folder in `--out`."""
+    """Raises UsageError for a name that is not that of a folder in `--out`, or is taken by kvgg."""
     if name and len(os.fsencode(name)) > NAME:
         raise UsageError(f"--name {name[:20]}...: a run name has at most {NAME} bytes.")
     if name and (Path(name).name != name or name == ".."):
         raise UsageError(
             f"--name {name}: a run name is one folder name. Choose its parent folder with --out."
+        )
+    if name and (name.startswith(".") or name in CHARTS):
+        raise UsageError(
+            f"--name {name}: kvgg uses this name for files of its own. Choose another, without a "
+            "dot at its start."
         )
 
 
@@ -84,28 +94,50 @@ def create(
         if not overwrite:
             raise RunError(f"{path} was just created by another run. Choose another --name.")
         _check_replaceable(path)
-    new = Run(path.with_name(f".{path.name}.new"))
+    new, old = Run(path.with_name(f".{path.name}.new")), _set_aside(path)
     try:
         shutil.rmtree(new.path, ignore_errors=not new.path.exists())
         new.path.mkdir(parents=True)
         for file, text in {**files, "config.toml": config.to_toml()}.items():
             new.write(file, text)
         if _is_taken(path):
-            shutil.rmtree(path)
+            path.replace(old)  # removed once the new run has its place
         new.path.replace(path)  # so that there is a whole run or none
         flush(path.parent)
+        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
+        if old.exists() and not path.exists():
+            old.replace(path)
         raise RunError(_not_writable(path, error)) from None
     return Run(path)
+
+
+def finish_overwrite(path: Path) -> None:
+    """Clean up after an --overwrite that was killed: the old run gets its name back, or is removed
+    where the new one has it. Raises RunError where another process uses the run."""
+    if not path.name or not os.path.exists(old := _set_aside(path)):
+        return
+    with locked(path):
+        try:
+            if Run(path).exists:
+                shutil.rmtree(old)
+            elif old.exists():  # nobody has mended it meanwhile
+                old.replace(path)
+        except OSError as error:
+            raise RunError(_not_writable(old, error)) from None
+
+
+def _set_aside(path: Path) -> Path:
+    """Where a run is kept while another one takes its place."""
+    return path.with_name(f".{path.name}.old")
 
 
 def check_writable(out: Path) -> None:
     """Fail before the long work when `out` cannot take a run. Raises RunError."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe = out / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=out):
+            pass
     except OSError as error:
         raise RunError(_not_writable(out, error)) from None
 
@@ -136,10 +168,15 @@ def find(run: str | Path | None = None, *, out: Path = OUT, status: str = "finis
     """
     if run is not None:
         for path in (Path(run), out / run):
+            if not Run(path).exists:
+                finish_overwrite(path)
             if Run(path).exists:
                 return Run(path)
         raise RunError(f"No run at {run} or {out / run}. {_runs_there(out)}")
-    found = [run for run in _all(out) if _status(run) == status]
+    for old in out.glob(".*.old"):
+        with contextlib.suppress(RunError):  # the others can be found all the same
+            finish_overwrite(out / old.name[1:-4])
+    found = [one for one in _all(out) if _info(one).get("status") == status]
     if not found:
         for damaged in _all(out):
             damaged.info()  # names the file, where a damaged run is the reason
@@ -159,20 +196,17 @@ def next_number(out: Path) -> int:
 
 def _age(run: Run) -> tuple[int, float, str]:
     """What orders runs: number, then the moment, then the name; a damaged run comes first."""
-    try:
-        info = run.info()
-    except RunError:
-        return 0, 0.0, run.path.name
+    info = _info(run)
     number = info.get("number")
-    return number if isinstance(number, int) else 0, run.created(), run.path.name
+    return number if isinstance(number, int) else 0, run.created() if info else 0.0, run.path.name
 
 
-def _status(run: Run) -> object:
-    """None for a damaged run: it must not stand in the way of the others."""
+def _info(run: Run) -> dict[str, Any]:
+    """Nothing for a damaged run: the others are found all the same."""
     try:
-        return run.info().get("status")
+        return run.info()
     except RunError:
-        return None
+        return {}
 
 
 def _all(out: Path) -> list[Run]:

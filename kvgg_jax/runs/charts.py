@@ -1,4 +1,4 @@
-"""The pictures a run leaves behind: curves, samples, confusion matrix. PNG, by Matplotlib."""
+"""Charts of a run: learning curves and samples. PNG, by Matplotlib."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -24,21 +26,17 @@ def draw_curves(history: History, file: Path) -> None:
     if best is None:
         return
     epochs = [row.epoch for row in history]
+    mark = "o" if len(epochs) == 1 else None
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     for axes, name in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
-        train = [getattr(row, name) for row in history]
-        val = [getattr(row, f"val_{name}") for row in history]
-        mark = "o" if len(epochs) == 1 else None
-        axes.plot(epochs, train, color=TRAIN, label="training", marker=mark)
-        axes.plot(epochs, val, color=VAL, label="validation", marker=mark)
+        for part, label, color in (("", "training", TRAIN), ("val_", "validation", VAL)):
+            values = [getattr(row, f"{part}{name}") for row in history]
+            axes.plot(epochs, values, color=color, label=label, marker=mark)
         value = getattr(best, f"val_{name}")
         axes.plot(best.epoch, value, "*", color=BEST, ms=13, label=f"best epoch: {value:.4f}")
-        axes.set(
-            xlabel="epoch", title=name.capitalize(), ylim=(0, 1.02) if name[0] == "a" else None
-        )
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.25)
-        axes.legend(frameon=False)
+        limits = (0, 1.02) if name == "accuracy" else None
+        finish(axes, xlabel="epoch", title=name.capitalize(), ylim=limits)
     save(figure, file)
 
 
@@ -59,17 +57,23 @@ def draw_rates(
     axes.axvline(lowest, color=VAL, ls=":", label=f"lowest: {lowest:.1e}")
     if suggested is not None:
         axes.axvline(suggested, color=BEST, label=f"suggested: {suggested:.1e}")
-    top = 1.5 * smoothed[0]  # what explodes would flatten all the rest
-    axes.set(xscale="log", xlabel="learning rate", title="Loss by learning rate", ylim=(0, top))
-    axes.grid(alpha=0.25)
-    axes.legend(frameon=False)
+    axes.set_ylim(0, 1.5 * smoothed[0])  # losses that explode would flatten all the rest
+    finish(axes, xscale="log", xlabel="learning rate", title="Loss by learning rate")
     save(figure, file)
+
+
+def finish(axes: Axes, *, loc: Any = "best", **properties: Any) -> None:
+    """Set these properties of the axes, with a grid, and a legend where something has a label."""
+    axes.set(**properties)
+    axes.grid(alpha=0.25)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, loc=loc, fontsize=8)
 
 
 def draw_samples(
     images: NDArray[np.float32], labels: Sequence[str], file: Path, *, columns: int = 8
 ) -> None:
-    """A grid of pictures, float32 [count, size, size, 3] in [0, 1], with their classes."""
+    """A grid of images, float32 [count, size, size, 3] in [0, 1], with their classes."""
     rows = -(-len(images) // columns)
     figure = Figure(figsize=(columns * 1.3, rows * 1.5), layout="constrained")
     for axes in figure.subplots(rows, columns, squeeze=False).flat:
@@ -81,12 +85,12 @@ def draw_samples(
 
 
 def plain(text: str) -> str:
-    """Class names are text, never Matplotlib's math markup, and may hold bytes that are no text."""
+    """A name as Matplotlib shows it as it is: escaped, without markup for formulas."""
     return escape_name(text).replace("$", r"\$")
 
 
 def save(figure: Figure, file: Path) -> None:
-    """Put a picture in place, whole or not at all. Raises RunError when it cannot."""
+    """Write a PNG file, whole or not at all. Raises RunError when it cannot."""
     content = io.BytesIO()
     with warnings.catch_warnings():  # a script the font lacks shows as boxes, which is enough
         warnings.filterwarnings("ignore", "Glyph ")

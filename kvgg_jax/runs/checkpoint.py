@@ -4,7 +4,9 @@ checkpoints/<kind>/<optimizer steps>/  Orbax' files, notes.json, SHA256SUMS
 
 A step is written beside the others, sealed with digests, flushed to the disk, and only then gets
 its name by one rename: it is there whole or not at all. Digests are checked before a step is
-loaded, and the one before it is kept to fall back on.
+loaded, and the one before it is kept to fall back on. Its notes have the run that it is of (`id` in
+`run.json`), its number, and for the best weights their row of the history: weights from elsewhere
+are not used.
 """
 
 from __future__ import annotations
@@ -22,13 +24,16 @@ import orbax.checkpoint.experimental.v1 as ocp
 from kvgg_jax.core.devices import state_sharding
 from kvgg_jax.core.errors import RunError, is_out_of_memory
 from kvgg_jax.core.events import Emit, Warned, ignore
+from kvgg_jax.core.history import Epoch
 from kvgg_jax.core.process import is_own_process
 from kvgg_jax.core.state import AnyArray, TrainState, Weights
 from kvgg_jax.runs import digests, step_folders
+from kvgg_jax.runs.folder import Run
 
 P = ParamSpec("P")
 R = TypeVar("R")
-NOTES = "notes.json"
+NOTES, ORIGIN = "notes.json", "origin"
+ROW = ("epoch", "val_loss", "val_accuracy")  # of the history, that best weights are tied to
 
 if is_own_process():  # Orbax logs the traceback of a failed save too, which `wait` raises
     logging.getLogger("absl").setLevel(logging.CRITICAL)
@@ -37,13 +42,16 @@ if is_own_process():  # Orbax logs the traceback of a failed save too, which `wa
 class Checkpoints:
     """The `checkpoints/` folder of one run. Close it (or use `with`) so that all saves are done.
 
-    `read_only` leaves half-written saves alone: they may be those of a run that is under way.
-    A damaged step that another one stands in for is a `Warned` event.
+    Steps that are not of `run` are refused; None takes all. `read_only` leaves half-written saves
+    alone: they may be those of a run that is under way. A damaged step that another one stands in
+    for is a `Warned` event.
     """
 
-    def __init__(self, folder: Path, *, read_only: bool = False, emit: Emit = ignore) -> None:
+    def __init__(
+        self, folder: Path, *, run: Run | None = None, read_only: bool = False, emit: Emit = ignore
+    ) -> None:
         self.folder = folder.absolute()  # Orbax refuses relative paths
-        self._emit = emit
+        self._run, self._emit = run, emit
         self._worker = ThreadPoolExecutor(1, "save")
         self._pending: Future[None] | None = None
         if not read_only:
@@ -61,12 +69,17 @@ class Checkpoints:
         Its arrays may be donated afterwards. Waits for the save before, and raises RunError when
         that one failed.
         """
-        self._start("last", int(state.step), state._asdict(), notes or {})
+        origin = self._origin(int(state.step))
+        self._start("last", int(state.step), state._asdict(), {**(notes or {}), ORIGIN: origin})
 
-    def save_best(self, state: TrainState) -> None:
-        """Start saving the weights of `state` as the best ones, as `save_last` does."""
+    def save_best(self, state: TrainState, row: Epoch | None = None) -> None:
+        """Start saving the weights of `state` as the best ones, those of the epoch `row`."""
         weights = {"params": state.params, "model_state": state.model_state}
-        self._start("best", int(state.step), weights, {})
+        self._start("best", int(state.step), weights, {ORIGIN: self._origin(int(state.step), row)})
+
+    def _origin(self, step: int, row: Epoch | None = None) -> dict[str, object]:
+        of_row = {name: getattr(row, name) for name in ROW} if row else {}
+        return {"run": self._run and self._run.id(), "step": step, **of_row}
 
     def wait(self) -> None:
         """Until the save that was started is on disk. Raises RunError when it failed."""
@@ -86,7 +99,7 @@ class Checkpoints:
         return step in self._steps("best") and not self._fault("best", step)
 
     def drop_best_after(self, step: int) -> None:
-        """Remove best weights of more optimizer steps: a run that goes on from `step` has none."""
+        """Remove best weights of more optimizer steps: a run that resumes from `step` has none."""
         self._try(step_folders.drop_newer, self.folder / "best", step)
 
     def load_last(self, like: TrainState) -> tuple[TrainState, dict[str, float]] | None:
@@ -97,7 +110,8 @@ class Checkpoints:
         if not self._steps("last"):
             return None
         step, loaded = self._load_newest("last", like._asdict())
-        notes = json.loads((self.folder / "last" / str(step) / NOTES).read_text())
+        notes = _notes(self.folder / "last" / str(step))
+        notes.pop(ORIGIN, None)
         return TrainState(**loaded), notes
 
     def load_best(self, like: Weights) -> tuple[str, Weights]:
@@ -110,7 +124,7 @@ class Checkpoints:
         return step_folders.name(where), (loaded["params"], loaded["model_state"])
 
     def _start(
-        self, kind: str, step: int, tree: dict[str, Any], notes: Mapping[str, float]
+        self, kind: str, step: int, tree: dict[str, Any], notes: Mapping[str, object]
     ) -> None:
         self.wait()
         final = self.folder / kind / str(step)
@@ -131,7 +145,26 @@ class Checkpoints:
         return step_folders.steps(self.folder / kind)
 
     def _fault(self, kind: str, step: int) -> str | None:
-        return digests.fault(self.folder / kind / str(step))
+        where = self.folder / kind / str(step)
+        try:
+            return digests.fault(where) or self._stranger(where)
+        except (OSError, ValueError) as error:
+            return f"{NOTES} cannot be read ({type(error).__name__})"
+
+    def _stranger(self, where: Path) -> str | None:
+        """Why a step is not of this run, as far as its notes say: old runs have none."""
+        if self._run is None:
+            return None
+        origin = _notes(where).get(ORIGIN, {})
+        if origin.get("run") != self._run.id():
+            return "it was saved by another run"
+        if origin.get("step", int(where.name)) != int(where.name):
+            return f"it was saved as step {origin['step']}"
+        if "epoch" in origin:
+            row, rows = str([origin.get(name) for name in ROW]), list(self._run.history())
+            if rows and row not in [str([getattr(one, name) for name in ROW]) for one in rows]:
+                return f"the history has no epoch {origin['epoch']} with its validation figures"
+        return None
 
     def _load_newest(self, kind: str, like: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         where = self.folder / kind
@@ -171,8 +204,12 @@ class Checkpoints:
             return f"it cannot be loaded ({type(error).__name__})", {}
 
 
+def _notes(step: Path) -> dict[str, Any]:
+    return json.loads((step / NOTES).read_text())
+
+
 def _finish(
-    response: ocp.AsyncResponse[None], saving: Path, final: Path, notes: Mapping[str, float]
+    response: ocp.AsyncResponse[None], saving: Path, final: Path, notes: Mapping[str, object]
 ) -> None:
     response.result()
     (saving / NOTES).write_text(json.dumps(notes) + "\n")

@@ -1,4 +1,4 @@
-"""A run folder: what is in it and how it is read. `runs` makes and finds them.
+"""A run folder: what is in it and how it is read. `catalog` makes and finds them.
 
 runs/<name>/ config.toml classes.json split.csv digests.csv history.csv run.json curves.png
              samples.png checkpoints/best checkpoints/last
@@ -10,10 +10,11 @@ import csv
 import io
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.config_file import resolve
@@ -22,6 +23,7 @@ from kvgg_jax.core.files import read_text, write_bytes, write_text
 from kvgg_jax.core.history import History
 from kvgg_jax.data.split import Split, split_from_csv
 
+T = TypeVar("T")
 FORMAT = 2
 """Of the run folder, in `run.json`."""
 
@@ -66,10 +68,11 @@ class Run:
         except OSError as error:
             raise RunError(f"{self.path} has no readable {name}: {error.strerror}.") from None
 
-    def _read_json(self, name: str) -> Any:
+    def _parse(self, name: str, parse: Callable[[str], T]) -> T:
+        text = self.read(name)
         try:
-            return json.loads(self.read(name))
-        except (ValueError, RecursionError) as error:
+            return parse(text)
+        except (ValueError, csv.Error, RecursionError) as error:
             raise RunError(f"{self.path / name} is damaged: {error}.") from None
 
     def check_format(self) -> None:
@@ -95,49 +98,32 @@ class Run:
 
     def classes(self) -> tuple[str, ...]:
         """Class names, in the order of the network's outputs."""
-        names = self._read_json("classes.json")
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise RunError(f"{self.path / 'classes.json'} is damaged: expected a list of names.")
-        if names != sorted(set(names)):
-            raise RunError(
-                f"{self.path / 'classes.json'} is damaged: the names are not sorted, so they "
-                "would be assigned to the wrong outputs."
-            )
-        return tuple(names)
+        return self._parse("classes.json", _class_names)
 
     def read_digests(self) -> dict[str, str]:
         """Photo -> digest of its pixels when the run began; empty where it was left out."""
-        try:
-            rows = list(csv.reader(io.StringIO(self.read("digests.csv"), newline="")))
-        except csv.Error as error:
-            raise RunError(f"{self.path / 'digests.csv'} is damaged: {error}.") from None
-        if any(len(row) != 2 for row in rows):
-            raise RunError(f"{self.path / 'digests.csv'} is damaged: expected path,digest.")
-        return {path: digest for path, digest in rows[1:]}
+        return self._parse("digests.csv", _digests)
 
     def history(self) -> History:
         """The epochs so far; empty before the first has ended."""
         if not (self.path / "history.csv").exists():
             return History()
-        try:
-            return History.from_csv(self.read("history.csv"))
-        except (ValueError, csv.Error) as error:
-            raise RunError(f"{self.path / 'history.csv'} is damaged: {error}.") from None
+        return self._parse("history.csv", History.from_csv)
 
     def split(self, root: Path) -> Split:
-        """The split as dealt when the run began; paths are relative to `root`."""
-        try:
-            return split_from_csv(self.read("split.csv"), root=root, classes=self.classes())
-        except (ValueError, csv.Error) as error:
-            raise RunError(f"{self.path / 'split.csv'} is damaged: {error}.") from None
+        """The split that the run began with; paths are relative to `root`."""
+        classes = self.classes()
+        return self._parse(
+            "split.csv", lambda text: split_from_csv(text, root=root, classes=classes)
+        )
 
     def info(self) -> dict[str, Any]:
         """`run.json`: status, versions, device, data fingerprint, times."""
-        info = self._read_json("run.json")
-        whole = isinstance(info, dict)
-        if not whole or not all(isinstance(info.get(k, {}), dict) for k in ("data", "settings")):
-            raise RunError(f"{self.path / 'run.json'} is damaged: expected an object.")
-        return info
+        return self._parse("run.json", _info)
+
+    def id(self) -> object:
+        """What tells the run from all others; None for one of the time before there were any."""
+        return self.info().get("id")
 
     def created(self) -> float:
         """When, in seconds since 1970; 0 where `run.json` does not say."""
@@ -150,10 +136,35 @@ class Run:
         """What tells the photos of a run from others: a digest of paths, classes and pixels."""
         return self.info().get("data", {}).get("fingerprint")
 
-    def dealt(self) -> object:
-        """What tells how they are dealt: a digest of `split.csv`."""
+    def split_digest(self) -> object:
+        """What tells its split from others: a digest of `split.csv`."""
         return self.info().get("data", {}).get("split")
 
     def update_info(self, **changes: Any) -> None:
         """Replace fields of `run.json`."""
         self.write("run.json", json.dumps({**self.info(), **changes}, indent=2) + "\n")
+
+
+def _class_names(text: str) -> tuple[str, ...]:
+    names = json.loads(text)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("expected a list of names")
+    if names != sorted(set(names)):
+        raise ValueError("the names are not sorted, so they would be assigned to the wrong outputs")
+    return tuple(names)
+
+
+def _digests(text: str) -> dict[str, str]:
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    if any(len(row) != 2 for row in rows):
+        raise ValueError("expected path,digest")
+    return {path: digest for path, digest in rows[1:]}
+
+
+def _info(text: str) -> dict[str, Any]:
+    info = json.loads(text)
+    if not isinstance(info, dict) or not all(
+        isinstance(info.get(part, {}), dict) for part in ("data", "settings")
+    ):
+        raise ValueError("expected an object")
+    return info

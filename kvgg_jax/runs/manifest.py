@@ -1,4 +1,4 @@
-"""What a run began with, written down; and how the world differs from it when the run goes on."""
+"""What a run began with, written down; and how settings and photos differ from it now."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import io
 import json
 import os
 import platform
+import uuid
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -28,7 +29,7 @@ from kvgg_jax.runs.folder import FORMAT, Run
 
 PACKAGES = ("jax", "jaxlib", "keras", "tensorflow", "orbax-checkpoint", "numpy")
 UNSEEN = {key for key, one in SETTINGS.items() if not one.changes_result}
-MAY_CHANGE = {key for key, one in SETTINGS.items() if one.resume != "no"}  # when a run goes on
+MAY_CHANGE = {key for key, one in SETTINGS.items() if one.resume != "no"}  # at a resume
 NAMED = 3  # photos in one message
 
 
@@ -43,11 +44,12 @@ def files_of(
 ) -> dict[str, str]:
     """The small files of a new run; `samples` are all photos, those left out as bad included.
 
-    `weights` is the digest of those that it begins with.
+    `weights` is the digest of the weights that it begins with.
     """
-    dealt = split_to_csv(split)
+    split_csv = split_to_csv(split)
     info = {
         "format": FORMAT,
+        "id": uuid.uuid4().hex,
         "number": number,
         "status": "unfinished",
         "created": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -56,7 +58,7 @@ def files_of(
         "data": {
             "images": len(decoded.samples),
             "fingerprint": fingerprint(decoded),
-            "split": _digest(dealt),
+            "split": _digest(split_csv),
             "left_out": [str(error) for error in decoded.bad],
         },
         "settings": settings(config),
@@ -64,7 +66,7 @@ def files_of(
     }
     return {
         "classes.json": json.dumps(split.train.classes, ensure_ascii=False) + "\n",
-        "split.csv": dealt,
+        "split.csv": split_csv,
         "digests.csv": _digests_csv(samples, decoded),
         "run.json": json.dumps(info, indent=2) + "\n",
     }
@@ -98,22 +100,21 @@ def differences(
     then: Mapping[str, Any], now: Mapping[str, Any], may_change: Collection[str] = ()
 ) -> list[str]:
     """A line for each key that has another value now, or is on one side alone."""
-    same = {key for key in then.keys() & now.keys() if then[key] == now[key]}
+
+    def value(table: Mapping[str, Any], key: str) -> str:
+        return json.dumps(table[key]) if key in table else "nothing"
+
     return [
-        f"  {key}: {_value(then, key)} then, {_value(now, key)} now"
+        f"  {key}: {value(then, key)} then, {value(now, key)} now"
         for key in dict.fromkeys([*now, *then])
-        if key not in same and key not in may_change
+        if key not in may_change and not (key in then and key in now and then[key] == now[key])
     ]
-
-
-def _value(table: Mapping[str, Any], key: str) -> str:
-    return json.dumps(table[key]) if key in table else "nothing"
 
 
 def check_files(run: Run, split: Split, emit: Emit) -> None:
     """Before the photos are read. Raises RunError when some are gone; warns of new ones."""
     root, digest = split.train.root, _digest(split_to_csv(split))
-    if run.dealt() != digest:
+    if run.split_digest() != digest:
         raise RunError(
             f"{run.path / 'split.csv'} has changed since the run started. "
             "Restore it, or start a new run."
@@ -127,13 +128,16 @@ def check_files(run: Run, split: Split, emit: Emit) -> None:
 
 def check_images(run: Run, decoded: DecodedImages) -> None:
     """Once the photos are read. Raises RunError naming those that are not what they were."""
-    now = digests_of(decoded)
-    then = {path: digest for path, digest in run.read_digests().items() if digest}
-    lost = [path for path in then if path not in now]
-    changed = [path for path in then if path in now and now[path] != then[path]]
-    parts = (("unreadable", lost), ("changed", changed))
+    then, now = run.read_digests(), digests_of(decoded)
+    lost = [path for path, digest in then.items() if digest and path not in now]
+    parts = (("unreadable", lost), ("changed", _changed(then, now)))
     if found := [count(what, paths) for what, paths in parts if paths]:
         raise _other_photos(run, decoded.samples.root, found)
+
+
+def _changed(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Photos whose pixels or class are not what they were."""
+    return [path for path in now if then.get(path) and then[path] != now[path]]
 
 
 def _other_photos(run: Run, root: Path, found: list[str]) -> RunError:
@@ -148,6 +152,46 @@ def count(what: str, paths: Iterable[str]) -> str:
     names = [escape_name(path) for path in sorted(paths)]
     more = ", ..." if len(names) > NAMED else ""
     return f"{len(names)} {what} ({', '.join(names[:NAMED])}{more})"
+
+
+def trained_on(run: Run, decoded: DecodedImages) -> list[str]:
+    """Paths of those `decoded` that the run was trained on: the same files, or copies of them.
+
+    A copy has the same class and pixels, which shows where both are decoded to one size.
+    Raises RunError for a damaged run folder.
+    """
+    own = Path(str(run.config().data.dir))
+    train, then, now = run.split(own).train, run.read_digests(), digests_of(decoded)
+    files = {os.path.realpath(file) for file in train.files()}
+    digests = {then[path] for path in train.paths if then.get(path)}
+    samples = decoded.samples
+    return [
+        path
+        for path, file in zip(samples.paths, samples.files(), strict=True)
+        if now[path] in digests or os.path.realpath(file) in files
+    ]
+
+
+def check_overlap(
+    run: Run, decoded: DecodedImages, part: str, *, is_own: bool, emit: Emit
+) -> int | None:
+    """Warn of the run's own photos that have changed, and of those in `part` "all" that it was
+    trained on; gives how many the latter are, None where that is unknown."""
+    root, total = escape_name(decoded.samples.root), len(decoded.samples)
+    try:
+        own = is_own or part == "val"
+        changed = _changed(run.read_digests(), digests_of(decoded)) if own else []
+        known = trained_on(run, decoded) if part == "all" else []
+    except RunError as error:  # the network can be evaluated without it
+        emit(Warned(f"It is unknown which of these photos {run.path} was trained on: {error}"))
+        return None
+    if changed:
+        text = f"{root}: {count('changed', changed)} since {run.path} was trained"
+        emit(Warned(f"{text}, or this version decodes them differently."))
+    if known:
+        text = f"{len(known):,} of the {total:,} photos in {root} are among those that"
+        emit(Warned(f"{text} {run.path} was trained on, so its accuracy looks better than it is."))
+    return len(known)
 
 
 def digests_of(decoded: DecodedImages) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Numbered folders, each there whole or not at all: how saved steps come, go and are found."""
+"""Numbered folders, each there whole or not at all: the steps that a run has saved."""
 
 from __future__ import annotations
 
@@ -44,18 +44,17 @@ def prepare(final: Path) -> Path:
 def publish(saving: Path, final: Path) -> None:
     """Seal `saving`, flush it to the disk, give it its name, and remove what it replaces.
 
-    A step with a higher number goes too: it belongs to a course that the run did not take.
+    A step with a higher number goes too: the run has gone back to this one.
     """
     digests.seal(saving)
     if final.exists():
         _remove(final)
     saving.rename(final)
     flush(final.parent)
-    others = sorted(set(_numbers(final.parent)) - {int(final.name)}, reverse=True)
-    older = [step for step in others if step < int(final.name)]
-    for step in others:
-        if step not in older[: KEPT - 1]:
-            _remove(final.with_name(str(step)))
+    numbers = _numbers(final.parent)
+    kept = sorted(number for number in numbers if number <= int(final.name))[-KEPT:]
+    for number in {*numbers} - {*kept}:
+        _remove(final.with_name(str(number)))
 
 
 def drop_newer(folder: Path, step: int) -> None:
@@ -66,7 +65,7 @@ def drop_newer(folder: Path, step: int) -> None:
 
 
 def clear_up(folder: Path) -> None:
-    """Remove what a crash in the middle of a save has left in the folders of `folder`."""
+    """Remove what a crash during a save has left in the folders of `folder`."""
     for path in folder.glob("*/*"):
         if path.name.endswith(UNFINISHED):
             shutil.rmtree(path)

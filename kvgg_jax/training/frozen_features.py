@@ -1,4 +1,4 @@
-"""What a frozen backbone makes of the pictures, computed once and kept in a file for the next run.
+"""Features of the images from a frozen backbone, computed once and kept in a file for later runs.
 
 <cache folder>/features/<digest of all that decides them>/ features.npy SHA256SUMS
 """
@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from numpy.typing import NDArray
 
 from kvgg_jax.core.config import SETTINGS, RunConfig, settings
 from kvgg_jax.core.devices import run_devices
@@ -34,13 +33,13 @@ from kvgg_jax.models.functional import Network
 from kvgg_jax.models.registry import BACKBONES
 from kvgg_jax.runs import digests
 
-VERSION = 2  # of the backbone's arithmetic; a change that moves a bit raises it
+VERSION = 2  # of the backbone's arithmetic; a change of a single bit raises it
 KEPT = 4  # sets of features, the newest
 FILE = "features.npy"
 
 
 def are_constant(config: RunConfig) -> bool:
-    """Whether a picture has the same features in each epoch, and they may be kept."""
+    """Whether an image has the same features in each epoch, and they may be kept."""
     data, whole = config.data, config.model.freeze == "blocks"
     return whole and data.augment == data.mix == "none" and data.cache != "none"
 
@@ -48,7 +47,7 @@ def are_constant(config: RunConfig) -> bool:
 def trainable_part(
     config: RunConfig, model: keras.Model, decoded: DecodedImages, weights: Weights, *, emit: Emit
 ) -> tuple[keras.Model, Store]:
-    """What is trained, and on what: the network on pictures, or its head on their features."""
+    """What is trained, and on what: the network on images, or its head on their features."""
     store = hold(decoded)
     if not are_constant(config):
         return model, store
@@ -67,35 +66,36 @@ def features(
     """Float32 [count, height, width, channels], in the order of `decoded`, on disk.
 
     They are computed unless an earlier run has left them in `folder`, whatever the order of its
-    pictures. Raises DataError when there is no room for them.
+    images. Raises DataError when there is no room for them.
     """
-    arrays = {name: array for part in weights for name, array in part.items()}
     stages = BACKBONES[config.model.arch].stages
-    arrays = {name: array for name, array in arrays.items() if name.startswith(stages)}
+    arrays = {n: array for part in weights for n, array in part.items() if n.startswith(stages)}
     where = folder / "features" / _key(config, decoded, arrays)
+    order = np.argsort(np.array(decoded.digests()), kind="stable")  # in the file, for any run
     try:
         if not digests.fault(where):
             emit(Note(f"The features of the frozen blocks are in {where}"))
-            with contextlib.suppress(OSError):  # a cache of others
+            with contextlib.suppress(OSError):  # another user's cache
                 where.touch()  # the newest are kept
         else:
-            _fill(where, config, decoded, arrays, emit)
+            where.parent.mkdir(parents=True, exist_ok=True)
+            sweep(where.parent, f".{'?' * 8}")
+            with tempfile.TemporaryDirectory(prefix=".", dir=where.parent) as scratch:
+                made = Path(scratch) / "made"
+                made.mkdir()
+                _compute(made / FILE, config, Chosen(decoded.images, order), arrays, emit)
+                _publish(made, where)
         found = np.asarray(np.load(where / FILE, mmap_mode="r", allow_pickle=False))
     except OSError as error:
         raise DataError(
             f"Cannot keep the features of the photos in {where.parent}: {error.strerror}. "
-            "Make room there, or compute them anew each epoch: `data.cache = none`."
+            "Make room there, or compute them again in each epoch: `data.cache = none`."
         ) from None
-    return Chosen(found, np.argsort(_order(decoded)))
-
-
-def _order(decoded: DecodedImages) -> NDArray[np.int64]:
-    """In which their features are in the file: by digest, so that any run finds its own."""
-    return np.argsort(np.array(decoded.digests()), kind="stable")
+    return Chosen(found, np.argsort(order))
 
 
 def _key(config: RunConfig, decoded: DecodedImages, arrays: dict[str, AnyArray]) -> str:
-    """A digest of the weights, of the pictures, and of what computes."""
+    """A digest of the weights, of the images, and of what computes."""
     digest, device = hashlib.sha256(), run_devices()[0].device_kind
     # how convolutions are computed depends on the size of a part, whatever the batch
     config = config.with_train(batch_size=config.train.part_size, accumulate=1)
@@ -109,51 +109,37 @@ def _key(config: RunConfig, decoded: DecodedImages, arrays: dict[str, AnyArray])
     return digest.hexdigest()[:32]
 
 
-def _fill(
-    where: Path, config: RunConfig, decoded: DecodedImages, arrays: dict[str, AnyArray], emit: Emit
+def _publish(made: Path, where: Path) -> None:
+    """Move complete features into place, and remove the oldest sets."""
+    digests.seal(made)
+    if digests.fault(where):  # else another run has made them meanwhile, and may be reading
+        shutil.rmtree(where, ignore_errors=True)
+        made.rename(where)
+    with contextlib.suppress(OSError):  # another run may remove the same ones
+        by_age = sorted(where.parent.glob("[!.]*"), key=lambda path: path.stat().st_mtime)
+        for old in by_age[:-KEPT]:
+            shutil.rmtree(old)  # whoever reads it keeps what it has opened
+
+
+def _compute(
+    file: Path, config: RunConfig, images: Chosen, arrays: dict[str, AnyArray], emit: Emit
 ) -> None:
-    """Make the folder `where`: it is there whole or not at all."""
-    where.parent.mkdir(parents=True, exist_ok=True)
-    sweep(where.parent, f".{'?' * 8}")
-    with tempfile.TemporaryDirectory(prefix=".", dir=where.parent) as scratch:
-        made = Path(scratch) / "made"
-        made.mkdir()
-        _write(made / FILE, config, decoded, arrays, emit)
-        digests.seal(made)
-        if digests.fault(where):  # else another run has made it meanwhile, and may be reading
-            shutil.rmtree(where, ignore_errors=True)
-            made.rename(where)
-    for old in sorted(where.parent.glob("[!.]*"), key=_used, reverse=True)[KEPT:]:
-        shutil.rmtree(old, ignore_errors=True)  # whoever reads it keeps what it has opened
-
-
-def _used(path: Path) -> float:
-    """When; long ago where another run has just removed it."""
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def _write(
-    file: Path, config: RunConfig, decoded: DecodedImages, arrays: dict[str, AnyArray], emit: Emit
-) -> None:
-    batch, images = config.train.part_size, decoded.images
-    count, *image = images.shape
-    order, network = _order(decoded), Network(config.model, config.train.precision)
-    example = np.zeros((batch, *image), np.uint8)
+    """Write the features of `images` to `file`, as `np.save` would."""
+    count, batch = images.shape[0], config.train.part_size
+    network = Network(config.model, config.train.precision)
+    example = np.zeros((batch, *images.shape[1:]), np.uint8)
 
     def step(weights: dict[str, AnyArray], images: AnyArray) -> Array:
         maps = network.feature_maps(weights, images)
         return network.features(weights, maps).astype(jnp.float32)
 
-    one = jax.eval_shape(step, arrays, example).shape[1:]
+    shape = (count, *jax.eval_shape(step, arrays, example).shape[1:])
     compiled = compile_step("features", step, arrays, example, emit=emit)
     with file.open("wb") as stream:
-        header = {"descr": "<f4", "fortran_order": False, "shape": (count, *one)}
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(stream, header)
         for start in range(0, count, batch):
-            rows = order[start : start + batch]
+            rows = np.arange(start, min(start + batch, count))
             found = np.asarray(compiled(arrays, images[np.resize(rows, batch)]))
             stream.write(found[: len(rows)].tobytes())
             emit(Progress("computing features", start + len(rows), count))

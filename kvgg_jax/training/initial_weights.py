@@ -1,4 +1,4 @@
-"""Weights to begin with: where they are, what of them fits, and what is said about it."""
+"""Weights that a run starts from: where they are, which of them fit, and what is reported."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kvgg_jax.core.text import escape_name
 from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.models.functional import weight_shapes
 from kvgg_jax.models.registry import BACKBONES, PREPROCESSING, frozen_stages
-from kvgg_jax.models.weights.arrays import rank
+from kvgg_jax.models.weights.hdf5 import rank
 from kvgg_jax.models.weights.imagenet import KERAS_MD5, fetch, is_of_keras
 from kvgg_jax.models.weights.sandbox import Found, Shapes, read_weights
 from kvgg_jax.runs import catalog
@@ -30,7 +30,7 @@ NAMED = 3  # layers in one message
 
 @dataclass(frozen=True, slots=True)
 class InitialWeights:
-    """Weights that a run begins with, by the names of its variables."""
+    """Weights that a run starts from, by the names of its variables."""
 
     arrays: dict[str, NDArray[np.float32]]
 
@@ -44,13 +44,13 @@ class InitialWeights:
         return digest.hexdigest()
 
     def assign(self, model: keras.Model) -> None:
-        """Give them to a network that they were matched with; the other weights stay."""
+        """Give them to the network that they were matched with; its other weights stay."""
         for variable in model.variables:
             if variable.path in self.arrays:
                 variable.assign(self.arrays[variable.path])
 
 
-def complete_config(config: RunConfig, out: Path) -> RunConfig:
+def complete_model(config: RunConfig, out: Path) -> RunConfig:
     """Fill in what `model.weights` decides: its whole path, preprocessing, and a run's image size.
 
     Raises WeightsError when there is nothing at that path, ConfigError for a network that Keras has
@@ -68,41 +68,33 @@ def complete_config(config: RunConfig, out: Path) -> RunConfig:
             )
         needed = BACKBONES[model.arch].pretrained_preprocessing
         return config.with_model(preprocessing=model.preprocessing or needed)
-    if (run := _run_at(model.weights, out)) is not None:
-        theirs = run.config()
-        return config.with_model(
-            weights=str(run.path.absolute()),
-            preprocessing=model.preprocessing or theirs.model.preprocessing or "scale",
-        ).with_data(image_size=config.data.image_size or theirs.data.image_size)
-    file = Path(model.weights).absolute()
-    how = model.preprocessing or ("caffe" if _wants_caffe(file) else "scale")
-    return config.with_model(weights=str(file), preprocessing=how)
-
-
-def _wants_caffe(file: Path) -> bool:
-    """Keras Applications' own file, or one that `export` made of a network that had begun so."""
-    return is_of_keras(file) or PREPROCESSING in read_weights(file, {}).shapes
-
-
-def _run_at(where: str, out: Path) -> Run | None:
-    if os.path.isfile(where):
-        return None
+    if os.path.isfile(model.weights):
+        file = Path(model.weights).absolute()
+        # Keras' own file, or one that `export` made of a network with that preprocessing
+        caffe = is_of_keras(file) or PREPROCESSING in read_weights(file, {}).shapes
+        how = model.preprocessing or ("caffe" if caffe else "scale")
+        return config.with_model(weights=str(file), preprocessing=how)
     try:
-        return catalog.find(where, out=out)
+        run = catalog.find(model.weights, out=out)
     except RunError:
+        where = escape_name(model.weights)
         raise WeightsError(
-            f"`model.weights = {escape_name(where)}`: there is no such file, and no run "
-            f"{escape_name(where)} or "
-            f"{escape_name(out / where)}. Give a weight file, a run, or imagenet."
+            f"`model.weights = {where}`: there is no such file, and no run {where} or "
+            f"{escape_name(out / model.weights)}. Give a weight file, a run, or imagenet."
         ) from None
+    theirs = run.config()
+    return config.with_model(
+        weights=str(run.path.absolute()),
+        preprocessing=model.preprocessing or theirs.model.preprocessing or "scale",
+    ).with_data(image_size=config.data.image_size or theirs.data.image_size)
 
 
 def load_initial_weights(
     config: RunConfig, classes: tuple[str, ...], emit: Emit
 ) -> InitialWeights | None:
-    """What of `model.weights` fits the network; None where a run begins at random.
+    """What of `model.weights` fits the network; None where a run starts from random weights.
 
-    Says what has come and what begins at random. Raises WeightsError for a source that cannot be
+    Reports what was loaded and what stays random. Raises WeightsError for a source that cannot be
     read or has no layer that fits, and for a frozen layer that it does not have.
     """
     model = config.model
@@ -115,11 +107,11 @@ def load_initial_weights(
     found, their_classes = _read(model, ours, emit)
     match = Match(ours, found.shapes, BACKBONES[model.arch].stages)
     _check(match, model)
-    anew = match.head_fault
-    if anew is None and their_classes not in (None, classes):
-        anew = "its classes are others"
-    _tell(match, anew, model, emit)
-    taken = [layer for layer in found.arrays if match.is_backbone(layer) or anew is None]
+    fault = match.head_fault
+    if fault is None and their_classes not in (None, classes):
+        fault = "its classes are others"
+    _report(match, fault, model, emit)
+    taken = [layer for layer in found.arrays if match.is_backbone(layer) or fault is None]
     pairs = [zip(names[layer], found.arrays[layer], strict=True) for layer in taken]
     return InitialWeights(dict(pair for layer in pairs for pair in layer))
 
@@ -135,61 +127,51 @@ def _by_layer(names: Iterable[str]) -> dict[str, list[str]]:
 
 def _read(model: ModelConfig, ours: Shapes, emit: Emit) -> tuple[Found, tuple[str, ...] | None]:
     """What the source has, and its classes where it knows them."""
-    assert model.weights is not None
-    if model.weights == "imagenet":
-        return read_weights(fetch(model.arch, emit), ours), None
-    if not Path(model.weights).is_dir():
-        return read_weights(Path(model.weights), ours), None
-    classifier = load_classifier(model.weights, emit=emit)
+    where = str(model.weights)
+    if not os.path.isdir(where):
+        file = fetch(model.arch, emit) if where == "imagenet" else Path(where)
+        return read_weights(file, ours), None
+    classifier = load_classifier(where, emit=emit)
     params, state = classifier.weights
-    layers = {
-        layer: [np.asarray({**params, **state}[name]) for name in names]
-        for layer, names in _by_layer([*params, *state]).items()
-    }
-    shapes = {layer: [array.shape for array in arrays] for layer, arrays in layers.items()}
+    arrays = {name: np.asarray(array) for name, array in {**params, **state}.items()}
+    layers = {layer: [arrays[name] for name in of] for layer, of in _by_layer(arrays).items()}
+    shapes = {layer: [array.shape for array in of] for layer, of in layers.items()}
     fitting = {layer: layers[layer] for layer in layers if shapes[layer] == ours.get(layer)}
     return Found(shapes, fitting), classifier.classes
 
 
-@dataclass(frozen=True, slots=True)
 class Match:
-    """The layers of a network beside those of a source of weights."""
+    """The layers of a network beside those of a source of weights.
 
-    ours: Shapes
-    theirs: Shapes
-    stages: tuple[str, ...]
-    """What the names of the network's layers before the head begin with."""
+    `stages` are what the names of the network's layers before the head start with.
+    """
+
+    def __init__(self, ours: Shapes, theirs: Shapes, stages: tuple[str, ...]) -> None:
+        self._ours, self._theirs, self._stages = ours, theirs, stages
+        self.backbone = [layer for layer in ours if self.is_backbone(layer)]
+        self.missing = [layer for layer in self.backbone if theirs.get(layer) != ours[layer]]
+        """Those of the backbone that the source does not have in the same shapes."""
 
     def is_backbone(self, layer: str) -> bool:
         """Whether it is before the head, by its name."""
-        return layer.startswith(self.stages)
-
-    @property
-    def backbone(self) -> list[str]:
-        """The network's layers before the head."""
-        return [layer for layer in self.ours if self.is_backbone(layer)]
-
-    @property
-    def missing(self) -> list[str]:
-        """Those of them that the source does not have in the same shapes."""
-        return [layer for layer in self.backbone if self.theirs.get(layer) != self.ours[layer]]
+        return layer.startswith(self._stages)
 
     @property
     def head_fault(self) -> str | None:
-        """Why the head does not fit, as part of a sentence: it comes whole or not at all."""
-        mine = {layer for layer in self.ours if not self.is_backbone(layer)}
-        others = {layer for layer in self.theirs if not self.is_backbone(layer)} - {PREPROCESSING}
+        """Why the head does not fit, as part of a sentence: all of it is loaded, or nothing."""
+        mine = self._ours.keys() - self.backbone
+        others = {name for name in self._theirs if not self.is_backbone(name)} - {PREPROCESSING}
         if self.missing:
             return "its backbone does too, in part"
         if not others:
             return "there is none"
         if others != mine:
             return f"there it is {', '.join(map(escape_name, sorted(others)[:NAMED]))}"
-        return next((self.differs(layer) for layer in mine if self.differs(layer)), None)
+        return next((self._differs(name) for name in sorted(mine) if self._differs(name)), None)
 
-    def differs(self, layer: str) -> str | None:
+    def _differs(self, layer: str) -> str | None:
         """How a layer of the source is not as the network needs it."""
-        ours, theirs = self.ours[layer], self.theirs.get(layer)
+        ours, theirs = self._ours[layer], self._theirs.get(layer)
         if theirs is None:
             return f"{layer} is not there"
         return f"{layer} is {_sizes(theirs)} there, {_sizes(ours)} here" if ours != theirs else None
@@ -197,7 +179,7 @@ class Match:
     def listed(self) -> str:
         """The first of the missing layers, and how many more."""
         more = len(self.missing) - NAMED
-        named = [str(self.differs(layer)) for layer in self.missing[:NAMED]]
+        named = [str(self._differs(layer)) for layer in self.missing[:NAMED]]
         return "; ".join([*named, f"and {more} more"] if more > 0 else named)
 
 
@@ -209,19 +191,16 @@ def _check(match: Match, model: ModelConfig) -> None:
     """Raises WeightsMismatch when no layer fits, or one that is to be frozen does not."""
     source, missing = escape_name(model.weights), match.missing
     if len(missing) == len(match.backbone):
-        raise WeightsMismatch(
-            f"{source} has none of the {len(missing)} layers of {model.arch.upper()}'s blocks: "
-            f"{match.listed()}.{_advice(model)}"
-        )
-    if any(layer.startswith(frozen_stages(model)) for layer in missing):
-        raise WeightsMismatch(
-            f"{source} has not all that `model.freeze = {model.freeze}` would keep: "
-            f"{match.listed()}.{_advice(model)}"
-        )
+        fault = f"none of the {len(missing)} layers of {model.arch.upper()}'s blocks"
+    elif any(layer.startswith(frozen_stages(model)) for layer in missing):
+        fault = f"not all that `model.freeze = {model.freeze}` would keep"
+    else:
+        return
+    raise WeightsMismatch(f"{source} has {fault}: {match.listed()}.{_advice(model)}")
 
 
 def _advice(model: ModelConfig) -> str:
-    """What to add, where the weights are of a run whose network is another; else nothing."""
+    """The settings to add where the weights are of a run with another network; else nothing."""
     where = Path(str(model.weights))
     if not where.is_dir():
         return ""
@@ -233,15 +212,15 @@ def _advice(model: ModelConfig) -> str:
     return f" For that run's network add {' '.join(flags)}." if flags else ""
 
 
-def _tell(match: Match, anew: str | None, model: ModelConfig, emit: Emit) -> None:
-    """What has come and what has not; that a backbone came in part is a warning."""
+def _report(match: Match, head_fault: str | None, model: ModelConfig, emit: Emit) -> None:
+    """What was loaded; a Warned where a part of the backbone stays random."""
     count, missing = len(match.backbone), len(match.missing)
     which = f"{count - missing} of the {count}" if missing else f"the {count}"
-    head = f"; the head starts anew: {anew}" if anew else ", and the head"
+    head = f"; the head starts at random: {head_fault}" if head_fault else ", and the head"
     what = f"{which} layers of {model.arch.upper()}'s blocks{head}"
     text = f"Weights from {escape_name(model.weights)}: {what}"
     emit(Warned(f"{text}. At random: {match.listed()}.") if missing else Note(text))
-    if model.weights == "imagenet" or not Path(str(model.weights)).is_dir():  # a run knows it
+    if not os.path.isdir(str(model.weights)):  # a run has it in its settings
         caffe = model.preprocessing == "caffe"
         how = "as Keras prepares them for its ImageNet weights" if caffe else "in [0, 1]"
-        emit(Note(f"Pictures are shown to it {how} (`model.preprocessing = caffe` or scale)"))
+        emit(Note(f"The network gets images {how} (`model.preprocessing = caffe` or scale)"))

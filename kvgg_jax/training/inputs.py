@@ -1,12 +1,14 @@
-"""The photos of a run: found, dealt, read, and what is to be said of them before training."""
+"""The photos of a run, found, split and read, and the weights that it starts from."""
 
 from __future__ import annotations
 
 import math
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from kvgg_jax.core.config import PHOTO_SIZE, RunConfig
+from kvgg_jax.core.devices import check_jax
 from kvgg_jax.core.errors import ConfigError, DataError, RunError
 from kvgg_jax.core.events import Emit, Note, Warned
 from kvgg_jax.core.process import cache_folder
@@ -20,18 +22,35 @@ from kvgg_jax.data.reader import DecodedImages, read
 from kvgg_jax.data.split import Split
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
-from kvgg_jax.runs.overlap import trained_on
-from kvgg_jax.training.initial_weights import complete_config as settle_weights
+from kvgg_jax.runs.manifest import trained_on
+from kvgg_jax.training.initial_weights import (
+    InitialWeights,
+    complete_model,
+    load_initial_weights,
+)
 
 DEMO_SIZE = 48  # small enough for minutes on two cores
 
 
-def complete_config(config: RunConfig, emit: Emit, *, out: str | Path = catalog.OUT) -> RunConfig:
-    """Fill in what depends on the data and the given weights: where they are, and what suits them.
+class Inputs(NamedTuple):
+    """What a new run is trained on."""
 
-    `out` holds the runs among which weights are looked for.
+    samples: Samples
+    """All photos, unreadable ones included."""
+    split: Split
+    """Of those that can be read."""
+    decoded: DecodedImages
+    initial: InitialWeights | None
+
+
+def complete_config(config: RunConfig, emit: Emit, *, out: str | Path = catalog.OUT) -> RunConfig:
+    """Fill in what depends on the photos and the initial weights, such as the image size.
+
+    `out` holds the runs among which weights are looked for. Raises KvggError where JAX cannot
+    compute.
     """
-    config = settle_weights(config, Path(out))
+    check_jax()
+    config = complete_model(config, Path(out))
     folder, size = config.data.dir, PHOTO_SIZE
     if folder is None and Path("data").is_dir():
         folder = "data"
@@ -43,8 +62,8 @@ def complete_config(config: RunConfig, emit: Emit, *, out: str | Path = catalog.
     )
 
 
-def deal_photos(config: RunConfig, emit: Emit) -> tuple[Samples, Split]:
-    """All photos there are, and how they are dealt."""
+def load_inputs(config: RunConfig, emit: Emit) -> Inputs:
+    """What `train` starts with, for a complete config. Raises KvggError as `train` does."""
     samples = scan(Path(str(config.data.dir)))
     split = split_photos(config, samples, emit=emit)
     _check_steps(config, len(split.train))
@@ -54,11 +73,25 @@ def deal_photos(config: RunConfig, emit: Emit) -> tuple[Samples, Split]:
             f"{len(split.train):,} for training, {len(split.val):,} for validation"
         )
     )
-    return samples, split
+    initial = load_initial_weights(config, samples.classes, emit)
+    decoded = read_photos(samples, config, emit)
+    return Inputs(samples, _only_readable(split, decoded), decoded, initial)
+
+
+def read_photos(samples: Samples, config: RunConfig, emit: Emit) -> DecodedImages:
+    """Decoded to the size of `config`; DataError names the unreadable ones."""
+    return read(
+        samples,
+        config.image_size,
+        skip_bad=config.data.skip_bad,
+        cache=config.data.cache,
+        folder=cache_folder(),
+        emit=emit,
+    )
 
 
 def _check_steps(config: RunConfig, count: int) -> None:
-    """Raises ConfigError where `count` pictures are few for the batch or warm-up."""
+    """Raises ConfigError where `count` images are too few for the batch or the warm-up."""
     if config.train.batch_size > count:
         raise ConfigError(
             f"`train.batch_size = {config.train.batch_size}` is larger than the training set "
@@ -73,20 +106,8 @@ def _check_steps(config: RunConfig, count: int) -> None:
         )
 
 
-def read_photos(samples: Samples, config: RunConfig, emit: Emit) -> DecodedImages:
-    """Decoded to the size of `config` and kept as it says; DataError names the unreadable ones."""
-    return read(
-        samples,
-        config.image_size,
-        skip_bad=config.data.skip_bad,
-        cache=config.data.cache,
-        folder=cache_folder(),
-        emit=emit,
-    )
-
-
-def only_readable(split: Split, decoded: DecodedImages) -> Split:
-    """The split without the pictures that were left out as unreadable."""
+def _only_readable(split: Split, decoded: DecodedImages) -> Split:
+    """The split without the images that were left out as unreadable."""
     train, val = (
         decoded.samples.take(decoded.rows(part).tolist()) for part in (split.train, split.val)
     )
@@ -106,34 +127,33 @@ def only_readable(split: Split, decoded: DecodedImages) -> Split:
     return Split(train, val)
 
 
-def warn_of_split(split: Split, decoded: DecodedImages, config: RunConfig, emit: Emit) -> None:
-    """What of `data check` costs nothing, since the photos were read anyway; and which photos for
-    validation the weights to begin with have seen."""
+def warn_of_split(inputs: Inputs, config: RunConfig, emit: Emit) -> None:
+    """Warn of copies on both sides of the split, of classes without a validation photo, and of
+    validation photos that the run whose weights are used was trained on."""
+    split, val, decoded = inputs.split, inputs.split.val, inputs.decoded
     how = how_split(config, split.train)
     digests = dict(zip(decoded.samples.paths, decoded.digests(), strict=True))
     copies = copies_warning(split, digests, grouped=how == "grouped")
-    seen = _seen_by_weights(split.val, decoded, config)
-    for warning in (copies, missing_in_validation(split.val, how), seen):
+    seen = _seen_by_weights(val, decoded, config)
+    for warning in (copies, missing_in_validation(val, how), seen):
         if warning:
             emit(Warned(warning))
 
 
 def _seen_by_weights(val: Samples, decoded: DecodedImages, config: RunConfig) -> str | None:
-    """A line on photos for validation that the run, whose weights this begins with, has learnt."""
     weights = config.model.weights
     if weights is None or not os.path.isdir(weights):
         return None
+    run = escape_name(weights)
     try:
         known = set(trained_on(Run(Path(weights)), decoded)) & set(val.paths)
     except RunError as error:
-        return (
-            f"Whether {escape_name(weights)} has learnt photos for validation is not known: {error}"
-        )
+        return f"It is unknown whether {run} was trained on photos for validation: {error}"
     if not known:
         return None
     return (
-        f"{len(known):,} of the {len(val):,} photos for validation are among those that "
-        f"{escape_name(weights)} was trained on, which flatters what is measured on them. Judge by "
-        "others (kvgg evaluate --data DIR); the same photos, none added, are dealt alike with the "
-        "same `seed` and `data.split`."
+        f"{len(known):,} of the {len(val):,} photos for validation are among those that {run} was "
+        "trained on, so the accuracy looks better than it is. Evaluate with other photos (kvgg "
+        "evaluate --data DIR). The same photos are split alike with the same `seed` and "
+        "`data.split`, if none is added."
     )

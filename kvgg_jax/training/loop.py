@@ -1,13 +1,13 @@
 """The order of operations of a training run. No printing, no files, no signals: it decides,
-others observe, keep and ask it to stop."""
+others observe, save and ask it to stop."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -19,30 +19,22 @@ from kvgg_jax.core.devices import batch_sharding
 from kvgg_jax.core.errors import NonFiniteLoss, Stopped
 from kvgg_jax.core.events import Emit, EpochEnded, Progress, ignore
 from kvgg_jax.core.history import NOTHING_YET, Epoch, EpochProgress, History, Metrics, ratios
-from kvgg_jax.core.state import Batch, Tally, TrainState, Weights
+from kvgg_jax.core.state import Tally, TrainState, Weights
 from kvgg_jax.training.ema import with_ema_weights
 from kvgg_jax.training.step import EvalStep, TrainStep, zero_tally
 
-
-class Batches(Protocol):
-    """What the loop asks of a data pipeline."""
-
-    @property
-    def steps(self) -> int:
-        """Batches an epoch."""
-
-    def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from step `start` on."""
+if TYPE_CHECKING:
+    from kvgg_jax.data.pipeline import Pipeline  # loads TensorFlow
 
 
 @dataclass(frozen=True, slots=True)
 class LoopInputs:
-    """Compiled steps, the batches to feed them, and what surrounds them."""
+    """Compiled steps and the batches to feed them."""
 
     train_step: TrainStep
     eval_step: EvalStep
-    train: Batches
-    val: Batches
+    train: Pipeline
+    val: Pipeline
     learning_rate: Callable[[int], float]
     """Steps already taken -> the rate of the next step."""
     clock: Callable[[], float] = time.perf_counter
@@ -57,18 +49,28 @@ class RunProgress(NamedTuple):
 
 
 class Recorder(Protocol):
-    """Who keeps what a run has reached. The state's arrays are donated once a call returns."""
+    """Saves what a run has reached. The state's arrays are donated once a call returns."""
 
     def save(self, state: TrainState, partial: EpochProgress) -> None:
-        """Keep a state amid an epoch, or at the end of its training half."""
+        """Save a state within an epoch, or at the end of its training half."""
 
     def record(self, state: TrainState, history: History) -> None:
-        """Keep an epoch that has ended, and its weights when it is the best."""
+        """Save an epoch that has ended, and its weights when it is the best."""
 
 
 def never() -> bool:
-    """What to ask for a run that nobody stops."""
+    """The `stop` of a run that nobody stops."""
     return False
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What an epoch calls."""
+
+    recorder: Recorder
+    save_every: int | None = None
+    stop: Callable[[], bool] = never
+    emit: Emit = ignore
 
 
 def fit(
@@ -80,26 +82,25 @@ def fit(
     stop: Callable[[], bool] = never,
     emit: Emit = ignore,
 ) -> tuple[History, str]:
-    """Train from where a run stands to the end; say why it ended.
+    """Train from `progress` to the end; return the history and why the run ended.
 
-    `stop` is asked before the first step and after each; when it says yes, all is given to
-    `recorder` and Stopped is raised. A run that stopped, at whatever step, and is called again from
-    what was kept gives the same history. Raises NonFiniteLoss too.
+    `stop` is asked before the first step and after each; when it returns True, the state is saved
+    by `recorder` and Stopped is raised. A run that was stopped at any step and called again with
+    what was saved gives the same history. Raises NonFiniteLoss too.
     """
     state, history, partial = progress
-    epochs, patience = config.epochs, config.patience
-    for epoch in range(len(history) + 1, epochs + 1):
-        if history.stale(config.min_delta) >= patience:
-            return history, spent(config)
-        hooks = Hooks(recorder, config.save_every_steps, stop, emit)
+    hooks = Hooks(recorder, config.save_every_steps, stop, emit)
+    for epoch in range(len(history) + 1, config.epochs + 1):
+        if history.stale(config.min_delta) >= config.patience:
+            return history, out_of_patience(config)
         state, row = run_epoch(inputs, state, epoch, partial, hooks)
         partial, history = NOTHING_YET, history.append(row)
         recorder.record(state, history)
-        emit(EpochEnded(row, epochs, is_best=history.best == row))
-    return history, f"all {epochs} epochs are done"
+        emit(EpochEnded(row, config.epochs, is_best=history.best == row))
+    return history, f"all {config.epochs} epochs are done"
 
 
-def spent(config: TrainConfig) -> str:
+def out_of_patience(config: TrainConfig) -> str:
     """Why a run ends before its last epoch."""
     return (
         f"validation accuracy has not risen by more than {config.min_delta:g} "
@@ -107,20 +108,10 @@ def spent(config: TrainConfig) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Hooks:
-    """What an epoch asks and tells others."""
-
-    recorder: Recorder
-    save_every: int | None
-    stop: Callable[[], bool]
-    emit: Emit
-
-
 def run_epoch(
     inputs: LoopInputs, state: TrainState, epoch: int, partial: EpochProgress, hooks: Hooks
 ) -> tuple[TrainState, Epoch]:
-    """One pass over the training pictures, less what `partial` has of it, and a validation."""
+    """One pass over the training images, less what `partial` has of it, and a validation."""
     started = inputs.clock() - partial.seconds
     state, partial = train_epoch(inputs, (state, partial), epoch, started, hooks)
     weights = with_ema_weights(state)
@@ -147,18 +138,18 @@ def run_epoch(
 
 def train_epoch(
     inputs: LoopInputs,
-    begun: tuple[TrainState, EpochProgress],
+    so_far: tuple[TrainState, EpochProgress],
     epoch: int,
     started: float,
     hooks: Hooks,
 ) -> tuple[TrainState, EpochProgress]:
-    """The training half of an epoch that began at `started` by the task's clock.
+    """The training half of an epoch that began at `started` by the clock of `inputs`.
 
     The host stays one step behind the device: while a step runs, the loss of the step before is
-    read, so that a diverged run stops at once and a progress bar shows what is really done.
+    read. So a diverged run stops at once, and a progress bar shows what is really done.
     """
-    (state, partial), steps = begun, inputs.train.steps
-    if hooks.stop():  # all that was done is kept already
+    (state, partial), steps = so_far, inputs.train.steps
+    if hooks.stop():  # all that was done is saved already
         raise Stopped(f"Stopped in epoch {epoch}, after step {partial.steps} of {steps}.")
     if partial.steps == steps:
         return state, partial
@@ -184,16 +175,16 @@ def train_epoch(
 def evaluate(
     step: EvalStep,
     weights: Weights,
-    batches: Batches,
+    batches: Pipeline,
     *,
     stop: Callable[[], bool] = never,
     emit: Emit = ignore,
     epoch: int = 0,
 ) -> tuple[Metrics, NDArray[np.float32]]:
-    """Metrics over all pictures of `batches`, and their probabilities, float32 [count, classes].
+    """Metrics over all images of `batches`, and their probabilities, float32 [count, classes].
 
-    Training and the `evaluate` command both call this, so that they measure the same figures.
-    Raises Stopped as soon as `stop` says so.
+    Training and the `evaluate` command both call this, so they measure the same. Raises Stopped as
+    soon as `stop` returns True.
     """
     tally, parts = zero_tally(), []
     for done, batch in enumerate(batches.epoch(0), 1):
@@ -203,15 +194,11 @@ def evaluate(
         emit(Progress("validating", done, batches.steps, len(batch.labels), epoch))
         if stop():
             raise Stopped(f"Stopped while validating epoch {epoch}.")
-    return metrics(tally), np.concatenate(parts)
-
-
-def metrics(tally: Tally) -> Metrics:
-    """The ratios of a tally, on the host. This waits for the device."""
-    return ratios(*_numbers(tally))
+    return ratios(*_numbers(tally)), np.concatenate(parts)
 
 
 def _numbers(tally: Tally) -> list[float]:
+    """The sums on the host. This waits for the device."""
     return [float(value) for value in jax.device_get(tally)]
 
 

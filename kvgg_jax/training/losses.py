@@ -1,4 +1,4 @@
-"""What training makes small, picture by picture; evaluation always measures `cross_entropy`."""
+"""The loss that training minimizes; evaluation always measures `cross_entropy`."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ def cross_entropy(labels: AnyArray, logits: AnyArray) -> Array:
 
 
 def make_loss(smoothing: float = 0.0, class_weights: AnyArray | None = None) -> Loss:
-    """Cross-entropy to labels of which `smoothing`, in [0, 1), is shared out among all classes.
+    """Cross-entropy to labels of which each of K classes gets the share `smoothing` / K.
 
-    Szegedy et al. 2016, section 7; as in Keras, each of K classes gets smoothing / K. A picture's
-    loss counts `class_weights[label]` times; as in Keras, the mean is over pictures nevertheless.
-    Mixed labels are taken by their shares.
+    Szegedy et al. 2016, section 7, as in Keras. An image's loss counts `class_weights[label]`
+    times, a mixed label by its shares; the mean is over images, as in Keras.
     """
 
     def smoothed(labels: AnyArray, logits: AnyArray) -> Array:

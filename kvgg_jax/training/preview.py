@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -10,13 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from kvgg_jax.core.config import PHOTO_SIZE, RunConfig
+from kvgg_jax.core.devices import check_jax
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.state import Batch
 from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.reader import read
 from kvgg_jax.models.functional import normalise
 from kvgg_jax.runs.charts import draw_samples
-from kvgg_jax.training.step_setup import build_changes, changed
+from kvgg_jax.training.setup import build_changes
+from kvgg_jax.training.step import changed
 
 COLUMNS = 8
 
@@ -31,10 +36,11 @@ def preview(
 ) -> None:
     """Draw `count` photos of `folder`, chosen from `seed` and even over the classes, into `file`.
 
-    With augmentation or mixing, a row a photo: as it is, then as steps 1 to 7 of training would
-    have it, if these photos were its batch.
-    Raises DataError for photos that will not do, RunError when `file` cannot be written.
+    With augmentation or mixing, one row per photo: unchanged, then as steps 1 to 7 of training
+    would change it, if these photos were its batch.
+    Raises DataError for photos that cannot be used, RunError when `file` cannot be written.
     """
+    check_jax()
     config, samples = config or RunConfig(), scan(Path(folder))
     size, seed = config.data.image_size or PHOTO_SIZE, config.seed
     chosen = samples.take(_even_choice(samples, count, seed))
@@ -55,10 +61,6 @@ def preview(
 def _even_choice(samples: Samples, count: int, seed: int) -> list[int]:
     """Places of `count` photos: one of each class in turn, in an order drawn from `seed`."""
     order = np.random.default_rng(seed).permutation(len(samples)).tolist()
-    turn: dict[int, int] = {}
-    seen = [0] * len(samples.classes)
-    for place in order:
-        label = samples.labels[place]
-        turn[place] = seen[label]
-        seen[label] += 1
+    turns = defaultdict[int, Iterator[int]](itertools.count)
+    turn = {place: next(turns[samples.labels[place]]) for place in order}
     return sorted(order, key=lambda place: (turn[place], samples.labels[place]))[:count]

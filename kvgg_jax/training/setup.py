@@ -1,9 +1,9 @@
-"""The parts of a run put together: network, optimizer, pipelines, compiled steps."""
+"""What a configuration asks for, put together: network, optimizer, training step, pipelines."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,37 +12,72 @@ from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.events import Emit, Note
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import TrainState
+from kvgg_jax.data.class_balance import class_weights, describe
+from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, Store, hold
 from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.data.split import Split
 from kvgg_jax.models.build import vgg
 from kvgg_jax.models.compile import compile_step
+from kvgg_jax.training.augment import make_augment, make_mix
+from kvgg_jax.training.ema import make_averaging, with_average
 from kvgg_jax.training.frozen_features import trainable_part
 from kvgg_jax.training.initial_weights import InitialWeights
 from kvgg_jax.training.loop import LoopInputs
-from kvgg_jax.training.schedules import build_schedule
-from kvgg_jax.training.step import make_eval_step, zero_tally
-from kvgg_jax.training.step_setup import build_start, build_step
+from kvgg_jax.training.losses import make_loss
+from kvgg_jax.training.optimizers import build_optimizer, build_schedule
+from kvgg_jax.training.step import (
+    Augment,
+    Mix,
+    TrainStep,
+    init_state,
+    make_eval_step,
+    make_train_step,
+    zero_tally,
+)
 
 
-class Network(NamedTuple):
-    """A network with its first weights, and the training pictures it is for."""
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network with its first weights and its optimizer, and the photos it is trained on."""
 
+    config: RunConfig
+    decoded: DecodedImages
+    split: Split
     model: keras.Model
     optimizer: keras.Optimizer
     state: TrainState
     batches: Pipeline
+    """Training images."""
+
+    def assemble(self, state: TrainState, emit: Emit) -> LoopInputs:
+        """Pipelines and compiled steps of a run that has reached `state`."""
+        config, weights = self.config, (state.params, state.model_state)
+        model, store = trainable_part(config, self.model, self.decoded, weights, emit=emit)
+        train, part = _batches(config, store, self.batches.rows), config.train.part_size
+        step = build_step(config, model, self.optimizer, self.split.train, emit=emit)
+        example = (state, zero_tally(), store.fillers(config.train.batch_size))
+        schedule = build_schedule(config.optim, steps=config.train.epochs * train.steps)
+        return LoopInputs(
+            train_step=compile_step("training", step, *example, donate=(0,), emit=emit),
+            eval_step=compile_step(
+                "evaluation", make_eval_step(model), *weights, store.fillers(part), emit=emit
+            ),
+            train=train,
+            val=Pipeline(store, self.decoded.rows(self.split.val), batch_size=part),
+            learning_rate=lambda step: float(schedule(step)),
+        )
 
 
 def build_network(
     config: RunConfig,
     decoded: DecodedImages,
     split: Split,
-    given: InitialWeights | None,
+    initial: InitialWeights | None,
     *,
     emit: Emit,
 ) -> Network:
-    """The network of a run, with `given` weights as far as they go, and all it is trained with."""
+    """The network of a run, with the `initial` weights as far as they go, and its optimizer."""
     size, train = decoded.images.shape[1], config.train
     model = vgg(
         config.model,
@@ -51,15 +86,24 @@ def build_network(
         precision=train.precision,
         seed=config.seed,
     )
-    if given is not None:
-        given.assign(model)
+    if initial is not None:
+        initial.assign(model)
     name, count = f"{config.model.arch.upper()}, head {config.model.head}", model.count_params()
     frozen = sum(math.prod(v.shape) for v in model.non_trainable_weights)
     trained = f", of which {count - frozen:,} are trained" if config.model.frozen_blocks else ""
     emit(Note(f"{name}, {size} px: {count:,} parameters{trained}"))
     batches = _batches(config, hold(decoded), decoded.rows(split.train))
     optimizer, state = build_start(config, model, steps=train.epochs * batches.steps)
-    return Network(model, optimizer, state, batches)
+    return Network(config, decoded, split, model, optimizer, state, batches)
+
+
+def build_start(
+    config: RunConfig, model: keras.Model, *, steps: int
+) -> tuple[keras.Optimizer, TrainState]:
+    """The optimizer of a network, and the first state of a run of so many steps."""
+    optimizer = build_optimizer(config.optim, model, steps=steps)
+    state = init_state(model, optimizer)
+    return optimizer, state if config.train.ema is None else with_average(state)
 
 
 def _batches(config: RunConfig, store: Store, rows: NDArray[np.int64]) -> Pipeline:
@@ -67,28 +111,34 @@ def _batches(config: RunConfig, store: Store, rows: NDArray[np.int64]) -> Pipeli
     return Pipeline(store, rows, batch_size=batch, seed=config.seed, balance=balance)
 
 
-def assemble(
+def build_step(
     config: RunConfig,
-    network: Network,
-    decoded: DecodedImages,
-    split: Split,
-    state: TrainState,
+    model: keras.Model,
+    optimizer: keras.Optimizer,
+    samples: Samples,
     *,
     emit: Emit,
-) -> LoopInputs:
-    """Pipelines and compiled steps of a run that stands at `state`."""
-    weights, part = (state.params, state.model_state), config.train.part_size
-    model, store = trainable_part(config, network.model, decoded, weights, emit=emit)
-    train = _batches(config, store, network.batches.rows)
-    step = build_step(config, model, network.optimizer, split.train, emit=emit)
-    example = (state, zero_tally(), store.fillers(config.train.batch_size))
-    schedule = build_schedule(config.optim, steps=config.train.epochs * train.steps)
-    return LoopInputs(
-        train_step=compile_step("training", step, *example, donate=(0,), emit=emit),
-        eval_step=compile_step(
-            "evaluation", make_eval_step(model), *weights, store.fillers(part), emit=emit
-        ),
-        train=train,
-        val=Pipeline(store, decoded.rows(split.val), batch_size=part),
-        learning_rate=lambda step: float(schedule(step)),
+) -> TrainStep:
+    """The training step of a network, or of its head on the features of frozen blocks.
+
+    `samples` are the training photos; uneven classes among them are a Note.
+    """
+    weighted = config.train.class_weight == "balanced"
+    if note := describe(samples, drawn_evenly=config.data.balance, weighted=weighted):
+        emit(Note(note))
+    weights = class_weights(samples) if weighted else None
+    step = make_train_step(
+        model,
+        optimizer,
+        *build_changes(config, model.input_shape[1], len(samples.classes)),
+        loss=make_loss(config.optim.label_smoothing, weights),
+        accumulate=config.train.accumulate,
     )
+    return step if config.train.ema is None else make_averaging(step, config.train.ema)
+
+
+def build_changes(config: RunConfig, size: int, classes: int) -> tuple[Augment | None, Mix | None]:
+    """The random changes to training images one by one, and in pairs."""
+    data, seed = config.data, config.seed
+    augment = make_augment(data.augment, seed=seed, image_size=size, color=data.augment_color)
+    return augment, make_mix(data.mix, data.mix_alpha, seed=seed, classes=classes)

@@ -1,7 +1,4 @@
-"""The three steps: pure functions of arrays, made for one model, without I/O.
-
-`make_*` returns a function to be jitted by its caller; nothing here knows about devices.
-"""
+"""The training and the evaluation step: pure functions of arrays, to be jitted by the caller."""
 
 from __future__ import annotations
 
@@ -39,7 +36,7 @@ def init_state(model: keras.Model, optimizer: keras.Optimizer) -> TrainState:
 
 
 def zero_tally() -> Tally:
-    """Sums over no pictures."""
+    """Sums over no images."""
     return Tally(*(jnp.zeros((), jnp.float32) for _ in Tally._fields))
 
 
@@ -54,12 +51,11 @@ def make_train_step(
 ) -> TrainStep:
     """(state, tally, batch) -> (state, tally): one Adam step on the mean `loss` of the real rows.
 
-    `model` may be a part of the network, and take features for images: the rest of the state stays.
-    `augment(images, step)` maps float images [batch, size, size, 3] in [0, 1] to the same shape,
-    then `mix(batch, step)` those of a batch and its labels, which count by the largest share.
-    `accumulate` deals the batch out to so many equal parts, computes one after the other and adds
-    up their gradients: the memory of a part, the step of the whole (batch norm sees one part at a
-    time). Each part takes rows from all over the batch, so it has its share of every device's.
+    `model` may be the head alone, which takes features for images: the rest of the state stays.
+    `augment` changes the images first, then `mix` images and labels; a mixed label counts as the
+    class of its largest share. `accumulate` computes the batch in so many equal parts, one after
+    the other, and adds up their gradients: the memory of a part, the step of the whole, except that
+    batch norm sees one part at a time.
     """
     read_params = _reader(model.trainable_variables)
     read_state = _reader(model.non_trainable_variables)
@@ -67,12 +63,7 @@ def make_train_step(
     gradients = _make_gradients(model, loss, accumulate)
 
     def train_step(state: TrainState, tally: Tally, batch: Batch) -> tuple[TrainState, Tally]:
-        images: AnyArray = normalise(batch.images)
-        if augment is not None:
-            images = augment(images, state.step)
-        batch = batch._replace(images=images)
-        if mix is not None:
-            batch = mix(batch, state.step)
+        batch = changed(batch, state.step, augment, mix)
         params = read_params(state.params)
         model_state, now, grads = gradients(params, read_state(state.model_state), batch)
         params, slots = optimizer.stateless_apply(read_slots(state.opt_state), grads, params)
@@ -85,6 +76,13 @@ def make_train_step(
         return new, tally.merge(now)
 
     return train_step
+
+
+def changed(batch: Batch, step: AnyArray, augment: Augment | None, mix: Mix | None) -> Batch:
+    """A batch as training has it at `step`: float images, and shares for labels once mixed."""
+    images: AnyArray = normalise(batch.images)
+    batch = batch._replace(images=images if augment is None else augment(images, step))
+    return batch if mix is None else mix(batch, step)
 
 
 def _make_gradients(model: keras.Model, loss: Loss, parts: int) -> Callable[..., Any]:
@@ -118,9 +116,12 @@ def _make_gradients(model: keras.Model, loss: Loss, parts: int) -> Callable[...,
 
 
 def _part(rows: AnyArray, number: Array, parts: int) -> Array:
-    """[batch, ...] -> [batch / parts, ...]: every `parts`-th row, from row `number` on."""
-    dealt = rows.reshape(-1, parts, *rows.shape[1:])
-    return jax.lax.dynamic_index_in_dim(dealt, number, axis=1, keepdims=False)
+    """[batch, ...] -> [batch / parts, ...]: every `parts`-th row, from row `number` on.
+
+    So each part has rows of every device that holds some of the batch.
+    """
+    split = rows.reshape(-1, parts, *rows.shape[1:])
+    return jax.lax.dynamic_index_in_dim(split, number, axis=1, keepdims=False)
 
 
 def make_eval_step(model: keras.Model) -> EvalStep:

@@ -15,7 +15,7 @@ from kvgg_jax.cli.main import app
 from kvgg_jax.core.config import SETTINGS
 from kvgg_jax.export.exporter import FORMATS
 from support.commands import ENVIRONMENT
-from support.runs import ROOT
+from support.runs import PATIENCE, ROOT
 
 HEAVY = ("jax", "keras", "matplotlib", "numpy", "orbax", "tensorflow")
 
@@ -127,7 +127,7 @@ def test_completing_imports_nothing_heavy() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "slim\n", "[]\n")
@@ -150,7 +150,7 @@ def test_a_real_bash_completes_by_the_script_that_is_shown(place: Path) -> None:
         cwd=place,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -30,7 +30,7 @@ COMMANDS = (
 HEAVY = ("jax", "keras", "matplotlib", "numpy", "pydantic", "tensorflow")
 
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 # Help

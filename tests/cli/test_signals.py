@@ -17,14 +17,14 @@ import pytest
 
 from kvgg_jax.cli import signals
 from kvgg_jax.cli.signals import AFTER_STEP, ECHO, NUMBERS, SOON, Stop
-from support.runs import ROOT
+from support.runs import PATIENCE, ROOT
 
 # A main thread that never comes back to Python, as in a long step: it waits for a C mutex that it
 # holds itself. The alarm ends it should the test fail.
 BUSY = """
 import ctypes, signal
 from kvgg_jax.cli.signals import Stop
-signal.alarm(600)
+signal.alarm({PATIENCE})
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run under nohup ignores them
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 with Stop(lambda text: print(text, flush=True)) as stop:
@@ -52,12 +52,12 @@ def told(heard: list[str]) -> Iterator[Stop]:
     with Stop(heard.append) as stop:
         (thread,) = set(threading.enumerate()) - before
         yield stop
-    thread.join(120)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
 
 
 def busy(*, asked: bool) -> subprocess.Popen[str]:
-    code = BUSY.format(before="stop()" if asked else "pass")
+    code = BUSY.format(before="stop()" if asked else "pass", PATIENCE=PATIENCE)
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         [sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, text=True
@@ -86,7 +86,7 @@ def test_the_first_signal_is_answered_at_once_and_the_second_ends_the_process(fi
         time.sleep(ECHO)
         process.send_signal(second)
         assert process.stdout.readline() == "Stopped at once. Earlier checkpoints are intact.\n"
-        assert process.wait(120) == code
+        assert process.wait(PATIENCE) == code
 
 
 @pytest.mark.parametrize("asked", [True, False])

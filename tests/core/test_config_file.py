@@ -85,6 +85,9 @@ def test_an_unknown_key_in_a_flag_is_a_usage_error():
             "model.freeze=blocks",
             "freeze blocks keeps random weights: set `model.weights` too",
         ),
+        (f"model.head={'9' * 5000}", "a head has at most 8 layers of at most 65536 units"),
+        ("model.head='65537'", "a head has at most 8 layers of at most 65536 units"),
+        ("model.head='1,1,1,1,1,1,1,1,1'", "a head has at most 8 layers of at most 65536 units"),
         (
             "model.head='8,0'",
             "'8,0' is not a head: use full, slim, gap, or layer sizes such as 256,128",

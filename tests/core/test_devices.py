@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 
 import jax
+import pytest
 from jax.sharding import SingleDeviceSharding
 
 from kvgg_jax.core import devices
+from kvgg_jax.core.errors import KvggError
 
 SEVERAL = """
 import jax, numpy as np
 from kvgg_jax.core import devices
 from kvgg_jax.models.kernels.conv import convolve
-from kvgg_jax.models.kernels.pool import max_pool2x2
-from kvgg_jax.models.kernels.relu import relu
+from kvgg_jax.models.kernels.relu_pool import max_pool2x2, relu
 
 first = jax.devices()[0]
 print(devices.device_count(), devices.is_main_process(), devices.run_devices() == [first])
@@ -62,3 +64,57 @@ def test_with_four_devices_a_run_is_on_the_first_until_it_is_given_all() -> None
         ],
         0,
     ), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "name", "value"),
+    [
+        (jax.enable_x64(True), "jax_enable_x64", "True"),
+        (jax.disable_jit(), "jax_disable_jit", "True"),
+        (jax.numpy_rank_promotion("raise"), "jax_numpy_rank_promotion", "raise"),
+        (
+            jax.transfer_guard_device_to_host("disallow"),
+            "jax_transfer_guard_device_to_host",
+            "disallow",
+        ),
+    ],
+)
+def test_settings_of_jax_that_no_run_works_with_are_refused(
+    setting: AbstractContextManager[None], name: str, value: str
+) -> None:
+    """One message, before any work; without them nothing is raised."""
+    with setting, pytest.raises(KvggError) as caught:
+        devices.check_jax()
+    assert str(caught.value) == (
+        f"JAX has {name} = {value}, with which kvgg_jax cannot compute. Unset the environment "
+        f"variable {name.upper()}, or change it with jax.config.update."
+    )
+    devices.check_jax()
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (
+            RuntimeError("Unable to initialize backend 'foo': it is unknown. (set JAX_PLATFORMS)"),
+            "Unable to initialize backend 'foo': it is unknown.",
+        ),
+        (AssertionError(), "this machine has no such device."),
+    ],
+    ids=["unknown", "absent"],
+)
+def test_a_platform_that_is_not_there_is_an_error_with_the_next_move(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, why: str
+) -> None:
+    """JAX raises either of the two."""
+
+    def fail() -> list[jax.Device]:
+        raise error
+
+    monkeypatch.setattr(jax, "local_devices", fail)
+    with pytest.raises(KvggError) as caught:
+        devices.check_jax()
+    assert str(caught.value) == (
+        f"JAX cannot start on {jax.config.jax_platforms or 'any platform'}: {why} Set the "
+        "environment variable JAX_PLATFORMS to a platform that is there, such as cpu."
+    )

@@ -12,8 +12,9 @@ import pytest
 
 from kvgg_jax.core.files import read_text, sweep, write_text
 from support.commands import kvgg, message
+from support.runs import PATIENCE
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 PLANTED: dict[str, Callable[[Path], object]] = {
     "a pipe": os.mkfifo,
@@ -25,7 +26,7 @@ PLANTED: dict[str, Callable[[Path], object]] = {
 @pytest.fixture(autouse=True)
 def alarm() -> Iterator[None]:
     """Whoever waits for the other end of a pipe is woken up, by an end of the tests."""
-    signal.alarm(60)
+    signal.alarm(PATIENCE)
     yield
     signal.alarm(0)
 
@@ -90,24 +91,55 @@ def test_a_text_is_replaced_in_one_move_and_comes_back_as_it_was(tmp_path: Path)
 
 @pytest.mark.parametrize("plant", [*PLANTED, "a link to a file"])
 def test_a_temporary_name_that_is_taken_is_an_error_and_leads_nowhere(
-    tmp_path: Path, plant: str
+    tmp_path: Path, plant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A link planted there must not have somebody's file overwritten."""
     precious = tmp_path / "precious"
     precious.write_text("mine")
     link = {"a link to a file": lambda path: path.symlink_to(precious)}
-    (PLANTED | link)[plant](tmp_path / ".x.tmp")
-    with pytest.raises(OSError, match=r"x\.tmp"):
+    monkeypatch.setattr("kvgg_jax.core.files.secrets.token_hex", lambda _: "01234567")
+    (PLANTED | link)[plant](tmp_path / ".kvgg-01234567.tmp")
+    with pytest.raises(FileExistsError):
         write_text(tmp_path / "x", "new")
     assert precious.read_text() == "mine"
     assert not (tmp_path / "x").exists()
 
 
-def test_what_a_killed_process_left_is_swept_after_a_day(tmp_path: Path) -> None:
-    """Folders of that name alone; a younger one may be in use."""
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch])
+def test_what_a_killed_process_left_is_swept_after_a_day(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    """Folders and files of that name alone; a younger one may be in use."""
     for name in (".a.old", ".a.new", "kept", ".b.old"):
-        (tmp_path / name).mkdir()
+        make(tmp_path / name)
     for name in (".a.old", "kept", ".b.old"):
         os.utime(tmp_path / name, (0, 0))
     sweep(tmp_path, ".a.*")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".a.new", ".b.old", "kept"]
+
+
+def test_a_write_clears_up_after_a_writer_that_was_killed(tmp_path: Path) -> None:
+    """Its temporary file is known by its name, and by its age as no longer in use."""
+    for name in (".kvgg-01234567.tmp", ".kvgg-89abcdef.tmp"):
+        (tmp_path / name).write_text("half")
+    os.utime(tmp_path / ".kvgg-01234567.tmp", (0, 0))
+    write_text(tmp_path / "x", "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".kvgg-89abcdef.tmp", "x"]
+
+
+def test_two_writers_of_one_file_never_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One writes in the middle of the other's write: both succeed, and the last to end counts."""
+    file, real = tmp_path / "x", os.fsync
+
+    def fsync(handle: int) -> None:
+        monkeypatch.setattr("kvgg_jax.core.files.os.fsync", real)
+        write_text(file, "second")
+        assert read_text(file) == "second"
+        real(handle)
+
+    monkeypatch.setattr("kvgg_jax.core.files.os.fsync", fsync)
+    write_text(file, "first")
+    assert read_text(file) == "first"
+    assert list(tmp_path.iterdir()) == [file]

@@ -23,7 +23,7 @@ from kvgg_jax.runs.folder import Run
 from support.commands import TINY, kvgg, message
 from support.runs import Trained
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 def settings(batch: int) -> RunConfig:

@@ -16,6 +16,7 @@ from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Event, Progress
 from kvgg_jax.data import demo
 from kvgg_jax.data.demo import CLASSES, cached_demo, draw_bean, write_demo
+from support.runs import PATIENCE
 
 
 def read_images(folder: Path) -> dict[str, NDArray[np.uint8]]:
@@ -204,7 +205,7 @@ def test_two_processes_at_once_both_end_with_the_whole_set(tmp_path: Path) -> No
         "demo.cached_demo(pathlib.Path(sys.argv[1]))"
     )
     racers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(2)]
-    assert [racer.wait(timeout=300) for racer in racers] == [0, 0]
+    assert [racer.wait(timeout=PATIENCE) for racer in racers] == [0, 0]
     assert [entry.name for entry in tmp_path.iterdir()] == [f"demo-v{demo.VERSION}"]
     assert len(read_images(tmp_path)) == 4
 

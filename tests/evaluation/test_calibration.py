@@ -9,18 +9,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
 
 from kvgg_jax import calibrate, evaluate, predict
 from kvgg_jax.core.errors import DataError, RunError, UsageError
 from kvgg_jax.core.events import Event, Note, Warned
-from kvgg_jax.evaluation.calibration import Calibrated, remove_calibration
-from kvgg_jax.evaluation.temperature_fit import cross_entropy
-from kvgg_jax.inference.temperature import FILE, HIGHEST, apply_temperature, stored
+from kvgg_jax.evaluation.calibration import (
+    Calibrated,
+    cross_fit,
+    fit_temperature,
+    remove_calibration,
+)
+from kvgg_jax.evaluation.metrics import losses
+from kvgg_jax.inference.temperature import FILE, HIGHEST, LOWEST, apply_temperature, stored
 from kvgg_jax.runs.folder import Run
 from support.commands import kvgg, message
 from support.runs import draw_photos
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +68,13 @@ def test_evaluate_shows_the_calibrated_probabilities(done: Calibrated, others: P
     raw, result = (evaluate(done.run, data=others, raw=raw) for raw in (True, False))
     expected = apply_temperature(raw.probabilities, done.calibration.temperature)
     np.testing.assert_array_equal(result.probabilities, expected)
-    assert result.loss == cross_entropy(np.array(raw.samples.labels), expected) < raw.loss
+    assert result.loss == losses(np.array(raw.samples.labels), expected).mean() < raw.loss
     assert result.confusion == raw.confusion
     assert (raw.calibration, result.calibration) == (None, done.calibration)
 
 
 def test_predict_gives_the_probabilities_of_evaluate(done: Calibrated, others: Path) -> None:
-    """Calibrated ones, within 1e-5; below 0.7 it is unsure, or below what is said."""
+    """Calibrated ones, within 1e-5; below 0.7 it is unsure, or below another threshold."""
     evaluated = evaluate(done.run, data=others)
     events: list[Any] = []
     found = predict(evaluated.samples.files(), done.run, emit=events.append)
@@ -165,9 +171,9 @@ def test_without_mistakes_nothing_is_fitted(
     with pytest.raises(DataError) as caught:
         calibrate(finished)
     assert str(caught.value) == (
-        f"{finished} calls 1 of 2 photos rightly: with fewer than 2 mistakes nothing tells how far "
-        "its certainty can be trusted. Calibrate on more photos that it was not trained on: "
-        "--data DIR."
+        f"{finished} predicts 1 of 2 photos correctly: with fewer than 2 mistakes nothing shows "
+        "how far its certainty can be trusted. Calibrate on more photos that it was not trained "
+        "on: --data DIR."
     )
 
 
@@ -194,7 +200,7 @@ def test_the_commands_say_what_is_calibrated(
         "Wrote run/calibration.json: predict and evaluate use it; predict says 'unsure' below 70%.",
         "To remove it: kvgg calibrate --run run --remove",
     ]
-    monkeypatch.setattr("kvgg_jax.evaluation.files._images", lambda _: {})  # each takes a moment
+    monkeypatch.setattr("kvgg_jax.evaluation.files._charts", lambda _: {})  # each takes a moment
     evaluated = kvgg("evaluate", "--run", "run", "--data", others)
     assert evaluated.stdout.splitlines()[1] == (
         f"Probabilities: calibrated, temperature {of.temperature:.3f}, fitted on 18 images, "
@@ -228,3 +234,61 @@ def test_a_temperature_at_its_highest_is_warned_of(
         f"The temperature stopped at the highest, 8: {run} guesses, or is surest where it is "
         "wrong. More training photos help, and `optim.label_smoothing = 0.1`."
     ]
+
+
+def honest(count: int, classes: int = 4) -> tuple[Any, Any]:
+    """Probabilities, and classes drawn by them."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (count, classes))
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    true = np.array([rng.choice(classes, p=row) for row in probabilities])
+    return true, probabilities
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+def test_the_temperature_that_was_put_in_is_found(factor: float) -> None:
+    """Logits made `factor` times as large as honest ones, in float32."""
+    true, probabilities = honest(4000)
+    spoilt = apply_temperature(probabilities, 1 / factor).astype(np.float32)
+    assert fit_temperature(true, spoilt) == pytest.approx(factor, rel=0.05)
+
+
+def test_the_fit_is_the_minimum_of_the_cross_entropy() -> None:
+    """As a general minimiser finds it."""
+    true, probabilities = honest(200)
+    best = minimize_scalar(
+        lambda t: losses(true, apply_temperature(probabilities, t)).mean(),
+        bounds=(0.1, 10),
+        method="bounded",
+    )
+    assert fit_temperature(true, probabilities) == pytest.approx(best.x, rel=1e-4)
+
+
+def test_without_a_mistake_there_is_no_minimum() -> None:
+    """The surer the better: it ends at the lowest temperature."""
+    assert fit_temperature(np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]])) == pytest.approx(
+        LOWEST
+    )
+
+
+def test_cross_fitting_keeps_a_photo_out_of_its_own_temperature() -> None:
+    """Each fold's photos are at the temperature that the rest gives."""
+    true, probabilities = honest(60)
+    calibrated, temperatures = cross_fit(true, probabilities)
+    assert len(temperatures) == 5
+    used = np.array([np.log(row.max() / row.min()) for row in calibrated]) / np.array(
+        [np.log(row.max() / row.min()) for row in probabilities]
+    )
+    for temperature in temperatures:
+        inside = np.isclose(used, 1 / temperature, rtol=1e-9)
+        assert inside.sum() == 12
+        assert fit_temperature(true[~inside], probabilities[~inside]) == temperature
+
+
+def test_each_fold_has_its_share_of_the_mistakes() -> None:
+    """Two mistakes, two folds, one in each: none is fitted without any."""
+    true = np.array([0] * 10 + [1] * 2)
+    probabilities = np.array([[0.8, 0.2]] * 12)
+    _, temperatures = cross_fit(true, probabilities)
+    # 5 of 6 are right in each: the odds of 4 become those of 5
+    assert temperatures == pytest.approx([np.log(4) / np.log(5)] * 2)

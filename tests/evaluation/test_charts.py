@@ -1,4 +1,4 @@
-"""The pictures of an evaluation: drawn whatever the classes and files are called."""
+"""Charts of an evaluation: drawn whatever the classes and files are called."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def result(tmp_path: Path) -> Evaluation:
     return six_photos(tmp_path)
 
 
-def called(result: Evaluation, names: Sequence[str]) -> Evaluation:
+def renamed(result: Evaluation, names: Sequence[str]) -> Evaluation:
     """The same with so many classes, of these names."""
     scores = np.random.default_rng(0).random((6, len(names)))
     figures = class_figures(np.array(result.samples.labels), scores)
@@ -47,7 +47,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
 def test_curves_are_drawn_for_the_classes_that_have_one(result: Evaluation, tmp_path: Path) -> None:
     """The fourth class has no photo, and no curve."""
-    four = called(result, ODD_NAMES)
+    four = renamed(result, ODD_NAMES)
     assert [one.roc_area is None for one in four.classes.values()] == [False] * 3 + [True]
     draw_ranking(four, tmp_path / "roc-pr.png", title="x")
     assert png_size(tmp_path / "roc-pr.png") == (1152, 552)
@@ -71,7 +71,7 @@ def test_each_threshold_is_a_point_of_a_curve(
     assert pr.get_drawstyle() == "steps-pre"
 
 
-def test_one_picture_is_enough_for_a_reliability_diagram(tmp_path: Path) -> None:
+def test_one_photo_is_enough_for_a_reliability_diagram(tmp_path: Path) -> None:
     """The other bins are empty."""
     bins = reliability(np.array([0]), np.array([[0.9, 0.1]]))
     draw_reliability(bins, tmp_path / "reliability.png", title="x")
@@ -109,12 +109,12 @@ def test_a_name_that_begins_with_an_underscore_is_in_the_legend(
 ) -> None:
     """Matplotlib leaves out labels that do."""
     names = ["_other", "red", "green"]
-    draw_ranking(called(result, names), tmp_path / "roc-pr.png", title="x")
+    draw_ranking(renamed(result, names), tmp_path / "roc-pr.png", title="x")
     history = History((Epoch(1, 1.0, 0.5, 1.0, 0.5, 1e-4, 1.0, 1.0),))
     draw_comparison(dict.fromkeys(names, history), tmp_path / "comparison.png")
     legends = [[axes.get_legend() for axes in figure.axes] for figure in drawn]
-    told = [
+    legends = [
         [text.get_text().split()[1] for one in both if one for text in one.get_texts()]
         for both in legends
     ]
-    assert told == [names * 2] * 2
+    assert legends == [names * 2] * 2

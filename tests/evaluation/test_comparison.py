@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from fractions import Fraction
+from math import comb
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kvgg_jax import compare_runs, evaluate
 from kvgg_jax.cli.text.runs import pair_text
 from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Event, Note
-from kvgg_jax.evaluation.comparison import Pair
+from kvgg_jax.evaluation.comparison import FEWEST, LEVEL, Pair, holm, mcnemar
 from kvgg_jax.evaluation.files import COLUMNS
 from kvgg_jax.runs import step_folders
 from kvgg_jax.runs.folder import Run
@@ -21,7 +25,7 @@ from support.commands import kvgg
 from support.evaluations import six_photos
 from support.runs import draw_photos, small_config
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 @pytest.fixture
@@ -75,7 +79,7 @@ def test_of_several_pairs_each_p_is_adjusted(out: Path) -> None:
 
 
 def test_only_photos_in_common_are_compared(out: Path) -> None:
-    """Another seed deals another split."""
+    """Another seed gives another split."""
     answer(out / "a", [1, 1, 1], photos=["red/1.png", "red/2.png", "red/3.png"])
     answer(out / "b", [0, 1, 0], photos=["red/2.png", "red/3.png", "red/4.png"])
     (pair,) = compare_runs(["a", "b"], out=out).pairs
@@ -94,7 +98,7 @@ def test_without_common_photos_there_is_no_test(out: Path) -> None:
     assert pair.p is None
     assert pair_text(pair) == (
         "a and b are not tested: they have no validation photo in common. "
-        "Judge both on photos that neither was trained on: --data DIR."
+        "Evaluate both on photos that neither was trained on: --data DIR."
     )
 
 
@@ -108,7 +112,7 @@ def test_equal_names_in_other_folders_are_other_photos(out: Path, tmp_path: Path
     here = Run(out / "a").config().data.dir
     assert pair.reason == (
         f"a has its photos in {here}, b in {tmp_path}/elsewhere. "
-        "Judge both on one folder: --data DIR."
+        "Evaluate both on one folder: --data DIR."
     )
 
 
@@ -127,7 +131,7 @@ def test_what_was_not_kept_is_evaluated_once(out: Path) -> None:
     assert events == []
 
 
-def test_runs_can_be_judged_on_other_photos(out: Path, tmp_path: Path) -> None:
+def test_runs_can_be_evaluated_on_other_photos(out: Path, tmp_path: Path) -> None:
     """All of a folder that neither was trained on; nothing of it is kept."""
     photos = draw_photos(tmp_path / "photos", per_class=3)
     (pair,) = compare_runs(["a", "b"], data=photos, out=out).pairs
@@ -142,7 +146,7 @@ def test_a_run_whose_photos_are_gone_is_shown_untested(out: Path, tmp_path: Path
     answer(out / "a", [1])
     (pair,) = compare_runs(["a", "b"], out=out).pairs
     assert pair.p is None
-    assert (pair.reason or "").startswith("b cannot be judged: 2 of 2 images cannot be read:")
+    assert (pair.reason or "").startswith("b cannot be evaluated: 2 of 2 images cannot be read:")
 
 
 def test_settings_that_differ_are_shown(out: Path) -> None:
@@ -207,3 +211,36 @@ def test_the_command_sets_runs_side_by_side(out: Path, monkeypatch: pytest.Monke
         }
     ]
     assert (printed["differences"], printed["picture"]) == ({}, "comparison.png")
+
+
+def exact(first: int, second: int) -> float:
+    """Twice the chance of the fewer heads or less, of a fair coin; 1 at most."""
+    count, fewer = first + second, min(first, second)
+    ways = sum(comb(count, k) for k in range(fewer + 1))
+    return float(min(Fraction(1), Fraction(2 * ways, 2**count)))
+
+
+@given(st.integers(0, 300), st.integers(0, 300))
+def test_mcnemar_is_the_exact_binomial_test(first: int, second: int) -> None:
+    """Two-sided, of a fair coin; the order of the two does not matter."""
+    assert mcnemar(first, second) == pytest.approx(exact(first, second), rel=1e-9)
+    assert mcnemar(first, second) == pytest.approx(mcnemar(second, first), rel=1e-12)
+
+
+def test_mcnemar_stays_exact_for_many_photos() -> None:
+    """Where a float holds neither the ways nor 2 ** n."""
+    assert mcnemar(4900, 5100) == pytest.approx(exact(4900, 5100), rel=1e-9)
+
+
+def test_so_few_disagreements_show_nothing() -> None:
+    """All on one side, five are not enough and six are."""
+    assert mcnemar(FEWEST - 1, 0) == pytest.approx(2 / 32)
+    assert mcnemar(FEWEST - 1, 0) > LEVEL > mcnemar(FEWEST, 0)
+
+
+def test_holm_by_hand() -> None:
+    """The least three times, the next twice, and none below one before it."""
+    assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([0.5]) == [0.5]
+    assert holm([]) == []

@@ -27,14 +27,14 @@ def photos(trained: Trained) -> Path:
 
 
 def test_evaluate_gives_exactly_what_training_recorded(trained: Trained) -> None:
-    """Bit by bit: the same pictures, the same program, the best epoch's weights."""
+    """Bit by bit: the same photos, the same program, the best epoch's weights."""
     best, result = Run(trained.run).history().best, evaluate(trained.run)
     assert best is not None
     assert (result.accuracy, result.loss) == (best.val_accuracy, best.val_loss)
     assert (result.run, result.split) == (trained.run, "val")
 
 
-def test_evaluate_counts_the_validation_pictures_of_the_split_as_dealt(
+def test_evaluate_counts_the_validation_photos_of_the_kept_split(
     trained: Trained,
 ) -> None:
     """`split.csv` says which; accuracy, confusion and scores agree with each other."""
@@ -51,13 +51,13 @@ def test_evaluate_counts_the_validation_pictures_of_the_split_as_dealt(
 
 
 def test_the_loss_is_the_mean_cross_entropy_of_the_probabilities(trained: Trained) -> None:
-    """-log p of the true class, over the pictures that count and no filler."""
+    """-log p of the true class, over the photos that count and no filler."""
     result = evaluate(trained.run, split="all")
     true = result.probabilities[np.arange(result.count), list(result.samples.labels)]
     assert result.loss == pytest.approx(-np.log(true).mean(), rel=1e-4)
 
 
-def test_split_all_judges_every_picture_of_the_run(trained: Trained, photos: Path) -> None:
+def test_split_all_evaluates_every_photo_of_the_run(trained: Trained, photos: Path) -> None:
     """Training and validation part together."""
     result = evaluate(trained.run, split="all")
     found = sorted(path.relative_to(photos).as_posix() for path in photos.glob("*/*"))
@@ -65,7 +65,7 @@ def test_split_all_judges_every_picture_of_the_run(trained: Trained, photos: Pat
     assert result.split == "all"
 
 
-def test_other_photos_are_judged_whole(trained: Trained, photos: Path, tmp_path: Path) -> None:
+def test_other_photos_are_all_evaluated(trained: Trained, photos: Path, tmp_path: Path) -> None:
     """`data` is another folder of the same classes; all of it counts."""
     shutil.copytree(photos, tmp_path / "other")
     own, result = evaluate(trained.run, split="all"), evaluate(trained.run, data=tmp_path / "other")
@@ -75,7 +75,7 @@ def test_other_photos_are_judged_whole(trained: Trained, photos: Path, tmp_path:
 
 
 def test_other_photos_may_lack_a_class(trained: Trained, photos: Path, tmp_path: Path) -> None:
-    """Labels follow the run's classes, not the folder's; the absent class has no picture."""
+    """Labels follow the run's classes, not the folder's; the absent class has no photo."""
     classes = find(trained.run).classes()
     for name in classes[1:]:
         shutil.copytree(photos / name, tmp_path / name)
@@ -87,7 +87,7 @@ def test_other_photos_may_lack_a_class(trained: Trained, photos: Path, tmp_path:
     assert result.confusion == ((0,) * CLASSES, *own.confusion[1:])
 
 
-def test_the_validation_part_can_be_judged_where_the_photos_are_now(
+def test_the_validation_part_can_be_evaluated_where_the_photos_are_now(
     trained: Trained, photos: Path, tmp_path: Path
 ) -> None:
     """`data` with split "val": the files of the split, below another folder."""
@@ -98,7 +98,7 @@ def test_the_validation_part_can_be_judged_where_the_photos_are_now(
 
 
 def test_a_class_that_the_run_does_not_know_is_named(trained: Trained, tmp_path: Path) -> None:
-    """Before any picture is read."""
+    """Before any photo is read."""
     known = find(trained.run).classes()
     for name in (known[0], "Oak", "Pine"):
         (tmp_path / name).mkdir()

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,12 @@ def result(tmp_path: Path) -> Evaluation:
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No pictures, where they are no matter: each takes a moment."""
-    monkeypatch.setattr("kvgg_jax.evaluation.files._images", lambda _: {})
+    """No charts, where they do not matter: each takes a moment."""
+    monkeypatch.setattr("kvgg_jax.evaluation.files._charts", lambda _: {})
 
 
 def test_all_is_written_beside_the_run_and_named(result: Evaluation) -> None:
-    """Four pictures, a table and the figures, with the split in their names."""
+    """Four charts, a table and the figures, with the split in their names."""
     kept = keep(result)
     names = [f"{what}-val.png" for what in ("confusion", "reliability", "roc-pr", "mistakes")]
     names += ["predictions-val.csv", "evaluation-val.json"]
@@ -43,7 +44,7 @@ def test_all_is_written_beside_the_run_and_named(result: Evaluation) -> None:
     assert figures == json.loads(json.dumps(kept.to_json()))
 
 
-def test_a_picture_without_a_reason_is_gone(result: Evaluation) -> None:
+def test_a_chart_without_a_reason_is_gone(result: Evaluation) -> None:
     """No mistakes and no curves any more: what an earlier evaluation left would mislead."""
     keep(result)
     better = all_right(result)
@@ -56,12 +57,12 @@ def test_a_picture_without_a_reason_is_gone(result: Evaluation) -> None:
 
 
 def test_predictions_are_a_row_a_photo(result: Evaluation) -> None:
-    """Class, the one called, and the probabilities of both."""
+    """The class, the predicted one, and the probabilities of both."""
     rows = list(csv.reader(io.StringIO(predictions_csv(result))))
     assert rows[0] == ["path", "class", "predicted", "probability", "class_probability"]
     assert [row[:3] for row in rows[1:]] == [
-        [path, NAMES[label], NAMES[called]]
-        for path, label, called in zip(
+        [path, NAMES[label], NAMES[predicted]]
+        for path, label, predicted in zip(
             result.samples.paths, result.samples.labels, (0, 1, 1, 2, 2, 0), strict=True
         )
     ]
@@ -166,8 +167,8 @@ def test_predictions_are_read_back_for_the_state_that_made_them(result: Evaluati
     keep(result)
     assert read_predictions(run, state="2-0123456789abcdef") is None
     assert read_predictions(run, state=result.state) == {
-        path: (NAMES[label], NAMES[called])
-        for path, label, called in zip(
+        path: (NAMES[label], NAMES[predicted])
+        for path, label, predicted in zip(
             result.samples.paths, result.samples.labels, (0, 1, 1, 2, 2, 0), strict=True
         )
     }
@@ -199,8 +200,54 @@ def test_a_damaged_record_is_none(result: Evaluation) -> None:
 
 
 def test_what_cannot_be_removed_is_named(result: Evaluation) -> None:
-    """A folder where an old picture would be."""
+    """A folder where an old chart would be."""
     (result.run / "mistakes-val.png").mkdir()
     with pytest.raises(RunError) as caught:
         keep(all_right(result))
     assert str(caught.value).startswith(f"Cannot remove {result.run}/mistakes-val.png: ")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_two_evaluations_at_once_do_not_mix_their_files(
+    result: Evaluation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one waits between the first one's table and its record."""
+    run, better = with_config(result), all_right(result)
+    other = threading.Thread(target=keep, args=(better,))
+    real = Evaluation.model_copy
+
+    def model_copy(self: Evaluation, **kwargs: Any) -> Evaluation:
+        if self is result:
+            other.start()
+            other.join(0.3)
+            assert other.is_alive()
+        return real(self, **kwargs)
+
+    monkeypatch.setattr(Evaluation, "model_copy", model_copy)
+    keep(result)
+    other.join()
+    found = read_evaluation(run, split="val")
+    assert found is not None
+    assert found.accuracy == 1.0
+    predicted = read_predictions(run, state=result.state)
+    assert predicted is not None
+    assert {name == called for name, called in predicted.values()} == {True}
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_table_is_not_taken_for_that_of_another_record(
+    result: Evaluation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was written between the two reads."""
+    run, read, better = with_config(result), Run.read, all_right(result)
+    keep(result)
+
+    def slow(self: Run, name: str) -> str:
+        if name == "predictions-val.csv":
+            keep(better)
+        return read(self, name)
+
+    monkeypatch.setattr(Run, "read", slow)
+    assert read_predictions(run, state=result.state) is None
+    monkeypatch.setattr(Run, "read", read)
+    assert read_predictions(run, state=result.state) is not None

@@ -1,4 +1,4 @@
-"""Figures from true classes and probabilities, against cases worked out by hand."""
+"""Figures from true classes and probabilities: by hand, and beside scikit-learn."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn import metrics as sklearn_metrics
 
 from kvgg_jax.evaluation.metrics import (
+    bootstrap,
     calibration_error,
     class_figures,
     compute_metrics,
+    losses,
+    overall_figures,
+    ranks_of_true,
     reliability,
-    top_k_accuracy,
 )
 from kvgg_jax.evaluation.record import BINS, Bin
 
 
 def of_counts(confusion: list[list[int]]) -> tuple[Any, Any]:
-    """Classes and certain calls, as many of each as counts [true, predicted] say."""
+    """Classes and certain predictions, as many of each as counts [true, predicted] say."""
     counts = np.array(confusion)
     true, predicted = (which.ravel().repeat(counts.ravel()) for which in np.indices(counts.shape))
     return true, np.eye(len(counts))[predicted]
@@ -31,14 +35,14 @@ def shares_of(confusion: list[list[int]]) -> list[tuple[Any, ...]]:
 
 
 def test_confusion_counts_true_by_predicted() -> None:
-    """Row: what it is. Column: what it was called; a class without photos has both."""
+    """A row per true class, a column per predicted one; a class without photos has both."""
     true, predicted = np.array([0, 0, 0, 1, 2, 2]), np.array([0, 1, 1, 1, 0, 2])
     found = compute_metrics(true, np.eye(4)[predicted], "abcd")
     assert found["confusion"] == [[1, 2, 0, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
 
 
 def test_precision_recall_and_f1_by_hand() -> None:
-    """Class 0: 8 right, 10 called so, 16 there are; precision 4/5, recall 1/2, F1 8/13."""
+    """Class 0: 8 right, 10 predicted, 16 there are; precision 4/5, recall 1/2, F1 8/13."""
     assert shares_of([[8, 8], [2, 2]]) == [
         pytest.approx((0.8, 0.5, 8 / 13, 16)),
         pytest.approx((0.2, 0.5, 2 / 7, 4)),
@@ -48,7 +52,7 @@ def test_precision_recall_and_f1_by_hand() -> None:
 @pytest.mark.parametrize(
     ("confusion", "expected"),
     [
-        pytest.param([[3, 0], [2, 0]], (None, 0.0, 0.0, 2), id="never named"),
+        pytest.param([[3, 0], [2, 0]], (None, 0.0, 0.0, 2), id="never predicted"),
         pytest.param([[3, 1], [0, 0]], (0.0, None, 0.0, 0), id="has no photo"),
         pytest.param([[3, 0], [0, 0]], (None, None, None, 0), id="neither"),
         pytest.param([[3, 1], [1, 0]], (0.0, 0.0, 0.0, 1), id="never right"),
@@ -82,14 +86,14 @@ def test_many_classes_have_no_areas(classes: int, areas: int) -> None:
     assert [one.roc_area for one in found if one.roc_area is not None] == [0.5] * areas
 
 
-@pytest.mark.parametrize(("true", "k", "expected"), [(2, 1, 1), (1, 2, 0), (0, 2, 1), (1, 3, 1)])
-def test_top_k_takes_the_first_of_equal_probabilities(true: int, k: int, expected: int) -> None:
-    """As the class called is the first of the most probable ones."""
-    assert top_k_accuracy(np.array([true]), np.array([[0.25, 0.25, 0.5]]), k) == expected
+@pytest.mark.parametrize(("true", "rank"), [(2, 0), (0, 1), (1, 2)])
+def test_of_equal_probabilities_the_first_comes_first(true: int, rank: int) -> None:
+    """As the class predicted is the first of the most probable ones."""
+    assert ranks_of_true(np.array([true]), np.array([[0.25, 0.25, 0.5]])) == [rank]
 
 
 def test_calibration_error_by_hand() -> None:
-    """Called with 0.9, 0.9, 0.9 and 0.5, one of each wrong: 3/4 of |2/3 - 0.9| + 1/4 of 0.5."""
+    """Predicted with 0.9, 0.9, 0.9 and 0.5, one of each wrong: 3/4 of |2/3 - 0.9| + 1/4 of 0.5."""
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.5, 0.5]])
     bins = reliability(np.array([0, 1, 1, 1]), probabilities)
     assert len(bins) == BINS
@@ -106,7 +110,87 @@ def test_a_bin_holds_its_upper_end_and_not_its_lower() -> None:
     assert bins[14].high == 1.0
 
 
-def test_top_k_is_told_for_less_than_all_classes() -> None:
+def test_top_k_is_given_for_less_than_all_classes() -> None:
     """Of four: 2 and 3. The class is first in one photo, second in one, third in one of four."""
     probabilities = np.array([[4, 3, 2, 1]] * 4) / 10
     assert compute_metrics(np.arange(4), probabilities, "abcd")["top_k"] == {"2": 0.5, "3": 0.75}
+
+
+def test_a_probability_of_zero_is_a_finite_loss() -> None:
+    """As small as the device can tell from 0: -log of 2 ** -126."""
+    one = losses(np.array([1]), np.array([[1.0, 0.0]], np.float32))
+    assert one == pytest.approx([126 * np.log(2)])
+
+
+# Right: 3 of 4, 1 of 2, and of the third class 0 of 1; no photo is of the fourth or fifth.
+TRUE = np.array([0, 0, 0, 0, 1, 1, 2])
+PREDICTED = np.array([0, 0, 0, 1, 1, 3, 0])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("accuracy", 4 / 7),
+        ("balanced_accuracy", (3 / 4 + 1 / 2 + 0) / 3),
+        ("macro_f1", (2 * 3 / (4 + 4) + 2 * 1 / (2 + 2) + 0 + 0) / 4),
+        # true (4, 2, 1, 0), named (4, 2, 0, 1): product 20, each with itself 21
+        ("matthews", (4 * 7 - 20) / (7**2 - 21)),
+    ],
+)
+def test_each_figure_by_hand(name: str, expected: float) -> None:
+    """A class without photos counts for F1 where it was predicted, else for nothing."""
+    assert overall_figures(TRUE, PREDICTED, 5)[name] == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_correlation_is_zero_where_one_class_alone_is_predicted() -> None:
+    """Undefined, since nothing varies: 0, as scikit-learn has it."""
+    assert overall_figures(np.array([0, 1]), np.array([0, 0]), 2)["matthews"] == 0.0
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # classes predicted that no photo has
+@pytest.mark.parametrize(("classes", "count"), [(2, 30), (4, 240), (30, 60)])
+def test_the_figures_are_those_of_scikit_learn(classes: int, count: int) -> None:
+    """With its defaults; of 30 classes, some have no photo."""
+    true, predicted = np.random.default_rng(0).integers(0, classes, (2, count))
+    assert overall_figures(true, predicted, classes) == pytest.approx(
+        {
+            "accuracy": sklearn_metrics.accuracy_score(true, predicted),
+            "balanced_accuracy": sklearn_metrics.balanced_accuracy_score(true, predicted),
+            "macro_f1": sklearn_metrics.f1_score(true, predicted, average="macro"),
+            "matthews": sklearn_metrics.matthews_corrcoef(true, predicted),
+        },
+        rel=1e-12,
+    )
+
+
+def test_the_interval_of_the_accuracy_is_that_of_the_binomial() -> None:
+    """The bootstrap of a share is a binomial: 95 % between its quantiles for 0.9 of 200."""
+    true = np.zeros(200, int)
+    predicted = np.repeat([0, 1], [180, 20])
+    low, high = bootstrap(true, predicted, 2)["accuracy"]
+    assert low == pytest.approx(0.855, abs=0.0051)  # the quantiles are 171 and 188 of 200
+    assert high == pytest.approx(0.94, abs=0.0051)
+
+
+def test_the_bootstrap_draws_photos_again() -> None:
+    """Its counts of cells have the spread that drawing photos one by one gives."""
+    rng = np.random.default_rng(1)
+    true, predicted = rng.integers(0, 3, 60), rng.integers(0, 3, 60)
+    slow = []
+    for _ in range(4000):
+        rows = rng.integers(0, 60, 60)
+        slow.append(overall_figures(true[rows], predicted[rows], 3)["macro_f1"])
+    assert bootstrap(true, predicted, 3)["macro_f1"] == pytest.approx(
+        np.quantile(slow, (0.025, 0.975)), abs=0.02
+    )
+
+
+def test_intervals_repeat() -> None:
+    """The seed is fixed: the same photos give the same text."""
+    assert bootstrap(TRUE, PREDICTED, 5) == bootstrap(TRUE, PREDICTED, 5)
+
+
+def test_a_class_that_a_resample_misses_does_no_harm() -> None:
+    """Its recall is undefined there and left out; warnings would be errors here."""
+    ends = bootstrap(np.array([0, 1]), np.array([0, 0]), 3)["balanced_accuracy"]
+    assert ends == (0.0, 1.0)

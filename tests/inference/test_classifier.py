@@ -54,41 +54,6 @@ def test_a_run_without_a_checkpoint_says_so(trained: Trained, tmp_path: Path) ->
     )
 
 
-def test_a_run_that_is_not_there_is_looked_for_by_folder_and_by_name(
-    trained: Trained, tmp_path: Path
-) -> None:
-    """The message says both places and what runs there are."""
-    copy_run(trained.run, tmp_path / "first")
-    with pytest.raises(RunError) as caught:
-        load_classifier("nope", out=tmp_path)
-    assert str(caught.value) == (
-        f"No run at nope or {tmp_path}/nope. Runs there: first. "
-        "Use one of them; kvgg runs lists all."
-    )
-    with pytest.raises(RunError) as caught:
-        load_classifier("nope", out=tmp_path / "none")
-    assert str(caught.value) == (
-        f"No run at nope or {tmp_path}/none/nope. Train one first: kvgg train --data DIR."
-    )
-    with pytest.raises(RunError) as caught:
-        load_classifier(out=tmp_path / "none")
-    assert str(caught.value) == (
-        f"No finished run in {tmp_path}/none. Train one first: kvgg train --data DIR."
-    )
-
-
-def test_the_newest_finished_run_is_the_default(trained: Trained, tmp_path: Path) -> None:
-    """By the time it was created, not by name; a run still under way is passed over."""
-    for name, day, status in (
-        ("zebra", "2026-01-01", "finished"),
-        ("ant", "2026-01-02", "finished"),
-        ("bee", "2026-01-03", "unfinished"),
-    ):
-        copy_run(trained.run, tmp_path / name, created=f"{day}T00:00:00+00:00", status=status)
-    assert load_classifier(out=tmp_path).run.path == tmp_path / "ant"
-    assert load_classifier("zebra", out=tmp_path).run.path == tmp_path / "zebra"
-
-
 @pytest.mark.parametrize("text", ["{", "[1]", '"ab"'])
 def test_damaged_class_names_are_an_error(trained: Trained, tmp_path: Path, text: str) -> None:
     """The file is named, whatever it holds."""

@@ -27,7 +27,7 @@ def classifier(finished: Path) -> Classifier:
 
 @pytest.fixture(scope="module")
 def files(finished: Path) -> list[Path]:
-    """A picture a class."""
+    """A photo of each class."""
     return sorted((finished.parents[1] / "photos").glob("*/*_00.png"))
 
 
@@ -35,7 +35,7 @@ def files(finished: Path) -> list[Path]:
 def test_an_explanation_goes_with_the_prediction(
     classifier: Classifier, files: list[Path], method: str
 ) -> None:
-    """Probabilities are those of `predict`, the picture is the one the network sees, the heat has
+    """Probabilities are those of `predict`, the image is the one the network sees, the heat has
     its size, and the class is the predicted one."""
     found = list(explain(files, classifier, method=method))
     assert [one.prediction for one in found] == predict(files, classifier)
@@ -78,7 +78,7 @@ def test_integrated_gradients_are_zero_where_nothing_decides(
     classifier: Classifier, tmp_path: Path
 ) -> None:
     """A head that reads the upper right quadrant alone, behind convolutions that do not look
-    aside: nothing else in a noisy picture has a share."""
+    aside: nothing else in a noisy image has a share."""
     config = classifier.config.with_data(image_size=64)
     config = config.model_copy(update={"model": config.model.model_copy(update={"head": "4"})})
     model = vgg(config.model, classes=3, image_size=64)
@@ -109,7 +109,7 @@ def test_one_bad_file_does_not_stop_the_others(
 ) -> None:
     """It has no arrays, and says what `predict` says."""
     bad = tmp_path / "bad.png"
-    bad.write_text("no picture")
+    bad.write_text("no image")
     broken, good = explain([bad, files[0]], classifier)
     assert broken.prediction == predict(bad, classifier)[0]
     assert (broken.image, broken.heat) == (None, None)
@@ -119,7 +119,7 @@ def test_one_bad_file_does_not_stop_the_others(
 def test_what_cannot_be_explained_is_said_at_once(
     classifier: Classifier, files: list[Path]
 ) -> None:
-    """Before the first picture is asked for."""
+    """Before the first photo is explained."""
     with pytest.raises(RunError) as caught:
         explain(files, classifier, target="oak")
     expected = f"{classifier.run.path} does not know the class oak. It knows: blue, green, red."

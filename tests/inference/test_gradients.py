@@ -8,13 +8,13 @@ import pytest
 
 from kvgg_jax import ModelConfig, vgg
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.inference.gradients import make_explained_step, make_grad_cam_step, make_gradient_step
+from kvgg_jax.inference.gradients import make_grad_cam_step, make_gradient_step
 from kvgg_jax.models.build import variable_names
 from kvgg_jax.models.functional import EPSILON, make_predict_step, normalise
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 
-SIZE, SIDE = 64, 4  # of the picture and of the last block's features
+SIZE, SIDE = 64, 4  # of the image and of the last block's features
 RED, GREEN = 0, 1
 
 
@@ -53,11 +53,11 @@ def weights(model: keras.Model) -> tuple[dict, dict]:
 
 
 def red_here_green_there() -> np.ndarray:
-    """A black picture with a red spot in the upper left corner and a dimmer green one opposite."""
-    picture = np.zeros((1, SIZE, SIZE, 3), np.uint8)
-    picture[0, 4:10, 4:10, RED] = 255
-    picture[0, 54:60, 54:60, GREEN] = 51
-    return picture
+    """A black image with a red spot in the upper left corner and a dimmer green one opposite."""
+    image = np.zeros((1, SIZE, SIZE, 3), np.uint8)
+    image[0, 4:10, 4:10, RED] = 255
+    image[0, 54:60, 54:60, GREEN] = 51
+    return image
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_grad_cam_shows_what_alone_drives_the_class(head: str, batch_norm: bool)
     for target, place, brightness in ((RED, (0, 0), 1.0), (GREEN, (-1, -1), 0.2)):
         expected = np.zeros((SIDE, SIDE), np.float32)
         expected[place] = importance * brightness
-        (heat,) = step(*weights(model), red_here_green_there(), np.int32(target))
+        _, (heat,) = step(*weights(model), red_here_green_there(), np.int32(target))
         np.testing.assert_allclose(heat, expected, rtol=1e-5, atol=0)
 
 
@@ -84,7 +84,7 @@ def test_what_speaks_against_the_class_is_cut_off() -> None:
     model = hand_set(config)
     kernel = model.get_layer("predictions").kernel
     kernel.assign(np.asarray(kernel.value) - 2 * np.eye(64, 2)[:, ::-1])
-    (heat,) = jax.jit(make_grad_cam_step(config))(
+    _, (heat,) = jax.jit(make_grad_cam_step(config))(
         *weights(model), red_here_green_there(), np.int32(RED)
     )
     assert np.count_nonzero(heat) == 1
@@ -105,31 +105,31 @@ def test_behind_average_pooling_grad_cam_is_cam(size: int, side: int) -> None:
     for target in range(3):
         cam = np.maximum(features @ kernel[:, target], 0) / side**2
         cam[:, side // 2 * 2 :] = cam[:, :, side // 2 * 2 :] = 0  # the pooling leaves it out
-        heat = step(*weights(model), images, np.int32(target))
+        _, heat = step(*weights(model), images, np.int32(target))
         np.testing.assert_allclose(heat, cam, rtol=1e-4, atol=1e-6 * cam.max())
 
 
-def test_one_pass_gives_the_probabilities_and_the_heat_of_each_picture() -> None:
-    """Those of the prediction, and the Grad-CAM of the class that each picture is called, as the
+def test_one_pass_gives_the_probabilities_and_the_heat_of_each_image() -> None:
+    """Those of the prediction, and the Grad-CAM of the class predicted for each image, as the
     Keras model cut in two before its last pooling gives it."""
     config = ModelConfig(arch="vgg11", head="16", batch_norm=True, preprocessing="caffe")
     model = vgg(config, classes=3, image_size=32, seed=1)
     params, state = weights(model)
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
-    found, heat = jax.jit(make_explained_step(config))(params, state, images)
+    grad_cam = jax.jit(make_grad_cam_step(config))
+    found, heat = grad_cam(params, state, images)
     _, expected = jax.jit(make_predict_step(config))(params, state, images)
     np.testing.assert_allclose(found, expected, atol=1e-6)
-    grad_cam = jax.jit(make_grad_cam_step(config))
-    for picture, probabilities, own in zip(images, expected, heat, strict=True):
+    for image, probabilities, own in zip(images, expected, heat, strict=True):
         target = int(np.argmax(probabilities))
-        by_keras = grad_cam_by_keras(model, picture[None], target)
+        by_keras = grad_cam_by_keras(model, image[None], target)
         assert by_keras.max() > 0
-        for map_ in (own, grad_cam(params, state, picture[None], target)[0]):
+        for map_ in (own, grad_cam(params, state, image[None], target)[1][0]):
             np.testing.assert_allclose(map_, by_keras, rtol=1e-3, atol=1e-4 * by_keras.max())
 
 
 def grad_cam_by_keras(model: keras.Model, image: np.ndarray, target: int) -> np.ndarray:
-    """[h, w], of one picture."""
+    """[h, w], of one image."""
     last = model.get_layer("block5_pool").input
     below, above = keras.Model(model.input, last), keras.Model(last, model.output)
     features = below(normalise(image))
@@ -139,7 +139,7 @@ def grad_cam_by_keras(model: keras.Model, image: np.ndarray, target: int) -> np.
 
 def test_the_gradient_is_that_of_the_logit() -> None:
     """Without biases a network of ReLUs and max pooling is homogeneous of degree 1, so that the
-    gradient times the picture is the logit itself (Euler)."""
+    gradient times the image is the logit itself (Euler)."""
     config = ModelConfig(arch="vgg11", head="8")
     model = vgg(config, classes=3, image_size=32)
     images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)

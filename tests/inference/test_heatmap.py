@@ -28,7 +28,7 @@ def heat(*values: float) -> np.ndarray:
     return map_
 
 
-def test_where_there_is_no_heat_the_picture_stays() -> None:
+def test_where_there_is_no_heat_the_image_stays() -> None:
     """And all of it where there is none at all."""
     covered = overlay(GREY, heat(3.0))
     np.testing.assert_array_equal(covered[1:], GREY[1:])
@@ -51,12 +51,12 @@ def test_an_explanation_is_drawn_whatever_the_class_is_called(
 ) -> None:
     """Three panels in one PNG."""
     draw_explanation(GREY, map_, tmp_path / "x.png", title="r\udce9d $x_ 中", method="Grad-CAM")
-    with Image.open(tmp_path / "x.png") as picture:
-        assert (picture.format, picture.size) == ("PNG", (1080, 420))
+    with Image.open(tmp_path / "x.png") as drawn:
+        assert (drawn.format, drawn.size) == ("PNG", (1080, 420))
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_layer_over_a_picture_is_the_overlay() -> None:
+def test_a_layer_over_an_image_is_the_overlay() -> None:
     """A browser lays it over the photo, whatever that is: opacity stands in the fourth channel."""
     map_ = heat(3.0, 1.0, 2.0)
     made = layer(map_)

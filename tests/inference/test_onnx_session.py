@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,15 @@ import pytest
 from kvgg_jax import export, load_classifier, predict
 from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Note
+from kvgg_jax.inference import onnx_session
 from kvgg_jax.inference.onnx_session import is_onnx, open_onnx
 from kvgg_jax.runs.folder import Run
 from support.commands import calibrate_at, kvgg, message
-from support.runs import ROOT
+from support.runs import ROOT, draw_photos
 
 pytest.importorskip("onnxruntime", reason='needs pip install "kvgg_jax[onnx]"')
 onnx = pytest.importorskip("onnx", reason='needs pip install "kvgg_jax[onnx]"')
+parser = pytest.importorskip("onnx.parser")
 
 pytestmark = [
     pytest.mark.extras,
@@ -39,7 +42,7 @@ def model(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_predict_answers_as_with_the_run(finished: Path, model: Path, tmp_path: Path) -> None:
     """To 1e-4, a bad file included; from Python and by the command."""
     photos = shutil.copytree(finished.parents[1] / "photos", tmp_path / "photos")
-    (photos / "bad.png").write_text("no picture")
+    (photos / "bad.png").write_text("no image")
     by_run, by_file = predict(photos, finished), predict(photos, model)
     assert len(by_file) == 13
     for one, other in zip(by_run, by_file, strict=True):
@@ -63,19 +66,19 @@ def calibrated(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def test_a_calibrated_run_answers_as_calibrated(
     calibrated: Path, finished: Path, tmp_path: Path
 ) -> None:
-    """As `predict` with the run: probabilities, what is said of them, and what is unsure; --raw
+    """As `predict` with the run: probabilities, the note on them, and what is unsure; --raw
     cannot be had of such a file, but of one that was exported so."""
     photos = finished.parents[1] / "photos"
     file = export("onnx", calibrated, output=tmp_path / "x.onnx").path
-    said: dict[Path, list[object]] = {calibrated: [], file: []}
+    heard: dict[Path, list[object]] = {calibrated: [], file: []}
     by_run, by_file = (
-        predict(photos, one, emit=lambda event, one=one: said[one].append(event)) for one in said
+        predict(photos, one, emit=lambda event, one=one: heard[one].append(event)) for one in heard
     )
     for one, other in zip(by_run, by_file, strict=True):
         assert dict(one.top) == pytest.approx(dict(other.top), abs=1e-4)
         assert (other.calibrated, other.unsure_below, other.unsure) == (True, 0.7, one.unsure)
     note = Note("Probabilities are calibrated (temperature 8.000); below 70% it is unsure")
-    assert [note in events for events in said.values()] == [True, True]
+    assert [note in events for events in heard.values()] == [True, True]
     with pytest.raises(UsageError) as caught:
         predict(photos, file, raw=True)
     assert str(caught.value) == (
@@ -201,3 +204,103 @@ def test_class_names_may_be_anything(model: Path, tmp_path: Path) -> None:
     opened = open_onnx(tmp_path / "x.onnx")
     assert opened.classes == tuple(names)
     assert np.asarray(opened.predict(np.zeros((2, 32, 32, 3), np.uint8))).shape == (2, 3)
+
+
+def by_hand(folder: Path, body: str) -> Path:
+    """A file with what `export` writes, whose outputs `body` computes from `mean` [batch, 1]."""
+    made = parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["" : 13]>
+        by_hand (uint8[batch, 8, 8, 3] image) => (float[batch, 2] probabilities) {{
+            pixels = Cast <to = 1> (image)
+            flat = Flatten (pixels)
+            mean = ReduceMean <axes = [1]> (flat)
+            {body}
+        }}"""
+    )
+    made.metadata_props.add(key="classes", value='["a", "b"]')
+    onnx.save(made, folder / "x.onnx")
+    return folder / "x.onnx"
+
+
+def of_constant(pair: str) -> str:
+    return f"""zero = Sub (mean, mean)
+            pair = Constant <value = float[1, 2] {{{pair}}}> ()
+            probabilities = Add (zero, pair)"""
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    return next(draw_photos(tmp_path / "photos", per_class=1).glob("*/*.png"))
+
+
+def test_a_file_by_hand_that_gives_probabilities_is_used(tmp_path: Path, photo: Path) -> None:
+    """So that the files below are refused for what they compute."""
+    (one,) = predict(photo, by_hand(tmp_path, of_constant("0.25, 0.75")))
+    assert one.top == (("b", 0.75), ("a", 0.25))
+
+
+@pytest.mark.parametrize("pair", ["0.0, 5.0", "-0.5, 1.5", "0.25, 0.25", "{}"])
+def test_what_a_file_computes_is_shown_only_where_it_is_probabilities(
+    tmp_path: Path, photo: Path, pair: str
+) -> None:
+    """Not 500 %, not below zero, not a sum of a half, not NaN (the root of -1)."""
+    nan = """minus = Constant <value = float[1, 2] {-1.0, -1.0}> ()
+            zero = Sub (mean, mean)
+            both = Add (zero, minus)
+            probabilities = Sqrt (both)"""
+    model = by_hand(tmp_path, nan if pair == "{}" else of_constant(pair))
+    with pytest.raises(RunError) as caught:
+        predict(photo, model)
+    assert str(caught.value) == (
+        f"{model} does not give probabilities: numbers from 0 to 1 with the sum 1 for each photo. "
+        "Export the run again: kvgg export --format onnx"
+    )
+
+
+HUGE = """many = Constant <value = int64[1] {1099511627776}> ()
+            pixel = Cast <to = 7> (mean)
+            none = Sub (pixel, pixel)
+            column = Add (none, many)
+            shape = Reshape (column, one)
+            large = ConstantOfShape (shape)
+            sum = ReduceSum (large)
+            zero = Sub (mean, mean)
+            half = Constant <value = float[1, 2] {0.5, 0.5}> ()
+            both = Add (zero, half)
+            probabilities = Add (both, sum)"""
+ENDLESS = """zero = Sub (mean, mean)
+            always = Constant <value = bool {1}> ()
+            half = Constant <value = float[1, 2] {0.5, 0.5}> ()
+            start = Add (zero, half)
+            probabilities = Loop (, always, start) <body = again (
+                int64 i, bool before, float[batch, 2] x) => (bool after, float[batch, 2] y)
+                { after = Identity (before)  y = Identity (x) }>"""
+
+
+def test_a_file_that_wants_more_memory_than_there_is_is_an_error(
+    tmp_path: Path, photo: Path
+) -> None:
+    """Four terabytes: one line, with what onnxruntime says."""
+    one = "one = Constant <value = int64[1] {1}> ()\n            "
+    model = by_hand(tmp_path, one + HUGE)
+    result = kvgg("predict", photo, "--run", model)
+    assert result.exit_code == 1
+    assert message(result).startswith(f"Error: {model} cannot classify the photos: ")
+    assert message(result).count("\n") == 1
+
+
+def test_a_file_that_never_ends_is_stopped(
+    tmp_path: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time it has grows with the photos, and is long; here it is short."""
+    model = by_hand(tmp_path, ENDLESS)
+    monkeypatch.setattr(onnx_session, "SECONDS_PER_IMAGE", 0.3)
+    opened = open_onnx(model)
+    monkeypatch.setattr(onnx_session, "LOAD_SECONDS", 0.0)
+    before = {thread.name for thread in threading.enumerate() if thread.daemon}
+    with pytest.raises(RunError) as caught:
+        opened.predict(np.zeros((1, 8, 8, 3), np.uint8))
+    assert str(caught.value) == (
+        f"{model} cannot classify the photos: it took longer than 0 seconds"
+    )
+    assert {thread.name for thread in threading.enumerate() if thread.daemon} == before

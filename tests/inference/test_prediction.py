@@ -37,7 +37,7 @@ def test_one_bad_file_does_not_stop_the_others(
     """It gives its reason in its place; the good ones are what they are without it."""
     good = sorted(photos.glob("*/*"))[:2]
     bad = tmp_path / "bad.jpg"
-    bad.write_text("no picture")
+    bad.write_text("no image")
     first, broken, second = predict([good[0], bad, good[1]], trained.run)
     reason = f"{bad}: is text, not an image. Replace or remove it."
     assert broken == Prediction(bad, error=reason)
@@ -46,7 +46,7 @@ def test_one_bad_file_does_not_stop_the_others(
         assert one.probability == pytest.approx(alone.probability, abs=1e-5)
 
 
-def test_more_pictures_than_a_batch_come_back_in_order(
+def test_more_photos_than_a_batch_come_back_in_order(
     trained: Trained, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A folder is read batch by batch; the short last one is filled up and cut again."""

@@ -15,6 +15,7 @@ from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Warned
 from kvgg_jax.inference.temperature import (
     FILE,
+    HIGHEST,
     Calibration,
     apply_temperature,
     current_calibration,
@@ -112,3 +113,13 @@ def test_a_damaged_calibration_is_named(tmp_path: Path, text: str, reason: str) 
         f"{tmp_path}/calibration.json is damaged: {reason}. "
         f"Fit it again: kvgg calibrate --run {tmp_path}"
     )
+
+
+def test_what_float32_cuts_off_does_not_show_at_the_highest_temperature() -> None:
+    """Below the smallest float32 a probability is 0, and its logit is gone."""
+    for gap in (90.0, 300.0, 1e4):
+        logits = np.array([[gap, 0, 0, 0]])
+        shares = np.exp(logits - logits.max())
+        given = (shares / shares.sum()).astype(np.float32)
+        soft = np.exp((logits - logits.max()) / HIGHEST)
+        assert np.abs(apply_temperature(given, HIGHEST) - soft / soft.sum()).max() < 1e-4

@@ -1,135 +1,28 @@
-"""The network is configuration A, B, D or E of Simonyan & Zisserman 2015, table 1, in Keras."""
+"""Networks of Keras layers: their weights, precision, frozen parts and head."""
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable
+from functools import partial
 
+import jax
 import numpy as np
 import pytest
 
-from kvgg_jax.core.config import HEADS, ModelConfig, OptimConfig
+from kvgg_jax.core.config import ModelConfig, OptimConfig
 from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.models.build import head_of, vgg
-from kvgg_jax.models.cost import describe, total
-from kvgg_jax.models.vgg import BLOCKS
 from kvgg_jax.training.optimizers import build_optimizer
 from kvgg_jax.training.step import init_state
+from support.networks import names, shapes_only
 
 SMALL = {"classes": 3, "image_size": 32}
-CONFIGURATION_D = [
-    *("block1_conv1", "block1_conv2", "block1_pool"),
-    *("block2_conv1", "block2_conv2", "block2_pool"),
-    *("block3_conv1", "block3_conv2", "block3_conv3", "block3_pool"),
-    *("block4_conv1", "block4_conv2", "block4_conv3", "block4_pool"),
-    *("block5_conv1", "block5_conv2", "block5_conv3", "block5_pool"),
-]
-
-
-def shapes_only(config: ModelConfig, **size: int) -> keras.Model:
-    """The network without values: its weights are declared, and never drawn."""
-    return undrawn(lambda: vgg(config, **size))
-
-
-def undrawn(build: Callable[[], keras.Model]) -> keras.Model:
-    """What `build` returns, to look at only. Keras would draw its weights at the next chance."""
-    with keras.StatelessScope(initialize_variables=False):
-        model = build()
-    keras.utils.clear_session(free_memory=False)  # forget that they are still to be drawn
-    return model
-
-
-def parameters(model: keras.Model) -> int:
-    return sum(math.prod(variable.shape) for variable in model.trainable_variables)
 
 
 def start(model: keras.Model) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     state = init_state(model, build_optimizer(OptimConfig(), model))
     return state.params, state.model_state
-
-
-def names(model: keras.Model) -> list[str]:
-    return [layer.name for layer in model.layers]
-
-
-@pytest.mark.parametrize(
-    ("head", "in_all", "in_the_head"),
-    [("full", 134_276_932, 119_562_244), ("slim", 40_932_676, 26_217_988)],
-)
-def test_parameter_counts_at_224_px_and_4_classes_are_those_of_the_paper(head, in_all, in_the_head):
-    """13 convolutions hold 14,714,688; the heads 25088-4096-4096-4 and 25088-1024-512-4."""
-    config = ModelConfig(head=head)
-    model = shapes_only(config, classes=4, image_size=224)
-    cost = total(describe(config, classes=4, image_size=224), image_size=224, batch_size=1)
-    assert (parameters(model), cost.params, cost.head_params) == (in_all, in_all, in_the_head)
-    assert in_all - in_the_head == 14_714_688
-
-
-def test_the_write_up_counts_the_slim_head_without_the_biases_of_its_first_layer():
-    """It gives 26,216,964: 1,024 less than the layers hold. 78.07 % are saved either way."""
-    slim = 25088 * 1024 + 1024 + 1024 * 512 + 512 + 512 * 4 + 4
-    layers = describe(ModelConfig(head="slim"), classes=4, image_size=224)
-    assert sum(layer.params for layer in layers if layer.is_head) == slim == 26_217_988
-    assert slim - 1024 == 26_216_964
-    saved = [f"{1 - count / 119_562_244:.2%}" for count in (slim, 26_216_964)]
-    assert saved == ["78.07%", "78.07%"]
-
-
-@pytest.mark.parametrize("arch", BLOCKS)
-def test_describe_agrees_with_keras_about_every_network(arch):
-    """`kvgg summary` counts without building, so its figures must be those of the real layers."""
-    for head, batch_norm in itertools.product([*HEADS, "8", "16,4"], [False, True]):
-        config = ModelConfig(arch=arch, head=head, batch_norm=batch_norm)
-        model = shapes_only(config, classes=3, image_size=64)
-        told = {layer.name: layer for layer in describe(config, classes=3, image_size=64)}
-        for layer in model.layers:
-            if layer.name in told:
-                assert told[layer.name].output == tuple(layer.output.shape[1:])
-        layers = told.values()
-        assert sum(layer.params - layer.statistics for layer in layers) == parameters(model)
-        assert sum(layer.params for layer in layers) == model.count_params()
-        helpers = {name for name in names(model) if name.endswith(("_bn", "_relu"))}
-        assert set(names(model)) - set(told) == {"image"} | helpers | (
-            {"flatten"} if head != "gap" else set()
-        )
-
-
-def test_vgg16_has_the_layers_of_configuration_d_in_order():
-    """Named as in Keras Applications, so that its weights can be matched by name."""
-    model = shapes_only(ModelConfig(head="full"), classes=4, image_size=224)
-    assert names(model) == ["image", *CONFIGURATION_D, "flatten", "fc1", "fc2", "predictions"]
-    blocks = [tuple(model.get_layer(f"block{b}_pool").output.shape[1:]) for b in range(1, 6)]
-    assert blocks == [(112, 112, 64), (56, 56, 128), (28, 28, 256), (14, 14, 512), (7, 7, 512)]
-    assert model.output.shape == (None, 4)
-
-
-def test_the_convolutions_agree_with_keras_applications():
-    """The same names, the same weight shapes, in the same order."""
-    theirs = undrawn(
-        lambda: keras.applications.VGG16(
-            weights=None, include_top=False, input_shape=(64, 64, 3), name="vgg16"
-        )
-    )
-    ours = shapes_only(ModelConfig(), classes=4, image_size=64)
-    found = [(v.path, tuple(v.shape)) for v in ours.trainable_variables]
-    assert found[:26] == [(v.path, tuple(v.shape)) for v in theirs.trainable_variables]
-    assert names(ours)[1:19] == names(theirs)[1:] == CONFIGURATION_D
-
-
-def test_each_network_has_as_many_weight_layers_as_its_name_says():
-    """With the three dense layers of the full head: 11, 13, 16 and 19."""
-    depths = {arch: sum(map(len, blocks)) + 3 for arch, blocks in BLOCKS.items()}
-    assert depths == {"vgg11": 11, "vgg13": 13, "vgg16": 16, "vgg19": 19}
-
-
-def test_the_forward_pass_costs_the_published_15_gigaflops_of_multiply_adds():
-    """VGG16 at 224 px, 1000 classes: 15.47 G multiply-adds, of which two FLOPs each."""
-    layers = describe(ModelConfig(head="full"), classes=1000, image_size=224)
-    cost = total(layers, image_size=224, batch_size=1)
-    assert cost.params == 138_357_544  # as Keras Applications documents
-    assert cost.forward_flops == 2 * 15_470_264_320
 
 
 @pytest.mark.usefixtures("thin")
@@ -221,9 +114,9 @@ def test_bfloat16_computes_in_half_and_keeps_weights_and_logits_whole():
     assert dtypes == {"float32"}
     assert {model.get_layer(n).compute_dtype for n in ("block1_conv1", "fc1")} == {"bfloat16"}
     images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
-    logits = model(images)
+    logits = jax.jit(model)(images)  # one program, not one an operation
     assert logits.dtype == "float32"
-    whole = vgg(config, **SMALL)(images)
+    whole = jax.jit(vgg(config, **SMALL))(images)
     difference = np.abs(np.asarray(logits) - np.asarray(whole)).max()
     assert 0 < difference < 0.1 * np.abs(whole).max()
 
@@ -242,7 +135,8 @@ def test_frozen_blocks_have_no_slots_and_their_batch_norm_keeps_still():
     params, state = (
         [v.value for v in vs] for vs in (model.trainable_variables, model.non_trainable_variables)
     )
-    _, after = model.stateless_call(params, state, images, training=True)
+    step = jax.jit(partial(model.stateless_call, training=True))
+    _, after = step(params, state, images)
     changed = {
         variable.path
         for variable, old, new in zip(model.non_trainable_variables, state, after, strict=True)
@@ -262,3 +156,19 @@ def test_the_head_of_a_network_shares_its_variables():
     ):
         assert [id(variable) for variable in ours] == [id(variable) for variable in theirs]
     assert head.input_shape == (None, 1, 1, 64)
+
+
+@pytest.mark.usefixtures("thin")
+def test_64_bit_types_of_jax_leave_weights_and_results_in_float32():
+    """`jax_enable_x64` of a host program; only the seed of dropout is a whole number."""
+    config = ModelConfig(
+        arch="vgg11", head="8", batch_norm=True, dropout=0.5, preprocessing="caffe"
+    )
+    with jax.enable_x64(True):
+        model = vgg(config, **SMALL, seed=None)
+        parts = model.trainable_variables, model.non_trainable_variables
+        values = [[variable.value for variable in part] for part in parts]
+        images = np.zeros((2, 32, 32, 3), np.float32)
+        call = partial(model.stateless_call, training=True)
+        traced = jax.tree.leaves([values, jax.eval_shape(call, *values, images)])
+    assert {str(one.dtype) for one in traced} == {"float32", "uint32"}

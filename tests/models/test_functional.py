@@ -51,8 +51,12 @@ def test_it_computes_what_the_keras_model_computes(
 ) -> None:
     """Every bit of it, compiled alike, with moving statistics that do something."""
     config = ModelConfig(arch="vgg11", **table)
-    model = vgg(config, classes=3, image_size=48, precision=precision)
+    model = vgg(config, classes=3, image_size=48, precision=precision, seed=None)
     rng = np.random.default_rng(0)
+    for variable in model.variables:  # here, not by Keras, which compiles a program a shape to draw
+        if variable.path.endswith("kernel"):
+            spread = (2 / np.prod(variable.shape[:-1])) ** 0.5
+            variable.assign(rng.normal(0, spread, variable.shape))
     params = values(model.trainable_variables)
     state = {
         name: value if "seed" in name else value * rng.uniform(0.5, 2, value.shape) + 0.1
@@ -93,10 +97,38 @@ def test_features_are_floats_already_and_stay_as_they_are() -> None:
     np.testing.assert_array_equal(normalise(features), features)
 
 
-def test_caffe_is_what_keras_applications_makes_of_a_picture() -> None:
+def test_caffe_is_the_preprocessing_of_keras_applications() -> None:
     """Of 0..255 there, of [0, 1] here: BGR, less ImageNet's means."""
     images = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), np.uint8)
     expected = keras.applications.vgg16.preprocess_input(images.astype(np.float32))
     np.testing.assert_allclose(caffe(normalise(images)), expected, atol=5e-5)
     black = caffe(np.zeros((1, 1, 1, 3), np.float32))[0, 0, 0]
     np.testing.assert_allclose(black, [-103.939, -116.779, -123.68])
+
+
+# What a host program, or JAX_ENABLE_X64 and JAX_NUMPY_DTYPE_PROMOTION, may have set
+SETTINGS = {
+    "x64": lambda: jax.enable_x64(True),
+    "strict": lambda: jax.numpy_dtype_promotion("strict"),
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("table", [CONFIGS[3], CONFIGS[4]], ids=str)
+def test_settings_of_jax_change_no_type_and_no_number(
+    table: dict[str, Any], precision: str, setting: str, thin: None
+) -> None:
+    """Float32 logits and probabilities, the same to the bit, of weights and images of NumPy."""
+    config = ModelConfig(arch="vgg11", **table)
+    rng = np.random.default_rng(0)
+    weights = [
+        {name: rng.uniform(0.01, 0.1, one.shape).astype(one.dtype) for name, one in part.items()}
+        for part in weight_shapes(config, classes=3, image_size=32)
+    ]
+    images = rng.integers(0, 256, (2, 32, 32, 3), np.uint8)
+    expected = jax.jit(make_predict_step(config, precision=precision))(*weights, images)
+    with SETTINGS[setting]():
+        found = jax.jit(make_predict_step(config, precision=precision))(*weights, images)
+    assert [one.dtype for one in found] == [jnp.float32, jnp.float32]
+    jax.tree.map(np.testing.assert_array_equal, found, expected)

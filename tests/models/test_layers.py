@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.models.layers import Conv2D
+from kvgg_jax.models.layers import Conv2D, MaxPooling2D
 
 
 def error(a, b):
@@ -99,3 +99,14 @@ def test_a_layer_of_another_geometry_is_the_stock_layer(arguments):
     for mine, other in zip(fast.weights, plain.weights, strict=True):
         other.assign(mine.value)
     np.testing.assert_array_equal(fast(x), plain(x))
+
+
+@pytest.mark.parametrize(
+    "options", [{"pool_size": 3}, {"strides": 1}, {"padding": "same"}, {"pool_size": 2}]
+)
+def test_max_pooling_of_any_options_is_that_of_keras(options):
+    """Ours applies to 2x2 windows alone, and is Keras' own for others."""
+    x = np.random.default_rng(0).normal(size=(2, 7, 8, 3)).astype(np.float32)
+    ours, theirs = MaxPooling2D(**options), keras.layers.MaxPooling2D(**options)
+    np.testing.assert_array_equal(ours(x), theirs(x))
+    assert ours.compute_output_shape(x.shape) == theirs.compute_output_shape(x.shape)

@@ -19,8 +19,10 @@ def test_the_backbones_are_those_that_a_configuration_names() -> None:
 
 
 @pytest.mark.parametrize("arch", BACKBONES)
-def test_a_backbone_says_its_stages_stride_and_smallest_image(arch: str) -> None:
-    """As its layers show: each is of one stage or of the head, in order; one pixel is left."""
+def test_a_backbone_has_the_stages_stride_and_size_that_its_layers_show(
+    arch: str,
+) -> None:
+    """Each layer is of one stage or of the head, in order; one pixel is left."""
     backbone = BACKBONES[arch]
     for size, side in ((backbone.min_size, 1), (7 * backbone.stride, 7)):
         layers = describe(ModelConfig(arch=arch), classes=3, image_size=size)

@@ -1,4 +1,4 @@
-"""The pictures a run leaves behind: drawn whatever the classes are called, whole or not at all."""
+"""Charts of a run: drawn whatever the classes are called, whole or not at all."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_classes_may_have_any_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_curves_are_drawn_from_the_first_epoch_on(tmp_path: Path, count: int) -> None:
-    """One epoch is a point, two a line; none is no picture."""
+    """One epoch is a point, two a line; none is no chart."""
     rows = [Epoch(i, 1 / i, 0.5, 1 / i, 0.5, 1e-4, 1.0, 1.0) for i in range(1, count + 1)]
     draw_curves(History(), tmp_path / "curves.png")
     assert list(tmp_path.iterdir()) == []
@@ -37,7 +37,7 @@ def test_curves_are_drawn_from_the_first_epoch_on(tmp_path: Path, count: int) ->
     assert png_size(tmp_path / "curves.png") == (1080, 432)
 
 
-def test_a_picture_that_cannot_be_put_in_place_leaves_nothing(tmp_path: Path) -> None:
+def test_a_chart_that_cannot_be_put_in_place_leaves_nothing(tmp_path: Path) -> None:
     """No temporary file beside it."""
     (tmp_path / "curves.png").mkdir()
     with pytest.raises(RunError) as caught:
@@ -46,7 +46,7 @@ def test_a_picture_that_cannot_be_put_in_place_leaves_nothing(tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
 
 
-def test_many_classes_are_shades_in_a_picture_that_does_not_grow(
+def test_many_classes_are_shades_in_a_chart_that_does_not_grow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A number a cell would take minutes and gigabytes for hundreds of them."""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import gc
+import itertools
+import json
+import math
 import multiprocessing
 import re
 import resource
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,9 +25,11 @@ import pytest
 
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Event, Warned
+from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.core.state import TrainState, Weights
 from kvgg_jax.runs import checkpoint, digests, step_folders
 from kvgg_jax.runs.checkpoint import Checkpoints
+from kvgg_jax.runs.folder import Run
 
 SEEDS = "seed_generator_0/seed_generator_state"
 
@@ -279,27 +286,32 @@ def test_what_orbax_cannot_read_is_damaged_whatever_its_digests_say(tmp_path):
     gc.collect()  # Orbax leaves its failed read to the collector, which would blame a later test
 
 
-def save_many(folder: Path, count: int) -> None:
+def save_until(done: Any, folder: Path) -> None:
     with Checkpoints(folder) as checkpoints:
-        for step in range(1, count + 1):
+        for step in itertools.count(1):
             checkpoints.save_best(state(step))
+            if done.is_set():
+                return
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_reader_beside_a_running_run_never_says_damaged(tmp_path):
     """Steps come and go under its eyes: it looks again, and has one of the whole ones."""
-    heard, reads, count = list[Event](), 0, 25
-    writer = multiprocessing.get_context("spawn").Process(target=save_many, args=(tmp_path, count))
+    heard, spawn = list[Event](), multiprocessing.get_context("spawn")
+    done = spawn.Event()
+    writer = spawn.Process(target=save_until, args=(done, tmp_path))
     writer.start()
-    while writer.is_alive():
+    while not step_folders.steps(tmp_path / "best"):
+        assert writer.is_alive()
+        time.sleep(0.01)
+    for _ in range(20):
         with Checkpoints(tmp_path, read_only=True, emit=heard.append) as reader:
-            if any(path.name.isdigit() for path in (tmp_path / "best").glob("*")):
-                assert 1 <= int(reader.load_best(weights(0))[1][1][SEEDS][1]) <= count
-                reads += 1
+            assert int(reader.load_best(weights(0))[1][1][SEEDS][1]) >= 1
+    assert writer.is_alive()
+    done.set()
     writer.join()
     gc.collect()  # a read whose step went leaves Orbax' coroutines, which a later test would rue
     assert (writer.exitcode, heard) == (0, [])
-    assert reads > 1
 
 
 def test_a_reader_looks_again_when_a_step_is_replaced_while_it_reads(tmp_path, monkeypatch):
@@ -385,3 +397,106 @@ def test_a_reader_leaves_the_half_written_save_of_a_running_run_alone(tmp_path):
     assert [half.is_dir() for half in halves] == [True, True]
     Checkpoints(tmp_path).close()
     assert [half.exists() for half in halves] == [False, False]
+
+
+ROWS = tuple(Epoch(k, 1.0, 0.5, 1 / k, k / 4) for k in (1, 2))
+
+
+def run_of(folder: Path, **info: str) -> Run:
+    """A run of two epochs of four steps, and these fields in `run.json`."""
+    folder.mkdir()
+    run = Run(folder)
+    run.write("run.json", json.dumps(info))
+    run.write("history.csv", History(ROWS).to_csv())
+    return run
+
+
+def save_both(run: Run, of: Run | None = None) -> None:
+    """Each epoch's state and weights, as `of` would write them."""
+    with Checkpoints(run.checkpoints, run=of or run) as checkpoints:
+        for row in ROWS:
+            checkpoints.save_last(state(4 * row.epoch), {"loss": 0.5})
+            checkpoints.save_best(state(4 * row.epoch), row)
+
+
+def refusal(run: Run) -> str:
+    with (
+        Checkpoints(run.checkpoints, run=run, read_only=True) as checkpoints,
+        pytest.raises(RunError) as caught,
+    ):
+        checkpoints.load_best(weights(0))
+    return str(caught.value)
+
+
+def test_a_checkpoint_of_the_run_is_used(tmp_path):
+    """What it notes for this check is not among the notes that come back."""
+    run = run_of(tmp_path / "a", id="a")
+    save_both(run)
+    with Checkpoints(run.checkpoints, run=run) as checkpoints:
+        assert checkpoints.load_last(state(0))[1] == {"loss": 0.5}
+        assert checkpoints.has_best(8)
+        assert_same(checkpoints.load_best(weights(0))[1], weights(8))
+
+
+@pytest.mark.parametrize("own", ["a", None])
+def test_weights_of_another_run_are_refused(tmp_path, own):
+    """Though their shapes and digests are right; also in a run that has no `id` yet."""
+    run = run_of(tmp_path / "a", **({"id": own} if own else {}))
+    save_both(run, of=run_of(tmp_path / "b", id="b"))
+    assert refusal(run) == (
+        f"No checkpoint in {run.checkpoints}/best is intact:\n"
+        "  8: it was saved by another run\n  4: it was saved by another run\n"
+        "Restore a copy of one, or train again."
+    )
+    with Checkpoints(run.checkpoints, run=run) as checkpoints:
+        assert not checkpoints.has_best(8)
+        with pytest.raises(RunError, match="8: it was saved by another run"):
+            checkpoints.load_last(state(0))
+
+
+def test_a_step_that_no_epoch_of_the_history_ends_at_is_refused(tmp_path):
+    """One under another number, and one of an epoch that was trained again. The step before them
+    is used, with a warning."""
+    run = run_of(tmp_path / "a", id="a")
+    save_both(run)
+    best = run.checkpoints / "best"
+    (best / "8").rename(best / "12")
+    heard = list[Event]()
+    with Checkpoints(run.checkpoints, run=run, emit=heard.append) as checkpoints:
+        assert_same(checkpoints.load_best(weights(0))[1], weights(4))
+    assert heard == [
+        Warned(
+            f"The checkpoint {best}/12 is damaged: it was saved as step 8. Using {best}/4 instead."
+        )
+    ]
+    (best / "12").rename(best / "8")
+    run.write("history.csv", History((replace(ROWS[0], val_loss=0.9),)).to_csv())
+    assert refusal(run) == (
+        f"No checkpoint in {best} is intact:\n"
+        "  8: the history has no epoch 2 with its validation figures\n"
+        "  4: the history has no epoch 1 with its validation figures\n"
+        "Restore a copy of one, or train again."
+    )
+
+
+def test_a_run_of_the_time_before_runs_had_an_id_is_read(tmp_path):
+    """Its steps say nothing of their origin."""
+    run = run_of(tmp_path / "a")
+    save_both(run)
+    for step in run.checkpoints.glob("*/*"):
+        (step / "notes.json").write_text("{}\n")
+        digests.seal(step)
+    with Checkpoints(run.checkpoints, run=run) as checkpoints:
+        assert checkpoints.load_last(state(0))[1] == {}
+        assert_same(checkpoints.load_best(weights(0))[1], weights(8))
+
+
+def test_an_epoch_whose_loss_is_no_number_is_known_again(tmp_path):
+    """NaN is not NaN, but the same figures."""
+    run = run_of(tmp_path / "a", id="a")
+    row = Epoch(1, math.nan, 0.0, math.nan, 0.0)
+    run.write("history.csv", History((row,)).to_csv())
+    with Checkpoints(run.checkpoints, run=run) as checkpoints:
+        checkpoints.save_best(state(4), row)
+        checkpoints.wait()
+        assert checkpoints.has_best(4)

@@ -1,4 +1,4 @@
-"""What a resume refuses because the world is not the one that the run began in."""
+"""What has changed since a run began: what a resume refuses, and what `evaluate` warns of."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kvgg_jax.core.errors import RunError
+from kvgg_jax import calibrate, evaluate
+from kvgg_jax.core.errors import DataError, RunError
 from kvgg_jax.core.events import Event, Warned
+from kvgg_jax.data.folder import scan
+from kvgg_jax.data.reader import read
 from kvgg_jax.inference.classifier import load_classifier
-from kvgg_jax.runs.catalog import find
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.listing import DamagedRun, list_runs
 from kvgg_jax.runs.lock import locked
-from kvgg_jax.runs.manifest import check_files, check_settings
+from kvgg_jax.runs.manifest import check_files, check_settings, trained_on
 from kvgg_jax.training.trainer import resume, train
-from support.runs import Trained
+from support.runs import Trained, draw_photos, small_config
+
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 @pytest.fixture
@@ -47,7 +51,7 @@ def refused(run: Path) -> str:
 
 
 def test_each_setting_that_was_edited_is_shown_with_both_values(run):
-    """Picture size, head and optimizer would make it another run."""
+    """Image size, head and optimizer would make it another run."""
     edit(run, "image_size = 32", "image_size = 48")
     edit(run, 'head = "gap"', 'head = "slim"')
     edit(run, "lr = 0.0001", "lr = 0.01")
@@ -70,10 +74,10 @@ def test_settings_that_change_no_step_may_be_edited(run):
 def test_photos_that_are_gone_changed_or_unreadable_are_counted_and_named(run):
     """Three names at most of each."""
     photos = run.parent / "photos"
-    picture = photos / "red" / "red_03.png"
-    pixels = np.array(Image.open(picture))
+    file = photos / "red" / "red_03.png"
+    pixels = np.array(Image.open(file))
     pixels[0, 0, 0] ^= 1
-    Image.fromarray(pixels).save(picture)
+    Image.fromarray(pixels).save(file)
     head = f"The photos in {photos} have changed since {run} started"
     tail = "Restore them, or start a new run."
     assert refused(run) == f"{head}: 1 changed (red/red_03.png). {tail}"
@@ -92,7 +96,7 @@ def test_a_class_that_was_renamed_is_one_whose_photos_are_gone(run):
 
 
 def test_photos_that_came_later_are_named_and_left_out(run):
-    """The split was dealt when the run began."""
+    """The split is that of the start."""
     photos, heard = run.parent / "photos", list[Event]()
     shutil.copy(photos / "red" / "red_03.png", photos / "red" / "new.png")
     check_files(Run(run), Run(run).split(photos), heard.append)
@@ -145,18 +149,125 @@ def test_a_run_in_use_is_neither_resumed_nor_replaced(run):
     assert Run(run).info()["status"] == "finished"
 
 
-def test_the_newest_run_is_the_one_made_last_whatever_the_clock_said(trained, tmp_path):
-    """By number; runs without one by their moment, in whatever time zone it is written."""
-    for name, number, created in (
-        ("a", None, "2026-11-24T09:30:00+09:00"),  # 00:30 UTC
-        ("b", None, "2026-11-24T01:00:00+00:00"),
-        ("c", 2, "2025-01-01T00:00:00+00:00"),  # the clock was set back
-        ("d", 1, "2026-12-01T00:00:00+00:00"),
-    ):
-        run = Run(shutil.copytree(trained.run, tmp_path / name))
-        info = {**run.info(), "created": created, "number": number}
-        run.write("run.json", json.dumps({k: v for k, v in info.items() if v is not None}))
-    assert find(out=tmp_path).path.name == "c"
-    for name in ("c", "d"):
-        shutil.rmtree(tmp_path / name)
-    assert find(out=tmp_path).path.name == "b"
+def learned(run: Run, photos: Path) -> set[str]:
+    return set(run.split(photos).train.paths)
+
+
+def warnings(heard: list[Event]) -> list[str]:
+    return [event.text for event in heard if isinstance(event, Warned)]
+
+
+@pytest.fixture
+def known(trained: Trained) -> Run:
+    """The finished run itself, to be read."""
+    return Run(trained.run)
+
+
+@pytest.fixture
+def moved(trained: Trained, tmp_path: Path) -> Path:
+    """The photos of the run under another name, and one of each class that it does not know."""
+    photos = shutil.copytree(trained.photos, tmp_path / "moved")
+    for folder in draw_photos(tmp_path / "new", per_class=13).iterdir():
+        shutil.copy(folder / f"{folder.name}_12.png", photos / folder.name)
+    return photos
+
+
+def test_the_photos_of_training_are_known_as_files_and_as_copies(known, trained, moved):
+    """A file that is there no more is known by its pixels; its class has to be the same."""
+    own = read(scan(trained.photos), 32)
+    assert set(trained_on(known, own)) == learned(known, trained.photos)
+    assert set(trained_on(known, read(scan(moved), 32))) == learned(known, trained.photos)
+    path = next(path for path in learned(known, trained.photos) if path.startswith("red/"))
+    (moved / path).rename(moved / "blue" / "other.png")
+    assert set(trained_on(known, read(scan(moved), 32))) == learned(known, trained.photos) - {path}
+    other_size = read(scan(trained.photos), 48)
+    assert set(trained_on(known, other_size)) == learned(known, trained.photos)
+
+
+def test_evaluate_says_which_photos_flatter_the_run(known, trained, moved):
+    """On its own validation part it has nothing to say."""
+    heard: list[Event] = []
+    found = evaluate(known.path, data=moved, emit=heard.append)
+    count = len(learned(known, trained.photos))
+    assert found.trained_on == count
+    assert warnings(heard) == [
+        f"{count} of the {found.count} photos in {moved} are among those that {known.path} was "
+        "trained on, so its accuracy looks better than it is."
+    ]
+    heard.clear()
+    assert evaluate(known.path, emit=heard.append).trained_on == 0
+    assert warnings(heard) == []
+    assert evaluate(known.path, split="all", emit=heard.append).trained_on == count
+    assert len(warnings(heard)) == 1
+
+
+def test_evaluate_says_that_its_photos_have_changed(known, trained, moved):
+    """The validation photos of the known, where they are now."""
+    path = known.split(trained.photos).val.paths[0]
+    Image.new("RGB", (32, 32), "white").save(moved / path)
+    heard: list[Event] = []
+    evaluate(known.path, data=moved, split="val", emit=heard.append)
+    assert warnings(heard) == [
+        f"{moved}: 1 changed ({path}) since {known.path} was trained, or this version "
+        "decodes them differently."
+    ]
+
+
+def test_a_temperature_is_not_fitted_to_copies_of_training_photos(known, trained, moved, tmp_path):
+    """As after `mv photos new`, which makes `calibrate` ask for --data."""
+    copy = shutil.copytree(known.path, tmp_path / "run")
+    with pytest.raises(DataError) as caught:
+        calibrate(copy, data=moved)
+    count = len(learned(known, trained.photos))
+    assert str(caught.value).startswith(f"{moved} has {count} photos that {copy} was trained on")
+
+
+def test_weights_of_a_run_that_has_seen_photos_for_validation_are_warned_of(known, moved, tmp_path):
+    """New photos give another split, so what was for validation then is for training now."""
+    heard: list[Event] = []
+    config = small_config(moved, model={"weights": str(known.path)}, train={"epochs": 1})
+    new = Run(train(config, out=tmp_path / "runs", name="new", emit=heard.append).run)
+    val = new.split(moved).val.paths
+    seen = learned(known, moved) & set(val)
+    assert seen
+    assert warnings(heard) == [
+        f"{len(seen)} of the {len(val)} photos for validation are among those that {known.path} "
+        "was trained on, so the accuracy looks better than it is. Evaluate with other photos (kvgg "
+        "evaluate --data DIR). The same photos are split alike with the same `seed` and "
+        "`data.split`, if none is added."
+    ]
+
+
+def test_a_run_without_its_split_gives_weights_all_the_same(trained, tmp_path):
+    """A warning says what is unknown."""
+    run = shutil.copytree(trained.run, tmp_path / "run")
+    (run / "split.csv").unlink()
+    heard: list[Event] = []
+    config = small_config(trained.photos, model={"weights": str(run)}, train={"epochs": 1})
+    train(config, out=tmp_path / "runs", name="new", emit=heard.append)
+    assert warnings(heard) == [
+        f"It is unknown whether {run} was trained on photos for validation: {run} has no readable "
+        "split.csv: No such file or directory."
+    ]
+
+
+@pytest.mark.parametrize(("file", "data"), [("split.csv", True), ("digests.csv", False)])
+def test_a_run_without_its_split_or_digests_is_evaluated_and_not_calibrated(
+    trained, moved, tmp_path, file, data
+):
+    """Its training photos are unknown."""
+    run = shutil.copytree(trained.run, tmp_path / "run")
+    (run / file).unlink()
+    heard: list[Event] = []
+    found = evaluate(run, data=moved if data else None, emit=heard.append)
+    assert found.trained_on is None
+    assert warnings(heard) == [
+        f"It is unknown which of these photos {run} was trained on: {run} has no readable {file}: "
+        "No such file or directory."
+    ]
+    with pytest.raises(DataError) as caught:
+        calibrate(run, data=moved)
+    assert str(caught.value) == (
+        f"Which photos {run} was trained on is not known, so none can be shown to be others. "
+        "Put its split.csv and digests.csv back."
+    )

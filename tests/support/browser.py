@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from support.runs import PATIENCE
+
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -24,7 +26,6 @@ FLAGS = (
     *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
     *("--remote-debugging-pipe", "--disable-dev-shm-usage"),
 )
-PATIENCE = 300.0  # seconds, for machines with much else to do
 
 
 class Tab:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from kvgg_jax.cli.main import app
 from kvgg_jax.inference.temperature import FILE, Calibration, Quality
 from kvgg_jax.runs.folder import Run
-from support.runs import THIN_VGG11
+from support.runs import PATIENCE, THIN_VGG11
 
 rich_utils.FORCE_TERMINAL = None  # whatever GITHUB_ACTIONS or PY_COLORS say
 ENVIRONMENT = {"COLUMNS": "80", "FORCE_COLOR": None, "NO_COLOR": None}
@@ -72,5 +72,5 @@ def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     env = {name: value for name, value in os.environ.items() if name not in loud}
     command = [sys.executable, *arguments]
     return subprocess.run(
-        command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=cwd, env=env, capture_output=True, text=True, timeout=PATIENCE, check=False
     )

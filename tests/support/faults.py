@@ -25,7 +25,7 @@ from kvgg_jax.runs.folder import Run
 from kvgg_jax.training.ema import with_average
 from kvgg_jax.training.optimizers import build_optimizer
 from kvgg_jax.training.step import init_state
-from support.runs import ROOT, THIN_VGG11
+from support.runs import PATIENCE, ROOT, THIN_VGG11
 
 EPOCHS, STEPS = 4, 4  # 29 pictures in batches of 8, the last one padded
 EVENTFUL = (  # the settings of `conftest.eventful`
@@ -36,36 +36,28 @@ EVENTFUL = (  # the settings of `conftest.eventful`
     *("--epochs", str(EPOCHS), "--data", "photos", "--name", "run"),
 )
 # The program on a thin network; it notes each step that is done, to measure what was lost. A file
-# `hold saves` beside it with a number in it, say 3, halts the third save for as long as it is
-# there; `held saves` then tells that it has. `hold steps` halts it after a step.
+# `hold` beside it with a number in it, say 3, halts the third save for good; `held` then tells that
+# it has.
 PROGRAM = f"""{THIN_VGG11}
-import time
+import itertools, time
 from pathlib import Path
 from kvgg_jax.cli.main import main
 from kvgg_jax.cli.console import Screen
 from kvgg_jax.runs import digests
 from kvgg_jax.core.events import Progress
 show, log = Screen.__call__, open("steps.log", "a", buffering=1)
-seal = digests.seal
-counts = dict(saves=0, steps=0)
-
-def hold(what):
-    counts[what] += 1
-    file = Path("hold " + what)
-    if not file.exists() or file.read_text() != str(counts[what]):
-        return
-    Path("held " + what).touch()
-    while file.exists():
-        time.sleep(0.01)
+seal, saves = digests.seal, itertools.count(1)
+hold = int(Path("hold").read_text()) if Path("hold").exists() else None
 
 def halting(*args, **kwargs):
-    hold("saves")
+    if next(saves) == hold:
+        Path("held").touch()
+        time.sleep(3600)
     return seal(*args, **kwargs)
 
 def note(self, event):
     if isinstance(event, Progress) and event.stage == "training":
         print((event.epoch - 1) * event.total + event.done, file=log)
-        hold("steps")
     show(self, event)
 
 Screen.__call__, digests.seal = note, halting
@@ -111,7 +103,7 @@ class Start:
     @property
     def text(self) -> str:
         if self.process.poll() is not None:
-            self.listener.join(60)
+            self.listener.join(PATIENCE)
         return self.stderr_console.read_text()
 
     def until(self, when: Callable[[], object]) -> bool:
@@ -125,7 +117,7 @@ class Start:
     def end(self, number: int) -> int:
         """Send a signal and wait; gives the exit code."""
         self.process.send_signal(number)
-        return self.process.wait(120)
+        return self.process.wait(PATIENCE)
 
 
 def moments(start: Start, chance: random.Random) -> dict[str, Callable[[], object]]:
@@ -182,7 +174,7 @@ def harm_until_done(
         start = Start(folder, arguments_for(folder))
         name, when = chance.choice(sorted(moments(start, chance).items()))
         is_hit = done < harms and start.until(when)
-        code = start.end(number) if is_hit else start.process.wait(300)
+        code = start.end(number) if is_hit else start.process.wait(PATIENCE)
         if "Going on" in start.text:
             hurt.lost.append(before - gone_on_from(start.text))
             hurt = Tries()

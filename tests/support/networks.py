@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.models.build import Zeros
+from kvgg_jax.models.build import Zeros, vgg
 from support.runs import THIN
 
 Arrays = dict[str, list[np.ndarray]]
@@ -58,3 +61,24 @@ def write_applications(file: Path, arrays: Arrays, *, suffix: str = "_1:0") -> P
             for text, value in zip(names, values, strict=True):
                 group.create_dataset(text, data=value)
     return file
+
+
+def shapes_only(config: ModelConfig, **size: int) -> keras.Model:
+    """The network without values: its weights are declared, and never drawn."""
+    return undrawn(lambda: vgg(config, **size))
+
+
+def undrawn(build: Callable[[], keras.Model]) -> keras.Model:
+    """What `build` returns, to look at only. Keras would draw its weights at the next chance."""
+    with keras.StatelessScope(initialize_variables=False):
+        model = build()
+    keras.utils.clear_session(free_memory=False)  # forget that they are still to be drawn
+    return model
+
+
+def parameters(model: keras.Model) -> int:
+    return sum(math.prod(variable.shape) for variable in model.trainable_variables)
+
+
+def names(model: keras.Model) -> list[str]:
+    return [layer.name for layer in model.layers]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +19,7 @@ from kvgg_jax.models.registry import BACKBONES
 from kvgg_jax.models.vgg import Vgg
 
 ROOT = Path(__file__).parents[2]
+PATIENCE = 1800  # seconds; only a test that hangs waits for so long
 
 
 COLORS = {"blue": (40, 60, 200), "green": (40, 200, 60), "red": (200, 50, 40)}
@@ -83,11 +87,33 @@ def narrow() -> Iterator[None]:
         yield
 
 
-def train_once(factory: pytest.TempPathFactory, config: Any, **drawn: int) -> Trained:
-    """A finished run of a thin network, beside the photos it learnt from."""
+@contextmanager
+def blank_charts() -> Iterator[None]:
+    """Makes every chart one white pixel: to draw two takes a third of the time of a small run."""
+    pixel = Image.new("1", (1, 1), 1)
+    with pytest.MonkeyPatch.context() as patch:
+        savefig = "matplotlib.figure.Figure.savefig"
+        patch.setattr(savefig, lambda _, file, **__: pixel.save(file, "png"))
+        yield
+
+
+def train_once(factory: pytest.TempPathFactory, name: str, config: Any, **drawn: int) -> Trained:
+    """A finished run of a thin network, and the photos it learnt from.
+
+    The first worker of pytest-xdist that asks trains it; each has a copy, on the same photos.
+    """
     from kvgg_jax.training.trainer import train
 
+    base = factory.getbasetemp()
+    common = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"common-{name}"
+    with common.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (common / "done").exists():
+            shutil.rmtree(common, ignore_errors=True)
+            photos = draw_photos(common / "photos", **drawn)
+            with narrow():
+                train(config(photos), out=common / "runs", name="x")
+            (common / "done").touch()
     folder = factory.mktemp("trained")
-    photos = draw_photos(folder / "photos", **drawn)
-    with narrow():
-        return Trained(train(config(photos), out=folder / "runs", name="x").run, photos)
+    (folder / "photos").symlink_to(common / "photos")
+    return Trained(shutil.copytree(common / "runs" / "x", folder / "runs" / "x"), common / "photos")

@@ -19,6 +19,7 @@ from kvgg_jax.web.serve.app import create_app
 from kvgg_jax.web.serve.limits import Limits
 from kvgg_jax.web.serve.middleware import Hosts
 from kvgg_jax.web.serve.network import Network
+from kvgg_jax.web.serve.server import configure
 from kvgg_jax.web.serve.service import Service
 
 CLOCK = itertools.count()  # every batch takes as long, so that each size is kept
@@ -60,8 +61,7 @@ def listening(network: Network) -> Iterator[str]:
     service = Service(network, Limits(), wait=0.005)
     service.open()
     app = create_app(service, hosts=Hosts("127.0.0.1"), report=print)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, ws="none")
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(configure(app, service))
     with socket.create_server(("127.0.0.1", 0)) as bound:
         thread = threading.Thread(target=server.run, args=([bound],))
         thread.start()

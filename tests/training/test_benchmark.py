@@ -67,7 +67,7 @@ def test_bench_and_summary_are_of_the_recipe_in_a_config_file_and_flags_win(tmp_
 def test_without_settings_bench_takes_eight_photos_of_the_size_of_the_paper(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Batches of 32 would take minutes; a config has the 32 of training where it says nothing."""
+    """Batches of 32 would take minutes; a config without `batch_size` has the 32 of training."""
     asked: list[RunConfig] = []
 
     def listen(config: RunConfig, **_: object) -> Bench:

@@ -74,7 +74,7 @@ def test_training_goes_on_with_the_weights_themselves():
 
 
 def test_a_dropout_seed_is_not_averaged():
-    """It is no quantity; and the state without averages is judged as it is."""
+    """It is no quantity; and a state without averages is evaluated as it is."""
     plain, averaged = trajectory(1, None)[0], trajectory(1, 0.9)[0]
     assert with_ema_weights(plain) == plain
     (seed,) = (name for name in plain.model_state if name.startswith("seed"))

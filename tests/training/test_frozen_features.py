@@ -26,7 +26,7 @@ from kvgg_jax.training.trainer import TrainResult, resume, train
 from support.faults import states, timeless
 from support.runs import small_config
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 ROWS = np.arange(12)
 
 
@@ -54,7 +54,7 @@ def computed(events: list[Event]) -> bool:
 
 @pytest.fixture(scope="module")
 def on(source: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainResult, list[Event]]:
-    """A run on features, never cut, and what it told."""
+    """A run on features that was never stopped, and its events."""
     heard: list[Event] = []
     out = tmp_path_factory.mktemp("on")
     return train(frozen(source), out=out, name="on", emit=heard.append), heard
@@ -115,7 +115,7 @@ def cache(tmp_path: Path) -> Path:
 def test_features_are_kept_by_the_settings_that_affect_them(
     key: str, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As their fields say; a new setting says so by itself."""
+    """By `affects` of their fields, that of a new setting too."""
     decoded, config = read(scan(source.parents[1] / "photos"), 32), frozen(source)
     before = module._key(config, decoded, {})
     monkeypatch.setattr(module, "settings", lambda of: {**settings(of), key: "another"})
@@ -133,7 +133,7 @@ def test_features_are_shared_by_batches_whose_parts_are_of_one_size(source: Path
 
 @pytest.fixture
 def made(source: Path, cache: Path) -> Any:
-    """Computes features of the source's photos; gives them and what was told."""
+    """Computes features of the source's photos; returns them and the events."""
     decoded = read(scan(source.parents[1] / "photos"), 32)
     weights = load_classifier(source).weights
 
@@ -148,7 +148,7 @@ def made(source: Path, cache: Path) -> Any:
 
 
 def test_features_are_computed_once_with_progress_and_found_again(made, cache):
-    """Float32, one for each picture, in a file that is read as it is needed."""
+    """Float32, one for each image, in a file that is read as it is needed."""
     first, heard = made()
     assert (first.shape, first.dtype) == ((12, 1, 1, 64), np.float32)
     steps = [event for event in heard if isinstance(event, Progress) and event.done]
@@ -159,7 +159,7 @@ def test_features_are_computed_once_with_progress_and_found_again(made, cache):
     np.testing.assert_array_equal(first[ROWS], again[ROWS])
 
 
-def test_features_are_found_in_whatever_order_the_pictures_come(made, source):
+def test_features_are_found_in_whatever_order_the_images_come(made, source):
     """A resume has those of training first; a batch of another size may differ in its last bits."""
     samples = scan(source.parents[1] / "photos")
     first, _ = made()
@@ -170,7 +170,7 @@ def test_features_are_found_in_whatever_order_the_pictures_come(made, source):
     assert computed(heard)
 
 
-def test_features_of_other_weights_pictures_or_preprocessing_are_others(made, source, cache):
+def test_features_of_other_weights_images_or_preprocessing_are_others(made, source, cache):
     """Nothing that decides them is left out of their name."""
     decoded = read(scan(source.parents[1] / "photos"), 32)
     params, state = load_classifier(source).weights
@@ -192,7 +192,7 @@ def test_features_of_other_weights_pictures_or_preprocessing_are_others(made, so
 
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "half"])
-def test_damaged_features_are_computed_anew(made, cache, harm):
+def test_damaged_features_are_computed_again(made, cache, harm):
     """A bit flipped, a file cut short, a folder that a crash left without its digests."""
     first, _ = made()
     before = first[ROWS]
@@ -224,7 +224,7 @@ def test_only_the_newest_sets_are_kept(made, source, cache):
     assert (len(left), used.name in left, "0" in left) == (KEPT, True, False)
 
 
-def test_no_room_for_features_is_said_with_the_way_out(made, cache, monkeypatch):
+def test_no_room_for_features_is_an_error_with_the_next_move(made, cache, monkeypatch):
     """Nothing half-written stays."""
 
     def full(*_: object) -> None:
@@ -235,7 +235,7 @@ def test_no_room_for_features_is_said_with_the_way_out(made, cache, monkeypatch)
         made()
     assert str(caught.value) == (
         f"Cannot keep the features of the photos in {cache / 'features'}: No space left on device. "
-        "Make room there, or compute them anew each epoch: `data.cache = none`."
+        "Make room there, or compute them again in each epoch: `data.cache = none`."
     )
     assert list((cache / "features").iterdir()) == []
 
@@ -249,7 +249,7 @@ def test_no_room_for_features_is_said_with_the_way_out(made, cache, monkeypatch)
         ({"data": {"cache": "disk"}}, True),
     ],
 )
-def test_features_are_kept_where_a_picture_has_the_same_ones_each_epoch(source, tables, constant):
-    """Augmentation changes the picture; without a cache nothing is kept."""
+def test_features_are_kept_where_a_image_has_the_same_ones_each_epoch(source, tables, constant):
+    """Augmentation changes the image; without a cache nothing is kept."""
     assert are_constant(frozen(source, **tables)) == constant
     assert not are_constant(frozen(source).with_model(freeze="4"))

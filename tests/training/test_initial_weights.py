@@ -1,11 +1,9 @@
-"""Weights to begin with: what comes of them, what is said, and what a resume asks of them."""
+"""Initial weights: which are loaded, what is reported, and what a resume needs of them."""
 
 from __future__ import annotations
 
 import hashlib
-import inspect
 import shutil
-import urllib.error
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,7 @@ from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.models.functional import weight_shapes
 from kvgg_jax.models.weights import imagenet
 from kvgg_jax.runs.folder import Run
-from kvgg_jax.training.initial_weights import InitialWeights, complete_config, load_initial_weights
+from kvgg_jax.training.initial_weights import InitialWeights, complete_model, load_initial_weights
 from kvgg_jax.training.trainer import resume, train
 from support.faults import states, timeless
 from support.networks import arrays_of, stock_network, write_applications
@@ -32,7 +30,7 @@ from support.runs import small_config
 
 CLASSES = ("blue", "green", "red")
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 def config(finished: Path, weights: str | Path, **model: Any) -> RunConfig:
@@ -43,10 +41,10 @@ def config(finished: Path, weights: str | Path, **model: Any) -> RunConfig:
 def taken(
     finished: Path, weights: str | Path, *, classes: tuple[str, ...] = CLASSES, **model: Any
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    """What a run would begin with, and what is said about it."""
+    """The weights a run would start from, and the messages about them."""
     heard: list[Event] = []
     given = load_initial_weights(
-        complete_config(config(finished, weights, **model), Path()), classes, heard.append
+        complete_model(config(finished, weights, **model), Path()), classes, heard.append
     )
     assert given is not None
     return given.arrays, [
@@ -66,8 +64,8 @@ def assert_same(left: Any, right: Any) -> None:
 # From a run
 
 
-def test_all_of_a_run_comes_where_it_fits(finished):
-    """Its best weights, the head too: how to go on at another rate, or to train all of it."""
+def test_all_weights_of_a_run_are_loaded_where_they_fit(finished):
+    """Its best weights, the head too: to train further at another rate, or all of it."""
     arrays, said = taken(finished, finished)
     assert_same(arrays, weights_of(finished))
     assert said == [f"Note: Weights from {finished}: the 5 layers of VGG11's blocks, and the head"]
@@ -82,12 +80,12 @@ def test_all_of_a_run_comes_where_it_fits(finished):
     ],
     ids=["other classes", "fewer classes", "another head"],
 )
-def test_a_head_that_does_not_fit_starts_anew(finished, how, why):
-    """Whole or not at all; why is said. The head of 64 units has a layer of the same shape."""
+def test_a_head_that_does_not_fit_starts_at_random(finished, how, why):
+    """All of it or nothing, with the reason. The head of 64 units has a layer of the same shape."""
     arrays, said = taken(finished, finished, **how)
     whole = weights_of(finished)
     assert_same(arrays, {name: whole[name] for name in whole if name.startswith("block")})
-    head = f"the head starts anew: {why}"
+    head = f"the head starts at random: {why}"
     assert said == [f"Note: Weights from {finished}: the 5 layers of VGG11's blocks; {head}"]
 
 
@@ -97,17 +95,17 @@ def test_a_run_gives_its_image_size_and_preprocessing_and_is_found_by_name(finis
     text = (run / "config.toml").read_text()
     (run / "config.toml").write_text(text.replace("[model]", "[model]\npreprocessing = 'caffe'"))
     given = RunConfig(model={"weights": "mine"})
-    found = complete_config(given, tmp_path)
+    found = complete_model(given, tmp_path)
     assert (found.model.weights, found.model.preprocessing) == (str(run), "caffe")
     assert found.data.image_size == 32
     asked = given.with_data(image_size=64).with_model(preprocessing="scale")
-    assert complete_config(asked, tmp_path) == asked.with_model(weights=str(run))
+    assert complete_model(asked, tmp_path) == asked.with_model(weights=str(run))
 
 
-def test_what_is_nowhere_is_named(tmp_path):
+def test_weights_that_are_nowhere_are_named(tmp_path):
     """As a file and as a run."""
     with pytest.raises(WeightsError) as caught:
-        complete_config(RunConfig(model={"weights": "x.h5"}), tmp_path)
+        complete_model(RunConfig(model={"weights": "x.h5"}), tmp_path)
     assert str(caught.value) == (
         f"`model.weights = x.h5`: there is no such file, and no run x.h5 or {tmp_path / 'x.h5'}. "
         "Give a weight file, a run, or imagenet."
@@ -127,10 +125,10 @@ def file(network: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Path
     return write_applications(tmp_path_factory.mktemp("file") / "x.h5", arrays_of(network))
 
 
-SHOWN = "Note: Pictures are shown to it in [0, 1] (`model.preprocessing = caffe` or scale)"
+SHOWN = "Note: The network gets images in [0, 1] (`model.preprocessing = caffe` or scale)"
 
 
-def test_a_network_of_keras_own_layers_comes_by_its_names(finished, network, file):
+def test_a_network_of_keras_own_layers_is_loaded_by_its_names(finished, network, file):
     """The head too, where it has these layers; a file knows no classes."""
     arrays, said = taken(finished, file, head="8")
     assert_same(arrays, {v.path: np.asarray(v.value) for v in network.variables})
@@ -148,8 +146,8 @@ def test_layers_that_do_not_fit_are_named(finished, network, tmp_path):
     kept = {layer for layer in arrays if layer.startswith(("block3", "block4", "block5"))}
     assert {name.split("/")[0] for name in found} == kept
     assert said[0] == (
-        f"Warned: Weights from {file}: 3 of the 5 layers of VGG11's blocks; the head starts anew: "
-        "its backbone does too, in part. At random: block1_conv1 is not there; "
+        f"Warned: Weights from {file}: 3 of the 5 layers of VGG11's blocks; the head starts at "
+        "random: its backbone does too, in part. At random: block1_conv1 is not there; "
         "block2_conv1 is 3x3x8x32 and 32 there, 3x3x8x16 and 16 here."
     )
     with pytest.raises(WeightsError) as caught:
@@ -170,7 +168,7 @@ def test_a_file_without_a_single_layer_that_fits_is_an_error(finished, file):
     )
 
 
-def test_a_run_of_another_network_is_told_with_what_to_add(finished):
+def test_the_error_for_a_run_of_another_network_names_the_settings_to_add(finished):
     """`--freeze` of a run needs its network, which its name does not say."""
     with pytest.raises(WeightsError) as caught:
         taken(finished, finished, batch_norm=True)
@@ -180,59 +178,17 @@ def test_a_run_of_another_network_is_told_with_what_to_add(finished):
 
 
 def test_a_file_of_keras_applications_is_known_by_its_content(finished, file, monkeypatch):
-    """Under whatever name it was put there: its pictures are prepared as Keras does."""
+    """Under whatever name it was put there: its images are prepared as Keras does."""
     digest = hashlib.md5(file.read_bytes()).hexdigest()
     monkeypatch.setitem(imagenet.KERAS_MD5, "vgg16", (digest, ""))
     _, said = taken(finished, file)
     assert said[1] == (
-        "Note: Pictures are shown to it as Keras prepares them for its ImageNet weights "
+        "Note: The network gets images as Keras prepares them for its ImageNet weights "
         "(`model.preprocessing = caffe` or scale)"
     )
 
 
 # ImageNet
-
-
-@pytest.mark.parametrize("arch", ["vgg16", "vgg19"])
-def test_the_digests_are_those_that_keras_has(arch):
-    """And so is the address."""
-    source = inspect.getsource(inspect.getmodule(getattr(keras.applications, arch.upper())))
-    assert all(f'"{digest}"' in source for digest in imagenet.KERAS_MD5[arch])
-    assert f"{arch}_weights_tf_dim_ordering_tf_kernels_notop.h5" in source
-
-
-@pytest.fixture
-def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Keras' home, which is not there yet; and there is no network."""
-
-    def fail(*_: object) -> None:
-        raise urllib.error.URLError(OSError(-2, "Name or service not known"))
-
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", fail)
-    return tmp_path / "home"
-
-
-def test_without_a_network_the_next_move_is_told(offline, capsys):
-    """Where the file is, where to put it, or to give its path; nothing on stdout."""
-    with pytest.raises(WeightsError) as caught:
-        imagenet.fetch("vgg16", lambda event: None)
-    name = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    url = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg16/{name}"
-    assert str(caught.value) == (
-        "Cannot fetch the ImageNet weights: None -- [Errno -2] Name or service not known.\n"
-        f"Where there is a network, download {url}\n"
-        f"and put it at {offline / 'models' / name}, or give its path: `model.weights = PATH`."
-    )
-    assert capsys.readouterr().out == ""
-
-
-def test_a_cached_file_that_is_not_what_it_should_be_is_not_used(offline, file):
-    """Keras checks its digest, and fetches it again."""
-    (offline / "models").mkdir(parents=True)
-    shutil.copy(file, offline / "models" / "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5")
-    with pytest.raises(WeightsError, match=r"^Cannot fetch the ImageNet weights: "):
-        imagenet.fetch("vgg16", lambda event: None)
 
 
 def test_keras_has_no_imagenet_weights_of_vgg11(finished):
@@ -245,7 +201,7 @@ def test_keras_has_no_imagenet_weights_of_vgg11(finished):
 
 
 def test_the_whole_vgg16_comes_from_the_layout_of_its_file(finished, tmp_path, monkeypatch):
-    """All widths, in the file that Keras' cache gives; pictures are prepared for it."""
+    """All widths, in the file that Keras' cache gives; images are prepared for it."""
     shapes, _ = weight_shapes(ModelConfig(), classes=3, image_size=32)
     arrays: dict[str, list[np.ndarray]] = {}
     for name, one in shapes.items():
@@ -259,9 +215,9 @@ def test_the_whole_vgg16_comes_from_the_layout_of_its_file(finished, tmp_path, m
     assert sorted(found) == sorted(name for name in shapes if name.startswith("block"))
     assert_same(found["block5_conv3/kernel"], arrays["block5_conv3"][0])
     assert said == [
-        "Note: Weights from imagenet: the 13 layers of VGG16's blocks; the head starts anew: "
+        "Note: Weights from imagenet: the 13 layers of VGG16's blocks; the head starts at random: "
         "there is none",
-        "Note: Pictures are shown to it as Keras prepares them for its ImageNet weights "
+        "Note: The network gets images as Keras prepares them for its ImageNet weights "
         "(`model.preprocessing = caffe` or scale)",
     ]
 
@@ -284,7 +240,7 @@ def test_what_was_exported_of_a_run_comes_with_its_preprocessing(begun, finished
     assert_same(arrays, whole)
     assert said == [
         f"Note: Weights from {file}: the 5 layers of VGG11's blocks, and the head",
-        "Note: Pictures are shown to it as Keras prepares them for its ImageNet weights "
+        "Note: The network gets images as Keras prepares them for its ImageNet weights "
         "(`model.preprocessing = caffe` or scale)",
     ]
 
@@ -314,10 +270,10 @@ def test_evaluate_and_predict_know_the_preprocessing_and_the_frozen_part(begun):
     assert load_classifier(begun).config.model.preprocessing == "caffe"
 
 
-def test_a_run_that_has_saved_nothing_asks_for_the_weights_it_began_with(
+def test_a_run_that_has_saved_nothing_needs_the_weights_it_started_from(
     begun, finished, file, tmp_path
 ):
-    """Gone or changed, it says so; put back, it ends as the run that was never cut."""
+    """An error when missing or changed; restored, the run ends as the one never stopped."""
     copy, run = Path(shutil.copy(file, tmp_path / "copy.h5")), tmp_path / "cut"
 
     def press(event: Event) -> None:
@@ -336,8 +292,8 @@ def test_a_run_that_has_saved_nothing_asks_for_the_weights_it_began_with(
     with pytest.raises(RunError) as caught:
         resume(run)
     assert str(caught.value) == (
-        f"The weights at {copy} are not those that {run} began with, and it has saved nothing yet. "
-        "Put them back, or start a new run."
+        f"The weights at {copy} are not those that {run} started from, and it has saved nothing "
+        "yet. Restore them, or start a new run."
     )
     (tmp_path / "away.h5").replace(copy)
     assert timeless(resume(run).history) == timeless(Run(begun).history())

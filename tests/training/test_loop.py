@@ -15,10 +15,9 @@ from kvgg_jax.core.errors import NonFiniteLoss, Stopped
 from kvgg_jax.core.events import EpochEnded, Event, Progress
 from kvgg_jax.core.history import Epoch, EpochProgress, History, Metrics
 from kvgg_jax.core.state import Batch, Tally, TrainState
-from kvgg_jax.training.loop import LoopInputs, RunProgress, evaluate, fit, metrics
-from kvgg_jax.training.step import zero_tally
+from kvgg_jax.training.loop import LoopInputs, RunProgress, evaluate, fit
 
-WEIGHTS = [np.float32([1, 1, 1, 1]), np.float32([1, 1, 0, 0])]  # 6 pictures in batches of 4
+WEIGHTS = [np.float32([1, 1, 1, 1]), np.float32([1, 1, 0, 0])]  # 6 images in batches of 4
 
 
 class Batches:
@@ -36,7 +35,7 @@ class Fake:
     """Steps with the losses and validation accuracies that a test asks for, and a log of calls."""
 
     right: list[int]
-    """Right answers of the 6 validation pictures, epoch by epoch."""
+    """Right answers of the 6 validation images, epoch by epoch."""
     nan_at: int | None = None
     """The step of the run, from 1, at which the loss becomes NaN."""
     log: list[object] = field(default_factory=list)
@@ -114,7 +113,7 @@ def test_an_epoch_is_trained_then_saved_then_validated_then_recorded_then_announ
 
 
 def test_a_row_of_the_history_is_made_of_the_tallies_and_the_clock():
-    """Sums over 6 pictures become means; the clock is read at start, after training, at the end."""
+    """Sums over 6 images become means; the clock is read at start, after training, at the end."""
     history, _ = run(Fake([3]), epochs=1)
     assert history == History(
         (
@@ -133,7 +132,7 @@ def test_a_row_of_the_history_is_made_of_the_tallies_and_the_clock():
 
 
 def test_progress_counts_every_batch_of_both_halves():
-    """Each step reports its place in the epoch and how many pictures it handled."""
+    """Each step reports its place in the epoch and how many images it handled."""
     seen: list[Event] = []
     fake = Fake([3])
     fit(fake.inputs, TrainConfig(epochs=1), start(), recorder=fake, emit=seen.append)
@@ -203,28 +202,21 @@ def test_a_run_whose_patience_is_spent_does_not_train_again():
     assert again.log == []
 
 
-def test_evaluate_gives_the_probabilities_of_real_pictures_only():
+def test_evaluate_gives_the_probabilities_of_real_images_only():
     """Fillers are dropped from the table as they are from the sums."""
     found, probabilities = evaluate(Fake([5]).eval_step, ({"w": np.int32(1)}, {}), Batches())
     assert found == Metrics(loss=1.0, accuracy=5 / 6, count=6)
     np.testing.assert_array_equal(probabilities, [[1, 0], [0, 1], [0, 0], [0, 0], [1, 0], [0, 1]])
 
 
-def test_metrics_are_the_ratios_of_a_tally():
-    """Made once, on the host, as Python numbers."""
-    tally = Tally(jnp.float32(6), jnp.float32(3), jnp.float32(4))
-    assert metrics(tally) == Metrics(loss=1.5, accuracy=0.75, count=4)
-    assert [float(value) for value in zero_tally()] == [0, 0, 0]
-
-
-# Saves amid an epoch, and stopping
+# Saves within an epoch, and stopping
 
 
 def timeless(history: History) -> list[Epoch]:
     return [replace(row, seconds=0.0, images_per_second=0.0) for row in history]
 
 
-def test_a_state_is_kept_each_so_many_steps_of_an_epoch_and_at_its_end():
+def test_a_state_is_saved_every_n_steps_of_an_epoch_and_at_its_end():
     """With the sums so far, and the time they took."""
     fake = Fake([3])
     run(fake, epochs=1, save_every_steps=1)
@@ -235,14 +227,14 @@ def test_a_state_is_kept_each_so_many_steps_of_an_epoch_and_at_its_end():
 
 
 def stopped(fake: Fake, *, epochs: int, stop: Callable[[], bool]) -> str:
-    """Train until `stop` says so; what Stopped says then."""
+    """Train until `stop` returns True; the text of Stopped."""
     with pytest.raises(Stopped) as caught:
         fit(fake.inputs, TrainConfig(epochs=epochs), start(), recorder=fake, stop=stop)
     return str(caught.value)
 
 
 @pytest.mark.parametrize("asked", range(1, 15))
-def test_a_run_that_stops_when_asked_goes_on_as_if_it_had_not(asked):
+def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not(asked):
     """At whatever moment: what was kept is enough for the same rows and the same reason."""
     right = [2, 3, 3]
     whole, reason = run(Fake(right), epochs=3)
@@ -266,7 +258,7 @@ def test_a_run_that_stops_when_asked_goes_on_as_if_it_had_not(asked):
         (6, "Stopped in epoch 2, after step 0 of 2.", ("record", 2, 1)),
     ],
 )
-def test_a_run_that_stops_says_where_and_has_kept_it(asked, text, last):
+def test_a_run_that_stops_reports_where_and_has_saved_it(asked, text, last):
     """Within the step: nothing more is trained or validated after the question."""
     fake, questions = Fake([3, 3]), iter(range(1, asked + 1))
     assert stopped(fake, epochs=2, stop=lambda: next(questions) == asked) == text
@@ -284,7 +276,7 @@ def test_the_time_of_an_epoch_adds_up_over_its_starts():
     assert (row.seconds, row.images_per_second) == (30.0, 6 / 20)
 
 
-def test_a_state_that_diverged_is_not_kept_amid_an_epoch_either():
+def test_a_state_that_diverged_is_not_saved_within_an_epoch_either():
     """The loss of the step is read before the save, not after."""
     fake = Fake([3], nan_at=1)
     with pytest.raises(NonFiniteLoss):

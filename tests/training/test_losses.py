@@ -39,8 +39,8 @@ def test_smoothing_gives_a_share_of_each_label_to_all_classes(smoothing):
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_a_class_weight_multiplies_the_loss_of_its_pictures(smoothing):
-    """With and without smoothing; the mean stays one over pictures, as in Keras."""
+def test_a_class_weight_multiplies_the_loss_of_its_images(smoothing):
+    """With and without smoothing; the mean stays one over images, as in Keras."""
     weights = np.float32([0.5, 1, 2, 4])
     weighted = make_loss(smoothing, weights)(LABELS, LOGITS)
     expected = weights[LABELS] * make_loss(smoothing)(LABELS, LOGITS)
@@ -53,7 +53,7 @@ SHARES = np.float32([[0.7, 0.3, 0, 0], [0, 0, 0, 1], [0.25, 0.25, 0.25, 0.25]])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("weights", [None, np.float32([0.5, 1, 2, 4])])
 def test_mixed_labels_count_by_their_shares(smoothing, weights):
-    """In the cross-entropy, in smoothing, and in the weight of the picture."""
+    """In the cross-entropy, in smoothing, and in the weight of the image."""
     targets = (1 - smoothing) * SHARES + smoothing / 4
     counts = 1 if weights is None else SHARES @ weights
     expected = -counts * (targets * log_softmax(LOGITS[:3])).sum(axis=1)

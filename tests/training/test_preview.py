@@ -15,7 +15,7 @@ from kvgg_jax.core.state import Batch
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.folder import scan
 from kvgg_jax.training import preview
-from kvgg_jax.training.augment.levels import make_augment
+from kvgg_jax.training.augment import make_augment
 from support.commands import kvgg, message
 from support.runs import draw_photos, small_config
 
@@ -103,7 +103,7 @@ def test_the_command_writes_a_png(photos: Path, tmp_path: Path) -> None:
 def test_unreadable_photos_are_an_error_or_left_out(photos: Path, tmp_path: Path) -> None:
     """As in training."""
     for file in (photos / "red").iterdir():
-        file.write_text("no picture")
+        file.write_text("no image")
     words = ("data", "preview", photos, "--image-size", "32", "--output", tmp_path / "x.png")
     assert message(kvgg(*words)).startswith("Error: 2 of 8 images cannot be read:")
     assert kvgg(*words, "--skip-bad").exit_code == 0

@@ -40,7 +40,7 @@ def make(
 
 
 def batch(count: int = 8, *, real: int | None = None, seed: int = 0) -> Batch:
-    """`count` pictures of noise, of which the first `real` have weight 1."""
+    """`count` images of noise, of which the first `real` have weight 1."""
     rng = np.random.default_rng(seed)
     weight = (np.arange(count) < (count if real is None else real)).astype(np.float32)
     images = rng.integers(0, 256, (count, SIZE, SIZE, 3), np.uint8)
@@ -124,7 +124,7 @@ def test_a_part_takes_rows_from_all_over_the_batch():
 
 
 def test_dropout_draws_anew_for_each_part():
-    """Two parts with the same pictures get different masks, hence different losses."""
+    """Two parts with the same images get different masks, hence different losses."""
     model = network(dropout=0.5)
     step, state = make(model, accumulate=2)
     half = batch(4)
@@ -134,7 +134,7 @@ def test_dropout_draws_anew_for_each_part():
 
 
 def test_a_batch_of_fillers_only_gives_no_nan():
-    """0 pictures have no mean, but the weights must survive it."""
+    """0 images have no mean, but the weights must survive it."""
     step, state = make(network())
     new, tally = step(state, zero_tally(), batch(real=0))
     assert [float(value) for value in tally] == [0, 0, 0]

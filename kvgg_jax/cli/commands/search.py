@@ -13,6 +13,7 @@ from kvgg_jax.cli.console import Screen
 from kvgg_jax.cli.flags import Given
 from kvgg_jax.cli.options import RUNS, Json, Out, takes_settings
 from kvgg_jax.cli.output import print_json
+from kvgg_jax.cli.watcher import watched
 from kvgg_jax.core.settings import PARTS
 
 
@@ -74,7 +75,7 @@ def tune(
     settings = given.resolve()
     searched = without(read_space(space) if space else DEFAULT_SPACE, given.flags)
     check_space(searched, settings, where=str(space or "space"))
-    with Screen() as screen, stoppable(screen, repeat_to_resume) as stop:
+    with Screen() as screen, watched(), stoppable(screen, repeat_to_resume) as stop:
         from kvgg_jax.training.search import tuning
 
         result = tuning.tune(

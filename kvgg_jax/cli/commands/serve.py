@@ -43,6 +43,27 @@ def serve(
     max_files: Annotated[int, typer.Option(min=1, max=1000, help="Photos per request.")] = 32,
     max_upload_mb: Annotated[int, typer.Option(min=1, max=1024, help="MiB per request.")] = 32,
     max_megapixels: Annotated[int, typer.Option(min=1, max=200, help="Megapixels per photo.")] = 50,
+    max_request_megapixels: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Megapixels per request.")
+    ] = 200,
+    max_connections: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Connections of all clients.")
+    ] = 256,
+    max_client_connections: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Connections per client address.")
+    ] = 64,
+    header_seconds: Annotated[
+        float, typer.Option(min=0.1, help="Seconds for headers, and for a pause in an upload.")
+    ] = 10,
+    upload_seconds: Annotated[
+        float, typer.Option(min=0.1, help="Seconds for a request to arrive.")
+    ] = 60,
+    min_kb_per_second: Annotated[
+        int, typer.Option(min=1, max=1024, help="KiB per second that an upload must reach.")
+    ] = 4,
+    behind_proxy: Annotated[
+        bool, typer.Option(help="All clients come through a proxy: no limits per client.")
+    ] = False,
     out: Out = RUNS,
 ) -> None:
     """Serve a local page that classifies photos, with heatmaps and a JSON endpoint.
@@ -57,7 +78,14 @@ def serve(
         upload_bytes=max_upload_mb * MIB,
         files=max_files,
         pixels=max_megapixels * 1_000_000,
+        request_pixels=max_request_megapixels * 1_000_000,
         waiting=queue,
+        connections=max_connections,
+        client_connections=max_client_connections,
+        header_seconds=header_seconds,
+        read_seconds=upload_seconds,
+        read_rate=min_kb_per_second * 1024,
+        shared=behind_proxy,
     )
 
     def ready(address: str) -> None:

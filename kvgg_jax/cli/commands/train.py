@@ -16,6 +16,7 @@ from kvgg_jax.cli.console import Screen
 from kvgg_jax.cli.flags import Given, check_resume
 from kvgg_jax.cli.options import RUNS, Json, Out, takes_settings
 from kvgg_jax.cli.output import print_json, print_line
+from kvgg_jax.cli.watcher import watched
 from kvgg_jax.core.errors import UsageError
 from kvgg_jax.core.text import program
 
@@ -47,7 +48,7 @@ def train(
     settings = given.resolve()
     known = resume if resume is None or os.path.exists(resume) else str(out / resume)
     report = partial(_how_to_resume, resume=known)
-    with Screen() as screen, stoppable(screen, report) as stop:
+    with Screen() as screen, watched(), stoppable(screen, report) as stop:
         from kvgg_jax.training import trainer
 
         if resume is None:
@@ -96,7 +97,7 @@ def crossval(
         if (key, value) == ("data.split", "keras"):
             raise UsageError(f"{text}: not for folds; use stratified or grouped.")
     settings = given.resolve()
-    with Screen() as screen, stoppable(screen, repeat_to_resume) as stop:
+    with Screen() as screen, watched(), stoppable(screen, repeat_to_resume) as stop:
         from kvgg_jax.training.search import crossval as api
 
         result = api.crossval(

@@ -12,9 +12,7 @@ from rich.table import Table
 from kvgg_jax.cli.output import cell, print_line, print_table
 from kvgg_jax.core.text import figure
 from kvgg_jax.data.audit.sentences import color_text
-from kvgg_jax.evaluation.bootstrap import LEVEL
-from kvgg_jax.evaluation.record import BINS
-from kvgg_jax.evaluation.sentences import all_right_text, figure_rows, probabilities_text
+from kvgg_jax.evaluation.record import BINS, LEVEL, all_right_text, figure_rows, probabilities_text
 
 if TYPE_CHECKING:
     from kvgg_jax.evaluation.record import EvaluationRecord

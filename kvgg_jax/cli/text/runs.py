@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from kvgg_jax.cli.output import cell, print_line, print_table
 from kvgg_jax.core.text import duration, escape_name
-from kvgg_jax.evaluation.significance import FEWEST, LEVEL
 from kvgg_jax.runs.listing import DamagedRun, RunSummary
 
 if TYPE_CHECKING:
@@ -76,14 +75,13 @@ def pair_text(pair: Pair) -> str:
     first, second = escape_name(pair.first), escape_name(pair.second)
     if pair.p is None:
         return f"{first} and {second} are not tested: {pair.reason}"
-    ahead, behind = max(pair.only_first, pair.only_second), min(pair.only_first, pair.only_second)
     counts = (
         f"of {pair.count} images, {first} alone is right on {pair.only_first} and {second} alone "
         f"on {pair.only_second} (McNemar's test, p = {pair.p:.3g})"
     )
-    if pair.p < LEVEL:
-        better, worse = (first, second) if ahead == pair.only_first else (second, first)
+    if pair.differs:
+        better, worse = (first, second) if pair.only_first > pair.only_second else (second, first)
         return f"{better} is better than {worse}: {counts}."
-    if ahead + behind < FEWEST:
+    if pair.has_too_few:
         return f"No difference shown: {counts}. So few cannot show one."
     return f"No difference shown: {counts}."

@@ -44,10 +44,15 @@ def refuse_bombs(name: Path | str, image: Image.Image, content: bytes, max_pixel
         raise ImageError(f"{escape_name(name)}: {reason}")
 
 
-def _too_much(image: Image.Image, content: bytes, max_pixels: int) -> str | None:
+def decoded_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of what is decoded: of a TIFF's tiles, where these are larger."""
     tags = getattr(image, "tag_v2", {})
-    tile = (tags.get(Tag.TileWidth, 0), tags.get(Tag.TileLength, 0))  # a TIFF may lie in these
-    width, height = max(image.size, tile, key=lambda size: size[0] * size[1])
+    tile = (tags.get(Tag.TileWidth, 0), tags.get(Tag.TileLength, 0))
+    return max(image.size, tile, key=lambda size: size[0] * size[1])
+
+
+def _too_much(image: Image.Image, content: bytes, max_pixels: int) -> str | None:
+    width, height = decoded_size(image)
     pixels = f"has {width} x {height} pixels"
     if width * height > max_pixels:
         return f"{pixels}; the limit is {max_pixels} in total. Scale it down."

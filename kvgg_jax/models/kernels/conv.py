@@ -1,7 +1,7 @@
 """A 3x3 convolution (stride 1, SAME) that trains faster on CPUs, as a function.
 
 XLA's weight gradient runs at a quarter of the matrix-multiply peak and less from 16 px up, and
-its forward and input gradient collapse at 2x2. `plan` says which algorithm replaces them where;
+its forward and input gradient collapse at 2x2. `plan` chooses the algorithm for each shape;
 elsewhere, and on every platform but the CPU, the stock convolution runs.
 """
 

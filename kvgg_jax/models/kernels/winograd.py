@@ -1,6 +1,7 @@
-"""Winograd's F(4x4, 3x3) for convolutions, band by band so that it stays in the cache.
+"""Winograd's F(4x4, 3x3) for convolutions, in bands that stay in the processor's cache.
 
-Lavin & Gray 2016, arXiv:1509.09308. `conv.plan` says where it pays.
+Lavin & Gray 2016, arXiv:1509.09308, section 4.3: in 6x6 points, a tile of 4x4 outputs is 36
+products where the direct form has 144. `conv.plan` says where it is faster.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import Array, lax
 
-# Winograd's F(4x4, 3x3) (Lavin & Gray 2016, arXiv:1509.09308, section 4.3): in 6x6 points, a tile
-# of 4x4 outputs is 36 products where the direct form has 144. `B`, `G` and `A` are named there.
+# `B`, `G` and `A` of the paper
 _B = (
     (4, 0, 0, 0, 0, 0),
     (0, -4, 4, -2, 2, 4),

@@ -1,13 +1,15 @@
-"""The formats of weight files. Arrays alone are read: no code is run, no link followed, no declared
-size believed.
+"""The formats of weight files. Only arrays are read: no code is run, no link is followed, and no
+declared size is trusted.
 
-`sandbox.read_weights` runs this module in a process of its own: wrong bytes can make the HDF5
-library crash or never end.
+`sandbox.read_weights` runs this module in a separate process: wrong bytes can make the HDF5 library
+crash or never end.
 """
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import resource
 import shutil
 import stat
@@ -23,25 +25,30 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.core.errors import KvggError
+from kvgg_jax.core.errors import KvggError, WeightsError, is_out_of_memory
 from kvgg_jax.core.extras import require
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.models.weights.arrays import (
+from kvgg_jax.models.weights.hdf5 import (
     MAX_CONFIG,
+    MOST,
+    TOO_MANY,
     Layers,
     Refused,
     Stored,
     finite,
-    named,
+    from_hdf5,
     rank,
     refuse_code,
 )
-from kvgg_jax.models.weights.hdf5 import MOST, from_hdf5
 
 HDF5, ZIP = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
 MEMBER = "model.weights.h5"  # of a .keras archive
 FLOATS = {"F16", "F32", "F64"}  # as safetensors calls them
-REFUSED = 3  # exit code of `main`
+REFUSED, NO_MEMORY, NO_SPACE = 3, 4, 5  # exit codes of `main`
+
+
+class NoSpace(Exception):
+    """There is no room for temporary files."""
 
 
 @contextmanager
@@ -49,10 +56,41 @@ def open_weights(path: Path) -> Iterator[Layers]:
     """The layers of Keras' `.weights.h5`, `.h5` or `.keras`, or of a `.safetensors` file.
 
     Their arrays can be read while the context is open. Raises WeightsError, naming the file, for
-    anything else: damaged, hostile, or of another kind.
+    any other file: damaged, hostile, or of another kind. MemoryError and NoSpace are no fault of
+    the file.
     """
-    with named(path), ExitStack() as stack:
-        yield _open(path, stack)
+    file = escape_name(path)
+    try:
+        with ExitStack() as stack:
+            yield _open(path, stack)
+    except (KvggError, MemoryError, NoSpace):
+        raise
+    except Refused as error:
+        raise WeightsError(f"{file}{error}") from None
+    except Exception as error:  # wrong bytes come out of the libraries as nearly any exception
+        if _is_without_memory(error):
+            raise MemoryError from error
+        if _is_without_space(error):
+            raise NoSpace from error
+        if isinstance(error, OSError) and error.strerror and error.filename:
+            raise WeightsError(f"Cannot read {file}: {error.strerror}.") from None
+        raise WeightsError(
+            f"{file} is damaged or cut short, so its weights cannot be read. Fetch it again."
+        ) from error
+
+
+def _is_without_memory(error: Exception) -> bool:
+    """HDF5 and safetensors report it in words of their own."""
+    text = str(error).lower()
+    return is_out_of_memory(error) or "allocate" in text or "allocation failed" in text
+
+
+def _is_without_space(error: Exception) -> bool:
+    """On a disk, in a quota, by `ulimit -f`; or `tempfile` finds no folder that takes a file."""
+    if isinstance(error, FileNotFoundError) and error.filename is None:
+        return True
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return isinstance(error, OSError) and error.errno in full
 
 
 def _open(path: Path, stack: ExitStack) -> Layers:
@@ -75,7 +113,10 @@ def _unpacked(path: Path, stack: ExitStack) -> IO[bytes]:
     """The weights of a `.keras` archive, which stores its parts as they are: a packed one may be a
     bomb."""
     with zipfile.ZipFile(path) as archive:
-        parts = {part.filename: part for part in archive.infolist()[:MOST]}
+        entries = archive.infolist()
+        parts = {part.filename: part for part in entries}
+        if len(parts) < len(entries) or len(entries) > MOST:
+            raise Refused(" has two parts of one name, or more parts than a model has.")
         for name, part in parts.items():
             if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/"):
                 raise Refused(f" holds {escape_name(name)!r}, which leaves its folder.")
@@ -98,8 +139,11 @@ def _from_safetensors(path: Path, stack: ExitStack) -> Layers:
     from safetensors import safe_open
 
     file = stack.enter_context(safe_open(path, framework="numpy"))
+    keys = file.keys()
+    if len(keys) > MOST:
+        raise Refused(TOO_MANY)
     layers: dict[str, dict[str, Stored]] = {}
-    for key in file.keys():  # noqa: SIM118  # it is no mapping
+    for key in keys:
         owner, _, name = key.replace(".", "/").rpartition("/")
         layers.setdefault(owner, {})[name] = _tensor(file, key)
     return {
@@ -135,16 +179,34 @@ def main() -> int:
                 if wanted[name] == found[name]:
                     arrays |= {f"{name}|{n}": one.read() for n, one in enumerate(layers[name])}
     except KvggError as error:
-        print(error, file=sys.stderr, end="")
+        print(error, file=sys.stderr, end="", flush=True)
         return REFUSED
-    shapes = np.frombuffer(json.dumps(found).encode(), np.uint8)
-    np.savez(sys.stdout.buffer, allow_pickle=False, shapes=shapes, **arrays)
+    except MemoryError:
+        return NO_MEMORY
+    except NoSpace:
+        return NO_SPACE
+    try:
+        shapes = np.frombuffer(json.dumps(found).encode(), np.uint8)
+        np.savez(sys.stdout.buffer, allow_pickle=False, shapes=shapes, **arrays)
+        sys.stdout.flush()
+    except MemoryError:
+        return NO_MEMORY
+    except OSError:
+        return NO_SPACE
     return 0
 
 
+def allowed(kind: int, wanted: int) -> int:
+    """`wanted`, or less where this process has a lower limit of that kind."""
+    limits = [limit for limit in resource.getrlimit(kind) if limit != resource.RLIM_INFINITY]
+    return min([wanted, *limits])
+
+
 if __name__ == "__main__":
-    seconds, memory = map(int, sys.argv[2:])
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    seconds = allowed(resource.RLIMIT_CPU, int(sys.argv[2]))
+    memory = allowed(resource.RLIMIT_AS, int(sys.argv[3]))
+    # With a second between the two, the signal is SIGXCPU, not the SIGKILL of any other kill.
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, allowed(resource.RLIMIT_CPU, seconds + 1)))
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    sys.exit(main())
+    os._exit(main())  # without a last try to flush a stdout whose disk is full

@@ -1,33 +1,85 @@
 """The layouts in which Keras has kept weights in HDF5: of Keras 3, and of Keras 1 and 2.
 
-Keras' own loader is not used: it needs the network of the file, passes over layers of other names
-without a word, and takes NaN, whole numbers and two layers of one name. `load_model` would build
-whatever the file says before an array is looked at, and importing Keras takes longer than all this.
+Keras' own loader does not take their place. It needs the network of the file, passes over layers of
+other names in silence, and takes NaN, whole numbers and two layers of one name. `load_model` builds
+whatever the file describes before an array is looked at, and importing Keras takes longer than all
+of this.
 """
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.models.weights.arrays import (
-    MAX_CONFIG,
-    Layers,
-    Refused,
-    Stored,
-    finite,
-    refuse_code,
-)
 
 MOST = 2000  # entries of a file; VGG19 with Adam's slots has some 250
+TOO_MANY = f" has more than {MOST:,} entries: no VGG network."
+MAX_CONFIG = 2**24  # bytes of a model's configuration; VGG16's has 20,000
+ORDER = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
+TRUSTED = {"keras", "kvgg_jax", "builtins", "None"}  # modules that a configuration may name
+
+
+class Refused(Exception):
+    """Why a file is refused; whoever opened it puts its name before the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One array of a file: its shape, and the way to its values."""
+
+    shape: tuple[int, ...]
+    read: Callable[[], NDArray[np.float32]]
+    """Raises Refused for values that are not finite floats, or are not all there."""
+
+
+Layers: TypeAlias = Mapping[str, tuple[Stored, ...]]
+"""Layer name -> its arrays, in Keras' order: kernel, bias; or gamma, beta, mean, variance."""
+
+
+def rank(name: str) -> tuple[int, str]:
+    """What sorts the variables of a layer as Keras does."""
+    return (ORDER.index(name) if name in ORDER else len(ORDER)), name
+
+
+def finite(values: NDArray[Any], name: str) -> NDArray[np.float32]:
+    """The values in float32. Raises Refused when one is NaN or infinite."""
+    array = np.asarray(values, np.float32)
+    if not np.isfinite(array).all():
+        raise Refused(f": {escape_name(name)!r} has values that are not finite.")
+    return array
+
+
+def refuse_code(config: str | bytes) -> None:
+    """Raises Refused for a model with code in its configuration, as Keras' safe mode does.
+
+    The configuration itself is not used: only the arrays are.
+    """
+    left = [json.loads(config)]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            kind, module = str(value.get("class_name")), str(value.get("module"))
+            if kind in ("Lambda", "__lambda__") or module.split(".", 1)[0] not in TRUSTED:
+                raise Refused(
+                    f" has code in its configuration ({escape_name(module)}, {escape_name(kind)}). "
+                    "It is not run, and the file is refused. Where you trust it, save the weights "
+                    "alone: model.save_weights('NAME.weights.h5')."
+                )
+            left.extend(value.values())
+        elif isinstance(value, list):
+            left.extend(value)
 
 
 def from_hdf5(file: h5py.File) -> Layers:
-    """The layers in an open file. Raises Refused, and whatever h5py does of wrong bytes."""
+    """The layers in an open file. Raises Refused, and whatever h5py raises for wrong bytes."""
     names = _entries(file)
     if "model_config" in file.attrs:
         refuse_code(_texts(file, "model_config")[0])
@@ -37,14 +89,14 @@ def from_hdf5(file: h5py.File) -> Layers:
 
 
 def _entries(file: h5py.File) -> set[str]:
-    """The name of all that is in the file itself; one that leads elsewhere is refused."""
+    """The names of all that is in the file itself; one that leads elsewhere is refused."""
     names: set[str] = set()
 
     def visit(name: str, link: object) -> str | None:  # what it returns ends the walk
         if not isinstance(link, h5py.HardLink):
             return f" has a link, {escape_name(name)!r}, which Keras never has."
         names.add(name)
-        return f" has more than {MOST:,} entries: no VGG network." if len(names) > MOST else None
+        return TOO_MANY if len(names) > MOST else None
 
     if fault := file.visititems_links(visit):
         raise Refused(fault)
@@ -70,7 +122,7 @@ def _by_group(file: h5py.File, names: set[str]) -> Layers:
 def _by_list(file: h5py.File, base: str, names: set[str]) -> Layers:
     """Keras 1 and 2: each layer's group lists its arrays, as in Keras Applications' files.
 
-    A network inside of another lists the arrays of all its layers, as `block1_conv1/kernel`.
+    A network inside another lists the arrays of all its layers, as `block1_conv1/kernel`.
     """
     found: dict[str, list[Stored]] = {}
     for layer in sorted(name for name in names if name.rpartition("/")[0] == base.rstrip("/")):
@@ -106,7 +158,7 @@ def _stored(dataset: object) -> Stored:
 
 
 def _texts(group: h5py.Group, key: str) -> list[str]:
-    """An attribute that is a text, or a list of some."""
+    """An attribute that is a text, or a list of texts."""
     kept = group.attrs.get_id(key)
     count = math.prod(kept.shape or ())
     if count > MOST or count * kept.dtype.itemsize > MAX_CONFIG:

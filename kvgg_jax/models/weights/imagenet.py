@@ -29,7 +29,7 @@ def is_of_keras(file: Path) -> bool:
     try:
         with file.open("rb") as stream:
             return hashlib.file_digest(stream, "md5").hexdigest() in sum(KERAS_MD5.values(), ())
-    except OSError:  # which is told when it is read
+    except OSError:  # reported when the file is read
         return False
 
 
@@ -42,7 +42,7 @@ def fetch(arch: str, emit: Emit) -> Path:
     url, md5 = f"{URL}/{arch}/{name}", KERAS_MD5[arch][0]
     home = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"))  # noqa: PTH111
     emit(Note(f"ImageNet weights of {arch.upper()}, from {home / 'models'} or {URL}"))
-    with _patience(), contextlib.redirect_stdout(sys.stderr):  # Keras tells of it on stdout
+    with _patience(), contextlib.redirect_stdout(sys.stderr):  # Keras reports on stdout
         try:
             home.mkdir(parents=True, exist_ok=True)  # or Keras would take another place
             found = keras.utils.get_file(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,36 +39,78 @@ class Found:
 def read_weights(path: Path, wanted: Shapes) -> Found:
     """The layers of Keras' `.weights.h5`, `.h5` or `.keras`, or of a `.safetensors` file.
 
-    The file is read by another process, with bounds on its time and memory. Raises WeightsError
-    for one that is damaged, hostile, or of another kind.
+    Another process reads the file, with limits on its time and memory. Raises WeightsError for a
+    file that is damaged, hostile, or of another kind, and where there is no space, memory or time.
     """
-    size = path.stat().st_size if os.path.exists(path) else 0  # else the reader says why
+    size = path.stat().st_size if os.path.exists(path) else 0  # else the reader reports it
     limits = SECONDS + size // 10**8, MEMORY + 4 * size
+    try:
+        with tempfile.TemporaryFile() as answer:
+            done = _run_reader(path, wanted, limits, answer)
+            if done.returncode == files.REFUSED:
+                raise WeightsError(done.stderr.decode(errors="replace"))
+            if done.returncode:
+                raise WeightsError(_fault(path, done.returncode, limits))
+            answer.seek(0)
+            return _found(answer, wanted)
+    except MemoryError:
+        code = files.NO_MEMORY
+    except OSError as error:
+        code = files.NO_MEMORY if error.errno == errno.ENOMEM else files.NO_SPACE
+    raise WeightsError(_fault(path, code, limits))
+
+
+def _run_reader(
+    path: Path, wanted: Shapes, limits: tuple[int, int], answer: IO[bytes]
+) -> subprocess.CompletedProcess[bytes]:
     where = [str(Path(__file__).parents[2]), *filter(None, sys.path)]
     settings = {"OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}  # threads take memory
-    with tempfile.TemporaryFile() as answer:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", files.__name__, path, *map(str, limits)],
-            input=json.dumps(wanted).encode(),
-            stdout=answer,
-            stderr=subprocess.PIPE,
-            env={**os.environ, **settings, "PYTHONPATH": os.pathsep.join(where)},
-            check=False,
+    return subprocess.run(
+        [sys.executable, "-P", "-m", files.__name__, path, *map(str, limits)],
+        input=json.dumps(wanted).encode(),
+        stdout=answer,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **settings, "PYTHONPATH": os.pathsep.join(where)},
+        check=False,
+    )
+
+
+def _fault(path: Path, code: int, limits: tuple[int, int]) -> str:
+    """Why the reader ended with `code`: the machine's limits, and if none of them, the file."""
+    file, (seconds, memory) = escape_name(path), limits
+    if code == files.NO_SPACE:
+        folder = escape_name(tempfile.tempdir or os.environ.get("TMPDIR", "/tmp"))
+        return (
+            f"{folder} has no space for the temporary files that reading {file} needs. "
+            "Free some, or set TMPDIR to a folder with space."
         )
-        if done.returncode == files.REFUSED:
-            raise WeightsError(done.stderr.decode(errors="replace"))
-        if done.returncode:
-            raise WeightsError(
-                f"{escape_name(path)} cannot be read as weights: it is damaged, or made to do harm."
+    if code in (-signal.SIGXCPU, -signal.SIGKILL):
+        if (ours := files.allowed(resource.RLIMIT_CPU, seconds)) < seconds:
+            return (
+                f"Reading {file} takes more than the {ours} s of processor time that this process "
+                "may use. Raise the limit: ulimit -t"
             )
-        answer.seek(0)
-        with np.load(answer, allow_pickle=False) as arrays:
-            shapes = json.loads(arrays["shapes"].tobytes())
-            return Found(
-                {name: [tuple(shape) for shape in layer] for name, layer in shapes.items()},
-                {
-                    name: [arrays[f"{name}|{n}"] for n in range(len(wanted[name]))]
-                    for name in wanted
-                    if f"{name}|0" in arrays
-                },
-            )
+    elif (ours := files.allowed(resource.RLIMIT_AS, memory)) < memory:
+        return (
+            f"Reading {file} takes more than the {ours / 1e6:,.0f} MB of memory that this process "
+            f"may use. Raise the limit: ulimit -v {memory // 1024}"
+        )
+    if code == -signal.SIGKILL:
+        return (
+            f"The system ended the process that read {file}, as it does when memory runs out. End "
+            "other programs and try again."
+        )
+    return f"{file} cannot be read as weights: it is damaged, or made to do harm."
+
+
+def _found(answer: IO[bytes], wanted: Shapes) -> Found:
+    with np.load(answer, allow_pickle=False) as arrays:
+        shapes = json.loads(arrays["shapes"].tobytes())
+        return Found(
+            {name: [tuple(shape) for shape in layer] for name, layer in shapes.items()},
+            {
+                name: [arrays[f"{name}|{n}"] for n in range(len(wanted[name]))]
+                for name in wanted
+                if f"{name}|0" in arrays
+            },
+        )

@@ -1,4 +1,4 @@
-"""`crossval`: each photo is validated once, by a network that never saw it.
+"""`crossval`: each photo is validated once, by a network that was not trained on it.
 
 runs/<name>/ crossval.json crossval.csv fold-1/ fold-2/ ..., each fold an ordinary run folder.
 """
@@ -19,14 +19,13 @@ from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Emit, Note, ignore
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run, write_file
-from kvgg_jax.runs.lock import locked
 from kvgg_jax.runs.manifest import UNSEEN, changed_settings, refuse
 from kvgg_jax.training.inputs import complete_config
 from kvgg_jax.training.loop import never
-from kvgg_jax.training.search.group import finish
-from kvgg_jax.training.trainer import nothing
+from kvgg_jax.training.search.group import finish, group_folder
 
 FOLDS = 5
+FIGURES = ("val_accuracy", "val_loss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +60,12 @@ class Crossval:
 
     def to_json(self) -> dict[str, Any]:
         """`{"crossval", "folds": [...], "mean": {...}, "sd": {...}}`."""
-        names = ("val_accuracy", "val_loss")
         return {
             "crossval": str(self.path),
             "folds": [asdict(fold) for fold in self.folds],
-            "mean": {name: self.mean(name) for name in names},
-            "sd": {name: self.sd(name) for name in names},
+            "mean": {name: self.mean(name) for name in FIGURES},
+            "sd": {name: self.sd(name) for name in FIGURES},
         }
-
-    def to_csv(self) -> str:
-        """The text of `crossval.csv`: a row a fold."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(field.name for field in fields(Fold))
-        writer.writerows(asdict(fold).values() for fold in self.folds)
-        return out.getvalue()
 
 
 def crossval(
@@ -85,54 +75,50 @@ def crossval(
     out: str | Path = catalog.OUT,
     name: str | None = None,
     stop: Callable[[], bool] = never,
-    before_run: Callable[[], None] = nothing,
+    before_run: Callable[[], None] | None = None,
     emit: Emit = ignore,
 ) -> Crossval:
-    """Train once for each fold held out, in `out/name`; a second call goes on where one stopped.
+    """Train once for each fold held out, in `out/name`; a second call resumes a first.
 
     The folds keep class shares, and duplicates together unless `data.split` is "stratified". They
-    are dealt from `data.split_seed` or `seed`, so the runs differ in the split alone. `stop` is
-    as for `train`; `before_run` is called before each run is prepared, and may raise to end it all.
+    depend on `data.split_seed` or `seed`, so the runs differ in the split alone. `stop` is as for
+    `train`; `before_run` is called before each run is prepared, and may raise to end it all.
     Raises what `train` raises, UsageError for fewer than two `folds`, and RunError where the folder
     holds a cross-validation of other settings.
     """
     if folds < 2:
         raise UsageError(f"--folds {folds}: at least 2.")
-    config = _settings_of_all(complete_config(config or RunConfig(), emit, out=out), folds)
+    config = complete_config(config or RunConfig(), emit, out=out)
+    how = "stratified" if config.data.split == "stratified" else "grouped"
     catalog.check_name(name)
-    path = Path(out) / (name or f"crossval-{catalog.network_name(config)}")  # no date, to go on by
-    catalog.check_writable(path)
-    with locked(path):
-        _check_begun(path, config)
+    path = Path(out) / (name or f"crossval-{catalog.network_name(config)}")  # no date, to resume by
+    members = [config.with_data(split=how, folds=folds, fold=n + 1) for n in range(folds)]
+    with group_folder(path, mark="fold-1", what="cross-validation"):
+        _check_settings(path, members)
         done: list[Fold] = []
-        for fold in range(1, folds + 1):
-            run = Run(path / f"fold-{fold}")
+        for fold, member in enumerate(members, 1):
+            run = _run(path, fold)
             emit(Note(f"Fold {fold} of {folds}{' is done already' if run.is_finished else ''}"))
-            one = config.with_data(fold=fold)
-            finish(run, one, check=_check_photos, stop=stop, before_run=before_run, emit=emit)
+            finish(run, member, stop=stop, before_run=before_run, emit=emit)
             done.append(_measured(run, fold))
             result = Crossval(path, tuple(done))
             _write(result, status="finished" if fold == folds else "unfinished")
     return result
 
 
-def _settings_of_all(config: RunConfig, folds: int) -> RunConfig:
-    """What the folds have in common; `fold` is 1 until each sets its own."""
-    how = "stratified" if config.data.split == "stratified" else "grouped"
-    return config.with_data(split=how, folds=folds, fold=1)
+def _run(path: Path, fold: int) -> Run:
+    return Run(path / f"fold-{fold}")
 
 
-def _check_begun(path: Path, config: RunConfig) -> None:
-    """Raises RunError where the folder holds something else, or folds of other settings."""
-    if any(path.glob("[!.]*")) and not (path / "fold-1").is_dir():
-        raise RunError(f"{path} already exists and is no cross-validation. Choose another --name.")
-    for fold in range(1, (config.data.folds or 0) + 1):
-        run = Run(path / f"fold-{fold}")
+def _check_settings(path: Path, members: list[RunConfig]) -> None:
+    """Raises RunError where the folder has folds of other settings."""
+    for fold, member in enumerate(members, 1):
+        run = _run(path, fold)
         if run.exists:
             refuse(
-                f"{path} was begun with other settings:",
-                changed_settings(run, config.with_data(fold=fold), UNSEEN),
-                "Use the same, or begin another: --name NAME.",
+                f"{path} was started with other settings:",
+                changed_settings(run, member, UNSEEN),
+                "Use the same settings, or choose another --name.",
             )
 
 
@@ -153,21 +139,12 @@ def _measured(run: Run, fold: int) -> Fold:
     )
 
 
-def _check_photos(run: Run) -> None:
-    """Folds of different photos may overlap, so their mean would mean nothing.
-
-    Unreadable ones are dealt too, so they count.
-    """
-    first = Run(run.path.with_name("fold-1"))
-    dealt = [one.read_digests().keys() for one in (first, run)]
-    if run.photos() != first.photos() or dealt[0] != dealt[1]:
-        raise RunError(
-            f"The photos changed between {first.path} and {run.path}. Put them back and remove "
-            f"{run.path} and any later fold, or begin another: --name NAME."
-        )
-
-
 def _write(result: Crossval, *, status: str) -> None:
+    """`crossval.json`, and `crossval.csv` with one row per fold."""
     text = json.dumps({"status": status, **result.to_json()}, indent=2) + "\n"
     write_file(result.path / "crossval.json", text)
-    write_file(result.path / "crossval.csv", result.to_csv())
+    table = io.StringIO()
+    writer = csv.DictWriter(table, [field.name for field in fields(Fold)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(map(asdict, result.folds))
+    write_file(result.path / "crossval.csv", table.getvalue())

@@ -2,33 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit
+from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
+from kvgg_jax.runs.lock import locked
 from kvgg_jax.training.trainer import resume, train
+
+
+@contextmanager
+def group_folder(folder: Path, *, mark: str, what: str) -> Iterator[None]:
+    """Hold `folder`, which is empty or has the file or folder `mark`. Raises RunError otherwise."""
+    catalog.check_writable(folder)
+    with locked(folder):
+        if any(folder.glob("[!.]*")) and not (folder / mark).exists():
+            raise RunError(f"{folder} already exists and is no {what}. Choose another --name.")
+        yield
 
 
 def finish(
     run: Run,
     config: RunConfig,
     *,
-    check: Callable[[Run], None],
     stop: Callable[[], bool],
-    before_run: Callable[[], None],
+    before_run: Callable[[], None] | None,
     emit: Emit,
 ) -> None:
     """Train a member of the group, resume it, or leave it as it is when it is finished.
 
-    `check` may raise, before the first step, when its photos are not those of the other members.
-    `before_run` is called before a run that still has something to do.
+    `before_run` is called before a run that still has something to do. Raises RunError, before the
+    first step, when its photos are not those of the other members.
     """
     if run.is_finished:
-        check(run)
+        check_photos(run)
         return
-    before_run()
+    if before_run is not None:
+        before_run()
     if run.exists:
-        resume(run.path, track=config.train.track, stop=stop, check=check, emit=emit)
-    else:
-        train(config, out=run.path.parent, name=run.path.name, stop=stop, check=check, emit=emit)
+        resume(run.path, track=config.train.track, stop=stop, check=check_photos, emit=emit)
+        return
+    out, name = run.path.parent, run.path.name
+    train(config, out=out, name=name, stop=stop, check=check_photos, emit=emit)
+
+
+def check_photos(run: Run) -> None:
+    """Raises RunError where `run` has other photos, or another split, than the runs before it.
+
+    Pixels are compared between runs of one image size, splits between runs of one fold.
+    """
+    folder, ours, photos = run.path.parent, run.config().data, run.info().get("data", {})
+    for other in itertools.takewhile(lambda one: one.path != run.path, catalog.ordered(folder)):
+        theirs, others = other.config().data, other.info().get("data", {})
+        keys = ["fingerprint", "left_out"] if ours.image_size == theirs.image_size else []
+        keys += ["split"] if ours.fold == theirs.fold else []
+        if any(photos.get(key) != others.get(key) for key in keys):
+            raise RunError(
+                f"The photos changed since {folder} was started, so {run.path} cannot be compared "
+                f"with {other.path}. Restore them and remove {run.path}, or choose another --name."
+            )

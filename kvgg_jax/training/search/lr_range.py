@@ -1,10 +1,9 @@
-"""A learning-rate range test (Smith 2017, section 3.3), smoothed and ended as Howard does."""
+"""A learning-rate range test (Smith 2017, section 3.3), smoothed and ended as in fastai."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +13,8 @@ from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import NonFiniteLoss, UsageError
 from kvgg_jax.core.events import Emit, Progress, ignore
 from kvgg_jax.core.memory import training_memory_advice
-from kvgg_jax.core.state import Batch
 from kvgg_jax.runs import catalog
 from kvgg_jax.training.inputs import complete_config
-from kvgg_jax.training.loop import Batches
 from kvgg_jax.training.step import zero_tally
 from kvgg_jax.training.trainer import prepare
 
@@ -28,16 +25,16 @@ MARGIN = 3  # a tenth, a common rule, was too low for Adam: docs/tuning.md has t
 
 @dataclass(frozen=True, slots=True)
 class RangeTest:
-    """Learning rates tried in turn, and the losses they met; equally many of each, one or more."""
+    """The learning rates of the steps, and their losses; equally many of each, one or more."""
 
     rates: tuple[float, ...]
     losses: tuple[float, ...]
-    """Of each step's photos, before the step: the mean training loss in nats, label smoothing and
+    """Of each step's images, before the step: the mean training loss in nats, label smoothing and
     class weights included."""
     smoothed: tuple[float, ...]
-    """A moving average of the losses, corrected for its beginning."""
+    """A moving average of the losses, corrected for its start."""
     reason: str
-    """Why it ended where it did."""
+    """Why it ended."""
 
     @property
     def lowest(self) -> int:
@@ -66,10 +63,10 @@ def lr_find(
 ) -> RangeTest:
     """Train for `steps` steps while the rate rises from `low` to `high` by an equal factor each.
 
-    It ends before, once the smoothed loss is 4 times the lowest so far, or a loss is not finite.
-    Step, photos, augmentation and first weights are those `train` would begin with; runs whose
-    weights are asked for are looked for in `out`, and none is written. Raises KvggError as `train`
-    does, NonFiniteLoss when the very first loss is not finite.
+    It ends earlier once the smoothed loss is 4 times the lowest so far, or a loss is not finite.
+    Step, photos, augmentation and first weights are those of `train`; `out` holds the runs among
+    which weights are looked for, and no run is written. Raises KvggError as `train` does,
+    NonFiniteLoss when the very first loss is not finite.
     """
     if not 0 < low < high < math.inf or steps < 2:
         raise UsageError(f"From {low:g} to {high:g} in {steps} steps: the rate cannot rise so.")
@@ -83,7 +80,8 @@ def lr_find(
     reason = f"all {steps} steps are done"
     with training_memory_advice(config):
         inputs, state = prepare(config, emit)
-        for step, batch in zip(range(steps), _endless(inputs.train), strict=False):
+        epochs = map(inputs.train.epoch, itertools.count(1))
+        for step, batch in zip(range(steps), itertools.chain.from_iterable(epochs), strict=False):
             state, tally = inputs.train_step(state, zero_tally(), batch)
             loss, _, count = map(float, jax.device_get(tally))
             emit(Progress("testing rates", step + 1, steps, len(batch.labels)))
@@ -103,8 +101,3 @@ def lr_find(
             f"The loss was {loss} before the first step. Try `model.batch_norm = true`."
         )
     return RangeTest(tuple(rates), tuple(losses), tuple(smoothed), reason)
-
-
-def _endless(train: Batches) -> Iterator[Batch]:
-    for epoch in itertools.count(1):
-        yield from train.epoch(epoch)

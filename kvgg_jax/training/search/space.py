@@ -7,7 +7,7 @@ In TOML it has the shape of a configuration, with a list or a range where a valu
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -54,11 +54,8 @@ def read_space(file: Path) -> Space:
 
 def without(space: Space, fixed: Collection[str]) -> Space:
     """The space less the keys of `fixed`, and those in its tables."""
-    return {
-        key: choices
-        for key, choices in space.items()
-        if key not in fixed and key.partition(".")[0] not in fixed
-    }
+    kept = [key for key in space if not {key, key.partition(".")[0]} & set(fixed)]
+    return {key: space[key] for key in kept}
 
 
 def check_space(space: Space, config: RunConfig, *, where: str) -> None:
@@ -77,11 +74,7 @@ def to_table(space: Space) -> dict[str, Any]:
     """As nested tables, for TOML; `read_space` of it gives an equal space."""
     table: dict[str, Any] = {}
     for key, choices in space.items():
-        value = (
-            {"low": choices.low, "high": choices.high, "log": choices.log}
-            if isinstance(choices, Range)
-            else list(choices)
-        )
+        value = asdict(choices) if isinstance(choices, Range) else list(choices)
         table = merge(table, nest(key, value))
     return table
 
@@ -106,7 +99,7 @@ def _parse(value: Any, where: str) -> tuple[Value, ...] | Range:
             f"{where}: expected a list of choices, or a range such as "
             "{low = 1e-5, high = 1e-3, log = true}."
         )
-    found = Range(value["low"], value["high"], value.get("log", False))
+    found = Range(**value)
     numbers = all(type(end) in (int, float) for end in (found.low, found.high))
     if not numbers or type(found.log) is not bool or not found.low < found.high:
         raise ConfigError(f"{where}: low and high are numbers, low the lower; log is true or not.")

@@ -1,10 +1,11 @@
-"""A study of Optuna whose trials are runs; where one was cut, the next start goes on with it."""
+"""A study of Optuna whose trials are runs; one that was stopped is continued at the next start."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +17,15 @@ from kvgg_jax.core.errors import (
     ConfigError,
     NonFiniteLoss,
     OutOfMemory,
-    RunError,
     Stopped,
     WeightsMismatch,
 )
-from kvgg_jax.core.events import Emit, EpochEnded, Event, Note, Warned
-from kvgg_jax.core.history import History
+from kvgg_jax.core.events import Emit, EpochEnded, Event, Note, Warned, ignore
+from kvgg_jax.core.history import Epoch
 from kvgg_jax.core.process import is_own_process
-from kvgg_jax.core.text import escape_name
+from kvgg_jax.core.text import escape_name, figure
 from kvgg_jax.runs.folder import Run, write_file
+from kvgg_jax.training.loop import never
 from kvgg_jax.training.search.group import finish
 from kvgg_jax.training.search.space import Range, Space, Value, short
 
@@ -64,154 +65,121 @@ class Trial:
         return accuracy, -loss, -self.number
 
 
+@dataclass(frozen=True, kw_only=True)
 class Search:
     """A study of Optuna and the runs of its trials. The caller holds the folder."""
 
-    def __init__(
-        self,
-        folder: Path,
-        config: RunConfig,
-        space: Space,
-        *,
-        stop: Callable[[], bool],
-        before_run: Callable[[], None],
-        emit: Emit,
-    ) -> None:
-        self.folder, self._config, self._space = folder, config, space
-        self._stop, self._before_run, self._emit = stop, before_run, emit
-        self._study = _open_study(folder / JOURNAL, warmup=config.train.epochs // 3 + 1)
+    folder: Path
+    config: RunConfig
+    space: Space
+    stop: Callable[[], bool] = never
+    before_run: Callable[[], None] | None = None
+    emit: Emit = ignore
 
-    def told(self) -> list[Trial]:
-        """Trials that have an end, in order."""
+    @cached_property
+    def study(self) -> optuna.Study:
+        """What Optuna knows of the trials, kept in a file of the folder."""
+        return _open_study(self.folder / JOURNAL, warmup=self.config.train.epochs // 3 + 1)
+
+    def ended(self) -> list[Trial]:
+        """Trials that have ended, in order."""
         return [
-            Trial(
-                trial.number + 1,
-                self._run(trial.number).path,
-                trial.params,
-                **trial.user_attrs["end"],
-            )
-            for trial in self._study.trials
-            if trial.state.is_finished()
+            Trial(t.number + 1, self._run(t.number).path, t.params, **t.user_attrs["end"])
+            for t in self.study.trials
+            if t.state.is_finished()
         ]
 
     def run_next(self, trials: int) -> None:
-        """Go on with the trial that was cut, or begin one, and take it to its end."""
+        """Continue the trial that was stopped, or start one, and take it to its end."""
         trial = self._ask()
-        values = {key: _suggest(trial, key, choices) for key, choices in self._space.items()}
+        values = {key: _suggest(trial, key, choices) for key, choices in self.space.items()}
         tried = ", ".join(f"{key} {short(value)}" for key, value in values.items())
-        self._emit(Note(f"Trial {trial.number + 1} of {trials}: {tried}"))
+        self.emit(Note(f"Trial {trial.number + 1} of {trials}: {tried}"))
         try:
-            state = self._train(trial, with_values(self._config, values, where="space"))
+            state = self._train(trial, with_values(self.config, values, where="space"))
+        except NonFiniteLoss:
+            state = "diverged"
+        except OutOfMemory:
+            state = "out of memory"
         except (ConfigError, WeightsMismatch) as error:  # legal alone, but not all together
-            self._emit(Warned(str(error)))
+            self.emit(Warned(str(error)))
             state = "refused"
-        self._tell(trial, state)
+        self._end(trial, state)
 
     def _ask(self) -> optuna.Trial:
+        """A trial, whose settings depend on seed, number and the trials before it alone."""
         import optuna
 
-        cut = [trial for trial in self._study.trials if not trial.state.is_finished()]
-        number = cut[0].number if cut else len(self._study.trials)
-        seed = int(np.random.default_rng([self._config.seed, number]).integers(2**31))
-        self._study.sampler = optuna.samplers.TPESampler(seed=seed)
-        if cut:
-            return optuna.Trial(self._study, cut[0]._trial_id)
-        return self._study.ask()
+        cut = [trial for trial in self.study.trials if not trial.state.is_finished()]
+        number = cut[0].number if cut else len(self.study.trials)
+        seed = int(np.random.default_rng([self.config.seed, number]).integers(2**31))
+        self.study.sampler = optuna.samplers.TPESampler(seed=seed)
+        return optuna.Trial(self.study, cut[0]._trial_id) if cut else self.study.ask()
 
     def _train(self, trial: optuna.Trial, config: RunConfig) -> str:
-        """Train, or go on, until the end or until Optuna prunes; how it ended."""
+        """Train, or resume, until the end or until Optuna prunes; how it ended."""
         run, pruned = self._run(trial.number), False
-        known = set(self._study.trials[trial.number].intermediate_values)
+        known = set(self.study.trials[trial.number].intermediate_values)
 
-        def report(history: History) -> None:
+        def report(row: Epoch) -> None:
             nonlocal pruned
-            for row in history:
-                if row.epoch not in known:
-                    trial.report(row.val_accuracy, row.epoch)
-                    known.add(row.epoch)
-            pruned = len(history) > 0 and trial.should_prune()
+            if row.epoch not in known:
+                trial.report(row.val_accuracy, row.epoch)
+                known.add(row.epoch)
+            pruned = trial.should_prune()
 
         def listen(event: Event) -> None:
-            self._emit(event)
+            self.emit(event)
             if isinstance(event, EpochEnded):
-                report(History((event.row,)))
+                report(event.row)
 
         def stop() -> bool:
-            return pruned or self._stop()
+            return pruned or self.stop()
 
-        report(run.history())  # what an earlier start had no time to tell
+        for row in run.history():  # what an earlier start had no time to report
+            report(row)
         try:
-            finish(
-                run,
-                config,
-                check=self._check_photos,
-                stop=stop,
-                before_run=self._before_run,
-                emit=listen,
-            )
+            finish(run, config, stop=stop, before_run=self.before_run, emit=listen)
         except Stopped:
             if not pruned:
                 raise
             return "pruned"
-        except NonFiniteLoss:
-            return "diverged"
-        except OutOfMemory:
-            return "out of memory"
         return "complete"
 
-    def _check_photos(self, run: Run) -> None:
-        """Raises RunError where a trial would be judged on other photos than those before it."""
-        now = {f"photos of {run.config().image_size} px": run.photos(), "split": run.dealt()}
-        then = self._study.user_attrs
-        if any(then.get(key, found) != found for key, found in now.items()):
-            raise RunError(
-                f"The photos changed since {self.folder} was begun, so its trials cannot be "
-                f"compared. Put them back and remove {run.path}, or search anew: --name NAME."
-            )
-        for key in now.keys() - then.keys():
-            self._study.set_user_attr(key, now[key])
-
-    def _tell(self, trial: optuna.Trial, state: str) -> None:
+    def _end(self, trial: optuna.Trial, state: str) -> None:
         import optuna
 
         history = self._run(trial.number).history()
         best = history.best
-        trial.set_user_attr(
-            "end",
-            {
-                "state": state,
-                "epochs": len(history),
-                "epoch": best and best.epoch,
-                "val_accuracy": best and best.val_accuracy,
-                "val_loss": best and best.val_loss,
-                "seconds": history.seconds,
-            },
-        )
+        end = {
+            "state": state,
+            "epochs": len(history),
+            "epoch": best and best.epoch,
+            "val_accuracy": best and best.val_accuracy,
+            "val_loss": best and best.val_loss,
+            "seconds": history.seconds,
+        }
+        trial.set_user_attr("end", end)
         if state == "complete":
-            assert best is not None, "a complete run has an epoch"
-            self._study.tell(trial, best.val_accuracy)
+            self.study.tell(trial, end["val_accuracy"])
         else:  # to Optuna a trial that diverged is one not to repeat
-            self._study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-        self._say(self.told())
+            self.study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        text = f"Trial {trial.number + 1}: {state}"
+        if best is not None:
+            text += f", accuracy {best.val_accuracy:.4f}"
+        top = self.write_best()
+        if top.state == "complete":
+            text += f"; best so far: trial {top.number}, {figure(top.val_accuracy, '.4f')}"
+        self.emit(Note(text))
 
-    def _say(self, told: list[Trial]) -> None:
-        last, best = told[-1], self.write_best(told)
-        figure = "" if last.val_accuracy is None else f", accuracy {last.val_accuracy:.4f}"
-        text = f"Trial {last.number}: {last.state}{figure}"
-        if best.state == "complete":
-            assert best.val_accuracy is not None
-            text += f"; best so far: trial {best.number}, {best.val_accuracy:.4f}"
-        self._emit(Note(text))
-
-    def write_best(self, told: list[Trial]) -> Trial:
+    def write_best(self) -> Trial:
         """The best trial, its settings in `best.toml` if it is complete. Raises RunError."""
-        best = max(told, key=lambda trial: trial.rank)
-        if best.state != "complete":
-            return best
-        head = f"# Trial {best.number} of {escape_name(self.folder)}: validation accuracy"
-        found = f"{head} {best.val_accuracy:.4f} in epoch {best.epoch}\n"
-        toml = with_values(self._config, best.values, where="space").to_toml()
-        write_file(self.folder / BEST, found + toml)
+        best = max(self.ended(), key=lambda trial: trial.rank)
+        if best.state == "complete":
+            head = f"# Trial {best.number} of {escape_name(self.folder)}: validation accuracy"
+            head += f" {best.val_accuracy:.4f} in epoch {best.epoch}\n"
+            toml = with_values(self.config, best.values, where="space").to_toml()
+            write_file(self.folder / BEST, head + toml)
         return best
 
     def _run(self, number: int) -> Run:

@@ -1,7 +1,7 @@
 """`tune`: a search for settings by Optuna, each trial an ordinary run in the folder of the search.
 
-Which settings trial n tries depends on nothing but the seed, n and the trials before it, and each
-trial can be gone on with, so a search that was cut is, resumed, the search that was never cut.
+A search that was stopped and resumed is the search that was never stopped, since each trial depends
+on the seed and the trials before it alone, and can be resumed itself.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.extras import require
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import write_file
-from kvgg_jax.runs.lock import locked
 from kvgg_jax.runs.manifest import UNSEEN, differences, refuse
 from kvgg_jax.training.inputs import complete_config
 from kvgg_jax.training.loop import never
+from kvgg_jax.training.search.group import group_folder
 from kvgg_jax.training.search.space import DEFAULT_SPACE, Space, check_space, to_table
 from kvgg_jax.training.search.study import BEST, Search, Trial
 from kvgg_jax.training.tracking.tracking import check_trackers
-from kvgg_jax.training.trainer import nothing
+
+SEARCHED = "tune.toml"  # what is searched
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +54,14 @@ def tune(
     out: str | Path = catalog.OUT,
     name: str = "tune",
     stop: Callable[[], bool] = never,
-    before_run: Callable[[], None] = nothing,
+    before_run: Callable[[], None] | None = None,
     emit: Emit = ignore,
 ) -> TuneResult:
     """Search `space` around `config` until `out/name` holds `trials` trials.
 
-    Called again with the same arguments, or more trials, it goes on where it was cut. `stop` and
-    `before_run` are as for `crossval`. Raises MissingExtra without Optuna, ConfigError for a space
-    that cannot be, and RunError when the folder holds another search or no trial came to its end.
+    Called again with the same arguments, or more trials, it resumes. `stop` and `before_run` are as
+    for `crossval`. Raises MissingExtra without Optuna, ConfigError for a space that is not legal,
+    and RunError when the folder holds another search or no trial was completed.
     """
     require("tune", by="kvgg tune")
     catalog.check_name(name)
@@ -69,40 +70,43 @@ def tune(
     check_space(space, config, where="space")
     if trials < 1:
         raise UsageError(f"--trials {trials}: at least 1.")
-    catalog.check_writable(folder)
-    with locked(folder):
-        _begin(folder, config, space)
-        search = Search(folder, config, space, stop=stop, before_run=before_run, emit=emit)
-        while len(told := search.told()) < trials:
+    with group_folder(folder, mark=SEARCHED, what="search"):
+        _check_settings(folder, config, space)
+        search = Search(
+            folder=folder, config=config, space=space, stop=stop, before_run=before_run, emit=emit
+        )
+        while len(search.ended()) < trials:
             search.run_next(trials)
-        search.write_best(told)  # a kill after the last trial may have come before it
-    found = TuneResult(folder, tuple(told), folder / BEST)
+        search.write_best()  # a kill after the last trial may have come before it
+        found = TuneResult(folder, tuple(search.ended()), folder / BEST)
     if found.best.state != "complete":
         raise RunError(
-            f"None of the {len(told)} trials in {folder} came to its end. "
+            f"None of the {len(found.trials)} trials in {folder} was completed. "
             "Search a space with lower learning rates, or give more --trials."
         )
     return found
 
 
-def _begin(folder: Path, config: RunConfig, space: Space) -> None:
-    """Write down what is searched. Raises RunError when the folder holds something else."""
-    file = folder / "tune.toml"
-    now = {"config": config.model_dump(mode="json", exclude_none=True), "space": to_table(space)}
-    if file.is_file():
-        then, flat = _flat(read_toml(file, errors="surrogateescape")), _flat(now)
-        defaults = _flat({"config": RunConfig().model_dump(mode="json", exclude_none=True)})
-        # what the version that began it did not know had its default
-        then = {key: value for key, value in defaults.items() if key in flat} | then
-        refuse(
-            f"{folder} holds a search of something else:",
-            differences(then, flat, {f"config.{key}" for key in UNSEEN}),
-            "Search with its settings, or choose another --name.",
-        )
-    elif any(folder.iterdir()):
-        raise RunError(f"{folder} exists and holds no search. Choose another --name.")
-    else:
+def _check_settings(folder: Path, config: RunConfig, space: Space) -> None:
+    """Write down what is searched. Raises RunError when the folder holds another search."""
+    file = folder / SEARCHED
+    now = {"config": _table(config), "space": to_table(space)}
+    if not file.exists():
         write_file(file, tomli_w.dumps(now))
+        return
+    then, flat = _flat(read_toml(file, errors="surrogateescape")), _flat(now)
+    # a setting that the version that started it did not know had its default
+    defaults = _flat({"config": _table(RunConfig())})
+    then = {key: value for key, value in defaults.items() if key in flat} | then
+    refuse(
+        f"{folder} holds another search:",
+        differences(then, flat, {f"config.{key}" for key in UNSEEN}),
+        "Search with its settings, or choose another --name.",
+    )
+
+
+def _table(config: RunConfig) -> dict[str, Any]:
+    return config.model_dump(mode="json", exclude_none=True)
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:

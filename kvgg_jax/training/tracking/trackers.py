@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import textwrap
 import time
 import uuid
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any, Protocol
 
 from kvgg_jax.core.config import RunConfig, settings
@@ -26,7 +26,7 @@ DT_STRING = 7  # tensorflow/core/framework/types.proto
 
 
 class Tracker(Protocol):
-    """Opened for a run with its configuration; what an earlier start showed counts only once."""
+    """Opened for a run with its configuration; an epoch that it has already counts once."""
 
     where: str
     """How to look at it, for the user."""
@@ -35,7 +35,7 @@ class Tracker(Protocol):
         """Show an epoch that ended at `moment`, seconds since 1970."""
 
     def close(self, *, finished: bool) -> None:
-        """Nothing more comes; `finished` unless the run was cut."""
+        """Called at the end; `finished` unless the run was stopped."""
 
 
 def _figures(row: Epoch) -> dict[str, float]:
@@ -44,7 +44,7 @@ def _figures(row: Epoch) -> dict[str, float]:
 
 
 def _identity(run: Run) -> str:
-    """What a run is called in services that keep many: random, and written in its `run.json`."""
+    """The name of a run in services that keep many: random, and kept in its `run.json`."""
     known = run.info().get("id")
     if not isinstance(known, str):
         known = uuid.uuid4().hex[:16]
@@ -53,10 +53,9 @@ def _identity(run: Run) -> str:
 
 
 class TensorBoard:
-    """An event file in `RUN/tensorboard`, written by TensorBoard's own code, without TensorFlow.
+    """An event file in `RUN/tensorboard`, by TensorBoard's own record writer, without TensorFlow.
 
-    Not by its writer, nor tensorboardX', whose threads a full disk ends unheard. The record writer
-    of tensorboardX would not be less code, and who looks needs `tensorboard` anyway.
+    The writers above it, tensorboardX' too, have a thread that a full disk ends unnoticed.
     """
 
     def __init__(self, run: Run, config: RunConfig) -> None:
@@ -74,13 +73,13 @@ class TensorBoard:
         # Named by time: one that watches the folder looks for files after those it has read.
         file = folder / f"events.out.tfevents.{time.time_ns() // 1000}.kvgg"
         self._records = RecordWriter(file.open("wb"))
-        began = datetime.fromisoformat(run.info()["created"]).timestamp()
+        began = run.created()
         self._put(wall_time=began, file_version="brain.Event:2")
         # It then forgets what it has read from this step on: all.
         self._put(wall_time=began, step=0, session_log=SessionLog(status=SessionLog.START))
         text = Summary.Value(tag="config", metadata=create_summary_metadata("", ""))
         text.tensor.dtype = DT_STRING
-        text.tensor.string_val.append(_as_code(config.to_toml()).encode())
+        text.tensor.string_val.append(textwrap.indent(config.to_toml(), "    ").encode())  # as code
         self._put(wall_time=began, step=0, summary=Summary(value=[text]))
 
     def _put(self, **event: Any) -> None:
@@ -88,21 +87,13 @@ class TensorBoard:
         self._records.flush()
 
     def add(self, row: Epoch, moment: float) -> None:
-        """One event with a scalar a figure."""
-        values = [
-            self._summary.Value(tag=name, simple_value=value)
-            for name, value in _figures(row).items()
-        ]
+        """One event with a scalar per metric."""
+        values = [self._summary.Value(tag=n, simple_value=v) for n, v in _figures(row).items()]
         self._put(wall_time=moment, step=row.epoch, summary=self._summary(value=values))
 
     def close(self, *, finished: bool) -> None:
         """Close the file."""
         self._records.close()
-
-
-def _as_code(text: str) -> str:
-    """For Markdown, which TensorBoard shows."""
-    return "".join(f"    {line}\n" for line in text.splitlines())
 
 
 class MLflow:
@@ -121,10 +112,9 @@ class MLflow:
         self._client = MlflowClient(uri)
         self._id = self._find(run)
         for key, value in settings(config).items():
-            if key in MAY_CHANGE:
-                self._client.set_tag(self._id, key, str(value))
-            else:  # MLflow refuses another value
-                self._client.log_param(self._id, key, str(value))
+            # a parameter cannot change, a tag can
+            put = self._client.set_tag if key in MAY_CHANGE else self._client.log_param
+            put(self._id, key, str(value))
         self._client.update_run(self._id, status="RUNNING")
         self._there = {
             (name, metric.step)
@@ -133,7 +123,7 @@ class MLflow:
         }
 
     def _find(self, run: Run) -> str:
-        """The id of this run in MLflow, which keeps all that it was ever told."""
+        """The id of this run in MLflow, which keeps all that it ever got."""
         client, identity = self._client, _identity(run)
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or PROJECT
         found = client.get_experiment_by_name(name)
@@ -145,7 +135,7 @@ class MLflow:
         return client.create_run(experiment, tags=tags, run_name=run.path.name).info.run_id
 
     def add(self, row: Epoch, moment: float) -> None:
-        """Those figures of the epoch that MLflow does not have yet."""
+        """Those metrics of the epoch that MLflow does not have yet."""
         from mlflow.entities import Metric
 
         metrics = [
@@ -170,7 +160,7 @@ class WeightsAndBiases:
         mode = os.environ.get("WANDB_MODE") or "offline"
         folder = run.path / "wandb"
         if mode == "offline" and folder.exists():
-            shutil.rmtree(folder)  # written anew as a whole
+            shutil.rmtree(folder)  # written again as a whole
         self._run = wandb.init(
             mode=mode,
             dir=run.path,
@@ -185,7 +175,7 @@ class WeightsAndBiases:
         self.where = f"W&B, {mode}: {sync if mode == 'offline' else self._run.url}"
 
     def add(self, row: Epoch, moment: float) -> None:
-        """One step; W&B takes none that it has."""
+        """One step; W&B ignores a step that it has."""
         self._run.log({**_figures(row), "_timestamp": moment}, step=row.epoch)
 
     def close(self, *, finished: bool) -> None:

@@ -1,8 +1,7 @@
 """A run shown elsewhere while it trains: in TensorBoard, MLflow, Weights & Biases.
 
-A tracker is a listener: it hears of each epoch and decides nothing. What it shows is what
-`history.csv` has, and at every start it is given that from the first epoch on, so that a run
-that was cut and resumed has each epoch once.
+A tracker is a listener: it decides nothing. It shows what `history.csv` has, and at each start gets
+that from the first epoch on, so a run that was stopped and resumed has each epoch once.
 """
 
 from __future__ import annotations
@@ -28,67 +27,55 @@ def check_trackers(config: RunConfig) -> None:
 
 @contextmanager
 def tracked(run: Run, config: RunConfig, history: History, emit: Emit) -> Iterator[Emit]:
-    """`emit`, heard by the trackers that `config` names too; they are told of `history` first.
+    """`emit`, heard by the run's trackers too; they get `history` first.
 
     A tracker that cannot be opened is a RunError, before the first step. One that fails later is
-    dropped with a warning, and training goes on: all of it is in the run folder.
+    dropped with a warning, and training continues: the run folder has all of it.
     """
-    audience, finished = _Audience(run, emit), False
+    trackers: dict[str, Tracker] = {}
+    moment, finished = run.created(), False
+
+    def show(row: Epoch) -> None:
+        nonlocal moment
+        moment += row.seconds or 0.0  # as if training had never paused: the same at each start
+        for name, tracker in tuple(trackers.items()):
+            try:
+                tracker.add(row, moment)
+            except Exception as error:  # whatever a foreign library raises
+                del trackers[name]
+                text = f"{name} failed at epoch {row.epoch} and gets no more: {_brief(error)}."
+                file = run.path / "history.csv"
+                emit(Warned(f"{text} Training continues; {file} has every epoch."))
+
+    def listen(event: Event) -> None:
+        emit(event)
+        if isinstance(event, EpochEnded):
+            show(event.row)
+
     try:
-        for name in dict.fromkeys(config.train.track):
-            audience.open(name, config)
+        for chosen in dict.fromkeys(config.train.track):
+            trackers[chosen] = _open(chosen, run, config)
+            emit(Note(trackers[chosen].where))
         for row in history:
-            audience.show(row)
-        yield audience
+            show(row)
+        yield listen
         finished = True
     finally:
-        audience.close(finished=finished)
-
-
-class _Audience:
-    """The listener of a run, and its trackers."""
-
-    def __init__(self, run: Run, emit: Emit) -> None:
-        self._run, self._emit = run, emit
-        self._trackers: dict[str, Tracker] = {}
-        self._clock = run.created()
-
-    def __call__(self, event: Event) -> None:
-        self._emit(event)
-        if isinstance(event, EpochEnded):
-            self.show(event.row)
-
-    def open(self, name: str, config: RunConfig) -> None:
-        try:
-            tracker = self._trackers[name] = TRACKERS[name](self._run, config)
-        except Exception as error:  # whatever a foreign library raises, here and below
-            raise RunError(
-                f"{self._run.path} cannot be tracked with {name}: {_brief(error)}. Mend that, or "
-                f"go on without it: kvgg train --resume {self._run.path} --track none"
-            ) from error
-        self._emit(Note(tracker.where))
-
-    def show(self, row: Epoch) -> None:
-        self._clock += row.seconds or 0.0  # as if training had never paused: the same at each start
-        for name, tracker in tuple(self._trackers.items()):
-            try:
-                tracker.add(row, self._clock)
-            except Exception as error:
-                del self._trackers[name]
-                self._emit(
-                    Warned(
-                        f"{name} failed at epoch {row.epoch} and is told no more: "
-                        f"{_brief(error)}. Training goes on; {self._run.path / 'history.csv'} "
-                        "has every epoch."
-                    )
-                )
-
-    def close(self, *, finished: bool) -> None:
-        for name, tracker in self._trackers.items():
+        for name, tracker in trackers.items():
             try:
                 tracker.close(finished=finished)
             except Exception as error:
-                self._emit(Warned(f"{name} failed as it was closed: {_brief(error)}."))
+                emit(Warned(f"{name} failed as it was closed: {_brief(error)}."))
+
+
+def _open(name: str, run: Run, config: RunConfig) -> Tracker:
+    try:
+        return TRACKERS[name](run, config)
+    except Exception as error:
+        raise RunError(
+            f"{run.path} cannot be tracked with {name}: {_brief(error)}. Fix that, or resume "
+            f"without it: kvgg train --resume {run.path} --track none"
+        ) from error
 
 
 def _brief(error: Exception) -> str:

@@ -20,8 +20,14 @@ from kvgg_jax.data.audit.findings import Check
 from kvgg_jax.data.audit.sentences import color_text, facts
 from kvgg_jax.data.split import Split
 from kvgg_jax.evaluation.mistakes import Seen
-from kvgg_jax.evaluation.record import MATRIX, EvaluationRecord, Mistake
-from kvgg_jax.evaluation.sentences import all_right_text, figure_rows, probabilities_text
+from kvgg_jax.evaluation.record import (
+    MATRIX,
+    EvaluationRecord,
+    Mistake,
+    all_right_text,
+    figure_rows,
+    probabilities_text,
+)
 from kvgg_jax.runs.listing import RunSummary
 from kvgg_jax.web.html import charts
 from kvgg_jax.web.html.page import write_page

@@ -16,11 +16,11 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.types import ASGIApp
 
-from kvgg_jax.web.serve.limits import Full
+from kvgg_jax.web.serve.limits import Full, client_of
 from kvgg_jax.web.serve.middleware import FAILED, Guard, Hosts, failure
 from kvgg_jax.web.serve.schemas import Answers, Failure, Found, Health, Model
 from kvgg_jax.web.serve.service import Service
-from kvgg_jax.web.serve.uploads import Refused, announced, read_uploads
+from kvgg_jax.web.serve.uploads import Refused, read_uploads
 
 PAGE = Path(__file__).with_name("page")
 FILES = {
@@ -37,7 +37,11 @@ FORM = {
     "type": "object",
     "required": ["files"],
     "properties": {
-        "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
+        "files": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "string", "format": "binary"},
+        },
     },
 }
 UPLOAD = {
@@ -54,8 +58,8 @@ UPLOAD = {
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Failure, "description": "No form with photos, or a foreign Host."},
     403: {"model": Failure, "description": "Sent by a page of another site."},
-    408: {"model": Failure, "description": "It took too long to arrive."},
-    413: {"model": Failure, "description": "Too many bytes or photos."},
+    408: {"model": Failure, "description": "It arrived too slowly."},
+    413: {"model": Failure, "description": "Too many bytes, photos or pixels."},
     415: {"model": Failure, "description": "Not multipart/form-data."},
     422: {"model": Answers | Failure, "description": "No photo could be read; a bad query."},
     503: {"model": Failure, "description": "Starting, stopping or full; see Retry-After."},
@@ -89,6 +93,7 @@ def create_app(
         description="Classes of photos, with probabilities and heatmaps.",
         docs_url=None,  # these pages load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # there is one name for each
         generate_unique_id_function=lambda route: route.name,
         lifespan=lifespan,
     )
@@ -115,9 +120,10 @@ async def predict(
     service: Service = request.app.state.service
     if service.status != "ready":
         return failure(503, f"The server is {service.status}.", RETRY)
-    with service.memory.take(announced(request, service.limits)):
-        uploads = await read_uploads(request, service.limits)
-        results = await service.answer(uploads, top=top, heat=heat)
+    client = client_of(request.client.host if request.client else "")
+    with service.memory.take(client) as count:
+        uploads = await read_uploads(request, service.limits, count)
+        results = await service.answer(uploads, client=client, top=top, heat=heat)
     run = service.network.classifier.run.path.resolve().name
     answers = Answers(run=run, results=results)
     status = 200 if any(isinstance(one, Found) for one in results) else 422
@@ -141,6 +147,7 @@ async def model(request: Request) -> Model:
         max_files=limits.files,
         max_upload_bytes=limits.upload_bytes,
         max_pixels=limits.pixels,
+        max_request_pixels=limits.request_pixels,
     )
 
 

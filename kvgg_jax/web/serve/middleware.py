@@ -53,11 +53,12 @@ class Guard:
         self._app, self._hosts, self._watch, self._report = app, hosts, watch, report
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request; what is not HTTP passes."""
+        """One request; what is not HTTP passes. HEAD is GET, whose body the server leaves out."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started, status = time.monotonic(), 0
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
 
         async def send_safely(message: Message) -> None:
             nonlocal status
@@ -67,7 +68,8 @@ class Guard:
             await send(message)
 
         try:
-            await (self._refusal(scope) or self._app)(scope, receive, send_safely)
+            app = self._refusal(scope) or self._app
+            await app({**scope, "method": method}, receive, send_safely)
         except Exception as error:
             self._report(error)
             if not status:

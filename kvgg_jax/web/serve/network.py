@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.state import empty_batch
 from kvgg_jax.inference.classifier import Classifier, certainty
-from kvgg_jax.inference.gradients import make_explained_step
-from kvgg_jax.inference.prediction import Prediction, ranked, thresholded
+from kvgg_jax.inference.gradients import make_grad_cam_step
+from kvgg_jax.inference.prediction import Prediction, ranked
 from kvgg_jax.inference.temperature import apply_temperature
 from kvgg_jax.models.compile import compile_step
 from kvgg_jax.models.functional import PredictStep
@@ -77,7 +77,7 @@ class Network:
         large image keeps busy, it would only make the first ones wait for the last.
         """
         config, weights = self.classifier.config, self.classifier.weights
-        function = make_explained_step(config.model, precision=config.train.precision)
+        function = make_grad_cam_step(config.model, precision=config.train.precision)
         best = math.inf
         for size in self.sizes:
             if stopped():
@@ -105,10 +105,14 @@ class Network:
         return [Seen(*one) for one in zip(probabilities[:count], heat[:count], strict=True)]
 
     def prediction(self, name: str, seen: Seen) -> Prediction:
-        """As `predict` makes it for a file."""
-        one = ranked(Path(name), seen.probabilities, self.classifier.classes)
-        is_calibrated = self.calibration is not None
-        return thresholded([one], calibrated=is_calibrated, unsure_below=self.unsure_below)[0]
+        """As `predict` gives it for a file."""
+        return ranked(
+            Path(name),
+            seen.probabilities,
+            self.classifier.classes,
+            calibrated=self.calibration is not None,
+            unsure_below=self.unsure_below,
+        )
 
 
 def sizes_up_to(most: int) -> tuple[int, ...]:

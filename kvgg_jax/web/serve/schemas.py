@@ -65,6 +65,7 @@ class Model(BaseModel):
     max_files: int
     max_upload_bytes: int
     max_pixels: int
+    max_request_pixels: int
 
 
 class Health(BaseModel):

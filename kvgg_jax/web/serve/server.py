@@ -10,15 +10,18 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from kvgg_jax.core.errors import ServeError
 from kvgg_jax.core.events import Emit, Note, Warned, ignore
 from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.runs import catalog
 from kvgg_jax.web.serve.app import create_app
+from kvgg_jax.web.serve.connections import BACKLOG, Connection, fitting, log, seldom
 from kvgg_jax.web.serve.limits import Limits
 from kvgg_jax.web.serve.middleware import Hosts, is_loopback
 from kvgg_jax.web.serve.network import Network
@@ -50,6 +53,7 @@ def serve(
     `most` images are classified at once, gathered for `wait` seconds. Raises ServeError for the
     address, RunError for the run.
     """
+    limits = fitting(limits, emit)
     with contextlib.closing(_bind(host, port)) as bound:
         classifier = load_classifier(run, out=out, emit=emit)
         if run is None:
@@ -84,7 +88,7 @@ def _run(
     compiling = threading.Thread(target=compile_all, name="compiling")
 
     def report(error: Exception) -> None:
-        logging.getLogger("kvgg_jax.web.serve").error("A request failed", exc_info=error)
+        log.error("A request failed", exc_info=error)
 
     def stopping() -> bool:
         if errors or stop():
@@ -92,19 +96,27 @@ def _run(
         return service.status == "stopping"
 
     app = create_app(service, hosts=hosts, report=report, start=compiling.start)
-    config = uvicorn.Config(
+    talkative = map(logging.getLogger, ("uvicorn.error", "asyncio", "python_multipart.multipart"))
+    with seldom(log, *talkative):
+        asyncio.run(_Server(configure(app, service), stopping).serve([bound]))
+    compiling.join()
+    for error in errors:
+        raise error
+
+
+def configure(app: ASGIApp, service: Service) -> uvicorn.Config:
+    """Uvicorn with the limits of `service` on connections."""
+    return uvicorn.Config(
         app,
+        http=partial(Connection, room=service.connections, limits=service.limits),
         log_level="warning",
         access_log=False,
         server_header=False,
         proxy_headers=False,  # anybody could write them
         ws="none",
+        backlog=BACKLOG,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    asyncio.run(_Server(config, stopping).serve([bound]))
-    compiling.join()
-    for error in errors:
-        raise error
 
 
 class _Server(uvicorn.Server):
@@ -131,7 +143,7 @@ def _bind(host: str, port: int) -> socket.socket:
         raise ServeError(f"--host {host}: {reason}. Use 127.0.0.1.") from None
     both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
     try:
-        return socket.create_server(address, family=family, backlog=128, dualstack_ipv6=both)
+        return socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=both)
     except OSError as error:
         raise _refused(error, host, port) from None
 

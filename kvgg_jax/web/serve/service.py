@@ -19,10 +19,10 @@ from kvgg_jax.data.decode.image import load_bytes
 from kvgg_jax.inference.gradients import cell_size
 from kvgg_jax.inference.heatmap import layer, spread
 from kvgg_jax.web.serve.batcher import Batcher
-from kvgg_jax.web.serve.limits import CapacityLimit, Limits
+from kvgg_jax.web.serve.limits import Limits
 from kvgg_jax.web.serve.network import InputImage, Network, Seen
 from kvgg_jax.web.serve.schemas import Found, Unread
-from kvgg_jax.web.serve.uploads import Upload
+from kvgg_jax.web.serve.uploads import Refused, Upload
 
 DECODERS = 4  # at most: each may hold an image of `Limits.pixels`
 SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1, 1.5, 2, 3, 5, 10, 30, 60)
@@ -42,7 +42,9 @@ class Metrics:
             self.photos.labels(outcome)
         self.batch = histogram("kvgg_batch_pictures", "Photos per batch.", buckets=sizes)
         self.batch_seconds = histogram("kvgg_batch_seconds", "Seconds per batch.")
-        self.waiting = Gauge("kvgg_waiting_pictures", "Photos in progress.", registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
+        self.waiting = gauge("kvgg_waiting_pictures", "Photos in progress.")
+        self.connections = gauge("kvgg_connections", "Open connections.")
 
 
 class Service:
@@ -52,9 +54,14 @@ class Service:
         self.network, self.limits = network, limits
         self.status = "starting"
         """`starting`, `ready` or `stopping`."""
-        self.waiting, self.memory = CapacityLimit(limits.waiting), CapacityLimit(limits.memory)
+        of = limits.capacity  # of all clients, and of each
+        self.connections = of(limits.connections, limits.client_connections)
+        self.memory = of(4 * limits.upload_bytes, 2 * limits.upload_bytes)
+        self.waiting = of(limits.waiting, max(limits.waiting // 2, limits.files))
+        self.pixels = of(4 * limits.request_pixels, limits.request_pixels)
         self.metrics = Metrics(network.sizes)
         self.metrics.waiting.set_function(lambda: self.waiting.used)
+        self.metrics.connections.set_function(lambda: self.connections.used)
         self._decoders = ThreadPoolExecutor(min(DECODERS, os.cpu_count() or 1), "decoder")
         self._batcher = Batcher[InputImage, Seen](
             network, most=network.most, wait=wait, watch=self._count_batch
@@ -77,12 +84,20 @@ class Service:
             self._decoders.shutdown()
 
     async def answer(
-        self, uploads: Sequence[Upload], *, top: int, heat: bool
+        self, uploads: Sequence[Upload], *, client: str, top: int, heat: bool
     ) -> list[Found | Unread]:
-        """One per file. Raises Full if too many photos are in progress."""
-        with self.waiting.take(len(uploads)):
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._one(one, top, heat)) for one in uploads]
+        """One per file. Raises Full if too much is in progress, Refused for too many pixels."""
+        with self.waiting.take(client, len(uploads)):
+            sizes = await asyncio.to_thread(lambda: [one.pixels for one in uploads])
+            # one that is too large by itself is not decoded, and named
+            pixels = sum(size for size in sizes if size <= self.limits.pixels)
+            if pixels > self.limits.request_pixels:
+                most = self.limits.request_pixels / 10**6
+                text = f"The photos have more than {most:g} megapixels in all."
+                raise Refused(413, f"{text} Send them in parts.")
+            with self.pixels.take(client, pixels):
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(self._one(one, top, heat)) for one in uploads]
         return [task.result() for task in tasks]
 
     async def _one(self, upload: Upload, top: int, heat: bool) -> Found | Unread:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import io
+from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
+from kvgg_jax.data.decode.file_types import HEAD, kind_of
+from kvgg_jax.data.decode.limits import decoded_size, open_header
 from kvgg_jax.web.serve.limits import MIB, Limits
 
 FIELDS = 8  # at most, other than files; they are ignored
@@ -30,40 +33,48 @@ class Upload(NamedTuple):
     name: str
     content: bytes
 
+    @property
+    def pixels(self) -> int:
+        """Of the image to decode, by its header; 0 if it has none that can be read."""
+        kind = kind_of(self.content[:HEAD])
+        if kind is None:
+            return 0
+        try:
+            with open_header(io.BytesIO(self.content), kind) as image:
+                width, height = decoded_size(image)
+        except Exception:  # of any type; decoding will name the reason
+            return 0
+        return width * height
+
 
 class _InMemory(MultiPartParser):
     spool_max_size = 0  # of SpooledTemporaryFile: it never goes to disk
 
 
-def announced(request: Request, limits: Limits) -> int:
-    """Bytes of a request's body: what it says, or else the most. Raises Refused for too many."""
-    text = request.headers.get("content-length", "")
-    if not (text.isascii() and text.isdigit()):
-        return limits.upload_bytes
-    length = int(text.lstrip("0")[:20] or "0")
-    if length > limits.upload_bytes:
-        raise _too_large(limits)
-    return length
+async def read_uploads(
+    request: Request, limits: Limits, count: Callable[[int], None]
+) -> list[Upload]:
+    """The files of a multipart form, one or more. `count` is called with the bytes as they come.
 
-
-async def read_uploads(request: Request, limits: Limits) -> list[Upload]:
-    """The files of a multipart form, one or more. Raises Refused."""
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        raise Refused(415, "Send photos as multipart/form-data, each in a field named files.")
-    # One file more than allowed is read, to tell too many from a broken form.
-    parser = _InMemory(
-        request.headers, _bounded(request, limits), max_files=limits.files + 1, max_fields=FIELDS
-    )
+    Raises Refused, and what `count` raises.
+    """
+    _check_headers(request, limits)
     try:
-        async with asyncio.timeout(limits.read_seconds):
+        async with asyncio.timeout(min(limits.header_seconds, limits.read_seconds)) as deadline:
+            body = _arriving(request, limits, count=count, deadline=deadline)
+            # One file more than allowed is read, to tell too many from a broken form.
+            parser = _InMemory(request.headers, body, max_files=limits.files + 1, max_fields=FIELDS)
             form = await parser.parse()
     except TimeoutError:
-        seconds = f"{limits.read_seconds:g} seconds"
-        raise Refused(408, f"The photos took more than {seconds} to arrive.") from None
+        raise Refused(
+            408,
+            f"The photos came too slowly. Send them within {limits.read_seconds:g} seconds, at "
+            f"{limits.read_rate / 1024:g} KiB per second or more.",
+        ) from None
     except (MultiPartException, ClientDisconnect, UnicodeError):  # of a charset that cannot be
         raise (
             _too_many(limits)
-            if _count(parser) > limits.files
+            if _files(parser) > limits.files
             else Refused(400, "The form is broken: it is not valid multipart/form-data.")
         ) from None
     try:
@@ -77,16 +88,36 @@ async def read_uploads(request: Request, limits: Limits) -> list[Upload]:
         await form.close()
 
 
-def _count(parser: MultiPartParser) -> int:
+def _check_headers(request: Request, limits: Limits) -> None:
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise Refused(415, "Send photos as multipart/form-data, each in a field named files.")
+    length = request.headers.get("content-length", "")
+    known = int(length.lstrip("0")[:20] or "0") if length.isascii() and length.isdigit() else 0
+    if known > limits.upload_bytes:
+        raise _too_large(limits)
+
+
+def _files(parser: MultiPartParser) -> int:
     return sum(isinstance(one, UploadFile) for _, one in parser.items)
 
 
-async def _bounded(request: Request, limits: Limits) -> AsyncIterator[bytes]:
-    total = 0
+async def _arriving(
+    request: Request,
+    limits: Limits,
+    *,
+    count: Callable[[int], None],
+    deadline: asyncio.Timeout,
+) -> AsyncIterator[bytes]:
+    """The body as it comes. Each byte moves the deadline on, but never by more than a pause."""
+    now = asyncio.get_running_loop().time
+    end, total = now() + limits.read_seconds, 0
     async for chunk in request.stream():
         total += len(chunk)
         if total > limits.upload_bytes:
             raise _too_large(limits)
+        count(len(chunk))
+        paid = (deadline.when() or end) + len(chunk) / limits.read_rate
+        deadline.reschedule(min(paid, now() + limits.header_seconds, end))
         yield chunk
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from support.commands import kvgg
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "matthews")

@@ -18,7 +18,7 @@ from kvgg_jax.training.search.tuning import Trial, TuneResult
 from support.commands import TINY, kvgg
 from support.runs import draw_photos
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 @pytest.fixture

@@ -145,3 +145,12 @@ def test_a_batch_of_open_size_can_be_exported():
         program = jax.export.export(jax.jit(conv3x3), platforms=("cpu", "cuda"))(images, w)
         x = draw((3, side, side, 128), 256)[0]
         assert error(program.call(x, w), stock(x, w)) < 1e-5
+
+
+@pytest.mark.parametrize(("shape", "cout"), [case[:2] for case in CASES])
+def test_64_bit_types_of_jax_leave_all_results_in_float32(shape, cout):
+    """`jax_enable_x64` makes integers and new floats 64 bits wide; these are pinned."""
+    arrays = draw(shape, cout)
+    with jax.enable_x64(True):
+        traced = jax.eval_shape(partial(results, conv3x3), *arrays)
+    assert [one.dtype for one in traced] == [jnp.float32] * 3

@@ -6,108 +6,17 @@ import importlib.metadata
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 
 from kvgg_jax.core.errors import MissingExtra, WeightsError
-from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.models.weights.files import open_weights
-from support.networks import Arrays, arrays_of, stock_network, write_applications
+from support.networks import arrays_of, stock_network
+from support.weight_files import DAMAGED, assert_same, edited, read, refusal
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")  # of Keras, as it saves
-
-
-def read(file: Path) -> Arrays:
-    with open_weights(file) as layers:
-        return {name: [one.read() for one in arrays] for name, arrays in layers.items()}
-
-
-class Work:
-    """Entries of HDF5 files that were visited, and bytes of arrays and archives asked for."""
-
-    visited = asked = 0
-
-
-@contextmanager
-def work() -> Iterator[Work]:
-    """That which is done within the block."""
-    done = Work()
-    walk, values = h5py.Group.visititems_links, h5py.Dataset.__getitem__
-    member = zipfile.ZipFile.read
-
-    def walking(group: h5py.Group, visit: Callable[..., Any]) -> Any:
-        def counting(*entry: Any) -> Any:
-            done.visited += 1
-            return visit(*entry)
-
-        return walk(group, counting)
-
-    def array(dataset: h5py.Dataset, *args: Any) -> Any:
-        done.asked += dataset.size * dataset.dtype.itemsize
-        return values(dataset, *args)
-
-    def part(archive: zipfile.ZipFile, name: str) -> bytes:
-        done.asked += archive.getinfo(name).file_size
-        return member(archive, name)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(h5py.Group, "visititems_links", walking)
-        patch.setattr(h5py.Dataset, "__getitem__", array)
-        patch.setattr(zipfile.ZipFile, "read", part)
-        yield done
-
-
-def refusal(file: Path) -> str:
-    """What is said of a file that is refused, when it is opened or when all of it is read.
-
-    No more entries are visited than a network may have, nor more bytes read than the file has.
-    """
-    with work() as done, pytest.raises(WeightsError) as caught:
-        read(file)
-    assert done.visited <= 2001
-    assert done.asked <= (file.stat().st_size if file.is_file() else 0)
-    text = str(caught.value)
-    assert str(file) in text
-    return text.replace(str(file), "FILE")
-
-
-@pytest.fixture(scope="module")
-def network() -> keras.Model:
-    return stock_network()
-
-
-@pytest.fixture(scope="module")
-def sound(network: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One file of each kind, written by Keras itself; to be copied."""
-    folder = tmp_path_factory.mktemp("sound")
-    files = {kind: folder / f"sound{kind}" for kind in (".weights.h5", ".keras", ".h5")}
-    network.save_weights(files[".weights.h5"])
-    network.save(files[".keras"])
-    network.save(files[".h5"])
-    return files
-
-
-@pytest.fixture
-def copy(sound: dict[str, Path], tmp_path: Path) -> Callable[[str], Path]:
-    def make(kind: str) -> Path:
-        file = tmp_path / f"x{kind}"
-        file.write_bytes(sound[kind].read_bytes())
-        return file
-
-    return make
-
-
-def assert_same(found: Arrays, expected: Arrays) -> None:
-    assert {name: len(a) for name, a in found.items()} == {n: len(a) for n, a in expected.items()}
-    for name, values in expected.items():
-        for left, right in zip(found[name], values, strict=True):
-            np.testing.assert_array_equal(left, right)
 
 
 # What is read
@@ -117,28 +26,6 @@ def assert_same(found: Arrays, expected: Arrays) -> None:
 def test_each_layout_that_keras_writes_is_read_to_the_bit(network, sound, kind):
     """By the names of the layers, in Keras' order of their arrays."""
     assert_same(read(sound[kind]), arrays_of(network))
-
-
-def test_the_layout_of_keras_applications_is_read(network, tmp_path):
-    """Its files are of Keras 1: a list of names in each group, none of them a path."""
-    arrays = arrays_of(network)
-    assert_same(read(write_applications(tmp_path / "x.h5", arrays)), arrays)
-
-
-@pytest.mark.parametrize("kind", [".weights.h5", ".h5"])
-def test_a_network_inside_of_another_is_read_too(network, tmp_path, kind):
-    """As Keras' guide to transfer learning builds them, trained with an optimizer."""
-    inner = stock_network(top=False, batch_norm=True)
-    outer = keras.Sequential(
-        [keras.Input((32, 32, 3)), inner, keras.layers.Flatten(), keras.layers.Dense(3)]
-    )
-    outer.compile("adam", "mse")
-    outer.optimizer.build(outer.trainable_variables)
-    file = tmp_path / f"x{kind}"
-    outer.save_weights(file) if kind == ".weights.h5" else outer.save(file)
-    found = read(file)
-    (dense,) = (name for name in found if name.startswith("dense"))
-    assert_same({k: v for k, v in found.items() if k != dense}, arrays_of(inner))
 
 
 @pytest.mark.parametrize("separator", ["/", "."])
@@ -172,7 +59,6 @@ def test_safetensors_without_its_package_say_how_to_get_it(tmp_path, monkeypatch
 # What is refused
 
 
-DAMAGED = "FILE is damaged or cut short, so its weights cannot be read. Fetch it again."
 UNKNOWN = (
     "FILE is no file of weights. Known are Keras' .weights.h5, .h5 and .keras, and .safetensors."
 )
@@ -190,7 +76,7 @@ UNKNOWN = (
     ids=["empty", "HTML", "pickle", "npy", "noise"],
 )
 def test_a_file_of_another_kind_is_refused(tmp_path, content):
-    """Whatever its name says: a page in place of a download, a pickle, an array of objects."""
+    """Whatever its name: a page in place of a download, a pickle, an array of objects."""
     (tmp_path / "x.weights.h5").write_bytes(content)
     assert refusal(tmp_path / "x.weights.h5") == UNKNOWN
 
@@ -214,7 +100,7 @@ def test_a_truncated_file_is_refused(copy, kind, share):
 
 
 def test_a_truncated_safetensors_file_is_refused(tmp_path):
-    """Its header says how long it must be."""
+    """Its header has the length of each array."""
     numpy = pytest.importorskip("safetensors.numpy", reason="the extra safetensors is not here")
     file = tmp_path / "x.safetensors"
     numpy.save_file({"block1_conv1/kernel": np.zeros((3, 3, 3, 8), np.float32)}, file)
@@ -222,118 +108,6 @@ def test_a_truncated_safetensors_file_is_refused(tmp_path):
     for content in (whole[:-4], whole[:40], b"\xff" * 7 + b"\x7f{"):
         file.write_bytes(content)
         assert refusal(file) == DAMAGED
-
-
-def edited(file: Path, edit: Callable[[h5py.File], Any]) -> Path:
-    with h5py.File(file, "r+") as f:
-        edit(f)
-    return file
-
-
-def replace(f: h5py.File, name: str, **kwargs: Any) -> None:
-    del f[name]
-    f.create_dataset(name, **kwargs)
-
-
-KERNEL = "layers/conv2d/vars/0"
-
-
-def link(f: h5py.File, to: object) -> None:
-    del f[KERNEL]
-    f[KERNEL] = to
-
-
-LINK = f"FILE has a link, {KERNEL!r}, which Keras never has."
-ELSEWHERE = (
-    f"FILE has an array, {'/' + KERNEL!r}, whose values are in another file, which Keras never has."
-)
-SHAPE = (3, 3, 3, 8)
-
-
-def virtual(f: h5py.File) -> None:
-    layout = h5py.VirtualLayout(SHAPE, np.float32)
-    layout[:] = h5py.VirtualSource("/etc/passwd", "x", SHAPE)
-    del f[KERNEL]
-    f.create_virtual_dataset(KERNEL, layout)
-
-
-HOSTILE: dict[str, tuple[Callable[[h5py.File], Any], str]] = {
-    "an external link": (lambda f: link(f, h5py.ExternalLink("/etc/passwd", "/")), LINK),
-    "a soft link": (lambda f: link(f, h5py.SoftLink("/layers/conv2d_1/vars/0")), LINK),
-    "external storage": (
-        lambda f: replace(
-            f, KERNEL, shape=SHAPE, dtype="f4", external=[("/etc/passwd", 0, 10_000)]
-        ),
-        ELSEWHERE,
-    ),
-    "a virtual array": (virtual, ELSEWHERE),
-    "a bomb of zeros": (
-        lambda f: replace(
-            f, KERNEL, shape=(10**6,) * 2, dtype="f4", chunks=(1000, 1000), compression="gzip"
-        ),
-        f"FILE: {'/' + KERNEL!r} is in pieces or compressed, as Keras never does.",
-    ),
-    "values that were never written": (
-        lambda f: replace(f, KERNEL, shape=(10**6,) * 2, dtype="f4"),
-        f"FILE: {'/' + KERNEL!r} is not all there.",
-    ),
-    "texts": (
-        lambda f: replace(f, KERNEL, data=["a"] * 3),
-        f"FILE: {'/' + KERNEL!r} is object, not floats.",
-    ),
-    "integers": (
-        lambda f: replace(f, KERNEL, data=np.zeros(SHAPE, int)),
-        f"FILE: {'/' + KERNEL!r} is int64, not floats.",
-    ),
-    "NaN": (
-        lambda f: replace(f, KERNEL, data=np.full(SHAPE, np.nan, "f4")),
-        f"FILE: {'/' + KERNEL!r} has values that are not finite.",
-    ),
-    "no values": (
-        lambda f: replace(f, KERNEL, data=h5py.Empty("f4")),
-        "FILE has something else where an array should be.",
-    ),
-    "a group": (
-        lambda f: (f.move(KERNEL, "kernel"), f.create_group(KERNEL)),
-        "FILE has something else where an array should be.",
-    ),
-    "two layers of one name": (
-        lambda f: f["layers/conv2d_1/vars"].attrs.modify("name", "block1_conv1"),
-        "FILE has two layers called 'block1_conv1'.",
-    ),
-    "a name of impossible size": (
-        lambda f: f["layers/conv2d/vars"].attrs.create("name", np.zeros(20_000, "S1")),
-        DAMAGED,
-    ),
-    "thousands of groups": (
-        lambda f: [f.create_group(f"a/{n}") for n in range(2000)],
-        "FILE has more than 2,000 entries: no VGG network.",
-    ),
-}
-
-
-@pytest.mark.parametrize("what", HOSTILE)
-def test_a_hostile_hdf5_file_is_refused(copy, what):
-    """Nothing of another file is read, and of this one no more than it has."""
-    edit, message = HOSTILE[what]
-    assert refusal(edited(copy(".weights.h5"), edit)) == message
-
-
-def test_a_circle_of_groups_is_walked_once(copy, network):
-    """A hard link may lead back to where it lies."""
-    file = edited(copy(".weights.h5"), lambda f: f.__setitem__("layers/circle", f["layers"]))
-    assert_same(read(file), arrays_of(network))
-
-
-@pytest.mark.parametrize(
-    "name", ["../../../secret", "/secret/x", "missing", "block1_conv1/../../x", ""]
-)
-def test_a_list_of_arrays_cannot_lead_out_of_its_file(copy, name):
-    """A name is looked up among those that the file was found to have."""
-    file = copy(".h5")
-    edited(file, lambda f: f["model_weights/fc1"].attrs.create("weight_names", [name]))
-    whole = f"model_weights/fc1/{name}"
-    assert refusal(file) == f"FILE lists {whole!r} and does not have it."
 
 
 def lambda_config(text: str = "__import__('os').mkdir('evaluated')") -> dict[str, Any]:
@@ -403,6 +177,79 @@ def test_a_hostile_archive_is_refused(copy, change, message):
     file = copy(".keras")
     repack(file, **change)
     assert refusal(file) == message
+
+
+TWICE = "FILE has two parts of one name, or more parts than a model has."
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.weights.h5"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")  # of zipfile, as it writes
+def test_an_archive_with_two_parts_of_one_name_is_refused(copy, name):
+    """Of which one would be checked and the other read, here or by another program."""
+    file = copy(".keras")
+    with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, b" " * 10**6)
+    assert refusal(file) == TWICE
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_no_part_of_an_archive_goes_unchecked(copy):
+    """Not the one behind thousands of others either, which may unpack to any size."""
+    file = copy(".keras")
+    with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(2000):
+            archive.writestr(zipfile.ZipInfo(str(number)), b"")
+        archive.writestr("config.json", b" " * 10**6)
+    assert refusal(file) == TWICE
+
+
+def test_arrays_of_numpy_are_not_weights(tmp_path):
+    """Those of objects would be pickles."""
+    file = tmp_path / "x.npz"
+    np.savez(file, kernel=np.array([{"a": 1}], object))
+    assert refusal(file) == "FILE is no model saved by Keras: it has no model.weights.h5."
+
+
+def safetensors(file: Path, header: bytes, content: bytes = bytes(8)) -> Path:
+    pytest.importorskip("safetensors", reason="the extra safetensors is not here")
+    file.write_bytes(len(header).to_bytes(8, "little") + header + content)
+    return file
+
+
+def entry(shape: list[Any], start: int, end: int) -> dict[str, Any]:
+    return {"dtype": "F32", "shape": shape, "data_offsets": [start, end]}
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"a/kernel": entry([2], 0, 8), "b/kernel": entry([1], 4, 8)},
+        {"a/kernel": entry([-2], 0, 8)},
+        {"a/kernel": entry([2], -8, 0)},
+        {"a/kernel": entry([2**40], 0, 2**42)},
+        {"a/kernel": entry([2**40, 2**40], 0, 8)},
+        {"a/kernel": entry([3], 0, 8)},
+        {"a/kernel": entry([1.5], 0, 8)},
+        {"a/kernel": "evil"},
+    ],
+    ids=["overlap", "shape", "offset", "size", "product", "length", "half", "text"],
+)
+def test_a_hostile_header_of_safetensors_is_refused(tmp_path, arrays):
+    """Before anything of the size that it claims is asked for."""
+    assert refusal(safetensors(tmp_path / "x", json.dumps(arrays).encode())) == DAMAGED
+
+
+def test_a_header_of_safetensors_that_is_huge_is_refused(tmp_path):
+    """A gigabyte of it, which takes no room on the disk; and thousands of arrays."""
+    file = safetensors(tmp_path / "x", b"{")
+    with file.open("r+b") as f:
+        f.write((2**30).to_bytes(8, "little"))
+        f.truncate(2**30 + 100)
+    assert refusal(file) == DAMAGED
+    many = {f"{n}/kernel": entry([0], 0, 0) for n in range(2001)}
+    assert refusal(safetensors(file, json.dumps(many).encode(), b"")) == (
+        "FILE has more than 2,000 entries: no VGG network."
+    )
 
 
 def test_a_type_of_numbers_that_numpy_lacks_is_named(tmp_path):

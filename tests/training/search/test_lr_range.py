@@ -14,7 +14,7 @@ from kvgg_jax.training.search.lr_range import RangeTest, lr_find
 from kvgg_jax.training.trainer import train
 from support.runs import draw_photos, small_config
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_the_losses_are_those_of_training(config, tmp_path):
 
 @pytest.fixture(scope="module")
 def found(config: RunConfig) -> tuple[RangeTest, list[Event]]:
-    """A test of 20 steps, over several epochs of 3, and what it told."""
+    """A test of 20 steps, over several epochs of 3, and its events."""
     heard: list[Event] = []
     return lr_find(config, low=1e-6, high=1e-5, steps=20, emit=heard.append), heard
 
@@ -65,7 +65,7 @@ def test_the_smoothed_loss_is_a_weighted_mean_of_those_so_far(found):
 
 
 def test_it_ends_when_the_loss_explodes(config, tmp_path, monkeypatch):
-    """Rates above that would tell nothing; it leaves no file behind."""
+    """Higher rates would show nothing; it leaves no file behind."""
     monkeypatch.chdir(tmp_path)
     result = lr_find(config, low=1e-4, high=1e6, steps=20)
     assert 2 < len(result.rates) < 20

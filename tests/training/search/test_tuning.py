@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,26 +13,18 @@ from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.config_file import resolve, with_values
 from kvgg_jax.core.errors import (
     ConfigError,
-    KvggError,
     MissingExtra,
-    NonFiniteLoss,
-    OutOfMemory,
     RunError,
     Stopped,
-    WeightsMismatch,
 )
-from kvgg_jax.core.events import EpochEnded, Event, Progress, ignore
-from kvgg_jax.core.history import Epoch
+from kvgg_jax.core.events import EpochEnded, Event, Progress
 from kvgg_jax.runs.folder import Run
-from kvgg_jax.training.loop import never
-from kvgg_jax.training.search import group, study
 from kvgg_jax.training.search.space import Range, Space
 from kvgg_jax.training.search.tuning import TuneResult, tune
-from kvgg_jax.training.trainer import nothing
 from support.runs import draw_photos, small_config
 
 optuna = pytest.importorskip("optuna", reason="needs the extra tune")
-pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 # Neither changes the compiled steps, so that the tests are quick.
 SPACE: Space = {
@@ -97,8 +88,8 @@ def test_the_best_trials_settings_are_a_config_to_train_with(lab):
     )
 
 
-def test_a_search_that_was_cut_and_called_again_is_the_one_that_was_never_cut(lab, tmp_path):
-    """In the second trial's first epoch: that trial goes on, with what it was to try. `before_run`
+def test_a_search_that_was_stopped_and_resumed_is_the_one_that_was_never_stopped(lab, tmp_path):
+    """In the second trial's first epoch: it is resumed, with the settings it had. `before_run`
     is called for it alone, since the first is done."""
     heard: list[Event] = []
 
@@ -119,7 +110,7 @@ def test_a_search_that_was_cut_and_called_again_is_the_one_that_was_never_cut(la
 
 @pytest.mark.parametrize("lost", [0, 1, 2])
 def test_a_kill_after_the_last_run_ended_loses_nothing(lab, copy, lost):
-    """Its end not told, its figures neither; or half a line in the journal, and a stale lock."""
+    """Its end or its figures are not in the journal; or half a line is, beside a stale lock."""
     journal = copy / "journal.jsonl"
     lines = journal.read_text().splitlines(keepends=True)
     assert '"state":1' in lines[-1]
@@ -137,7 +128,7 @@ def test_a_folder_with_another_search_is_left_alone(lab, copy):
         tune(lab.config.with_train(epochs=9), {"model.init": ("he_uniform",)}, out=copy.parent)
     assert str(caught.value) == "\n".join(
         [
-            f"{copy} holds a search of something else:",
+            f"{copy} holds another search:",
             "  config.train.epochs: 2 then, 9 now",
             '  space.model.init: ["he_uniform", "glorot_uniform"] then, ["he_uniform"] now',
             "  space.train.min_delta.low: 0.0001 then, nothing now",
@@ -149,85 +140,11 @@ def test_a_folder_with_another_search_is_left_alone(lab, copy):
     with pytest.raises(RunError) as caught:
         tune(lab.config, SPACE, out=copy, name="trial-001")
     assert str(caught.value) == (
-        f"{copy / 'trial-001'} exists and holds no search. Choose another --name."
+        f"{copy / 'trial-001'} already exists and is no search. Choose another --name."
     )
 
 
-def row(epoch: int, accuracy: float) -> Epoch:
-    return Epoch(epoch, 1.0, 0.5, 1.0, accuracy, 1e-3, 1.0, 10.0)
-
-
-def search_in(folder: Path, config: RunConfig) -> study.Search:
-    """The search that a folder keeps, to look at."""
-    return study.Search(folder, config, SPACE, stop=never, before_run=nothing, emit=ignore)
-
-
-def trainer(after: Callable[[int], Any]) -> Callable[..., None]:
-    """A `train` that does nothing but tell of three epochs, after which comes what is given."""
-
-    def train(
-        config: RunConfig, *, out: Path, name: str, stop: Callable[[], bool], check: Any, emit: Any
-    ) -> None:
-        for epoch in (1, 2, 3):
-            emit(EpochEnded(row(epoch, 0.5), 3, is_best=True))
-            if stop():
-                raise Stopped(f"after {epoch}")
-        after(epoch)
-
-    return train
-
-
-@pytest.mark.parametrize(
-    ("error", "state"),
-    [
-        (NonFiniteLoss("x"), "diverged"),
-        (OutOfMemory("x"), "out of memory"),
-        (ConfigError("x"), "refused"),
-        (WeightsMismatch("x"), "refused"),
-    ],
-)
-def test_a_trial_that_fails_for_its_settings_is_noted_and_the_search_goes_on(
-    lab, tmp_path, monkeypatch, error, state
-):
-    """When all of them fail there is no best, which is an error that says what to try."""
-
-    def fail(epoch: int) -> None:
-        raise error
-
-    monkeypatch.setattr(group, "train", trainer(fail))
-    with pytest.raises(RunError) as caught:
-        tune(lab.config, SPACE, trials=2, out=tmp_path)
-    assert str(caught.value) == (
-        f"None of the 2 trials in {tmp_path / 'tune'} came to its end. "
-        "Search a space with lower learning rates, or give more --trials."
-    )
-    search = search_in(tmp_path / "tune", lab.config)
-    assert [trial.state for trial in search.told()] == [state, state]
-    assert not (tmp_path / "tune" / "best.toml").exists()
-
-
-def test_a_trial_below_the_median_is_pruned(lab, tmp_path, monkeypatch):
-    """It stops after that epoch, as Optuna says, and stays a run that can be gone on with."""
-    reports: list[int] = []
-
-    def should_prune(trial: Any) -> bool:
-        reports.append(trial.number)
-        return len(reports) == 2
-
-    def unreachable(epoch: int) -> None:
-        raise KvggError("not pruned")
-
-    monkeypatch.setattr(optuna.Trial, "should_prune", should_prune)
-    monkeypatch.setattr(group, "train", trainer(unreachable))
-    with pytest.raises(RunError, match="None of the 1 trials"):
-        tune(lab.config, SPACE, trials=1, out=tmp_path)
-    assert reports == [0, 0]
-    search = search_in(tmp_path / "tune", lab.config)
-    assert [trial.state for trial in search.told()] == ["pruned"]
-    assert search._study.trials[0].intermediate_values == {1: 0.5, 2: 0.5}
-
-
-def test_without_optuna_the_command_that_adds_it_is_said(tmp_path, monkeypatch):
+def test_without_optuna_the_error_has_the_command_that_installs_it(tmp_path, monkeypatch):
     """Before anything is written."""
     monkeypatch.setitem(extras.EXTRAS, "tune", ("pip-of-no-kind",))
     with pytest.raises(MissingExtra) as caught:
@@ -240,13 +157,13 @@ def test_without_optuna_the_command_that_adds_it_is_said(tmp_path, monkeypatch):
 
 
 def test_the_settings_of_the_best_trial_are_written_again_where_they_are_missing(lab, copy):
-    """A kill after the last trial was told may come before its settings are."""
+    """A kill may come after the last trial ended and before its settings are written."""
     (copy / "best.toml").unlink()
     again = tune(lab.config, SPACE, trials=2, out=copy.parent)
     assert resolve(again.config) == Run(again.best.run).config()
 
 
-def test_a_search_does_not_go_on_with_other_photos(lab, tmp_path):
+def test_a_search_is_not_resumed_with_other_photos(lab, tmp_path):
     """Their accuracies would be compared with those of before. Nothing is trained on them."""
     photos = shutil.copytree(str(lab.config.data.dir), tmp_path / "photos")
     config = lab.config.with_data(dir=str(photos))
@@ -256,8 +173,9 @@ def test_a_search_does_not_go_on_with_other_photos(lab, tmp_path):
     with pytest.raises(RunError) as caught:
         tune(config, SPACE, trials=2, out=tmp_path / "runs")
     assert str(caught.value) == (
-        f"The photos changed since {place} was begun, so its trials cannot be compared. Put them "
-        f"back and remove {place / 'trial-002'}, or search anew: --name NAME."
+        f"The photos changed since {place} was started, so {place / 'trial-002'} cannot be "
+        f"compared with {place / 'trial-001'}. Restore them and remove {place / 'trial-002'}, or "
+        "choose another --name."
     )
     assert len(Run(place / "trial-002").history()) == 0
     (photos / "red" / "new.png").unlink()
@@ -265,20 +183,7 @@ def test_a_search_does_not_go_on_with_other_photos(lab, tmp_path):
     assert len(tune(config, SPACE, trials=2, out=tmp_path / "runs").trials) == 2
 
 
-def test_a_trial_of_another_size_is_dealt_as_the_others_are(lab, copy):
-    """Pixels differ by size, so the split tells."""
-    search = search_in(copy, lab.config)
-    run = Run(copy / "trial-002")
-    run.write("config.toml", run.config().with_data(image_size=64).to_toml())
-    data = run.info()["data"]
-    run.update_info(data={**data, "fingerprint": "of 64 px"})
-    search._check_photos(run)
-    run.update_info(data={**data, "fingerprint": "of 64 px", "split": "another"})
-    with pytest.raises(RunError, match="The photos changed since"):
-        search._check_photos(run)
-
-
-def test_a_search_of_a_version_with_fewer_settings_goes_on(lab, copy):
+def test_a_search_of_a_version_with_fewer_settings_can_be_resumed(lab, copy):
     """What that version did not know had its default."""
     file = copy / "tune.toml"
     lines = file.read_text().splitlines()
@@ -292,7 +197,7 @@ def test_a_search_of_a_version_with_fewer_settings_goes_on(lab, copy):
         tune(smoothed, SPACE, trials=2, out=copy.parent)
 
 
-def test_weights_to_begin_with_are_not_searched(lab, tmp_path):
+def test_initial_weights_are_not_searched(lab, tmp_path):
     """They decide how photos are prepared, once for all trials."""
     with pytest.raises(ConfigError) as caught:
         tune(lab.config, {"model.weights": ("imagenet",)}, out=tmp_path)

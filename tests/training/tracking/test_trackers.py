@@ -22,7 +22,7 @@ from kvgg_jax.training.tracking.trackers import FIGURES
 from kvgg_jax.training.tracking.tracking import tracked
 from support.runs import ROOT
 
-pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]
+pytestmark = [pytest.mark.usefixtures("thin_network", "blank"), pytest.mark.extras]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What trackers are told, and what happens where they fail."""
+"""What trackers get, and what happens when they fail."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kvgg_jax.training.trainer import resume, train
 from support.commands import kvgg
 from support.runs import draw_photos, small_config
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 
 class Notebook:
@@ -67,7 +67,7 @@ def second(run: Run) -> Epoch:
     return replace(run.history().epochs[0], epoch=2, seconds=5.0)
 
 
-def test_each_start_tells_a_tracker_of_every_epoch_at_the_same_moments(notebooks, tmp_path):
+def test_each_start_gives_a_tracker_every_epoch_at_the_same_moments(notebooks, tmp_path):
     """A run that was cut and resumed shows what one that was never cut shows."""
     photos, heard = draw_photos(tmp_path / "photos", per_class=4), list[Event]()
     config = small_config(photos, train={"track": ["tensorboard"]})
@@ -86,7 +86,7 @@ def test_each_start_tells_a_tracker_of_every_epoch_at_the_same_moments(notebooks
     assert (first.end, last.end) == (False, True)
 
 
-def test_a_tracker_that_fails_is_dropped_with_a_warning_and_training_goes_on(
+def test_a_tracker_that_fails_is_dropped_with_a_warning_and_training_continues(
     notebooks, run, monkeypatch
 ):
     """It observes: what it cannot show is in the run folder all the same."""
@@ -97,8 +97,8 @@ def test_a_tracker_that_fails_is_dropped_with_a_warning_and_training_goes_on(
         tell(EpochEnded(replace(second(run), epoch=3), 3, is_best=False))
     warned = [event.text for event in heard if isinstance(event, Warned)]
     assert warned == [
-        "tensorboard failed at epoch 2 and is told no more: 'NoneType' object has no attribute "
-        f"'append'. Training goes on; {run.path / 'history.csv'} has every epoch."
+        "tensorboard failed at epoch 2 and gets no more: 'NoneType' object has no attribute "
+        f"'append'. Training continues; {run.path / 'history.csv'} has every epoch."
     ]
     assert [event.row.epoch for event in heard if isinstance(event, EpochEnded)] == [2, 3]
     assert notebooks[0].end is None
@@ -107,7 +107,7 @@ def test_a_tracker_that_fails_is_dropped_with_a_warning_and_training_goes_on(
 def test_a_tracker_that_cannot_be_opened_is_an_error_before_the_first_step(
     notebooks, run, monkeypatch
 ):
-    """The message has the command that goes on without it."""
+    """The message has the command that resumes without it."""
 
     def refuse(run: Run, config: RunConfig) -> Notebook:
         raise ConnectionError("nobody answers")
@@ -117,13 +117,13 @@ def test_a_tracker_that_cannot_be_opened_is_an_error_before_the_first_step(
     with pytest.raises(RunError) as caught, tracked(run, config, run.history(), print):
         pytest.fail("the loop must not begin")
     assert str(caught.value) == (
-        f"{run.path} cannot be tracked with mlflow: nobody answers. Mend that, or go on without "
+        f"{run.path} cannot be tracked with mlflow: nobody answers. Fix that, or resume without "
         f"it: kvgg train --resume {run.path} --track none"
     )
     assert notebooks[0].end is False
 
 
-def test_a_tracker_that_fails_as_it_is_closed_is_said(notebooks, run, monkeypatch):
+def test_a_tracker_that_fails_as_it_is_closed_is_a_warning(notebooks, run, monkeypatch):
     """What it has not written by then may be lost there."""
     heard: list[Event] = []
     with tracked(run, with_tracker(run), run.history(), heard.append):
@@ -133,7 +133,7 @@ def test_a_tracker_that_fails_as_it_is_closed_is_said(notebooks, run, monkeypatc
     ]
 
 
-def test_a_tracker_that_is_not_installed_is_said_before_anything_is_done(tmp_path, monkeypatch):
+def test_a_tracker_that_is_not_installed_is_an_error_before_any_work(tmp_path, monkeypatch):
     """Neither a run nor its photos are looked at."""
     monkeypatch.setitem(extras.EXTRAS, "wandb", ("pip-of-no-kind",))
     config = small_config(tmp_path / "nowhere", train={"track": ["wandb"]})
@@ -142,7 +142,7 @@ def test_a_tracker_that_is_not_installed_is_said_before_anything_is_done(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_resume_may_say_anew_where_a_run_is_tracked(notebooks, run):
+def test_a_resume_may_change_where_a_run_is_tracked(notebooks, run):
     """It changes no step; `none` ends it."""
     for asked, expected in (("tensorboard", ("tensorboard",)), ("none", ())):
         epochs = str(len(run.history()) + 1)

@@ -16,7 +16,7 @@ from support.commands import kvgg, message
 from support.pages import SECTIONS, WROTE, Page
 from support.runs import THIN_VGG11
 
-pytestmark = pytest.mark.usefixtures("thin_network")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
 FIGURES = ("result", "confusion", "classes", "calibration")
 

@@ -21,10 +21,10 @@ from kvgg_jax.inference.heatmap import layer
 from kvgg_jax.web.serve.limits import MIB, Limits
 from kvgg_jax.web.serve.network import Network
 from support.commands import calibration_at, kvgg
-from support.runs import Trained
+from support.runs import PATIENCE, Trained
 from support.served import files, network_of, serving
 
-pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]
+pytestmark = pytest.mark.usefixtures("thin_network")
 BUSY = {"error": "Too many photos are in progress. Try again in a moment."}
 
 
@@ -229,7 +229,7 @@ def test_a_full_server_asks_to_try_again(network: Network, photo: Path) -> None:
 
     def slow(images):
         entered.set()
-        assert go.wait(300)
+        assert go.wait(PATIENCE)
         return network(images)
 
     sent = [(photo.name, photo.read_bytes())] * 2
@@ -240,7 +240,7 @@ def test_a_full_server_asks_to_try_again(network: Network, photo: Path) -> None:
             target=lambda: first.append(client.post("/api/predict", files=files(*sent)))
         )
         asking.start()
-        assert entered.wait(300)
+        assert entered.wait(PATIENCE)
         full = client.post("/api/predict", files=files(*sent))
         assert (full.status_code, full.json()) == (503, BUSY)
         assert full.headers["retry-after"] == "1"
@@ -252,8 +252,12 @@ def test_a_full_server_asks_to_try_again(network: Network, photo: Path) -> None:
 
 
 def test_bytes_in_progress_have_a_bound(network: Network, photo: Path) -> None:
-    """Refused before it is read."""
-    with serving(network) as client, client.service.memory.take(client.service.memory.size):
+    """Of all clients; one gets no more than half of it."""
+    with serving(network) as client, client.service.memory.take("x", 64 * MIB) as more:
+        said = client.post("/api/predict", files=files((photo.name, photo.read_bytes())))
+        assert said.status_code == 200
+        client.service.memory.each = 128 * MIB
+        more(64 * MIB)
         said = client.post("/api/predict", files=files((photo.name, photo.read_bytes())))
     assert (said.status_code, said.json()) == (503, BUSY)
 
@@ -329,6 +333,7 @@ def test_what_is_not_there_is_answered_in_json(client: TestClient) -> None:
     for said, status, text in (
         (client.get("/nothing"), 404, "Not Found."),
         (client.get("/docs"), 404, "Not Found."),
+        (client.get("/health/", follow_redirects=False), 404, "Not Found."),
         (client.get("/api/predict"), 405, "Method Not Allowed."),
         (
             client.post("/api/predict?top=0", files=files(("a", b"x"))),
@@ -338,6 +343,16 @@ def test_what_is_not_there_is_answered_in_json(client: TestClient) -> None:
     ):
         assert (said.status_code, said.json()) == (status, {"error": text})
     assert client.get("/api/predict").headers["allow"] == "POST"
+
+
+def test_head_answers_as_get_does_without_a_body(client: TestClient) -> None:
+    """With its status and headers; not where only POST is."""
+    for path in ("/", "/page.js", "/health", "/api/model", "/openapi.json", "/nothing"):
+        got, head = client.get(path), client.head(path)
+        assert (head.status_code, head.content) == (got.status_code, b"")
+        assert head.headers == got.headers
+    assert client.head("/metrics").status_code == 200
+    assert client.head("/api/predict").status_code == 405
 
 
 def test_the_model_is_described_without_a_path(client: TestClient, trained: Trained) -> None:
@@ -354,6 +369,7 @@ def test_the_model_is_described_without_a_path(client: TestClient, trained: Trai
         "max_files": 32,
         "max_upload_bytes": 32 * MIB,
         "max_pixels": 50_000_000,
+        "max_request_pixels": 200_000_000,
     }
 
 
@@ -368,7 +384,11 @@ def test_the_document_describes_what_is_answered(client: TestClient) -> None:
         assert reference.split('"')[0].removeprefix("#/components/schemas/") in schemas
     predict = document["paths"]["/api/predict"]["post"]
     body = predict["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert body["properties"]["files"]["items"] == {"type": "string", "format": "binary"}
+    assert body["properties"]["files"] == {
+        "type": "array",
+        "minItems": 1,
+        "items": {"type": "string", "format": "binary"},
+    }
     assert sorted(predict["responses"]) == sorted(
         ["200", "400", "403", "408", "413", "415", "422", "503"]
     )

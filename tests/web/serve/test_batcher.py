@@ -13,8 +13,7 @@ import pytest
 
 from kvgg_jax.web.serve import batcher as module
 from kvgg_jax.web.serve.batcher import Batcher
-
-PATIENCE = 300  # seconds, which only a test that hangs takes
+from support.runs import PATIENCE
 
 
 class PredictFunction:

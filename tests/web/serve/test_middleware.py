@@ -7,8 +7,6 @@ import pytest
 pytest.importorskip("starlette")
 from kvgg_jax.web.serve.middleware import Hosts, is_loopback, name_of
 
-pytestmark = pytest.mark.extras
-
 
 @pytest.mark.parametrize(
     ("host", "name"),

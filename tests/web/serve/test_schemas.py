@@ -7,8 +7,6 @@ import pytest
 pytest.importorskip("fastapi")
 from kvgg_jax.web.serve.schemas import Found, Scored, Unread
 
-pytestmark = pytest.mark.extras
-
 
 def test_bytes_of_a_name_that_are_not_text_are_escaped() -> None:
     """JSON is UTF-8, names of files and classes need not be."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,15 +23,15 @@ from kvgg_jax.core.errors import OutOfMemory, ServeError
 from kvgg_jax.core.events import Event, Warned
 from kvgg_jax.web.serve.limits import Limits
 from support.commands import kvgg, message
-from support.runs import ROOT, THIN_VGG11, Trained
+from support.runs import PATIENCE, THIN_VGG11, Trained
+from support.unprivileged import nobody
 
 pytest.importorskip("fastapi")
 from kvgg_jax.web.serve import server
 from kvgg_jax.web.serve.network import Network
 from kvgg_jax.web.serve.server import serve
 
-pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]
-PATIENCE = 300  # seconds, for machines with much else to do
+pytestmark = pytest.mark.usefixtures("thin_network")
 PROGRAM = f"""
 import sys
 from kvgg_jax.cli.main import main
@@ -47,32 +49,58 @@ def a_form(photo: Path) -> bytes:
     return head + photo.read_bytes() + b"\r\n--b--\r\n"
 
 
+@contextmanager
+def process(
+    run: Path, stderr: Path, *flags: str, first: str = ""
+) -> Iterator[subprocess.Popen[str]]:
+    """A server of `run`, as `nobody`, who runs the code `first` before."""
+    with nobody() as user, stderr.open("wb") as file:
+        place = user.reach(run)
+        command = [
+            user.python,
+            "-c",
+            first + PROGRAM,
+            "serve",
+            "--run",
+            place,
+            "--port",
+            "0",
+            *flags,
+        ]
+        options = {"stdout": subprocess.PIPE, "stderr": file, "text": True, **user.options}
+        with subprocess.Popen(command, **options) as started:
+            try:
+                yield started
+            finally:
+                started.kill()
+
+
+def port_of(started: subprocess.Popen[str], stderr: Path) -> int:
+    """Once it is ready."""
+    assert started.stdout is not None
+    line = started.stdout.readline()
+    assert line.startswith("Ready at http://127.0.0.1:"), stderr.read_text()
+    return int(line.strip().rstrip("/").split(":")[-1])
+
+
+def health(port: int) -> Any:
+    url = f"http://127.0.0.1:{port}/health"
+    with urllib.request.urlopen(url, timeout=PATIENCE) as response:
+        return json.load(response)
+
+
 def test_a_signal_ends_it_once_requests_in_progress_are_answered(
     trained: Trained, tmp_path: Path
 ) -> None:
     """Health first; then a photo of which half has come as SIGTERM does is answered. Exit 143.
 
-    The process has loaded neither TensorFlow nor Keras, and no trace is on its screen.
+    The process may write nowhere, has loaded neither TensorFlow nor Keras, and no trace is on its
+    screen.
     """
-    photo, stderr_console = trained.photos / "red" / "red_00.png", tmp_path / "stderr"
-    (tmp_path / "program.py").write_text(PROGRAM)
-    with stderr_console.open("wb") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "program.py", "serve", "--run", str(trained.run), "--port", "0"],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-        )
-    with process, _ended(process):
-        assert process.stdout is not None
-        said = process.stdout.readline()
-        assert said.startswith("Ready at http://127.0.0.1:"), stderr_console.read_text()
-        url = said.removeprefix("Ready at ").strip()
-        with urllib.request.urlopen(f"{url}health", timeout=PATIENCE) as health:
-            assert json.load(health) == {"status": "ready"}
-        port, form = int(url.rstrip("/").split(":")[-1]), a_form(photo)
+    photo, stderr = trained.photos / "red" / "red_00.png", tmp_path / "stderr"
+    with process(trained.run, stderr, "--max-batch", "1") as server:
+        port, form = port_of(server, stderr), a_form(photo)
+        assert health(port) == {"status": "ready"}
         with socket.create_connection(("127.0.0.1", port)) as half:
             half.settimeout(PATIENCE)
             head = (
@@ -83,7 +111,7 @@ def test_a_signal_ends_it_once_requests_in_progress_are_answered(
             half.sendall(head.encode())
             assert half.recv(100).startswith(b"HTTP/1.1 100")  # it reads
             half.sendall(form[:200])
-            process.send_signal(signal.SIGTERM)
+            server.send_signal(signal.SIGTERM)
             deadline = time.monotonic() + PATIENCE
             while _listens(port):
                 assert time.monotonic() < deadline
@@ -92,21 +120,46 @@ def test_a_signal_ends_it_once_requests_in_progress_are_answered(
             answer = b"".join(iter(lambda: half.recv(65536), b""))
         assert answer.startswith(b"HTTP/1.1 200"), answer
         assert json.loads(answer.split(b"\r\n\r\n")[1])["results"][0]["name"] == "a.png"
-        assert process.wait(PATIENCE) == 143
-    lines = stderr_console.read_text().splitlines()
+        assert server.wait(PATIENCE) == 143
+    lines = stderr.read_text().splitlines()
     assert "Stop it with Ctrl-C." in lines
     assert "Stopping: requests in progress are answered. Ctrl-C again to stop at once." in lines
     assert "heavy: []" in lines
-    assert "Traceback" not in stderr_console.read_text()
+    assert "Traceback" not in stderr.read_text()
 
 
-@contextmanager
-def _ended(process: subprocess.Popen[str]) -> Iterator[None]:
-    """Nobody waits for it where a test has failed."""
-    try:
-        yield
-    finally:
-        process.kill()
+def test_a_run_that_the_user_may_not_read_is_named(finished: Path, tmp_path: Path) -> None:
+    """By the file and the reason, without a trace."""
+    run, stderr = shutil.copytree(finished, tmp_path / "x"), tmp_path / "stderr"
+    (run / "config.toml").chmod(0)
+    with process(run, stderr) as server:
+        assert server.wait(PATIENCE) == 1
+    error = next(line for line in stderr.read_text().splitlines() if line.startswith("Error: "))
+    assert re.fullmatch(r"Error: \S+ has no readable config\.toml: Permission denied\.", error)
+    assert "Traceback" not in stderr.read_text()
+
+
+@pytest.mark.faults
+def test_three_hundred_half_sent_requests_do_not_stop_it(trained: Trained, tmp_path: Path) -> None:
+    """With 256 files, where each connection is one: others are answered, the log has two lines."""
+    stderr = tmp_path / "stderr"
+    few_files = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))"
+    with (
+        process(trained.run, stderr, "--max-batch", "1", first=few_files) as server,
+        ExitStack() as clients,
+    ):
+        port = port_of(server, stderr)
+        for _ in range(300):
+            one = clients.enter_context(socket.create_connection(("127.0.0.1", port)))
+            with contextlib.suppress(ConnectionError):
+                one.sendall(b"GET /health HTTP/1.1\r\nHost: ")
+        with socket.create_connection(("127.0.0.1", port), PATIENCE, ("127.0.0.2", 0)) as other:
+            other.sendall(f"GET /health HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+            assert b"".join(iter(lambda: other.recv(65536), b"")).endswith(b'{"status":"ready"}')
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(PATIENCE) == 143
+    assert stderr.read_text().count("Ended a connection") == 1
+    assert "Traceback" not in stderr.read_text()
 
 
 def _listens(port: int) -> bool:
@@ -122,6 +175,7 @@ def test_options_come_to_the_server_in_its_units(monkeypatch: pytest.MonkeyPatch
     asked: dict[str, object] = {}
     monkeypatch.setattr(server, "serve", lambda run, **how: asked.update(how, run=run))
     kvgg("serve", "--run", "x", "--out", "there", "--port", "0", "--raw")
+    assert asked["limits"] == Limits()
     assert (asked["run"], asked["out"], asked["raw"]) == ("x", Path("there"), True)
     assert (asked["hosts"], asked["most"], asked["wait"]) == ((), 8, 0.005)
     flags = "--allow-host a.example --allow-host b --max-batch 4 --wait-ms 20 --unsure-below 0.9"
@@ -129,10 +183,25 @@ def test_options_come_to_the_server_in_its_units(monkeypatch: pytest.MonkeyPatch
         "serve",
         *flags.split(),
         *["--max-upload-mb", "2", "--max-files", "3", "--max-megapixels", "4"],
+        *["--max-request-megapixels", "5", "--max-connections", "6"],
+        *["--max-client-connections", "7", "--header-seconds", "8", "--upload-seconds", "9"],
+        *["--min-kb-per-second", "10", "--behind-proxy"],
     )
     assert (asked["hosts"], asked["most"], asked["wait"]) == (("a.example", "b"), 4, 0.02)
     assert (asked["unsure_below"], asked["host"]) == (0.9, "127.0.0.1")
-    assert asked["limits"] == Limits(2 * 2**20, 3, 4_000_000, 64)
+    assert asked["limits"] == Limits(
+        upload_bytes=2 * 2**20,
+        files=3,
+        pixels=4_000_000,
+        request_pixels=5_000_000,
+        waiting=64,
+        connections=6,
+        client_connections=7,
+        header_seconds=8,
+        read_seconds=9,
+        read_rate=10 * 1024,
+        shared=True,
+    )
 
 
 def test_a_port_in_use_is_named_before_anything_is_loaded() -> None:

@@ -14,10 +14,10 @@ pytest.importorskip("fastapi")
 from kvgg_jax.web.serve.limits import Full, Limits
 from kvgg_jax.web.serve.network import Network, Seen
 from kvgg_jax.web.serve.service import Metrics, Service
-from kvgg_jax.web.serve.uploads import Upload
+from kvgg_jax.web.serve.uploads import Refused, Upload
 from support.served import uncompiled
 
-pytestmark = [pytest.mark.usefixtures("thin_network"), pytest.mark.extras]
+pytestmark = pytest.mark.usefixtures("thin_network")
 
 
 def photo(color: str, size: int = 32) -> bytes:
@@ -41,7 +41,7 @@ def network(finished: Path, monkeypatch: pytest.MonkeyPatch) -> Network:
 def answer(service: Service, *uploads: Upload, heat: bool = False) -> list[dict]:
     async def test() -> list[dict]:
         async with service.running():
-            results = await service.answer(uploads, top=1, heat=heat)
+            results = await service.answer(uploads, client="a", top=1, heat=heat)
             return [one.model_dump(by_alias=True) for one in results]
 
     return asyncio.run(test())
@@ -77,6 +77,33 @@ def test_more_photos_than_may_be_in_progress_are_refused(network: Network) -> No
     service = Service(network, Limits(files=1, waiting=1), wait=0)
     with pytest.raises(Full):
         answer(service, Upload("a", b""), Upload("b", b""))
+
+
+def test_too_many_pixels_in_a_request_are_refused(network: Network) -> None:
+    """Before any is decoded. A photo that is too large by itself is named, as ever."""
+    limits = Limits(pixels=1500, request_pixels=2000)
+    sent = [Upload(name, photo("red")) for name in "ab"]
+    with pytest.raises(Refused) as caught:
+        answer(Service(network, limits, wait=0), *sent)
+    assert (caught.value.status, caught.value.text) == (
+        413,
+        "The photos have more than 0.002 megapixels in all. Send them in parts.",
+    )
+    service = Service(network, limits, wait=0)
+    large, small = answer(service, Upload("large", photo("red", 64)), sent[0])
+    assert large["error"].startswith("large: has 64 x 64 pixels; the limit is 1500")
+    assert small["class"] == "red"
+    assert service.pixels.used == 0
+
+
+def test_a_client_waits_until_its_pixels_are_decoded(network: Network) -> None:
+    """Other clients do not wait for it."""
+    service = Service(network, Limits(pixels=1024, request_pixels=2048), wait=0)
+    with service.pixels.take("b", 2048):
+        (one,) = answer(service, Upload("x", photo("red")))
+        assert one["class"] == "red"
+    with service.pixels.take("a", 1025), pytest.raises(Full):
+        answer(service, Upload("x", photo("red")))
 
 
 def test_every_outcome_is_there_from_the_start() -> None:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import tempfile
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import pytest
+from PIL import Image
 
 pytest.importorskip("starlette")
 from starlette.requests import Request
 
-from kvgg_jax.web.serve.limits import MIB, Limits
+from kvgg_jax.web.serve.limits import MIB, Full, Limits
 from kvgg_jax.web.serve.schemas import Unread
-from kvgg_jax.web.serve.uploads import NAME, Refused, Upload, announced, read_uploads
+from kvgg_jax.web.serve.uploads import NAME, Refused, Upload, read_uploads
+from support.hostile import tiff
 
-pytestmark = pytest.mark.extras
 HEADERS = {"content-type": "multipart/form-data; boundary=b"}
 
 
@@ -41,9 +44,9 @@ def request(*chunks: bytes, headers: dict[str, str] = HEADERS, ends: bool = True
     return Request({"type": "http", "method": "POST", "headers": raw}, receive)
 
 
-def read(asked: Request, **limits: Any) -> list[Upload]:
+def read(asked: Request, count: Callable[[int], None] = id, **limits: Any) -> list[Upload]:
     """The files in it."""
-    return asyncio.run(read_uploads(asked, Limits(**limits)))
+    return asyncio.run(read_uploads(asked, Limits(**limits), count))
 
 
 def test_files_come_out_as_they_were_sent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,14 +64,80 @@ def test_files_come_out_as_they_were_sent(monkeypatch: pytest.MonkeyPatch) -> No
     ]
 
 
-def test_a_client_that_stops_sending_is_not_waited_for() -> None:
-    """Half a form."""
+SLOW = "The photos came too slowly. Send them within 300 seconds, at 4 KiB per second or more."
+
+
+def byte_after_byte() -> Request:
+    """Of a file that has no end."""
+    head = [part("a.png", b"x")]
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(0.01)
+        return {"type": "http.request", "body": head.pop() if head else b"x", "more_body": True}
+
+    return Request(request().scope, receive)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        request(part("a.png", b"x"), ends=False),
+        request(part("a.png", bytes(MIB)), ends=False),
+        byte_after_byte(),
+    ],
+    ids=["half", "much and then nothing", "a byte after the other"],
+)
+def test_a_client_that_sends_too_slowly_is_not_waited_for(asked: Request) -> None:
+    """Whatever it has sent before, and long before the end of its time."""
     with pytest.raises(Refused) as caught:
-        read(request(part("a.png", b"x"), ends=False), read_seconds=0.05)
-    assert (caught.value.status, caught.value.text) == (
-        408,
-        "The photos took more than 0.05 seconds to arrive.",
-    )
+        read(asked, header_seconds=0.05, read_seconds=300)
+    assert (caught.value.status, caught.value.text) == (408, SLOW)
+
+
+def test_a_client_that_sends_for_ever_is_not_waited_for() -> None:
+    """However fast."""
+    with pytest.raises(Refused) as caught:
+        read(byte_after_byte(), read_seconds=0.05, read_rate=1)
+    assert caught.value.status == 408
+
+
+def test_only_what_has_come_is_counted() -> None:
+    """Not what the headers announce."""
+    counted: list[int] = []
+    body = part("a.png", b"x") + b"--b--\r\n"
+    announced = {**HEADERS, "content-length": "33554432"}
+    read(request(body[:50], body[50:], headers=announced), counted.append)
+    assert counted == [50, len(body) - 50, 0]
+
+    def full(_: int) -> NoReturn:
+        raise Full
+
+    with pytest.raises(Full):
+        read(request(body), full)
+
+
+TILE = {322: 5000, 323: 8000, 324: 256, 325: 64}  # of a TIFF of 8 x 8 pixels
+
+
+def image(kind: str, size: tuple[int, int]) -> bytes:
+    Image.new("L", size).save(file := io.BytesIO(), kind)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "pixels"),
+    [
+        (image("PNG", (30, 40)), 1200),
+        (image("JPEG", (30, 40))[:400], 1200),  # cut: its header is whole
+        (tiff(b"\0", tags=TILE, bits=(8,), photometric=1), 40_000_000),
+        (b"", 0),
+        (b"\x89PNG\r\n\x1a\n", 0),
+        (b"<html>", 0),
+    ],
+)
+def test_pixels_are_known_before_an_image_is_decoded(content: bytes, pixels: int) -> None:
+    """Those that decoding would make; none of what cannot be decoded."""
+    assert Upload("a", content).pixels == pixels
 
 
 def test_a_file_without_a_name_has_one() -> None:
@@ -76,36 +145,20 @@ def test_a_file_without_a_name_has_one() -> None:
     assert read(request(part("", b"x"), b"--b--\r\n")) == [Upload("photo", b"x")]
 
 
-@pytest.mark.parametrize(
-    ("length", "expected"),
-    [
-        ("5", 5),
-        ("0" * 30 + "7", 7),
-        ("0", 0),
-        (str(MIB), MIB),
-        (None, MIB),
-        ("-1", MIB),
-        ("\u0665", MIB),
-        ("1e3", MIB),
-    ],
-)
-def test_a_request_without_a_length_counts_as_the_longest(
-    length: str | None, expected: int
-) -> None:
-    """It is cut where it exceeds that."""
-    headers = {} if length is None else {"content-length": length}
-    raw = [(name.encode(), value.encode("utf-8")) for name, value in headers.items()]
-    asked = Request({"type": "http", "method": "POST", "headers": raw})
-    assert announced(asked, Limits(upload_bytes=MIB)) == expected
-
-
 @pytest.mark.parametrize("length", [str(MIB + 1), "9" * 5000, f"{'0' * 20}{MIB + 1}"])
 def test_a_length_beyond_the_limit_is_refused_before_it_is_read(length: str) -> None:
     """Whatever number it is."""
-    asked = request(headers={"content-length": length})
+    asked = request(headers={**HEADERS, "content-length": length}, ends=False)
     with pytest.raises(Refused) as caught:
-        announced(asked, Limits(upload_bytes=MIB))
+        read(asked, upload_bytes=MIB)
     assert caught.value.status == 413
+
+
+@pytest.mark.parametrize("length", ["-1", "\u0665", "1e3", "0" * 30 + "7"])
+def test_a_length_that_is_no_length_does_not_matter(length: str) -> None:
+    """What comes is counted."""
+    asked = request(part("a", b"x") + b"--b--\r\n", headers={**HEADERS, "content-length": length})
+    assert read(asked, upload_bytes=MIB) == [Upload("a", b"x")]
 
 
 def test_endless_headers_are_no_form() -> None:

@@ -16,7 +16,7 @@ from kvgg_jax.core.state import Batch
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.data.split import Split
-from kvgg_jax.training import step_setup
+from kvgg_jax.training import setup
 from kvgg_jax.training.setup import build_network
 from support.runs import small_config
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("thin_network")
 LABELS = (0, 0, 0, 0, 0, 0, 1, 2)
 CLASSES = ("blue", "green", "red")
 SAMPLES = Samples(Path("r"), tuple(f"{i}.png" for i in range(8)), LABELS, CLASSES)
-PICTURES = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
 LOGITS = np.random.default_rng(1).normal(0, 2, (8, 3)).astype(np.float32)
 
 
@@ -45,9 +45,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Any:
         def take(model: Any, optimizer: Any, augment: Any, mix: Any, **others: Any) -> Any:
             given.update(augment=augment, mix=mix, **others)
 
-        monkeypatch.setattr(step_setup, "make_train_step", take)
-        optimizer, _ = step_setup.build_start(settings, model, steps=10)
-        step_setup.build_step(settings, model, optimizer, SAMPLES, emit=ignore)
+        monkeypatch.setattr(setup, "make_train_step", take)
+        optimizer, _ = setup.build_start(settings, model, steps=10)
+        setup.build_step(settings, model, optimizer, SAMPLES, emit=ignore)
         return given
 
     return look
@@ -86,11 +86,11 @@ def test_a_batch_is_cut_in_the_parts_asked_for(made):
     assert made(config(train={"accumulate": 4}))["accumulate"] == 4
 
 
-def test_pictures_are_changed_as_asked(made):
+def test_images_are_changed_as_asked(made):
     """Each by itself and in pairs; not at all without."""
     plain = made(config())
     assert (plain["augment"], plain["mix"]) == (None, None)
-    images = PICTURES.astype(np.float32) / 255
+    images = IMAGES.astype(np.float32) / 255
     changed = made(config(data={"augment": "light"}))["augment"](images, np.int32(0))
     assert changed.shape == images.shape
     assert np.abs(changed - images).max() > 0.1
@@ -106,7 +106,7 @@ def test_an_average_is_kept_where_it_is_asked_for():
     model = keras.Model(inputs, keras.layers.Dense(3)(inputs))
     averages = []
     for tables in ({}, {"train": {"ema": 0.9}}):
-        _, state = step_setup.build_start(config(**tables), model, steps=10)
+        _, state = setup.build_start(config(**tables), model, steps=10)
         averages.append([name for name in state.opt_state if name.startswith("average/")])
     assert averages[0] == []
     assert len(averages[1]) == len(model.variables)
@@ -116,9 +116,9 @@ def test_an_average_is_kept_where_it_is_asked_for():
 def test_a_network_computes_in_the_precision_asked_for(precision, dtype):
     """And is shown each class equally often with `balance`."""
     split = Split(SAMPLES, SAMPLES)
-    pictures = DecodedImages(SAMPLES, PICTURES)
+    decoded = DecodedImages(SAMPLES, IMAGES)
     settings = config(train={"precision": precision}, data={"balance": precision == "bfloat16"})
-    network = build_network(settings, pictures, split, None, emit=ignore)
+    network = build_network(settings, decoded, split, None, emit=ignore)
     assert network.model.get_layer("block1_conv1").compute_dtype == dtype
     drawn = np.bincount(np.array(LABELS)[network.batches.order(1)], minlength=3)
     assert (drawn.max() - drawn.min() <= 1) == settings.data.balance

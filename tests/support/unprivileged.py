@@ -1,0 +1,58 @@
+"""Programs run as a user who is not root, by tests that root runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from support.runs import ROOT
+
+OWN = ("KERAS_HOME", "XDG_CACHE_HOME", "PYTHONHOME")  # of the user who runs the tests
+
+
+class Nobody:
+    """Starts Python as `nobody`, or as oneself if that is not root.
+
+    `python` and `options` are for `subprocess`. Folders that only root can enter, as that of Python
+    may be, are handed over open: `reach` gives their path.
+    """
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._handles: list[int] = []
+        base = self.reach(Path(sys.base_prefix))
+        program = Path(os.path.realpath(sys.executable)).relative_to(
+            Path(sys.base_prefix).resolve()
+        )
+        paths = [ROOT, *(path for path in sys.path if path.endswith("site-packages"))]
+        self.python = f"{base}/{program}"
+        self._env = {name: value for name, value in os.environ.items() if name not in OWN}
+        self._env |= {
+            "HOME": "/nonexistent",
+            "LD_LIBRARY_PATH": f"{base}/lib",
+            "PYTHONHOME": base,
+            "PYTHONPATH": os.pathsep.join(self.reach(Path(path)) for path in paths),
+        }
+
+    def reach(self, folder: Path) -> str:
+        """A path of `folder` for that process."""
+        handle = os.open(folder, os.O_RDONLY)
+        self._stack.callback(os.close, handle)
+        self._handles.append(handle)
+        return f"/proc/self/fd/{handle}"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Once all is reached."""
+        user = {"user": "nobody", "group": "nogroup", "extra_groups": []} if not os.getuid() else {}
+        return {"pass_fds": self._handles, "env": self._env, "cwd": "/", **user}
+
+
+@contextmanager
+def nobody() -> Iterator[Nobody]:
+    with ExitStack() as stack:
+        yield Nobody(stack)

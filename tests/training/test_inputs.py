@@ -1,0 +1,100 @@
+"""What a run is trained on: found, checked before the photos are read, and reported."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.errors import ConfigError, DataError
+from kvgg_jax.core.events import Event, Note, Warned, ignore
+from kvgg_jax.data.folder import scan
+from kvgg_jax.data.split import split_samples
+from kvgg_jax.training import inputs
+from kvgg_jax.training.inputs import complete_config, load_inputs, warn_of_split
+from support.runs import small_config
+
+
+def test_a_config_without_photos_takes_the_data_folder_here_or_the_demo_set(tmp_path, monkeypatch):
+    """The demo set has a size of its own, unless another one is set."""
+    demo, heard = tmp_path / "demo", list[Event]()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(inputs, "cached_demo", lambda folder, emit: demo)
+    found = complete_config(RunConfig(), heard.append).data
+    assert (found.dir, found.image_size) == (str(demo), 48)
+    assert heard == [
+        Note("No `data.dir` and no ./data here: using the built-in demo set of drawn beans.")
+    ]
+    larger = complete_config(RunConfig(data={"image_size": 64}), ignore).data
+    assert (larger.dir, larger.image_size) == (str(demo), 64)
+    (tmp_path / "data").mkdir()
+    found = complete_config(RunConfig(), ignore).data
+    assert (found.dir, found.image_size) == (str(tmp_path / "data"), 224)
+    given = complete_config(RunConfig(data={"dir": "x"}), ignore).data
+    assert (given.dir, given.image_size) == (str(tmp_path / "x"), 224)
+
+
+def test_the_photos_are_counted_and_split(photos):
+    """36 photos of three classes, a fifth of them for validation."""
+    heard: list[Event] = []
+    found = load_inputs(small_config(photos), heard.append)
+    counts = len(found.samples), len(found.split.train), len(found.split.val)
+    assert (counts, len(found.decoded.samples), found.initial) == ((36, 29, 7), 36, None)
+    text = f"36 photos of 3 classes in {photos}: 29 for training, 7 for validation"
+    assert Note(text) in heard
+
+
+def test_a_batch_larger_than_the_training_set_is_a_config_error(photos):
+    """36 photos, 7 of them for validation: at most 29 fit in a batch."""
+    with pytest.raises(ConfigError) as caught:
+        load_inputs(small_config(photos, train={"batch_size": 30}), ignore)
+    assert str(caught.value) == (
+        f"`train.batch_size = 30` is larger than the training set (29 images in {photos}). "
+        "Choose 29 or less."
+    )
+
+
+def test_a_warm_up_as_long_as_the_run_is_a_config_error(photos):
+    """29 photos in batches of 8 are 4 steps per epoch: the rate would never reach its peak."""
+    with pytest.raises(ConfigError) as caught:
+        load_inputs(small_config(photos, optim={"warmup_steps": 8}), ignore)
+    assert str(caught.value) == (
+        "`optim.warmup_steps = 8`: the whole run has 8 steps. Choose fewer, such as "
+        "0, a smaller `train.batch_size`, or more `train.epochs`."
+    )
+
+
+def test_a_part_whose_images_are_all_unreadable_is_a_data_error(photos):
+    """--skip-bad leaves them out, and a run without validation could not be evaluated."""
+    for file in split_samples(scan(photos), val_split=0.2, seed=42).val.files():
+        file.write_bytes(b"not an image")
+    with pytest.raises(DataError) as caught:
+        load_inputs(small_config(photos, data={"skip_bad": True}), ignore)
+    assert str(caught.value) == (
+        f"{photos}: without its 7 unreadable images, 29 are left for training and 0 for "
+        "validation; each needs at least 1. Replace them or add photos."
+    )
+
+
+def test_a_class_whose_images_are_all_unreadable_is_a_data_error(photos):
+    """The network would have an output that is never right."""
+    for file in (photos / "red").iterdir():
+        file.write_bytes(b"not an image")
+    with pytest.raises(DataError) as caught:
+        load_inputs(small_config(photos, data={"skip_bad": True}), ignore)
+    assert str(caught.value) == (
+        f"{photos / 'red'} has no readable images. Add photos of class 'red', or remove the folder."
+    )
+
+
+def test_copies_on_both_sides_of_the_split_are_warned_of(photos):
+    """They make the validation look better than it is."""
+    found = load_inputs(small_config(photos), ignore)
+    first, other = found.split.train.files()[0], found.split.val.files()[0]
+    shutil.copy(first, other)
+    heard: list[Event] = []
+    config = small_config(photos)
+    warn_of_split(load_inputs(config, ignore), config, heard.append)
+    (warned,) = [event.text for event in heard if isinstance(event, Warned)]
+    assert "exact cop" in warned.lower(), warned

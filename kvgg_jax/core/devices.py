@@ -43,7 +43,7 @@ def check_jax() -> None:
     except (RuntimeError, AssertionError) as error:  # the latter for a platform it knows
         why = str(error).partition(" (")[0].rstrip(".") or "this machine has no such device"
         raise KvggError(
-            f"JAX cannot start on {jax.config.read("jax_platforms") or 'any platform'}: {why}. Set the "
+            f"JAX cannot start on {jax.config.values['jax_platforms'] or 'any platform'}: {why}. Set the "
             "environment variable JAX_PLATFORMS to a platform that is there, such as cpu."
         ) from None
 

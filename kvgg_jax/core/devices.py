@@ -42,9 +42,10 @@ def check_jax() -> None:
         run_devices()
     except (RuntimeError, AssertionError) as error:  # the latter for a platform it knows
         why = str(error).partition(" (")[0].rstrip(".") or "this machine has no such device"
+        platform = jax.config.values["jax_platforms"] or "any platform"
         raise KvggError(
-            f"JAX cannot start on {jax.config.values['jax_platforms'] or 'any platform'}: {why}. Set the "
-            "environment variable JAX_PLATFORMS to a platform that is there, such as cpu."
+            f"JAX cannot start on {platform}: {why}. Set the environment variable JAX_PLATFORMS to "
+            "a platform that is there, such as cpu."
         ) from None
 
 

@@ -88,7 +88,7 @@ def write_report(of: Contents, file: Path, *, now: datetime) -> int:
 
 
 def _evaluation_context(result: EvaluationRecord, check: Check | None) -> dict[str, Any]:
-    chance = max(map(sum, result.confusion)) / result.count
+    chance = max(one.count for one in result.classes.values()) / result.count
     best = [] if (share := _best_color(result)) is None else [("color alone", share)]
     shares = [("this network", result.accuracy), *best, ("guessing", chance)]
     return {

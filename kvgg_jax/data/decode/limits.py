@@ -176,7 +176,7 @@ def _webp_size(content: bytes) -> tuple[int, int] | None:
 
 
 def decoded_size(image: ImageFile) -> tuple[int, int]:
-    """Width and height of what is decoded: of a TIFF in tiles all of them, which reach beyond it."""
+    """Width and height of what is decoded: of a TIFF, all its tiles, which may be larger."""
     tags = getattr(image, "tag_v2", {})
     tile = tags.get(Tag.TileWidth, 0), tags.get(Tag.TileLength, 0)
     if not all(tile):

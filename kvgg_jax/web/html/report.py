@@ -22,7 +22,7 @@ from kvgg_jax.evaluation.record import WORST, EvaluationRecord, Mistake
 from kvgg_jax.inference.temperature import current_calibration
 from kvgg_jax.runs import catalog, step_folders
 from kvgg_jax.runs.folder import Run
-from kvgg_jax.runs.listing import summarise
+from kvgg_jax.runs.listing import RunSummary, summarise
 from kvgg_jax.web.html.page import check_writable
 from kvgg_jax.web.html.report_page import HEADINGS, NEED_FIGURES, Contents, write_report
 
@@ -83,11 +83,7 @@ def report(
     """
     if split not in (None, "val", "all") or not 0 <= mistakes <= WORST:
         raise ValueError(f"split {split!r}, mistakes {mistakes}: use val or all, and 0 to {WORST}")
-    found = catalog.find(run, out=Path(out))
-    (summary,) = summarise([found.path])
-    if summary.history.best is None:
-        text = f"{found.path} has no finished epoch yet, so there is nothing to report."
-        raise RunError(f"{text} Continue it: kvgg train --resume {found.path}")
+    found, summary = _begun(run, Path(out))
     file = Path(output) if output else found.path / FILE
     check_writable(file, option="--output")
     if run is None:
@@ -115,6 +111,16 @@ def report(
     size = write_report(page, file, now=datetime.now())
     contents = tuple(section for section in HEADINGS if section not in left_out)
     return Report(found.path, file, size, part, contents, left_out)
+
+
+def _begun(run: str | Path | None, out: Path) -> tuple[Run, RunSummary]:
+    """A run with an epoch to report. Raises RunError."""
+    found = catalog.find(run, out=out)
+    (summary,) = summarise([found.path])
+    if summary.history.best is None:
+        text = f"{found.path} has no finished epoch yet, so there is nothing to report."
+        raise RunError(f"{text} Continue it: kvgg train --resume {found.path}")
+    return found, summary
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Files that would take much more memory or work than a photo: known before any decoding.
 
-The work of decoding is at most a few passes over the pixels and one over the bytes of a file.
+So decoding makes at most `MAX_SCANS` passes over the pixels, and those that every image needs.
 """
 
 from __future__ import annotations

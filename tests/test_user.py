@@ -60,7 +60,7 @@ def home(trained: Trained) -> Iterator[Path]:
         path = Path(folder)
         path.chmod(0o755)
         for name in ("photos", "closed"):
-            draw_photos(path / name, per_class=4)
+            draw_photos(path / name, per_class=6)
         (path / "closed" / "red" / "red_00.png").chmod(0)
         shutil.copytree(trained.run, path / "run")
         (path / "mine").mkdir()
@@ -117,12 +117,14 @@ def test_a_folder_that_may_not_be_written_is_named(answers: dict[str, Done]) -> 
     )
 
 
-def test_a_run_of_another_user_is_used_and_not_resumed(answers: dict[str, Done]) -> None:
+def test_a_run_of_another_user_is_used_and_not_resumed(
+    answers: dict[str, Done], home: Path
+) -> None:
     """Its lock cannot be written."""
     resumed, predicted = answers["resume"], answers["predict"]
     assert (resumed.exit_code, resumed.stderr.splitlines()[-1]) == (
         1,
-        "Error: Cannot lock run by .run.lock: Permission denied.",
+        f"Error: Cannot lock run by {home / '.run.lock'}: Permission denied.",
     )
     assert (predicted.exit_code, len(json.loads(predicted.stdout))) == (0, 1), predicted.stderr
 
@@ -131,4 +133,4 @@ def test_a_photo_that_may_not_be_read_is_named(answers: dict[str, Done]) -> None
     """As a damaged one is."""
     done = answers["a photo"]
     assert (done.exit_code, done.stdout) == (1, "")
-    assert "red_00.png: Permission denied" in done.stderr
+    assert "red_00.png: cannot be read (Permission denied). Make it readable.\n" in done.stderr

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from kvgg_jax.core.history import History
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.image import load
+from kvgg_jax.evaluation.confusion import Confusion
 from kvgg_jax.evaluation.metrics import calibration_error, has_curves
-from kvgg_jax.evaluation.record import MATRIX, Bin, Confusion, Evaluation
+from kvgg_jax.evaluation.record import MATRIX, Bin, Evaluation
 from kvgg_jax.runs.charts import BEST, TRAIN, VAL, finish, plain, save
 
 COLUMNS, THUMB = 6, 160  # photos per row of the gallery, and pixels a side

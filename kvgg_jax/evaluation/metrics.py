@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.evaluation.record import BINS, LEVEL, RESAMPLES, SEED, Bin, ClassFigures, Confusion
+from kvgg_jax.evaluation.confusion import Confusion
+from kvgg_jax.evaluation.record import BINS, LEVEL, RESAMPLES, SEED, Bin, ClassFigures
 from kvgg_jax.inference.prediction import Labels, Probabilities
 from kvgg_jax.inference.temperature import logits
 
@@ -27,7 +28,7 @@ def compute_metrics(
 ) -> dict[str, Any]:
     """All figures of a classifier on labelled photos, as fields of `EvaluationRecord`."""
     classes, predicted = len(names), probabilities.argmax(axis=1)
-    cells = confusion_cells(true, predicted, classes)
+    cells = Confusion.of(true, predicted, classes)
     bins, ranks = reliability(true, probabilities), ranks_of_true(true, probabilities)
     return {
         **overall_figures(true, predicted, classes),
@@ -38,14 +39,6 @@ def compute_metrics(
         "cells": cells,
         "reliability": bins,
     }
-
-
-def confusion_cells(true: Labels, predicted: Labels, classes: int) -> Confusion:
-    """The confusion matrix of `classes`, as the cells that are not 0: 5,000 classes have 25
-    million."""
-    cells, counts = np.unique(true * classes + predicted, return_counts=True)
-    rows, columns = (of.tolist() for of in np.divmod(cells, classes))
-    return Confusion(size=classes, true=rows, predicted=columns, count=counts.tolist())
 
 
 def overall_figures(

@@ -11,7 +11,6 @@ from pathlib import Path
 from statistics import mean
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from pydantic import (
     AfterValidator,
     AliasChoices,
@@ -25,6 +24,7 @@ from pydantic import (
 from kvgg_jax.data.audit.color_baseline import ColorBaseline
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.split import check_below
+from kvgg_jax.evaluation.confusion import Confusion
 from kvgg_jax.inference.prediction import Probabilities
 from kvgg_jax.inference.temperature import Calibration
 
@@ -89,44 +89,6 @@ class Intervals(_Part):
     matthews: Ends
 
 
-class Confusion(_Part):
-    """A confusion matrix: the cells that are not 0, as columns. Most are 0 with many classes."""
-
-    size: int
-    """Classes."""
-    true: tuple[int, ...]
-    predicted: tuple[int, ...]
-    """Indices of classes, of each cell."""
-    count: tuple[int, ...]
-    """Photos."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_rows(cls, found: Any) -> Any:
-        """A row per true class will do as well."""
-        if not isinstance(found, list | tuple):
-            return found
-        counts = np.array(found)
-        if counts.dtype.kind != "i" or counts.shape != (len(found),) * 2:
-            raise ValueError("expected as many whole numbers per row as rows")
-        true, predicted = counts.nonzero()
-        columns = {"true": true, "predicted": predicted, "count": counts[true, predicted]}
-        return {"size": len(found), **{name: of.tolist() for name, of in columns.items()}}
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Confusion:
-        cells = zip(self.true, self.predicted, self.count, strict=True)
-        if not all(min(cell) >= 0 and max(cell[:2]) < self.size for cell in cells):
-            raise ValueError("a cell lies outside of the confusion matrix")
-        return self
-
-    def rows(self) -> tuple[tuple[int, ...], ...]:
-        """Counts [true, predicted], those that are 0 too."""
-        counts = np.zeros((self.size, self.size), np.int64)
-        counts[list(self.true), list(self.predicted)] = self.count
-        return tuple(map(tuple, counts.tolist()))
-
-
 class EvaluationRecord(_Part):
     """How a run does on labelled photos: docs/json.md and docs/evaluation.md describe the figures.
 
@@ -179,9 +141,7 @@ class EvaluationRecord(_Part):
     @property
     def right(self) -> int:
         """Photos whose class was predicted."""
-        cells = self.cells
-        columns = zip(cells.true, cells.predicted, cells.count, strict=True)
-        return sum(count for true, predicted, count in columns if true == predicted)
+        return sum(count for true, predicted, count in self.cells.cells() if true == predicted)
 
     @property
     def wrong(self) -> int:
@@ -191,9 +151,8 @@ class EvaluationRecord(_Part):
     @property
     def confused(self) -> list[tuple[str, str, int]]:
         """The `PAIRS` of classes mixed up most often: (true, predicted, photos)."""
-        names, cells = tuple(self.classes), self.cells
-        columns = zip(cells.true, cells.predicted, cells.count, strict=True)
-        found = [(names[i], names[j], count) for i, j, count in columns if i != j]
+        names = tuple(self.classes)
+        found = [(names[i], names[j], count) for i, j, count in self.cells.cells() if i != j]
         return sorted(found, key=lambda pair: -pair[2])[:PAIRS]
 
     def to_json(self) -> dict[str, Any]:

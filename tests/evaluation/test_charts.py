@@ -20,8 +20,9 @@ from kvgg_jax.evaluation.charts import (
     draw_ranking,
     draw_reliability,
 )
+from kvgg_jax.evaluation.confusion import Confusion
 from kvgg_jax.evaluation.metrics import class_figures, reliability
-from kvgg_jax.evaluation.record import MATRIX, Confusion, Evaluation, Mistake
+from kvgg_jax.evaluation.record import MATRIX, Evaluation, Mistake
 from support.evaluations import six_photos
 from support.images import ODD_NAMES, png_size
 

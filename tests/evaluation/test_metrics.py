@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
+from kvgg_jax.evaluation.confusion import Confusion
 from kvgg_jax.evaluation.metrics import (
     bootstrap,
     calibration_error,
     class_figures,
     compute_metrics,
-    confusion_cells,
     losses,
     overall_figures,
     ranks_of_true,
@@ -168,7 +168,7 @@ def test_the_interval_of_the_accuracy_is_that_of_the_binomial() -> None:
     """The bootstrap of a share is a binomial: 95 % between its quantiles for 0.9 of 200."""
     true = np.zeros(200, int)
     predicted = np.repeat([0, 1], [180, 20])
-    low, high = bootstrap(confusion_cells(true, predicted, 2))["accuracy"]
+    low, high = bootstrap(Confusion.of(true, predicted, 2))["accuracy"]
     assert low == pytest.approx(0.855, abs=0.0051)  # the quantiles are 171 and 188 of 200
     assert high == pytest.approx(0.94, abs=0.0051)
 
@@ -181,18 +181,18 @@ def test_the_bootstrap_draws_photos_again() -> None:
     for _ in range(4000):
         rows = rng.integers(0, 60, 60)
         slow.append(overall_figures(true[rows], predicted[rows], 3)["macro_f1"])
-    assert bootstrap(confusion_cells(true, predicted, 3))["macro_f1"] == pytest.approx(
+    assert bootstrap(Confusion.of(true, predicted, 3))["macro_f1"] == pytest.approx(
         np.quantile(slow, (0.025, 0.975)), abs=0.02
     )
 
 
 def test_intervals_repeat() -> None:
     """The seed is fixed: the same photos give the same text."""
-    cells = confusion_cells(TRUE, PREDICTED, 5)
+    cells = Confusion.of(TRUE, PREDICTED, 5)
     assert bootstrap(cells) == bootstrap(cells)
 
 
 def test_a_class_that_a_resample_misses_does_no_harm() -> None:
     """Its recall is undefined there and left out; warnings would be errors here."""
-    ends = bootstrap(confusion_cells(np.array([0, 1]), np.array([0, 0]), 3))["balanced_accuracy"]
+    ends = bootstrap(Confusion.of(np.array([0, 1]), np.array([0, 0]), 3))["balanced_accuracy"]
     assert ends == (0.0, 1.0)

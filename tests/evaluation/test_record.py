@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from kvgg_jax.evaluation.confusion import Confusion
 from kvgg_jax.evaluation.record import (
     DENSE,
     ClassFigures,
-    Confusion,
     Evaluation,
     EvaluationRecord,
     Mistake,
@@ -78,38 +77,6 @@ def test_json_has_the_shape_of_the_documents(result: Evaluation) -> None:
     assert list(found["classes"]["red"]) == list(ClassFigures.model_fields)
     assert found["color"] == {"class_mean": 0.5, "nearest": 2 / 3, "reference": 12}
     assert found["top_k"] == {"2": pytest.approx(5 / 6)}
-
-
-ROWS = [[2, 0, 1], [0, 0, 0], [0, 3, 0]]
-COLUMNS = {"size": 3, "true": [0, 0, 2], "predicted": [0, 2, 1], "count": [2, 1, 3]}
-
-
-@pytest.mark.parametrize("written", [ROWS, COLUMNS])
-def test_a_confusion_matrix_is_read_from_rows_or_from_its_cells(written: Any) -> None:
-    """Both are the same one."""
-    read = Confusion.model_validate(written)
-    assert read.model_dump() == {k: v if k == "size" else tuple(v) for k, v in COLUMNS.items()}
-    assert read.rows() == tuple(map(tuple, ROWS))
-
-
-@pytest.mark.parametrize(
-    "written",
-    [
-        [[1]] * 2,
-        [[1, 2], [3]],
-        [[0.5]],
-        [1],
-        ["a"],
-        {**COLUMNS, "size": 2},
-        {**COLUMNS, "count": [1]},
-        {**COLUMNS, "true": [0, 0, -1]},
-        {**COLUMNS, "size": 10**12, "true": [0, 0, 10**12]},
-    ],
-)
-def test_what_is_no_confusion_matrix_is_refused(written: Any) -> None:
-    """Not square, no whole numbers, cells outside, columns of other lengths."""
-    with pytest.raises(ValueError, match=r"^1 validation error for Confusion"):
-        Confusion.model_validate(written)
 
 
 @pytest.mark.parametrize(("classes", "form"), [(DENSE, tuple), (DENSE + 1, dict)])

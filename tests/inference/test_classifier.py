@@ -80,6 +80,22 @@ def test_a_checkpoint_of_another_network_is_refused(trained: Trained, tmp_path: 
     )
 
 
+def test_the_weights_of_another_run_are_not_used(
+    trained: Trained, finished: Path, tmp_path: Path
+) -> None:
+    """They fit the network, and would answer as if they were those of the run."""
+    run, best = copy_run(trained.run, tmp_path / "run"), tmp_path / "run" / "checkpoints" / "best"
+    shutil.rmtree(best)
+    shutil.copytree(finished / "checkpoints" / "best", best)
+    steps = sorted((int(path.name) for path in best.iterdir()), reverse=True)
+    with pytest.raises(RunError) as caught:
+        load_classifier(run)
+    lines = "".join(f"  {step}: it was saved by another run\n" for step in steps)
+    assert str(caught.value) == (
+        f"No checkpoint in {best} is intact:\n{lines}Restore a copy of one, or train again."
+    )
+
+
 def test_a_classifier_holds_a_plain_keras_model(trained: Trained) -> None:
     """Logits of its `model` give the probabilities that `evaluate` reports."""
     evaluated = evaluate(trained.run)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from kvgg_jax.cli.text.evaluation import evaluation_text
-from kvgg_jax.evaluation.record import ClassFigures, Confusion, Evaluation
+from kvgg_jax.evaluation.confusion import Confusion
+from kvgg_jax.evaluation.record import ClassFigures, Evaluation
 from kvgg_jax.inference.temperature import Calibration, Quality
 from support.evaluations import all_right, six_photos
 

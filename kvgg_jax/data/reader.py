@@ -71,7 +71,7 @@ def read(
     errors = tuple(filter(None, results))
     if not errors:
         return DecodedImages(samples, images, (), tuple(digests))
-    if not samples.root.is_dir():
+    if not samples.root.exists():
         raise DataError(
             f"{escape_name(samples.root)} is not there any more. Put the folder back, or name the "
             "one that holds its photos now: `data.dir`."

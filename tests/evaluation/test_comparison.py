@@ -146,7 +146,10 @@ def test_a_run_whose_photos_are_gone_is_shown_untested(out: Path, tmp_path: Path
     answer(out / "a", [1])
     (pair,) = compare_runs(["a", "b"], out=out).pairs
     assert pair.p is None
-    assert (pair.reason or "").startswith("b cannot be evaluated: 2 of 2 images cannot be read:")
+    assert pair.reason == (
+        f"b cannot be evaluated: {tmp_path / 'gone'} is not there any more. Put the folder back, or "
+        "name the one that holds its photos now: `data.dir`."
+    )
 
 
 def test_settings_that_differ_are_shown(out: Path) -> None:

@@ -46,7 +46,7 @@ class Checkpoints:
         self.log.append(("last", int(state.step)))
         self.last = state, notes
 
-    def save_best(self, state: TrainState) -> None:
+    def save_best(self, state: TrainState, row: Epoch | None = None) -> None:
         self.log.append(("best", int(state.step)))
 
     def wait(self) -> None:

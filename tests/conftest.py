@@ -54,6 +54,24 @@ settings.register_profile(
 settings.load_profile("kvgg")
 
 
+# The longest files come first, so that no worker of pytest-xdist ends with one of them.
+LONG = (
+    *("test_resume", "test_exporter", "test_guest", "test_hostile", "test_conv", "test_functional"),
+    *("test_bad_input", "test_faults", "test_frozen_features", "test_checkpoint", "test_train"),
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """By default pytest-xdist begins with the files of the most tests."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """By file alone: the tests of a file, and the other files, keep their order."""
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONG)))
+
+
 @pytest.fixture
 def thin() -> Iterator[None]:
     """For one test."""

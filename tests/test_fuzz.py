@@ -78,7 +78,7 @@ def is_picture(content: bytes, file: Path) -> bool:
     if pixels is None:
         return False
     assert (pixels.shape, pixels.dtype) == ((32, 32, 3), np.uint8), content
-    assert read_header(content, file).width, content  # what `data check` and the color baseline ask
+    assert read_header(content, file).size, content  # what `data check` and the color baseline ask
     return True
 
 

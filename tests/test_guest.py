@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+import kvgg_jax
 from kvgg_jax.core.process import cache_folder
 from support.runs import ROOT, draw_photos
 
@@ -95,10 +100,23 @@ config = kvgg_jax.RunConfig(
 run = kvgg_jax.train(config, name="x").run
 kvgg_jax.evaluate(run)
 kvgg_jax.predict(["photos"], run)
-kvgg_jax.explain(["photos/red/red_00.png"], run)
+list(kvgg_jax.explain(["photos/red/red_00.png"], run))
 kvgg_jax.export("keras", run)
 kvgg_jax.list_runs()
 """
+REST = {
+    "resume": "kvgg_jax.resume(run, epochs=2)",
+    "load_classifier": "kvgg_jax.load_classifier(run).model",
+    "vgg": "kvgg_jax.vgg(classes=4, image_size=32)",
+    "check_data": "kvgg_jax.check_data('photos', against='others')",
+    "calibrate": "kvgg_jax.calibrate(run, data='others')",
+    "compare_runs": "kvgg_jax.compare_runs([run, kvgg_jax.train(config, name='y').run])",
+    "crossval": "kvgg_jax.crossval(config.with_data(split='stratified'), folds=2)",
+    "lr_find": "kvgg_jax.lr_find(config, steps=10)",
+    "tune": "kvgg_jax.tune(config, {'model.dropout': (0.0, 0.1)}, trials=2)",
+    "report": "kvgg_jax.report(run)",
+    "export": "[kvgg_jax.export(one, run) for one in ('saved-model', 'stablehlo')]",
+}
 TELL = "import json; json.dump(found, open('found.json', 'w'))"
 
 
@@ -135,6 +153,20 @@ def test_importing_and_calling_it_changes_no_more_than_importing_its_libraries(
     (by_libraries,) = changes(tmp_path, LIBRARIES)
     assert changes(tmp_path, LIGHT, HEAVY, USE) == [{}, by_libraries, {}]
     assert "JAX's cache" not in by_libraries
+
+
+@pytest.mark.faults  # it trains many times
+def test_no_public_function_changes_anything_of_its_host(tmp_path: Path) -> None:
+    """One by one; those of the test above are called first."""
+    draw_photos(tmp_path / "photos", per_class=8)
+    others = draw_photos(tmp_path / "others", per_class=8, size=40)
+    for number in range(4):  # mistakes to calibrate by
+        shutil.move(others / "red" / f"red_{number:02}.png", others / "green")
+    called = set(re.findall(r"kvgg_jax\.([a-z_]+)\(", USE)) | REST.keys()
+    values = {"ModelConfig", "RunConfig", "KvggError", "__version__"}
+    assert called == set(kvgg_jax.__all__) - values
+    found = changes(tmp_path, HEAVY, USE, *REST.values())
+    assert dict(zip(REST, found[2:], strict=True)) == {name: {} for name in REST}
 
 
 SETTINGS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kvgg_jax.core.config import ModelConfig, OptimConfig, RunConfig
+from kvgg_jax.core.config import ModelConfig, OptimConfig, RunConfig, settings
 from kvgg_jax.core.errors import RunError
-from kvgg_jax.core.events import EpochEnded, Event, Note, Progress, Warned
-from kvgg_jax.core.state import TrainState, discard
+from kvgg_jax.core.events import Emit, EpochEnded, Event, Note, Progress, Warned
+from kvgg_jax.core.state import TrainState, Weights, discard
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import DecodedImages
@@ -26,10 +26,12 @@ from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.models.build import vgg
 from kvgg_jax.runs.checkpoint import Checkpoints
 from kvgg_jax.runs.folder import Run
-from kvgg_jax.training import trainer
+from kvgg_jax.training import setup, trainer
 from kvgg_jax.training.augment import make_augment
 from kvgg_jax.training.ema import with_ema_weights
+from kvgg_jax.training.loop import LoopInputs
 from kvgg_jax.training.optimizers import build_optimizer
+from kvgg_jax.training.setup import Network
 from kvgg_jax.training.step import init_state
 from kvgg_jax.training.trainer import TrainResult, resume, train
 from support.faults import states, timeless
@@ -38,7 +40,7 @@ from support.runs import Trained, eventful
 STEPS = 4  # an epoch: 29 pictures in batches of 8, the last one padded
 
 
-pytestmark = pytest.mark.usefixtures("thin_network", "blank")
+pytestmark = pytest.mark.usefixtures("thin_network", "blank", "compiled_once")
 
 
 class Lab(NamedTuple):
@@ -47,16 +49,47 @@ class Lab(NamedTuple):
     photos: Path
     whole: Run
     two: Run
+    end: tuple[TrainState, Weights]
+    """The last state and the best weights of the first."""
 
     def config(self, **tables: dict[str, Any]) -> RunConfig:
         return eventful(self.photos, **tables)
 
 
+# They change no step.
+ABOUT_THE_RUN = {
+    *("data.dir", "train.epochs", "train.min_delta", "train.patience", "train.save_every_steps")
+}
+
+
 @pytest.fixture(scope="module")
-def lab(whole: Trained, tmp_path_factory: pytest.TempPathFactory, thin_network: None) -> Lab:
+def compiled_once() -> Iterator[None]:
+    """Runs of the same step use one program; `test_faults.py` compiles anew, in another process."""
+    steps, assemble, compile_step = {}, Network.assemble, setup.compile_step
+
+    def assemble_once(network: Network, state: TrainState, emit: Emit) -> LoopInputs:
+        values = settings(network.config).items()
+        key = str([(name, value) for name, value in values if name not in ABOUT_THE_RUN])
+
+        def compile_once(what: str, *args: Any, **kwargs: Any) -> Any:
+            if (what, key) not in steps:
+                steps[what, key] = compile_step(what, *args, **kwargs)
+            return steps[what, key]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(setup, "compile_step", compile_once)
+            return assemble(network, state, emit)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Network, "assemble", assemble_once)
+        yield
+
+
+@pytest.fixture(scope="module")
+def lab(whole: Trained, tmp_path_factory: pytest.TempPathFactory, compiled_once: None) -> Lab:
     out = tmp_path_factory.mktemp("resume")
     two = train(eventful(whole.photos, train={"epochs": 2}), out=out, name="two")
-    return Lab(whole.photos, Run(whole.run), Run(two.run))
+    return Lab(whole.photos, Run(whole.run), Run(two.run), states(whole.run))
 
 
 @pytest.fixture
@@ -95,7 +128,7 @@ def assert_is_the_whole_run(result: TrainResult, lab: Lab) -> None:
     """Same rows, same last weights, dropout seeds and Adam slots, same best weights, same files."""
     assert timeless(result.history) == timeless(lab.whole.history())
     assert result.reason == "all 4 epochs are done"
-    assert_same(states(result.run), states(lab.whole.path))
+    assert_same(states(result.run), lab.end)
     assert Run(result.run).history() == result.history
     assert Run(result.run).info()["status"] == "finished"
     assert Run(result.run).config() == lab.config()
@@ -115,7 +148,7 @@ def test_a_run_that_was_cut_and_resumed_is_the_run_that_was_never_cut(lab, tmp_p
 
 def test_the_weights_do_change_between_the_cut_and_the_end(lab):
     """Else the tests above would compare a thing with itself."""
-    (before, _), (after, _) = states(lab.two.path), states(lab.whole.path)
+    (before, _), (after, _) = states(lab.two.path), lab.end
     assert (int(before.step), int(after.step)) == (2 * STEPS, 4 * STEPS)
     for old, new in zip(before[1:], after[1:], strict=True):
         assert old.keys() == new.keys()
@@ -194,7 +227,7 @@ def test_the_best_weights_are_made_up_for_when_the_cut_fell_between_the_saves(la
 
 def test_best_holds_the_averages_that_validation_saw(lab):
     """So `evaluate` measures, to the bit, what the history says of the best epoch."""
-    last, best = states(lab.whole.path)
+    last, best = lab.end
     assert any((np.asarray(last.params[name]) != value).any() for name, value in best[0].items())
     found, row = evaluate(lab.whole.path), lab.whole.history().best
     assert (found.loss, found.accuracy) == (row.val_loss, row.val_accuracy)

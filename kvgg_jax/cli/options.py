@@ -66,9 +66,12 @@ OTHERS: Mapping[str, tuple[type, Any]] = {
     ),
     "recipe": (
         str,
-        _panel(help="As --config, by name: kvgg recipes.", autocompletion=completion.recipes),
+        _panel(
+            help="Name of a recipe, instead of --config; see kvgg recipes.",
+            autocompletion=completion.recipes,
+        ),
     ),
-    "set_": (list[str], _panel("--set", help="Any key: --set optim.decay_steps=50.")),
+    "set_": (list[str], _panel("--set", help="Any setting, by key: --set optim.decay_steps=50.")),
 }
 """Parameter -> type and option, beside the settings."""
 

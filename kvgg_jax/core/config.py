@@ -74,7 +74,8 @@ class DataConfig(_Frozen):
     dir: Annotated[str, BeforeValidator(_as_text), AfterValidator(_not_empty)] | None = setting(
         None, "photos", flag="--data", is_folder=True, resume="config"
     )
-    """Folder with one sub-folder per class; without it `./data`, else the demo set."""
+    """Folder with one sub-folder per class. Without it: `./data`, or the demo set if there is
+    none."""
     image_size: Annotated[int, AfterValidator(_large_enough)] | None = setting(
         None, "images", "network", le=4096
     )
@@ -83,13 +84,14 @@ class DataConfig(_Frozen):
     """Share of the photos kept for validation."""
     split: Literal["keras", "stratified", "grouped"] = setting("keras", "photos")
     """How photos are split: keras, stratified or grouped. `keras`: the files that
-    `image_dataset_from_directory` would choose; `stratified`: class shares kept; `grouped`: class
-    shares kept as far as it goes, and exact and near duplicates on one side ([data](data.md))."""
+    `image_dataset_from_directory` would choose; `stratified`: each class has the same share in
+    both parts; `grouped`: exact and near duplicates stay on one side, and class shares are kept
+    as far as that allows ([data](data.md))."""
     split_seed: int | None = setting(None, "photos", flag=None, ge=0, lt=2**32)
     """Seed of the split alone, without it `seed`: compare other seeds on one split."""
     folds: int | None = setting(None, "photos", flag=None, ge=2)
-    """Cross-validation: so many equal parts take turns at validation, and `data.val_split` is not
-    used; `kvgg crossval` sets both."""
+    """Cross-validation: number of equal parts that take turns at validation; `data.val_split` is
+    not used; `kvgg crossval` sets both."""
     fold: int | None = setting(None, "photos", flag=None, ge=1)
     """Which of the folds validates, from 1."""
     augment: Literal["none", "light", "strong", "randaugment"] = setting("none", "images", "step")
@@ -97,16 +99,17 @@ class DataConfig(_Frozen):
     small shifts; `strong`: rotation, zoom, brightness and contrast too; `randaugment`: two random
     operations per photo (below)."""
     augment_color: bool = setting(False, "images", "step")
-    """With `data.augment`, change hue and saturation too; not where classes differ by color.
+    """With `data.augment`, also change hue and saturation. Not for classes that differ by color.
     See below."""
     mix: Literal["none", "mixup", "cutmix"] = setting("none", "images", "step")
     """Mix photos and labels in pairs: none, mixup or cutmix. `mixup` lays photos over each other,
     `cutmix` puts a rectangle of one into another; labels are mixed in the same shares (below)."""
     mix_alpha: float | None = setting(None, "images", "step", gt=0, le=1)
-    """How evenly to mix, above 0 to 1; without it 0.2 for mixup and 1 for cutmix. Shares are drawn
-    from Beta(alpha, alpha); the values are those of the papers."""
+    """How evenly to mix, above 0 and at most 1. Without it: 0.2 for mixup, 1 for cutmix. Shares are
+    drawn from Beta(alpha, alpha); the values are those of the papers."""
     balance: bool = setting(False, "update")
-    """Draw each class equally often for training, not each photo once an epoch. See below."""
+    """Train on equally many photos of each class per epoch, instead of on each photo once. See
+    below."""
     skip_bad: bool = setting(False, "photos", "images")
     """Leave out unreadable photos."""
     cache: Literal["auto", "memory", "disk", "none"] = setting("auto", "reading", resume="config")
@@ -136,19 +139,20 @@ class ModelConfig(_Frozen):
     batch_norm: bool = setting(False, "network", "features")
     """Batch normalization after each convolution."""
     init: Literal["he_uniform", "glorot_uniform"] = setting("he_uniform", "start")
-    """Random first weights: he_uniform, or glorot_uniform (Keras' default; starts more slowly)."""
+    """Initial random weights: he_uniform, or glorot_uniform (Keras' default; learns more slowly at
+    first)."""
     weights: Annotated[str, BeforeValidator(_as_text)] | None = setting(
         None,
         "start",
         choices=["imagenet"],
         no_search="decides how photos are prepared. Search with each kind of weights by itself.",
     )
-    """First weights instead of random ones: imagenet, a weight file, or another run."""
+    """Initial weights instead of random ones: imagenet, a weight file, or another run."""
     preprocessing: Literal["scale", "caffe"] | None = setting(None, "images", "features", flag=None)
     """Range of the pixel values. `scale`: [0, 1]; `caffe`: as for Keras' ImageNet weights; without
     it, what the weights were trained with."""
     freeze: Annotated[Freeze, BeforeValidator(str)] = setting("none", "update")
-    """Blocks that keep their weights: none, the first 1 to 4, or all five (blocks)."""
+    """Blocks that are not trained: none, the first 1 to 4, or all five (blocks)."""
 
     @model_validator(mode="after")
     def _freezes_something(self) -> ModelConfig:
@@ -177,7 +181,7 @@ class OptimConfig(_Frozen):
     decay_rate: float = setting(0.95, "update", flag=None, gt=0, le=1)
     """Factor of each decay."""
     staircase: bool = setting(True, "update", flag=None)
-    """Hold the rate between decays."""
+    """Keep the rate constant between decays."""
     label_smoothing: float = setting(0.0, "update", ge=0, lt=1)
     """Share of each label given to all classes alike, such as 0.1. Only the training loss has it;
     validation and `evaluate` measure the plain loss."""
@@ -200,9 +204,9 @@ class TrainConfig(_Frozen):
     min_delta: float = setting(0.001, "epochs", ge=0, allow_inf_nan=False)
     """Smallest gain in validation accuracy that counts as better."""
     precision: Literal["float32", "bfloat16"] = setting("float32", "step", "features")
-    """Computing in float32 or bfloat16. Weights and logits have 32 bits in both."""
+    """Compute in float32 or bfloat16. Weights and logits have 32 bits in both."""
     ema: float | None = setting(None, "step", gt=0, lt=1)
-    """Decay of a moving average of the weights, such as 0.999, which is what is evaluated."""
+    """Keep a moving average of the weights with this decay, such as 0.999, and evaluate that."""
     class_weight: Literal["none", "balanced"] = setting("none", "update")
     """Weights in the loss: none, or balanced: classes with fewer photos count more. See below."""
     save_every_steps: int | None = setting(None, "saving", resume="config", ge=1)
@@ -232,7 +236,7 @@ class RunConfig(_Frozen):
     """Everything that decides a run's result, such as `RunConfig(model={"head": "slim"})`."""
 
     seed: int = setting(42, "photos", "images", "start", ge=0, lt=2**32)
-    """Seed of the split, the first weights, the order, augmentation and dropout."""
+    """Seed of the split, the initial weights, the order of photos, augmentation and dropout."""
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     optim: OptimConfig = OptimConfig()

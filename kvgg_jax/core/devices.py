@@ -44,8 +44,8 @@ def check_jax() -> None:
         why = str(error).partition(" (")[0].rstrip(".") or "this machine has no such device"
         where = jax.config.values["jax_platforms"] or "any platform"
         raise KvggError(
-            f"JAX cannot start on {where}: {why}. Set the environment variable JAX_PLATFORMS to a "
-            "platform that is there, such as cpu."
+            f"JAX cannot start on {where}: {why}. Set the environment variable "
+            "JAX_PLATFORMS to a platform that is there, such as cpu."
         ) from None
 
 

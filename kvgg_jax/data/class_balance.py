@@ -69,7 +69,7 @@ def missing_in_validation(val: Samples, how: str) -> str | None:
     if not names:
         return None
     which = "it" if len(names) == 1 else "them"
-    advice = "More photos of them, or a larger `data.val_split`, would give each some"
+    advice = "More photos of them, or a larger `data.val_split`, would help"
     if how == "keras":
         advice = "`data.split = stratified` gives each class its share"
     head = f"No validation photo of {', '.join(names)}"

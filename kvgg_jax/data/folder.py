@@ -107,7 +107,8 @@ def _class_names(root: Path) -> tuple[str, ...]:
 def _folders_in(folder: Path) -> list[str]:
     """The names of those that are not hidden, sorted. Raises DataError."""
     try:
-        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+        # With the dot, a folder that may be listed and not entered is an error, not an empty one.
+        entries = os.listdir(f"{folder}/.")
     except (FileNotFoundError, ValueError):  # ValueError: a name with a zero byte
         raise DataError(f"{escape_name(folder)} does not exist. {_expected(folder)}") from None
     except NotADirectoryError:
@@ -116,7 +117,7 @@ def _folders_in(folder: Path) -> list[str]:
     except OSError as error:
         raise _unlistable(folder, error) from None
     # `os.path`, not `Path.is_dir`, which raises where a link leads to what may not be looked at.
-    return [name for name in names if os.path.isdir(folder / name)]
+    return sorted(n for n in entries if not n.startswith(".") and os.path.isdir(folder / n))
 
 
 def _parts_of_split(root: Path, names: tuple[str, ...]) -> tuple[str, str] | None:

@@ -79,7 +79,7 @@ def _given_split(config: RunConfig, samples: Samples, emit: Emit) -> Split:
             f"Give one part: {escape_name(samples.root / train)}."
         )
     others = [name for name in sorted(os.listdir(samples.root)) if name.lower() in TEST]
-    alone = f"; {' and '.join(others)} is left alone" if others else ""
+    alone = f"; {' and '.join(others)} is not used" if others else ""
     emit(Note(f"{root} is split already: {train} for training, {val} for validation{alone}"))
     return Split(*(samples.take(np.flatnonzero(tops == part).tolist()) for part in (train, val)))
 

@@ -126,7 +126,8 @@ def _check_unseen(evaluated: Evaluation) -> None:
     if seen:
         raise DataError(
             f"{escape_name(evaluated.samples.root)} has {seen} photos that {run} was trained on, "
-            "where it is surer than elsewhere. Calibrate without --data, or add --split val."
+            "and on those it is more confident than on new ones. Calibrate "
+            "without --data, or add --split val."
         )
 
 

@@ -14,11 +14,12 @@ from kvgg_jax.core.history import History
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.evaluation.metrics import calibration_error, has_curves
-from kvgg_jax.evaluation.record import MATRIX, Bin, Evaluation
+from kvgg_jax.evaluation.record import MATRIX, Bin, Confusion, Evaluation
 from kvgg_jax.runs.charts import BEST, TRAIN, VAL, finish, plain, save
 
 COLUMNS, THUMB = 6, 160  # photos per row of the gallery, and pixels a side
 GREY = "#8a8a8a"
+SHADES = 500  # a side, that a chart has room for
 
 
 def draw_reliability(bins: Sequence[Bin], file: Path, *, title: str) -> None:
@@ -114,30 +115,40 @@ def _short(text: str) -> str:
     return plain(text if len(text) <= 24 else f"...{text[-21:]}")
 
 
-def draw_confusion(
-    confusion: Sequence[Sequence[int]], classes: Sequence[str], file: Path, *, title: str
-) -> None:
+def draw_confusion(cells: Confusion, classes: Sequence[str], file: Path, *, title: str) -> None:
     """Counts [true, predicted], shaded by the share of the true class.
 
-    Above `MATRIX` classes there is no room for numbers and names: the shades alone.
+    Above `MATRIX` classes there is no room for numbers and names: the shades alone, above `SHADES`
+    of the mean of several classes.
     """
     side = max(3.6, 0.55 * min(len(classes), MATRIX) + 2)
     figure = Figure(figsize=(side + 0.6, side), layout="constrained")
     axes = figure.subplots()
-    counts = np.array(confusion)
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes.imshow(share, cmap="YlGnBu", vmin=0, vmax=1)
+    share = _shares(cells)
+    edge = cells.size - 0.5
+    axes.imshow(share, cmap="YlGnBu", vmin=0, vmax=1, extent=(-0.5, edge, edge, -0.5))
     axes.set(xlabel="predicted", ylabel="true", title=title)
     if len(classes) <= MATRIX:
-        _write_counts(axes, counts, share, [plain(name) for name in classes])
+        _write_counts(axes, cells, share, [plain(name) for name in classes])
     save(figure, file)
 
 
+def _shares(cells: Confusion) -> NDArray[np.float64]:
+    """Of each class's photos by predicted class, the mean of neighbors above `SHADES` classes."""
+    side = min(cells.size, SHADES)
+    shade = np.arange(cells.size) * side // cells.size
+    true, predicted, count = map(np.array, (cells.true, cells.predicted, cells.count))
+    share = np.zeros((side, side))
+    of_class = count / np.bincount(true, count)[true]
+    np.add.at(share, (shade[true], shade[predicted]), of_class)
+    return share / np.bincount(shade)[:, None]
+
+
 def _write_counts(
-    axes: Axes, counts: NDArray[np.int64], share: NDArray[np.float64], names: Sequence[str]
+    axes: Axes, cells: Confusion, share: NDArray[np.float64], names: Sequence[str]
 ) -> None:
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
     axes.set_yticks(range(len(names)), names)
-    for (row, column), count in np.ndenumerate(counts):
+    for (row, column), count in np.ndenumerate(np.array(cells.rows())):
         dark = share[row, column] > 0.5
         axes.text(column, row, str(count), ha="center", va="center", color="w" if dark else "k")

@@ -108,7 +108,7 @@ def _charts(result: Evaluation) -> dict[str, Callable[[Path], None] | None]:
     how = "not calibrated" if result.calibration is None else "calibrated"
     has_curves = any(one.roc_area is not None for one in result.classes.values())
     return {
-        "confusion": partial(draw_confusion, result.confusion, list(result.classes), title=title),
+        "confusion": partial(draw_confusion, result.cells, list(result.classes), title=title),
         "reliability": partial(draw_reliability, result.reliability, title=f"{title}, {how}"),
         "roc-pr": partial(draw_ranking, result, title=title) if has_curves else None,
         "mistakes": partial(draw_mistakes, result) if result.mistakes else None,

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.evaluation.record import BINS, LEVEL, RESAMPLES, SEED, Bin, ClassFigures
+from kvgg_jax.evaluation.record import BINS, LEVEL, RESAMPLES, SEED, Bin, ClassFigures, Confusion
 from kvgg_jax.inference.prediction import Labels, Probabilities
 from kvgg_jax.inference.temperature import logits
 
 TOP = (2, 3, 5)  # for top-k accuracy, as far as there are more classes
+CHUNK = 1000  # photos that are ranked at once
 CURVES = 10  # classes, up to which each has its curves and their areas
 
 
@@ -25,19 +26,26 @@ def compute_metrics(
     true: Labels, probabilities: Probabilities, names: Sequence[str]
 ) -> dict[str, Any]:
     """All figures of a classifier on labelled photos, as fields of `EvaluationRecord`."""
-    from sklearn.metrics import confusion_matrix
-
     classes, predicted = len(names), probabilities.argmax(axis=1)
+    cells = confusion_cells(true, predicted, classes)
     bins, ranks = reliability(true, probabilities), ranks_of_true(true, probabilities)
     return {
         **overall_figures(true, predicted, classes),
         "top_k": {str(k): float(np.mean(ranks < k)) for k in TOP if k < classes},
         "calibration_error": calibration_error(bins),
-        "intervals": bootstrap(true, predicted, classes),
+        "intervals": bootstrap(cells),
         "classes": dict(zip(names, class_figures(true, probabilities), strict=True)),
-        "confusion": confusion_matrix(true, predicted, labels=range(classes)).tolist(),
+        "cells": cells,
         "reliability": bins,
     }
+
+
+def confusion_cells(true: Labels, predicted: Labels, classes: int) -> Confusion:
+    """The confusion matrix of `classes`, as the cells that are not 0: 5,000 classes have 25
+    million."""
+    cells, counts = np.unique(true * classes + predicted, return_counts=True)
+    rows, columns = (of.tolist() for of in np.divmod(cells, classes))
+    return Confusion(size=classes, true=rows, predicted=columns, count=counts.tolist())
 
 
 def overall_figures(
@@ -67,17 +75,16 @@ def overall_figures(
     }
 
 
-def bootstrap(true: Labels, predicted: Labels, classes: int) -> dict[str, tuple[float, float]]:
+def bootstrap(cells: Confusion) -> dict[str, tuple[float, float]]:
     """Figure -> its 95 % interval: what drawing as many photos again would let expect.
 
     Percentile bootstrap (Efron & Tibshirani 1993, chapter 13) with a fixed seed. To draw photos
     with replacement is to draw the counts of the confusion matrix's cells from a multinomial.
     """
-    cells, counts = np.unique(true * classes + predicted, return_counts=True)
-    rows, columns = np.divmod(cells, classes)
-    rng, count = np.random.default_rng(SEED), len(true)
+    rows, columns, counts = map(np.array, (cells.true, cells.predicted, cells.count))
+    rng, count = np.random.default_rng(SEED), counts.sum()
     drawn = [
-        overall_figures(rows, columns, classes, rng.multinomial(count, counts / count))
+        overall_figures(rows, columns, cells.size, rng.multinomial(count, counts / count))
         for _ in range(RESAMPLES)
     ]
     ends = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
@@ -124,14 +131,17 @@ def ranks_of_true(true: Labels, probabilities: Probabilities) -> NDArray[np.inte
     Of equal probabilities the first comes first, as for the class predicted; scikit-learn's
     `top_k_accuracy_score` takes the last.
     """
-    own = probabilities[np.arange(len(true)), true][:, None]
-    earlier = np.arange(probabilities.shape[1]) < true[:, None]
-    return ((probabilities > own) | ((probabilities == own) & earlier)).sum(axis=1)
+    ranks = np.empty(len(true), np.int64)
+    for part in range(0, len(true), CHUNK):
+        rows, label = probabilities[part : part + CHUNK], true[part : part + CHUNK, None]
+        own, earlier = np.take_along_axis(rows, label, axis=1), np.arange(rows.shape[1]) < label
+        ranks[part : part + CHUNK] = ((rows > own) | ((rows == own) & earlier)).sum(axis=1)
+    return ranks
 
 
 def losses(true: Labels, probabilities: Probabilities) -> NDArray[np.float64]:
     """Negative log-likelihood of each photo's true class, in nats: [count]."""
-    return -logits(probabilities)[np.arange(len(true)), true]
+    return -logits(np.take_along_axis(probabilities, true[:, None], axis=1))[:, 0]
 
 
 def reliability(true: Labels, probabilities: Probabilities) -> tuple[Bin, ...]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import (
     AfterValidator,
     AliasChoices,
@@ -30,6 +31,7 @@ from kvgg_jax.inference.temperature import Calibration
 BINS = 15  # of equal width, as Guo et al. 2017 have them
 LEVEL, RESAMPLES, SEED = 0.95, 2000, 0  # of the bootstrap
 MATRIX = 30  # classes, up to which each cell of a confusion matrix is drawn and written
+DENSE = 200  # classes, up to which JSON has a row per class, above a number per cell that is not 0
 PAIRS = 20  # most frequent confusions, where it is not
 WORST = 24  # mistakes named
 
@@ -87,11 +89,48 @@ class Intervals(_Part):
     matthews: Ends
 
 
+class Confusion(_Part):
+    """A confusion matrix: the cells that are not 0, as columns. Most are 0 with many classes."""
+
+    size: int
+    """Classes."""
+    true: tuple[int, ...]
+    predicted: tuple[int, ...]
+    """Indices of classes, of each cell."""
+    count: tuple[int, ...]
+    """Photos."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_rows(cls, found: Any) -> Any:
+        """A row per true class will do as well."""
+        if not isinstance(found, list | tuple):
+            return found
+        counts = np.array(found)
+        if counts.dtype.kind != "i" or counts.shape != (len(found),) * 2:
+            raise ValueError("expected as many whole numbers per row as rows")
+        true, predicted = counts.nonzero()
+        columns = {"true": true, "predicted": predicted, "count": counts[true, predicted]}
+        return {"size": len(found), **{name: of.tolist() for name, of in columns.items()}}
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Confusion:
+        cells = zip(self.true, self.predicted, self.count, strict=True)
+        if not all(min(cell) >= 0 and max(cell[:2]) < self.size for cell in cells):
+            raise ValueError("a cell lies outside of the confusion matrix")
+        return self
+
+    def rows(self) -> tuple[tuple[int, ...], ...]:
+        """Counts [true, predicted], those that are 0 too."""
+        counts = np.zeros((self.size, self.size), np.int64)
+        counts[list(self.true), list(self.predicted)] = self.count
+        return tuple(map(tuple, counts.tolist()))
+
+
 class EvaluationRecord(_Part):
     """How a run does on labelled photos: docs/json.md and docs/evaluation.md describe the figures.
 
-    Shares are in [0, 1], `matthews` in [-1, 1], the loss is in nats; `confusion` counts
-    [true, predicted].
+    Shares are in [0, 1], `matthews` in [-1, 1], the loss is in nats.
     """
 
     run: Annotated[Path, PlainSerializer(str)]
@@ -115,7 +154,7 @@ class EvaluationRecord(_Part):
     """Of the probabilities; None for the network's own."""
     intervals: Intervals
     classes: dict[str, ClassFigures]
-    confusion: tuple[tuple[int, ...], ...]
+    cells: Confusion = Field(alias="confusion")
     color: Annotated[ColorBaseline, PlainSerializer(ColorBaseline.to_json)] = Field(
         validation_alias=AliasChoices("color", "colour")  # as it was spelled until 2026
     )
@@ -128,15 +167,21 @@ class EvaluationRecord(_Part):
 
     @model_validator(mode="after")
     def _fits_together(self) -> EvaluationRecord:
-        size = len(self.classes)
-        if [len(row) for row in self.confusion] != [size] * size:
+        if self.cells.size != len(self.classes):
             raise ValueError("the confusion matrix does not fit the classes")
         return self
 
     @property
+    def confusion(self) -> tuple[tuple[int, ...], ...]:
+        """The confusion matrix [true, predicted]; `cells` is a smaller form for many classes."""
+        return self.cells.rows()
+
+    @property
     def right(self) -> int:
         """Photos whose class was predicted."""
-        return sum(row[k] for k, row in enumerate(self.confusion))
+        cells = self.cells
+        columns = zip(cells.true, cells.predicted, cells.count, strict=True)
+        return sum(count for true, predicted, count in columns if true == predicted)
 
     @property
     def wrong(self) -> int:
@@ -146,17 +191,17 @@ class EvaluationRecord(_Part):
     @property
     def confused(self) -> list[tuple[str, str, int]]:
         """The `PAIRS` of classes mixed up most often: (true, predicted, photos)."""
-        found = [
-            (true, predicted, count)
-            for true, row in zip(self.classes, self.confusion, strict=True)
-            for predicted, count in zip(self.classes, row, strict=True)
-            if predicted != true and count
-        ]
+        names, cells = tuple(self.classes), self.cells
+        columns = zip(cells.true, cells.predicted, cells.count, strict=True)
+        found = [(names[i], names[j], count) for i, j, count in columns if i != j]
         return sorted(found, key=lambda pair: -pair[2])[:PAIRS]
 
     def to_json(self) -> dict[str, Any]:
         """The shape of docs/json.md, for `json.dumps`."""
-        return self.model_dump(by_alias=True)  # "json" mode would lose names that are no UTF-8
+        found = self.model_dump(by_alias=True)  # "json" mode would lose names that are no UTF-8
+        if self.cells.size <= DENSE:
+            found["confusion"] = self.confusion
+        return found
 
 
 class Evaluation(EvaluationRecord):

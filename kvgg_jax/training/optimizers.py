@@ -30,7 +30,7 @@ def build_optimizer(
     """Adam (Kingma & Ba 2015; epsilon 1e-7 as in Keras), its slots built for `model`.
 
     With a weight decay it is AdamW (Loshchilov & Hutter 2019): each step also takes
-    rate * weight_decay of a kernel away; biases and batch norm's weights are left alone.
+    rate * weight_decay of a kernel away; biases and batch norm's weights do not decay.
     """
     schedule = build_schedule(config, steps=steps)
     if config.weight_decay:

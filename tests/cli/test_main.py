@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,8 +19,8 @@ import kvgg_jax
 from kvgg_jax.cli import main
 from kvgg_jax.cli.main import app
 from kvgg_jax.core.config import SETTINGS
-from support.commands import ENVIRONMENT, kvgg, python
-from support.runs import ROOT
+from support.commands import ENVIRONMENT, THIN_PROGRAM, TINY, kvgg, python
+from support.runs import ROOT, draw_photos
 
 COMMANDS = (
     *(("train",), ("crossval",), ("evaluate",), ("calibrate",), ("predict",), ("runs",)),
@@ -107,6 +108,25 @@ def test_an_opened_file_does_not_take_the_place_of_a_closed_stream() -> None:
     )
     command = ["sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', sys.executable, code]
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == 7
+
+
+@pytest.mark.faults  # two processes that load everything
+def test_with_all_streams_closed_the_work_is_done(tmp_path: Path) -> None:
+    """Train, then evaluate; their files are the proof."""
+    photos = draw_photos(tmp_path / "photos", per_class=6)
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", THIN_PROGRAM]
+    for words in (
+        ["train", "--data", photos, *TINY, "--epochs", "1", "--name", "x"],
+        ["evaluate", "--run", "x"],
+    ):
+        done = subprocess.run(
+            [*closed, *map(str, words)],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            check=False,
+        )
+        assert done.returncode == 0, words
+    assert (tmp_path / "runs/x/evaluation-val.json").exists()
 
 
 def test_a_terminal_without_columns_has_eighty() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from multiprocessing.queues import Queue
 from pathlib import Path
 
 import pytest
@@ -142,4 +144,31 @@ def test_two_writers_of_one_file_never_meet(
     monkeypatch.setattr("kvgg_jax.core.files.os.fsync", fsync)
     write_text(file, "first")
     assert read_text(file) == "first"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def write_many(file: Path, letter: str, failed: Queue[int]) -> None:
+    """400 times; how many of them failed."""
+    count = 0
+    for _ in range(400):
+        try:
+            write_text(file, letter * 20_000)
+        except OSError:
+            count += 1
+    failed.put(count)
+
+
+@pytest.mark.faults
+def test_many_writes_of_two_processes_fail_and_tear_nowhere(tmp_path: Path) -> None:
+    """A third one reads all the while."""
+    context = multiprocessing.get_context("spawn")
+    file, failed, seen = tmp_path / "x", context.Queue(), set[str]()
+    write_text(file, "a" * 20_000)
+    writers = [context.Process(target=write_many, args=(file, one, failed)) for one in "ab"]
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        seen.add(read_text(file))
+    assert [failed.get(), failed.get()] == [0, 0]
+    assert seen <= {"a" * 20_000, "b" * 20_000}
     assert list(tmp_path.iterdir()) == [file]

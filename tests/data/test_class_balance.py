@@ -90,6 +90,6 @@ def test_classes_without_a_validation_photo_are_named_in_one_line():
             f"No validation photo of {names}: the accuracy says nothing of {which}. {tail}"
         )
     assert missing_in_validation(samples(1, 1), "keras") is None
-    advice = "More photos of them, or a larger `data.val_split`, would give each some"
+    advice = "More photos of them, or a larger `data.val_split`, would help"
     for how in ("stratified", "grouped"):
         assert (missing_in_validation(samples(4, 0), how) or "").endswith(f". {advice}")

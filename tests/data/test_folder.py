@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from PIL import Image
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.tf_gate import tf  # noqa: F401  (Keras lists folders through it)
 from kvgg_jax.data.folder import Samples, find_images, scan
+from support.users import nobody
 
 KINDS = {".JPG": "JPEG", ".png": "PNG", ".Jpeg": "JPEG", ".bmp": "BMP", ".gif": "GIF"}
 
@@ -214,3 +216,18 @@ def test_a_folder_that_cannot_be_listed_is_named(
     with pytest.raises(DataError) as caught:
         scan(tmp_path)
     assert str(caught.value) == f"Cannot list {where.format(root=tmp_path)}: Permission denied."
+
+
+@pytest.mark.parametrize(
+    ("mode", "place"), [(0o744, ""), (0o711, ""), (0o700, ""), (0o711, "/b"), (0o700, "/b")]
+)
+def test_a_folder_that_this_user_may_not_open_is_named(mode: int, place: str) -> None:
+    """Also one that may be listed and not entered, in which nothing seems to be."""
+    with tempfile.TemporaryDirectory() as name:
+        for file in ("a/1.png", "b/1.png"):
+            image(Path(name, "photos", file))
+        folder = Path(f"{name}/photos{place}")
+        folder.chmod(mode)
+        with nobody(Path(name)), pytest.raises(DataError) as caught:
+            scan(Path(name, "photos"))
+        assert str(caught.value) == f"Cannot list {folder}: Permission denied."

@@ -249,7 +249,7 @@ def test_each_folder_is_the_part_that_it_says(parts: Path, train: str, val: str)
     assert heard == [
         Note(
             f"{parts} is split already: {train} for training, {val} for validation; "
-            "test is left alone"
+            "test is not used"
         )
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from kvgg_jax.core.events import Event, Progress
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.reader import DecodedImages, fingerprint, read
+from support.users import nobody
 
 
 def draw(path: Path, seed: int = 0, *, size: tuple[int, int] = (40, 24)) -> Path:
@@ -174,3 +176,27 @@ def test_the_fingerprint_takes_names_that_are_not_utf_8() -> None:
     assert fingerprint(images_of(("a/\udcff", "a", 1))) != fingerprint(
         images_of(("a/\udcfe", "a", 1))
     )
+
+
+def test_photos_that_this_user_may_not_read_are_named_and_the_others_are_read() -> None:
+    """Not `tmp_path`, which lies in a folder of root's."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        for seed, file in enumerate(("a/1.png", "a/2.png", "b/1.png", "b/2.png")):
+            draw(root / file, seed)
+        for file in ("a/1.png", "b/2.png"):
+            (root / file).chmod(0)
+        (root / "b" / "2.png").rename(root / "b" / "2")  # nor can its first bytes be read
+        reason = "cannot be read (Permission denied). Make it readable."
+        with nobody(root):
+            samples = scan(root)
+            with pytest.raises(DataError) as caught:
+                read(samples, 16)
+            kept = read(samples, 16, skip_bad=True)
+            (errors, denied) = ([str(error) for error in kept.bad], caught.value)
+        assert errors == [f"{root}/a/1.png: {reason}", f"{root}/b/2: {reason}"]
+        assert str(denied).splitlines()[:3] == [
+            "2 of 4 images cannot be read:",
+            *(f"  {error}" for error in errors),
+        ]
+        assert kept.samples.paths == ("a/2.png", "b/1.png")

@@ -8,17 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from kvgg_jax.core.history import Epoch, History
+from kvgg_jax.evaluation import charts
 from kvgg_jax.evaluation.charts import (
     COLUMNS,
     draw_comparison,
+    draw_confusion,
     draw_mistakes,
     draw_ranking,
     draw_reliability,
 )
 from kvgg_jax.evaluation.metrics import class_figures, reliability
-from kvgg_jax.evaluation.record import Evaluation, Mistake
+from kvgg_jax.evaluation.record import MATRIX, Confusion, Evaluation, Mistake
 from support.evaluations import six_photos
 from support.images import ODD_NAMES, png_size
 
@@ -118,3 +121,48 @@ def test_a_name_that_begins_with_an_underscore_is_in_the_legend(
         for both in legends
     ]
     assert legends == [names * 2] * 2
+
+
+def diagonal(size: int) -> Confusion:
+    """One photo of each class, all right."""
+    classes = tuple(range(size))
+    return Confusion(size=size, true=classes, predicted=classes, count=(1,) * size)
+
+
+def test_a_confusion_matrix_may_have_any_names(tmp_path: Path) -> None:
+    """A folder's name is drawn as it is printed; warnings would be errors here."""
+    draw_confusion(diagonal(4), ODD_NAMES, tmp_path / "confusion.png", title="x")
+    assert png_size(tmp_path / "confusion.png")[0] > 300
+
+
+def test_shades_are_shares_of_a_class_and_means_of_neighbors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Four classes on two shades a side: the last has no photo."""
+    rows = [[3, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 2], [0, 0, 0, 0]]
+    cells = Confusion.model_validate(rows)
+    shares = [[0.75, 0.25, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]]
+    np.testing.assert_array_equal(charts._shares(cells), shares)
+    monkeypatch.setattr(charts, "SHADES", 2)
+    np.testing.assert_array_equal(charts._shares(cells), [[1, 0], [0, 0.5]])
+
+
+def test_many_classes_are_shades_in_a_chart_that_does_not_grow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A number per cell would take minutes and gigabytes."""
+    sizes, texts = [], []
+
+    def save(figure: Figure, file: Path) -> None:
+        texts.append(len(figure.findobj(Text)))
+        real(figure, file)
+
+    real = charts.save
+    monkeypatch.setattr("kvgg_jax.evaluation.charts.save", save)
+    for count in (MATRIX, MATRIX + 1, 5000):
+        names = [f"class {number}" for number in range(count)]
+        draw_confusion(diagonal(count), names, tmp_path / "many.png", title="x")
+        sizes.append(png_size(tmp_path / "many.png"))
+    assert sizes[0] == sizes[1] == sizes[2]
+    assert texts[0] > MATRIX**2  # one a cell
+    assert max(texts[1:]) < 100

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +18,7 @@ from kvgg_jax import evaluate
 from kvgg_jax.core.errors import DataError, RunError
 from kvgg_jax.runs.catalog import find
 from kvgg_jax.runs.folder import Run
-from support.runs import Trained
+from support.runs import ROOT, THIN_VGG11, Trained
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 
@@ -130,3 +135,44 @@ def test_probabilities_that_are_no_numbers_are_refused(
         f"The best weights of {trained.run} give probabilities that are no numbers. "
         "Train it anew, with a lower `optim.lr`."
     )
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """One that any user may look into; those of pytest are closed to others."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.mark.faults
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root")
+def test_a_user_who_may_only_read_a_run_evaluates_and_predicts(
+    trained: Trained, photos: Path, open_folder: Path
+) -> None:
+    """As `nobody`: both answer, one warning says that nothing is kept, and nothing is written."""
+    run, home = shutil.copytree(trained.run, open_folder / "run"), open_folder / "home"
+    photo = shutil.copy(next(photos.glob("*/*.png")), open_folder)
+    home.mkdir()
+    shutil.chown(home, "nobody")
+    for folder in (run, *run.rglob("*")):
+        folder.chmod(0o755 if folder.is_dir() else 0o644)
+    before = sorted((path, path.stat().st_mtime_ns) for path in (run, *run.rglob("*")))
+    user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+    read_all = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]  # of the tests
+    code = f"{THIN_VGG11}\nfrom kvgg_jax.cli.main import main\nmain()"
+    for words in (("evaluate",), ("predict", photo)):
+        done = subprocess.run(
+            [*user, *read_all, sys.executable, "-c", code, *words, "--run", str(run)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(home)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        kept = f"Cannot lock {run} by {run}/.evaluation.lock: Permission denied. "
+        assert (f"{kept}The evaluation is shown and not kept." in done.stderr) == (
+            words == ("evaluate",)
+        )
+    assert sorted((path, path.stat().st_mtime_ns) for path in (run, *run.rglob("*"))) == before

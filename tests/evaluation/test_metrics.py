@@ -13,6 +13,7 @@ from kvgg_jax.evaluation.metrics import (
     calibration_error,
     class_figures,
     compute_metrics,
+    confusion_cells,
     losses,
     overall_figures,
     ranks_of_true,
@@ -38,7 +39,7 @@ def test_confusion_counts_true_by_predicted() -> None:
     """A row per true class, a column per predicted one; a class without photos has both."""
     true, predicted = np.array([0, 0, 0, 1, 2, 2]), np.array([0, 1, 1, 1, 0, 2])
     found = compute_metrics(true, np.eye(4)[predicted], "abcd")
-    assert found["confusion"] == [[1, 2, 0, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
+    assert found["cells"].rows() == ((1, 2, 0, 0), (0, 1, 0, 0), (1, 0, 1, 0), (0, 0, 0, 0))
 
 
 def test_precision_recall_and_f1_by_hand() -> None:
@@ -167,7 +168,7 @@ def test_the_interval_of_the_accuracy_is_that_of_the_binomial() -> None:
     """The bootstrap of a share is a binomial: 95 % between its quantiles for 0.9 of 200."""
     true = np.zeros(200, int)
     predicted = np.repeat([0, 1], [180, 20])
-    low, high = bootstrap(true, predicted, 2)["accuracy"]
+    low, high = bootstrap(confusion_cells(true, predicted, 2))["accuracy"]
     assert low == pytest.approx(0.855, abs=0.0051)  # the quantiles are 171 and 188 of 200
     assert high == pytest.approx(0.94, abs=0.0051)
 
@@ -180,17 +181,18 @@ def test_the_bootstrap_draws_photos_again() -> None:
     for _ in range(4000):
         rows = rng.integers(0, 60, 60)
         slow.append(overall_figures(true[rows], predicted[rows], 3)["macro_f1"])
-    assert bootstrap(true, predicted, 3)["macro_f1"] == pytest.approx(
+    assert bootstrap(confusion_cells(true, predicted, 3))["macro_f1"] == pytest.approx(
         np.quantile(slow, (0.025, 0.975)), abs=0.02
     )
 
 
 def test_intervals_repeat() -> None:
     """The seed is fixed: the same photos give the same text."""
-    assert bootstrap(TRUE, PREDICTED, 5) == bootstrap(TRUE, PREDICTED, 5)
+    cells = confusion_cells(TRUE, PREDICTED, 5)
+    assert bootstrap(cells) == bootstrap(cells)
 
 
 def test_a_class_that_a_resample_misses_does_no_harm() -> None:
     """Its recall is undefined there and left out; warnings would be errors here."""
-    ends = bootstrap(np.array([0, 1]), np.array([0, 0]), 3)["balanced_accuracy"]
+    ends = bootstrap(confusion_cells(np.array([0, 1]), np.array([0, 0]), 3))["balanced_accuracy"]
     assert ends == (0.0, 1.0)

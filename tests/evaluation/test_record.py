@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kvgg_jax.evaluation.record import ClassFigures, Evaluation, Mistake
+from kvgg_jax.evaluation.record import (
+    DENSE,
+    ClassFigures,
+    Confusion,
+    Evaluation,
+    EvaluationRecord,
+    Mistake,
+)
 from support.evaluations import NAMES, six_photos
 
 
@@ -45,10 +54,12 @@ def test_the_figures_of_six_photos_by_hand(result: Evaluation) -> None:
 def test_the_pairs_mixed_up_most_often_come_first(result: Evaluation) -> None:
     """What is right is not among them, nor what never happened."""
     blue, green, red = NAMES
-    confusion = ((9, 1, 0), (0, 9, 3), (1, 0, 9))
-    mixed = result.model_copy(update={"confusion": confusion})
+    cells = Confusion.model_validate([[9, 1, 0], [0, 9, 3], [1, 0, 9]])
+    mixed = result.model_copy(update={"cells": cells})
     assert mixed.confused == [(green, red, 3), (blue, green, 1), (red, blue, 1)]
-    none = result.model_copy(update={"confusion": ((9, 0, 0), (0, 9, 0), (0, 0, 9))})
+    none = result.model_copy(
+        update={"cells": Confusion.model_validate([[9, 0, 0], [0, 9, 0], [0, 0, 9]])}
+    )
     assert none.confused == []
 
 
@@ -67,3 +78,50 @@ def test_json_has_the_shape_of_the_documents(result: Evaluation) -> None:
     assert list(found["classes"]["red"]) == list(ClassFigures.model_fields)
     assert found["color"] == {"class_mean": 0.5, "nearest": 2 / 3, "reference": 12}
     assert found["top_k"] == {"2": pytest.approx(5 / 6)}
+
+
+ROWS = [[2, 0, 1], [0, 0, 0], [0, 3, 0]]
+COLUMNS = {"size": 3, "true": [0, 0, 2], "predicted": [0, 2, 1], "count": [2, 1, 3]}
+
+
+@pytest.mark.parametrize("written", [ROWS, COLUMNS])
+def test_a_confusion_matrix_is_read_from_rows_or_from_its_cells(written: Any) -> None:
+    """Both are the same one."""
+    read = Confusion.model_validate(written)
+    assert read.model_dump() == {k: v if k == "size" else tuple(v) for k, v in COLUMNS.items()}
+    assert read.rows() == tuple(map(tuple, ROWS))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        [[1]] * 2,
+        [[1, 2], [3]],
+        [[0.5]],
+        [1],
+        ["a"],
+        {**COLUMNS, "size": 2},
+        {**COLUMNS, "count": [1]},
+        {**COLUMNS, "true": [0, 0, -1]},
+        {**COLUMNS, "size": 10**12, "true": [0, 0, 10**12]},
+    ],
+)
+def test_what_is_no_confusion_matrix_is_refused(written: Any) -> None:
+    """Not square, no whole numbers, cells outside, columns of other lengths."""
+    with pytest.raises(ValueError, match=r"^1 validation error for Confusion"):
+        Confusion.model_validate(written)
+
+
+@pytest.mark.parametrize(("classes", "form"), [(DENSE, tuple), (DENSE + 1, dict)])
+def test_many_classes_are_written_as_the_cells_that_are_not_zero(
+    result: Evaluation, classes: int, form: type
+) -> None:
+    """A number for each of millions of cells would be a file of hundreds of megabytes."""
+    one = next(iter(result.classes.values()))
+    cells = Confusion(size=classes, true=(0, 7), predicted=(7, 7), count=(1, 5))
+    names = {f"class {number}": one for number in range(classes)}
+    many = result.model_copy(update={"classes": names, "cells": cells})
+    written = many.to_json()
+    assert isinstance(written["confusion"], form)
+    assert EvaluationRecord.model_validate(json.loads(json.dumps(written))).cells == cells
+    assert (many.right, many.confused) == (5, [("class 0", "class 7", 1)])

@@ -320,7 +320,7 @@ def test_export_is_what_the_documents_promise(
     assert result.exit_code == 0, result.output
     first, second = result.stdout.splitlines()
     assert first == f"Wrote x.keras: keras, {Path('x.keras').stat().st_size / 1e6:.1f} MB"
-    assert second.startswith("Read back: the probabilities of predict, to ")
+    assert second.startswith("Read back: probabilities differ from those of predict by at most ")
     refused = kvgg(*arguments)
     assert (refused.exit_code, message(refused)) == (
         1,

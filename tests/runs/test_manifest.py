@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import shutil
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from kvgg_jax.data.reader import read
 from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.listing import DamagedRun, list_runs
-from kvgg_jax.runs.lock import locked
+from kvgg_jax.runs.lock import INSIDE, locked
 from kvgg_jax.runs.manifest import check_files, check_settings, trained_on
 from kvgg_jax.training.trainer import resume, train
 from support.runs import Trained, draw_photos, small_config
@@ -147,6 +149,20 @@ def test_a_run_in_use_is_neither_resumed_nor_replaced(run):
         with pytest.raises(RunError, match=f"^{run} is in use by process "):
             train(config, out=run.parent, name=run.name, overwrite=True)
     assert Run(run).info()["status"] == "finished"
+
+
+def test_a_new_run_is_held_inside_its_folder_too(photos, tmp_path):
+    """From the moment that it is there, so that another mount of it shows that it is in use."""
+    held = []
+
+    def look(run: Run) -> None:
+        held.append((run.path / INSIDE).read_text())
+        raise RunError("seen")
+
+    with pytest.raises(RunError, match="seen"):
+        train(small_config(photos), out=tmp_path, name="new", check=look)
+    assert held == [f"process {os.getpid()} on {platform.node()}"]
+    assert not (tmp_path / "new" / INSIDE).exists()
 
 
 def learned(run: Run, photos: Path) -> set[str]:

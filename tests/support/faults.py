@@ -216,7 +216,7 @@ def timeless(history: History) -> list[Epoch]:
 def states(run: Path) -> tuple[TrainState, Weights]:
     """The last state and the best weights of a run."""
     config = Run(run).config()
-    model = vgg(config.model, classes=3, image_size=32)
+    model = vgg(config.model, classes=3, image_size=32, seed=None)
     like = init_state(model, build_optimizer(config.optim, model))
     if config.train.ema is not None:
         like = with_average(like)

@@ -41,10 +41,8 @@ Make = Callable[[Path], object]
 DROP = "Replace or remove it."
 TOO_MANY = "the limit is 200000000 in total. Scale it down."
 TOO_LONG_SIDE = "the limit is 100000 per side. Cut it into pieces."
-PILLOW = (  # its own limit, which it keeps to in WebP
-    "is too large (Image size ({} pixels) exceeds limit of 178956970 pixels, could be "
-    f"decompression bomb DOS attack.). {DROP}"
-)
+PILLOW = "the limit is 178956970 in total. Scale it down."  # its own, for WebP
+SCANS = f"has too many scans; the limit is 32. {DROP}"
 BOMB = f"like a decompression bomb. {DROP}"
 STREAM = "broken data stream when reading image file"
 HEADER = "its header is damaged or unusual"
@@ -135,11 +133,49 @@ def bmp(size: tuple[int, int], compression: int, data: bytes) -> bytes:
     return b"BM" + struct.pack("<IHHI", 62 + len(data), 0, 0, 62) + info + bytes(8) + data
 
 
-def scan_bomb() -> bytes:
+def scan_bomb(mode: str = "RGB") -> bytes:
     """A progressive JPEG whose last pass is made two thousand times."""
-    whole = encode(flat("RGB", MINE, (64, 64)), "JPEG", progressive=True)
+    color = MINE if mode == "RGB" else 9
+    whole = encode(flat(mode, color, (64, 64)), "JPEG", progressive=True)
     last = whole[whole.rindex(b"\xff\xda") : -2]
     return whole[:-2] + last * 2000 + whole[-2:]
+
+
+def sequential_scan_bomb(times: int = 2000) -> bytes:
+    """A JPEG that is not progressive: three channels, each in a pass of its own, `times` times."""
+    grey = encode(flat("L", 9, (64, 64)), "JPEG")
+    frame, start = grey.index(b"\xff\xc0"), grey.index(b"\xff\xda")
+    channels = b"\1\x11\0\2\x11\0\3\x11\0"
+    three = b"\xff\xc0" + struct.pack(">HBHHB", 17, 8, 64, 64, 3) + channels
+    head = grey[:frame] + three + grey[frame + 13 : start]
+    passes = [
+        grey[start : start + 5] + bytes([channel]) + grey[start + 6 : -2] for channel in (1, 2, 3)
+    ]
+    return head + b"".join(passes) * times + b"\xff\xd9"
+
+
+def jpeg_tiff(strip: bytes, size: tuple[int, int]) -> bytes:
+    """Grey, one strip, which is a JPEG file."""
+    fields = {256: size[0], 257: size[1], 258: 8, 259: 7, 262: 1, 273: 122, 277: 1, 278: size[1]}
+    fields |= {279: len(strip)}
+    table = b"".join(struct.pack("<HHII", tag, 4, 1, fields[tag]) for tag in sorted(fields))
+    return (b"II*\0" + struct.pack("<IH", 8, len(fields)) + table).ljust(122, b"\0") + strip
+
+
+def repeated_chunk(name: bytes, data: bytes, times: int) -> bytes:
+    """A sound PNG with a chunk that comes so often."""
+    whole = ordinary()
+    return whole[:33] + chunk(name, data) * times + whole[33:]
+
+
+def element_bomb(count: int = 7000) -> bytes:
+    """A color profile of 57 KB in which one matrix is applied 7,000 times to each color."""
+    matrix = b"matf" + bytes(4) + struct.pack(">HH12f", 3, 3, *np.eye(3).ravel(), 0, 0, 0)
+    places = struct.pack(">II", 16 + 8 * count, len(matrix)) * count
+    steps = b"mpet" + bytes(4) + struct.pack(">HHI", 3, 3, count) + places + matrix
+    made = bytearray(profile(b"RGB ", b"XYZ ", {b"D2B0": steps}))
+    made[8] = 4  # the version of ICC in which there are such steps
+    return bytes(made)
 
 
 def flipped(content: bytes) -> bytes:
@@ -326,7 +362,7 @@ KINDS: dict[str, Kind] = {
     ),
     "bomb.gif": wrong(gif((65_535, 65_535)), f"has 65535 x 65535 pixels; {TOO_MANY}"),
     "bomb.tif": wrong(deflated_tiff((20_000, 20_000)), f"has 20000 x 20000 pixels; {TOO_MANY}"),
-    "bomb.webp": wrong(webp((16_383, 16_383)), PILLOW.format(268402689)),
+    "bomb.webp": wrong(webp((16_383, 16_383)), f"has 16383 x 16383 pixels; {PILLOW}"),
     "bomb.bmp": wrong(bmp((60_000, 60_000), 1, b"\0\1"), f"has 60000 x 60000 pixels; {TOO_MANY}"),
     "small bomb.png": wrong(
         png((14_000, 14_000), 1, 0, bytes(1750)), f"has 14000 x 14000 pixels in 23896 bytes, {BOMB}"
@@ -335,7 +371,7 @@ KINDS: dict[str, Kind] = {
     "small bomb.tif": wrong(
         deflated_tiff((14_000, 14_000)), f"has 14000 x 14000 pixels in 23948 bytes, {BOMB}"
     ),
-    "small bomb.webp": wrong(webp((14_000, 14_000)), PILLOW.format(196000000)),
+    "small bomb.webp": wrong(webp((14_000, 14_000)), f"has 14000 x 14000 pixels; {PILLOW}"),
     "small bomb.bmp": wrong(
         bmp((14_000, 14_000), 1, b"\0\1"), f"has 14000 x 14000 pixels in 64 bytes, {BOMB}"
     ),
@@ -343,7 +379,35 @@ KINDS: dict[str, Kind] = {
         tiff(b"\0", bits=(8,), photometric=1, tags={322: 65536, 323: 65536, 324: 256, 325: 64}),
         f"has 65536 x 65536 pixels; {TOO_MANY}",
     ),
-    "scan bomb.jpg": wrong(scan_bomb(), f"has 2010 progressive scans; the limit is 100. {DROP}"),
+    "scan bomb.jpg": wrong(scan_bomb(), SCANS),
+    "sequential scan bomb.jpg": wrong(sequential_scan_bomb(), SCANS),
+    "strip of scans.tif": wrong(jpeg_tiff(scan_bomb("L"), (64, 64)), SCANS),
+    "segment bomb.jpg": wrong(
+        b"\xff\xd8" + b"\xff\xfe\0\2" * 20_000 + ordinary("JPEG")[2:],
+        f"has too many segments; the limit is 10000. {DROP}",
+    ),
+    "chunk bomb.png": wrong(
+        repeated_chunk(b"prVt", b"", 20_000),
+        f"has too many chunks; the limit is 1000 and one in 1000 bytes. {DROP}",
+    ),
+    "profiles bomb.png": wrong(
+        repeated_chunk(b"iCCP", b"icc\0\0" + zlib.compress(bytes(1_000_000)), 50),
+        f"has several color profiles; the limit is 1. {DROP}",
+    ),
+    "block bomb.gif": wrong(
+        gif((1, 1))[:19] + b"!\xfe\1a\0" * 20_000 + gif((1, 1))[19:],
+        f"has too many blocks before its image; the limit is 10000. {DROP}",
+    ),
+    "run-length bomb.bmp": wrong(
+        bmp((5000, 5000), 1, b"\1\2\0\0" * 5000),
+        "is a run-length encoded BMP of 5000 x 5000 pixels in 20062 bytes; the limit is 2000000 "
+        "of both. Save it as PNG.",
+    ),
+    "tiles beyond the image.tif": wrong(
+        tiff(b"\0", bits=(8,), photometric=1, tags={322: 99_984, 323: 1008, 324: 256, 325: 64}),
+        f"has 99984 x 1008 pixels in 320 bytes, {BOMB}",
+    ),
+    "element bomb.png": right(ordinary(icc_profile=element_bomb())),
     "text bomb.png": damaged(text_bomb(), "PNG", TOO_LONG),
     "profile bomb.png": damaged(icc_bomb(), "PNG", TOO_LONG),
     "within the limit.png": right(

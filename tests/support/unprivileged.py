@@ -24,10 +24,8 @@ class Nobody:
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
         self._handles: list[int] = []
-        base = self.reach(Path(sys.base_prefix))
-        program = Path(os.path.realpath(sys.executable)).relative_to(
-            Path(sys.base_prefix).resolve()
-        )
+        prefix = Path(sys.base_prefix).resolve()
+        base, program = self.reach(prefix), Path(sys.executable).resolve().relative_to(prefix)
         paths = [ROOT, *(path for path in sys.path if path.endswith("site-packages"))]
         self.python = f"{base}/{program}"
         self._env = {name: value for name, value in os.environ.items() if name not in OWN}

@@ -15,7 +15,9 @@ from kvgg_jax.cli.options import Json, Photos, takes_settings
 from kvgg_jax.cli.output import print_json, print_note
 from kvgg_jax.core.text import program
 
-data_app = typer.Typer(no_args_is_help=True, help="Folders of photos.")
+data_app = typer.Typer(
+    no_args_is_help=True, help="Check a folder of photos, preview it, or draw the demo set."
+)
 app.add_typer(data_app, name="data")
 
 
@@ -59,7 +61,10 @@ def check(
     from kvgg_jax.cli.text.check import check_text
     from kvgg_jax.data.audit.audit import check_data
     from kvgg_jax.web.html.check_page import write_check
+    from kvgg_jax.web.html.page import check_writable
 
+    if html:
+        check_writable(html, option="--html")
     with Screen() as screen:
         result = check_data(folder, against=against, config=settings, emit=screen)
         if html:

@@ -71,7 +71,7 @@ def calibrate(
     out: Out = RUNS,
     json: Json = False,
 ) -> None:
-    """Calibrate the probabilities on the validation photos: 90 % is right 9 times in 10.
+    """Calibrate the probabilities on the validation photos, so that 90 % is right 9 times in 10.
 
     `--split all` needs --data.
 

@@ -31,8 +31,8 @@ def calibration_text(result: Calibrated) -> None:
     print_table(("metric", "before", "after"), rows)
     folds = of.fold_temperatures
     print_line(
-        f"After: cross-fitted in {len(folds)} folds, so that no image is at a temperature that it "
-        f"helped to fit ({min(folds):.3f} to {max(folds):.3f})."
+        f"After: cross-fitted in {len(folds)} folds, so each photo is measured at a temperature "
+        f"fitted without it ({min(folds):.3f} to {max(folds):.3f})."
     )
     print_line(_verdict(of))
     if not result.is_stored:

@@ -52,10 +52,11 @@ def _scores(result: EvaluationRecord) -> None:
 def _confusion(result: EvaluationRecord) -> None:
     """The matrix, or the pairs confused most often where the terminal is too narrow."""
     console = Console()
-    widths = [len(str(max(column))) for column in zip(*result.confusion, strict=True)]
-    if FIRST + sum(width + 3 for width in widths) <= console.width:  # 3 are padding and line
-        console.print(_matrix(result, widths))
-        return
+    if FIRST + 4 * len(result.classes) <= console.width:  # before millions of cells are looked at
+        widths = [len(str(max(column))) for column in zip(*result.confusion, strict=True)]
+        if FIRST + sum(width + 3 for width in widths) <= console.width:  # 3 are padding and line
+            console.print(_matrix(result, widths))
+            return
     rows = ((true, called, f"{count:,}") for true, called, count in result.confused)
     headers = ("true", "predicted", "images")
     print_table(headers, rows, right=slice(2, 3), title="Confused most often")

@@ -115,7 +115,10 @@ def export_text(result: Export) -> None:
             f"{result.difference:.1e}"
         )
     else:
-        print_line(f"Read back: the probabilities of predict, to {result.difference:.1e}")
+        print_line(
+            "Read back: probabilities differ from those of predict by at most "
+            f"{result.difference:.1e}"
+        )
 
 
 def bench_json(result: Bench) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.limits import LARGE
 
 KEPT = 65_536  # bytes of a color profile
+MAX_ELEMENTS = 16  # multi-processing elements of a profile
 _TURNS = {  # EXIF 2.32, tag 0x0112: what brings the stored image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -118,11 +120,18 @@ def _grey_from_wide(name: Path | str, image: Image.Image) -> Image.Image:
 
 def _to_srgb(image: Image.Image, icc: object) -> Image.Image:
     """L, RGB or CMYK -> RGB, through the embedded profile `icc` if it is one for such pixels."""
-    if not isinstance(icc, bytes):
+    if not isinstance(icc, bytes) or _has_many_elements(icc):
         return _as(image, "RGB")
     # A large profile is not kept: it would stay in the memory of a server.
     transform = (_transform if len(icc) <= KEPT else _transform.__wrapped__)(icc, image.mode)
     return _as(image, "RGB") if transform is None else transform.apply(image)
+
+
+def _has_many_elements(icc: bytes) -> bool:
+    """Whether a color would pass through more steps than any real profile has: a few bytes of the
+    file for each, and each is computed for every color (ICC.1:2022, 10.16)."""
+    counts = (icc[found.end() + 8 : found.end() + 12] for found in re.finditer(b"mpet", icc))
+    return any(int.from_bytes(count) > MAX_ELEMENTS for count in counts)
 
 
 @lru_cache(maxsize=16)  # a folder has a camera or two, and a transform takes milliseconds to build

@@ -18,7 +18,13 @@ from kvgg_jax.core.errors import ImageError
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.color import mend_transparency, upright_rgb
 from kvgg_jax.data.decode.file_types import DROP, HEAD, check_kind, kind_not_read, kind_of
-from kvgg_jax.data.decode.limits import MAX_PIXELS, open_header, refuse_bombs
+from kvgg_jax.data.decode.limits import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    open_header,
+    refuse_bombs,
+    refuse_many_parts,
+)
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp", ".tif", ".tiff")
 
@@ -97,6 +103,11 @@ def read_file(path: Path) -> bytes:
             )
         if not status.st_size:  # one of /proc would be waited for
             check_kind(path, b"")
+        if status.st_size > MAX_BYTES:
+            raise ImageError(
+                f"{escape_name(path)}: has {status.st_size} bytes; the limit is {MAX_BYTES}. "
+                "Scale it down."
+            )
         with path.open("rb") as file:
             check_kind(path, file.read(HEAD))
             file.seek(0)
@@ -113,6 +124,7 @@ def _decode(
     """`content` as an upright RGB image; ImageError if that cannot be."""
     kind = check_kind(name, content[:HEAD])
     try:
+        refuse_many_parts(name, content, kind, max_pixels)
         with open_header(io.BytesIO(content), kind) as image:
             refuse_bombs(name, image, content, max_pixels)
             # Not for CMYK: there libjpeg and the color profile must see the same ink.
@@ -144,9 +156,12 @@ def _too_large_for_memory(name: Path | str) -> ImageError:
 
 
 def _damaged(name: Path | str, kind: str, error: Exception) -> ImageError:
-    reason = escape_name(" ".join(str(error).split())) or type(error).__name__
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return ImageError(f"{escape_name(name)}: is too large ({reason}). {DROP}")
+        return ImageError(
+            f"{escape_name(name)}: has more pixels than this program lets Pillow read "
+            "(PIL.Image.MAX_IMAGE_PIXELS). Scale it down."
+        )
+    reason = escape_name(" ".join(str(error).split())) or type(error).__name__
     if isinstance(error, UnidentifiedImageError):
         reason = "its header is damaged or unusual"
     return ImageError(

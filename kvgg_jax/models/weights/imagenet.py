@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import socket
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 
 from kvgg_jax.core.errors import WeightsError
 from kvgg_jax.core.events import Emit, Note
-from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.core.files import write_bytes
 
 URL = "https://storage.googleapis.com/tensorflow/keras-applications"
 PATIENCE = 30.0  # seconds of silence from a server
@@ -26,11 +23,16 @@ KERAS_MD5 = {
 
 def is_of_keras(file: Path) -> bool:
     """Whether it is one of Keras Applications' own files, under whatever name."""
+    return _md5(file) in sum(KERAS_MD5.values(), ())
+
+
+def _md5(file: Path) -> str | None:
+    """None where it cannot be read, which is reported when it is loaded."""
     try:
         with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "md5").hexdigest() in sum(KERAS_MD5.values(), ())
-    except OSError:  # reported when the file is read
-        return False
+            return hashlib.file_digest(stream, "md5").hexdigest()
+    except OSError:
+        return None
 
 
 def fetch(arch: str, emit: Emit) -> Path:
@@ -41,27 +43,25 @@ def fetch(arch: str, emit: Emit) -> Path:
     name = f"{arch}_weights_tf_dim_ordering_tf_kernels_notop.h5"
     url, md5 = f"{URL}/{arch}/{name}", KERAS_MD5[arch][0]
     home = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"))  # noqa: PTH111
-    emit(Note(f"ImageNet weights of {arch.upper()}, from {home / 'models'} or {URL}"))
-    with _patience(), contextlib.redirect_stdout(sys.stderr):  # Keras reports on stdout
-        try:
-            home.mkdir(parents=True, exist_ok=True)  # or Keras would take another place
-            found = keras.utils.get_file(
-                name, url, cache_dir=str(home), cache_subdir="models", file_hash=md5
-            )
-            return Path(found)
-        except Exception as error:  # get_file raises just that
-            why = str(error).removeprefix(f"URL fetch failure on {url}: ")
-    raise WeightsError(
-        f"Cannot fetch the ImageNet weights: {why}.\nWhere there is a network, download {url}\n"
-        f"and put it at {home / 'models' / name}, or give its path: `model.weights = PATH`."
-    )
-
-
-@contextmanager
-def _patience() -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE)
+    file = home / "models" / name
+    emit(Note(f"ImageNet weights of {arch.upper()}, from {file.parent} or {URL}"))
     try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+        if _md5(file) != md5:
+            _download(url, file, md5)
+    except (OSError, HTTPException) as error:
+        raise WeightsError(
+            f"Cannot fetch the ImageNet weights: {getattr(error, 'reason', error)}.\n"
+            f"Where there is a network, download {url}\n"
+            f"and put it at {file}, or give its path: `model.weights = PATH`."
+        ) from None
+    return file
+
+
+def _download(url: str, file: Path, md5: str) -> None:
+    """Not by Keras, which prints on stdout, and sets the time-out of all sockets."""
+    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+        content = answer.read()
+    if hashlib.md5(content).hexdigest() != md5:
+        raise OSError(f"{url} has another content than Keras expects")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(file, content)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import errno
 import io
+import stat
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,8 @@ from PIL import Image
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.files import write_text
 from kvgg_jax.core.text import escape_name, figure
+
+LEAST = 2**16  # bytes of a page, that there must be room for
 
 
 def write_page(file: Path, template: str, **context: Any) -> int:
@@ -30,6 +36,19 @@ def write_page(file: Path, template: str, **context: Any) -> int:
     except OSError as error:
         raise RunError(f"Cannot write {escape_name(file)}: {error.strerror}.") from None
     return len(text.encode())
+
+
+def check_writable(file: Path, *, option: str) -> None:
+    """Before long work for a page. Raises RunError if it cannot be written; `option` names it."""
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(file.stat().st_mode):
+                raise OSError(errno.EINVAL, "it is not a file")
+        with tempfile.TemporaryFile(dir=file.parent) as trial:
+            trial.write(bytes(LEAST))
+    except OSError as error:
+        text = f"Cannot write {escape_name(file)}: {error.strerror}."
+        raise RunError(f"{text} Choose another {option}.") from None
 
 
 def environment() -> Environment:

@@ -22,7 +22,8 @@ from kvgg_jax.evaluation.record import WORST, EvaluationRecord, Mistake
 from kvgg_jax.inference.temperature import current_calibration
 from kvgg_jax.runs import catalog, step_folders
 from kvgg_jax.runs.folder import Run
-from kvgg_jax.runs.listing import summarise
+from kvgg_jax.runs.listing import RunSummary, summarise
+from kvgg_jax.web.html.page import check_writable
 from kvgg_jax.web.html.report_page import HEADINGS, NEED_FIGURES, Contents, write_report
 
 T = TypeVar("T")
@@ -82,13 +83,9 @@ def report(
     """
     if split not in (None, "val", "all") or not 0 <= mistakes <= WORST:
         raise ValueError(f"split {split!r}, mistakes {mistakes}: use val or all, and 0 to {WORST}")
-    found = catalog.find(run, out=Path(out))
-    (summary,) = summarise([found.path])
-    if summary.history.best is None:
-        text = f"{found.path} has no finished epoch yet, so there is nothing to report."
-        raise RunError(f"{text} Continue it: kvgg train --resume {found.path}")
+    found, summary = _begun(run, Path(out))
     file = Path(output) if output else found.path / FILE
-    _check_place(file)  # before the long work
+    check_writable(file, option="--output")
     if run is None:
         emit(Note(f"Using {found.path}, the newest finished run"))
     part, own = split or ("all" if data else "val"), Path(str(summary.config.data.dir))
@@ -116,13 +113,14 @@ def report(
     return Report(found.path, file, size, part, contents, left_out)
 
 
-def _check_place(file: Path) -> None:
-    """Raises RunError where no file can be written. Called before the long work."""
-    if os.path.isdir(file) or not os.path.isdir(file.parent):
-        raise RunError(
-            f"Cannot write {escape_name(file)}: it is a folder, or its folder is missing. "
-            "Choose another --output."
-        )
+def _begun(run: str | Path | None, out: Path) -> tuple[Run, RunSummary]:
+    """A run with an epoch to report. Raises RunError."""
+    found = catalog.find(run, out=out)
+    (summary,) = summarise([found.path])
+    if summary.history.best is None:
+        text = f"{found.path} has no finished epoch yet, so there is nothing to report."
+        raise RunError(f"{text} Continue it: kvgg train --resume {found.path}")
+    return found, summary
 
 
 @dataclass(frozen=True, slots=True)

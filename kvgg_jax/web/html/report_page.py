@@ -88,7 +88,7 @@ def write_report(of: Contents, file: Path, *, now: datetime) -> int:
 
 
 def _evaluation_context(result: EvaluationRecord, check: Check | None) -> dict[str, Any]:
-    chance = max(map(sum, result.confusion)) / result.count
+    chance = max(one.count for one in result.classes.values()) / result.count
     best = [] if (share := _best_color(result)) is None else [("color alone", share)]
     shares = [("this network", result.accuracy), *best, ("guessing", chance)]
     return {
@@ -126,7 +126,7 @@ def _caveat(result: EvaluationRecord, check: Check | None) -> str:
     """What makes the figures better than they would be on new photos."""
     if result.split == "val":
         text = (
-            "The best epoch was chosen on these very photos, which flatters every figure a little."
+            "The best epoch was chosen on these same photos, so every figure is slightly too good."
         )
         if check and check.split_leaks:
             leaks = f"{check.split_leaks:,} of the validation photos"
@@ -137,7 +137,7 @@ def _caveat(result: EvaluationRecord, check: Check | None) -> str:
     if not result.trained_on:
         return "The network was trained on none of these photos."
     known = f"{result.trained_on:,} of these {result.count:,} photos"
-    return f"The network was trained on {known}, which flatters every figure."
+    return f"The network was trained on {known}, so every figure is too good."
 
 
 def _curves(history: History, best: Epoch) -> Iterator[tuple[dict[str, Any], str]]:

@@ -37,13 +37,13 @@ class Metrics:
         histogram = partial(Histogram, registry=self.registry, buckets=SECONDS)
         self.requests = counter("kvgg_requests", "Responses by path, status.", ("path", "status"))
         self.seconds = histogram("kvgg_request_seconds", "Seconds per request.", ("path",))
-        self.photos = counter("kvgg_pictures", "Photos by what became of them.", ("outcome",))
-        for outcome in ("judged", "unreadable"):
+        self.photos = counter("kvgg_photos", "Photos by what became of them.", ("outcome",))
+        for outcome in ("predicted", "unreadable"):
             self.photos.labels(outcome)
-        self.batch = histogram("kvgg_batch_pictures", "Photos per batch.", buckets=sizes)
+        self.batch = histogram("kvgg_batch_photos", "Photos per batch.", buckets=sizes)
         self.batch_seconds = histogram("kvgg_batch_seconds", "Seconds per batch.")
         gauge = partial(Gauge, registry=self.registry)
-        self.waiting = gauge("kvgg_waiting_pictures", "Photos in progress.")
+        self.waiting = gauge("kvgg_waiting_photos", "Photos in progress.")
         self.connections = gauge("kvgg_connections", "Open connections.")
 
 
@@ -108,7 +108,7 @@ class Service:
             self.metrics.photos.labels("unreadable").inc()
             return Unread(name=upload.name, error=str(error))
         seen = await self._batcher.ask(image)
-        self.metrics.photos.labels("judged").inc()
+        self.metrics.photos.labels("predicted").inc()
         fields = self.network.prediction(upload.name, seen).to_json(top=top)
         drawn = await loop.run_in_executor(self._decoders, self._draw, seen) if heat else None
         return Found.model_validate({**fields, "name": upload.name, "heat": drawn})

@@ -129,7 +129,7 @@ def test_run_json_says_what_it_ran_with(workplace: Path) -> None:
     """Versions, device and a fingerprint of the photos."""
     info = json.loads((workplace / "runs" / "first" / "run.json").read_text())
     assert sorted(info) == [
-        *("created", "data", "device", "format", "number", "reason", "seconds", "settings"),
+        *("created", "data", "device", "format", "id", "number", "reason", "seconds", "settings"),
         *("status", "versions"),
     ]
     assert sorted(info["versions"]) == sorted(("kvgg_jax", "python", *manifest.PACKAGES))
@@ -231,7 +231,7 @@ def test_every_flag_of_train_reaches_its_setting(
     """Each with a value that is not the default."""
     with h5py.File(quick / "given.h5", "w") as file:
         file["predictions/bias"] = [0.0]
-    monkeypatch.setattr(trainer, "load_initial_weights", lambda *_: None)
+    monkeypatch.setattr(inputs, "load_initial_weights", lambda *_: None)
     flags = {
         "--weights": "given.h5",
         "--freeze": "2",
@@ -391,7 +391,7 @@ def test_ctrl_c_ends_with_130_and_the_command_that_resumes(
 
     finished = kvgg(*shlex.split(resume.removeprefix("  kvgg ")), "--json")
     assert finished.exit_code == 0, finished.output
-    assert re.search(r"^Going on in epoch 2", finished.stderr, re.MULTILINE)
+    assert re.search(r"^Resuming in epoch 2", finished.stderr, re.MULTILINE)
     printed, rows = json.loads(finished.stdout), history(tmp_path / "runs" / "my run")
     assert [int(row["epoch"]) for row in rows] == [1, 2, 3]
     assert (printed["epochs"], rows[:1]) == (3, done)

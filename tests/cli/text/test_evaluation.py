@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kvgg_jax.cli.text.evaluation import evaluation_text
-from kvgg_jax.evaluation.record import ClassFigures, Evaluation
+from kvgg_jax.evaluation.record import ClassFigures, Confusion, Evaluation
 from kvgg_jax.inference.temperature import Calibration, Quality
 from support.evaluations import all_right, six_photos
 
@@ -95,7 +95,9 @@ def test_where_the_matrix_has_no_room_the_most_confused_pairs_are_shown(
     confusion = 100 * np.eye(30, dtype=np.int64)
     confusion[3, 5], confusion[5, 3] = 7, 12
     classes = dict.fromkeys(names, next(iter(result.classes.values())))
-    many = result.model_copy(update={"classes": classes, "confusion": confusion.tolist()})
+    many = result.model_copy(
+        update={"classes": classes, "cells": Confusion.model_validate(confusion.tolist())}
+    )
     found = "\n".join(lines(many, capsys))
     assert found.count(" 100 ") == (30 if whole else 0)
     assert ("Confusion matrix" in found) == whole
@@ -110,7 +112,9 @@ def test_long_names_are_folded_and_no_count_is_cut(
     names = [f"a-rather-long-name-{number}" for number in range(9)]
     confusion = 1000 * np.eye(9, dtype=np.int64)
     classes = dict.fromkeys(names, next(iter(result.classes.values())))
-    many = result.model_copy(update={"classes": classes, "confusion": confusion.tolist()})
+    many = result.model_copy(
+        update={"classes": classes, "cells": Confusion.model_validate(confusion.tolist())}
+    )
     found = "\n".join(lines(many, capsys))
     matrix = found[found.index("Confusion matrix") :]
     assert matrix.count("1000") == 9

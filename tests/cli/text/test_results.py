@@ -88,7 +88,7 @@ def test_an_export_is_described_with_what_int8_costs(capsys: pytest.CaptureFixtu
     export_text(exported(temperature=1.25, difference=0.03, int8=cost))
     assert capsys.readouterr().out.splitlines() == [
         "Wrote x.onnx: onnx, 1.5 MB",
-        "Read back: the probabilities of predict, to 2.0e-07",
+        "Read back: probabilities differ from those of predict by at most 2.0e-07",
         "Wrote x.onnx: onnx, 1.5 MB, calibrated (temperature 1.250)",
         "int8: accuracy 0.8750 on 8 validation photos, 1.0000 in float32; "
         "a probability differs by at most 3.0e-02",

@@ -12,6 +12,7 @@ from PIL import Image, ImageCms
 
 from kvgg_jax.data.decode import color
 from kvgg_jax.data.decode.image import decode
+from support.hostile import element_bomb
 from support.images import (
     BEST,
     BLUE,
@@ -231,3 +232,10 @@ def test_a_large_scan_may_be_clear_in_part(
     monkeypatch.setattr(color, "LARGE", 100 if large else 256)
     write(file, png((16, 16), 1, 0, b"\0\0", clear=clear))
     assert set(decode(file).ravel()) == {seen}
+
+
+def test_a_profile_of_many_elements_is_taken_for_none(file: Path) -> None:
+    """Each would be computed for every color: 7,000 of them took 6 seconds for 16 pixels."""
+    for count, is_used in ((1, True), (16, True), (17, False), (7000, False)):
+        write(file, encode(flat("RGB", RED), "PNG", icc_profile=element_bomb(count)))
+        assert (only_color(decode(file)) != [*RED]) is is_used

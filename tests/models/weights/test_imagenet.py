@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import io
+import socket
+import sys
 import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -26,11 +30,11 @@ def test_the_digests_are_those_that_keras_has(arch):
 def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Keras' home, which is not there yet; and there is no network."""
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise urllib.error.URLError(OSError(-2, "Name or service not known"))
 
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", fail)
+    monkeypatch.setattr(urllib.request, "urlopen", fail)
     return tmp_path / "home"
 
 
@@ -41,7 +45,7 @@ def test_without_a_network_the_message_has_the_next_move(offline, capsys):
     name = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
     url = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg16/{name}"
     assert str(caught.value) == (
-        "Cannot fetch the ImageNet weights: None -- [Errno -2] Name or service not known.\n"
+        "Cannot fetch the ImageNet weights: [Errno -2] Name or service not known.\n"
         f"Where there is a network, download {url}\n"
         f"and put it at {offline / 'models' / name}, or give its path: `model.weights = PATH`."
     )
@@ -66,3 +70,27 @@ def test_a_file_of_keras_applications_is_known_by_its_content(tmp_path, monkeypa
     monkeypatch.setitem(imagenet.KERAS_MD5, "vgg19", ("", digest))
     assert imagenet.is_of_keras(file)
     assert not imagenet.is_of_keras(tmp_path)
+
+
+def test_a_download_changes_nothing_of_the_program_around_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The time-out is that of this connection, and stdout stays where it is."""
+    seen: list[tuple[object, ...]] = []
+
+    def answer(url: str, timeout: float) -> io.BytesIO:
+        seen.append((socket.getdefaulttimeout(), sys.stdout is stdout, timeout))
+        return io.BytesIO(b"weights")
+
+    stdout, digest = sys.stdout, hashlib.md5(b"weights").hexdigest()
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(urllib.request, "urlopen", answer)
+    monkeypatch.setitem(imagenet.KERAS_MD5, "vgg16", (digest, digest))
+    file = imagenet.fetch("vgg16", lambda event: None)
+    assert imagenet.fetch("vgg16", lambda event: None) == file
+    assert seen == [(None, True, imagenet.PATIENCE)]
+    assert (file.read_bytes(), capsys.readouterr().out) == (b"weights", "")
+    file.write_bytes(b"damaged")
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: io.BytesIO(b"other"))
+    with pytest.raises(WeightsError, match="has another content than Keras expects"):
+        imagenet.fetch("vgg16", lambda event: None)

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from kvgg_jax.core.text import escape_name
+from kvgg_jax.data.audit import audit
 from kvgg_jax.web.html import check_page
-from support.commands import kvgg
+from support.commands import kvgg, message
 from support.images import scene
 from support.pages import Page
 
@@ -107,3 +108,17 @@ def test_a_page_of_many_photos_is_cut(place: Path, monkeypatch: pytest.MonkeyPat
     assert made.text.count("the same") == 1
     assert "and 1 more: --json has all" in made.text
     assert len(made.all("img")) == 2 + 2 * 2
+
+
+def test_a_page_that_cannot_be_written_is_known_before_the_check(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which may take long."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("checked")
+
+    monkeypatch.setattr(audit, "check_data", refuse)
+    assert message(kvgg("data", "check", "photos", "--html", "no/check.html")) == (
+        "Error: Cannot write no/check.html: No such file or directory. Choose another --html.\n"
+    )

@@ -119,10 +119,12 @@ def test_parts_can_be_left_out(at: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_report_that_cannot_be_made_is_refused_at_once(at: Path) -> None:
     """Before the long work, with the next move; nothing is written."""
     before = sorted(at.rglob("*"))
-    for place in ("runs", "no/report.html"):
+    for place, reason in {
+        "runs": "it is not a file",
+        "no/report.html": "No such file or directory",
+    }.items():
         assert message(kvgg("report", "--output", place)) == (
-            f"Error: Cannot write {place}: it is a folder, or its folder is missing. "
-            "Choose another --output.\n"
+            f"Error: Cannot write {place}: {reason}. Choose another --output.\n"
         )
     assert kvgg("report", "--split", "test").exit_code == 2
     with pytest.raises(ValueError, match="mistakes 25: use val or all, and 0 to 24"):

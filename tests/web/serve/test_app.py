@@ -244,7 +244,7 @@ def test_a_full_server_asks_to_try_again(network: Network, photo: Path) -> None:
         full = client.post("/api/predict", files=files(*sent))
         assert (full.status_code, full.json()) == (503, BUSY)
         assert full.headers["retry-after"] == "1"
-        assert "kvgg_waiting_pictures 2.0" in client.get("/metrics").text
+        assert "kvgg_waiting_photos 2.0" in client.get("/metrics").text
         go.set()
         asking.join()
         assert first[0].status_code == 200
@@ -410,12 +410,12 @@ def test_metrics_count_what_was_done(network: Network, photo: Path) -> None:
     for line in (
         'kvgg_requests_total{path="/api/predict",status="200"} 1.0',
         'kvgg_requests_total{path="other",status="404"} 1.0',
-        'kvgg_pictures_total{outcome="judged"} 1.0',
-        'kvgg_pictures_total{outcome="unreadable"} 1.0',
+        'kvgg_photos_total{outcome="predicted"} 1.0',
+        'kvgg_photos_total{outcome="unreadable"} 1.0',
         'kvgg_request_seconds_count{path="/api/predict"} 1.0',
-        'kvgg_batch_pictures_bucket{le="1.0"} 1.0',
+        'kvgg_batch_photos_bucket{le="1.0"} 1.0',
         "kvgg_batch_seconds_count 1.0",
-        "kvgg_waiting_pictures 0.0",
+        "kvgg_waiting_photos 0.0",
     ):
         assert line in lines
 

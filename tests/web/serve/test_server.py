@@ -56,19 +56,9 @@ def process(
     """A server of `run`, as `nobody`, who runs the code `first` before."""
     with nobody() as user, stderr.open("wb") as file:
         place = user.reach(run)
-        command = [
-            user.python,
-            "-c",
-            first + PROGRAM,
-            "serve",
-            "--run",
-            place,
-            "--port",
-            "0",
-            *flags,
-        ]
+        command = [user.python, "-c", first + PROGRAM, "serve", "--run", place, "--port", "0"]
         options = {"stdout": subprocess.PIPE, "stderr": file, "text": True, **user.options}
-        with subprocess.Popen(command, **options) as started:
+        with subprocess.Popen([*command, *flags], **options) as started:
             try:
                 yield started
             finally:
@@ -141,7 +131,7 @@ def test_a_run_that_the_user_may_not_read_is_named(finished: Path, tmp_path: Pat
 
 @pytest.mark.faults
 def test_three_hundred_half_sent_requests_do_not_stop_it(trained: Trained, tmp_path: Path) -> None:
-    """With 256 files, where each connection is one: others are answered, the log has two lines."""
+    """With 256 files, where each connection is one: others are answered, the log has one line."""
     stderr = tmp_path / "stderr"
     few_files = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))"
     with (

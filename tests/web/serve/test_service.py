@@ -58,9 +58,9 @@ def test_results_are_in_the_order_of_the_files(network: Network) -> None:
     )
     assert second == {"name": "b", "error": "b: is empty (0 bytes). Replace or remove it."}
     value = service.metrics.registry.get_sample_value
-    assert value("kvgg_pictures_total", {"outcome": "judged"}) == 2
-    assert value("kvgg_pictures_total", {"outcome": "unreadable"}) == 1
-    assert value("kvgg_batch_pictures_sum") == 2
+    assert value("kvgg_photos_total", {"outcome": "predicted"}) == 2
+    assert value("kvgg_photos_total", {"outcome": "unreadable"}) == 1
+    assert value("kvgg_batch_photos_sum") == 2
     assert service.waiting.used == 0
 
 
@@ -109,5 +109,5 @@ def test_a_client_waits_until_its_pixels_are_decoded(network: Network) -> None:
 def test_every_outcome_is_there_from_the_start() -> None:
     """So a rate is 0 and not missing."""
     value = Metrics((1, 2)).registry.get_sample_value
-    assert value("kvgg_pictures_total", {"outcome": "judged"}) == 0
-    assert value("kvgg_pictures_total", {"outcome": "unreadable"}) == 0
+    assert value("kvgg_photos_total", {"outcome": "predicted"}) == 0
+    assert value("kvgg_photos_total", {"outcome": "unreadable"}) == 0

@@ -16,7 +16,7 @@ async function start() {
     const names = model.classes;
     const some = names.slice(0, 6).join(", ") + (names.length > 6 ? ` and ${names.length - 6} more` : "");
     const sure = model.calibrated ? "its probabilities are calibrated" : "its probabilities are not calibrated";
-    at("about").textContent = `The model “${model.run}” tells apart: ${some}; ${sure}.`;
+    at("about").textContent = `Classes of “${model.run}”: ${some}; ${sure}.`;
   } catch {
     at("about").textContent = "The server does not answer. Start it with: kvgg serve";
   }

@@ -75,7 +75,7 @@ def tune(
     settings = given.resolve()
     searched = without(read_space(space) if space else DEFAULT_SPACE, given.flags)
     check_space(searched, settings, where=str(space or "space"))
-    with Screen() as screen, watched(), stoppable(screen, repeat_to_resume) as stop:
+    with Screen() as screen, stoppable(screen, repeat_to_resume) as stop, watched():
         from kvgg_jax.training.search import tuning
 
         result = tuning.tune(

@@ -48,7 +48,7 @@ def train(
     settings = given.resolve()
     known = resume if resume is None or os.path.exists(resume) else str(out / resume)
     report = partial(_how_to_resume, resume=known)
-    with Screen() as screen, watched(), stoppable(screen, report) as stop:
+    with Screen() as screen, stoppable(screen, report) as stop, watched():
         from kvgg_jax.training import trainer
 
         if resume is None:
@@ -97,7 +97,7 @@ def crossval(
         if (key, value) == ("data.split", "keras"):
             raise UsageError(f"{text}: not for folds; use stratified or grouped.")
     settings = given.resolve()
-    with Screen() as screen, watched(), stoppable(screen, repeat_to_resume) as stop:
+    with Screen() as screen, stoppable(screen, repeat_to_resume) as stop, watched():
         from kvgg_jax.training.search import crossval as api
 
         result = api.crossval(

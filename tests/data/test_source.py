@@ -69,7 +69,7 @@ def test_a_bad_photo_is_called_by_the_name_that_the_source_gives_it(tmp_path: Pa
     assert str(caught.value) == (
         "1 of 1 images cannot be read:\n"
         f"  {archive}/a/1.png: is text, not an image. Replace or remove it.\n"
-        "Remove or replace them, or leave them out: `data.skip_bad = true`."
+        "Remove or replace them."
     )
 
 

@@ -147,8 +147,8 @@ def test_a_run_whose_photos_are_gone_is_shown_untested(out: Path, tmp_path: Path
     (pair,) = compare_runs(["a", "b"], out=out).pairs
     assert pair.p is None
     assert pair.reason == (
-        f"b cannot be evaluated: {tmp_path / 'gone'} is not there any more. Put the folder back, or "
-        "name the one that holds its photos now: `data.dir`."
+        f"b cannot be evaluated: {tmp_path / 'gone'} is not there any more. Put the folder back, "
+        "or name the one that holds its photos now: `data.dir`."
     )
 
 

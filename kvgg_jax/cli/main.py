@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import gc
 import io
@@ -18,12 +17,12 @@ from kvgg_jax.cli.commands import search, export, measure, data, recipes  # noqa
 from kvgg_jax.cli.app import app
 from kvgg_jax.cli.huge_pages import restart_with_huge_pages
 from kvgg_jax.cli.output import print_note
+from kvgg_jax.core.errors import is_disk_full
 from kvgg_jax.core.process import own_process
 
 CACHE = re.compile(r"Error (reading|writing) persistent compilation cache entry")
 CLOSED = "Event loop is closed"
 _show_any_warning = warnings.showwarning
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main() -> None:
@@ -45,7 +44,7 @@ def main() -> None:
     try:
         app()
     except OSError as error:
-        if error.errno in FULL:
+        if is_disk_full(error):
             print(f"Error: Cannot write the result: {error.strerror}.", file=sys.stderr)
         elif not isinstance(error, BrokenPipeError):  # as `| head` causes
             raise

@@ -25,6 +25,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     return not isinstance(error, KvggError) and any(word in text for word in words)
 
 
+def is_disk_full(error: BaseException) -> bool:
+    """Whether a disk, a quota or `ulimit -f` had no room."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 class KvggError(Exception):
     """Base of all errors whose text is written for the user."""
 

@@ -21,7 +21,6 @@ from kvgg_jax.runs import catalog, step_folders
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.listing import RunSummary, summarise
 
-CHART = "comparison.png"
 LEVEL = 0.05  # below it a difference is significant
 FEWEST = 6  # disagreements, from which on McNemar's test can get below `LEVEL`: 2 / 2**6 = 0.03
 
@@ -113,10 +112,11 @@ def compare_runs(
         _pair(shown[i], shown[j], predictions[i], predictions[j])
         for i, j in combinations(range(len(found)), 2)
     ]
-    chart: Path | None = found[0].path.parent / CHART
+    file = found[0].path.parent / catalog.COMPARISON
+    chart: Path | None = file
     try:
         histories = {name: one.history for name, one in zip(shown, found, strict=True)}
-        draw_comparison(histories, found[0].path.parent / CHART)
+        draw_comparison(histories, file)
     except RunError as error:
         emit(Warned(f"{error} The comparison is shown without it."))
         chart = None

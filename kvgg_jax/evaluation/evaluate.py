@@ -15,7 +15,7 @@ from kvgg_jax.core.state import empty_batch
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.color_baseline import ColorBaseline, color_baseline
 from kvgg_jax.data.folder import Samples, scan
-from kvgg_jax.data.reader import read
+from kvgg_jax.data.reader import DecodedImages, read
 from kvgg_jax.evaluation.metrics import compute_metrics, losses
 from kvgg_jax.evaluation.record import Evaluation, rows, worst_mistakes
 from kvgg_jax.inference.classifier import Classifier, load_classifier
@@ -46,10 +46,6 @@ def evaluate(
     in the run's validation part. `batch_size` None means as many as in training. Raises DataError
     and RunError, ValueError for another `split`.
     """
-    from kvgg_jax.data.pipeline import Pipeline, hold  # loads TensorFlow, which predict must not
-    from kvgg_jax.training.loop import evaluate as measure
-    from kvgg_jax.training.step import make_eval_step
-
     classifier = load_classifier(run, out=out, emit=emit)
     if split not in (None, "val", "all"):
         raise ValueError(f"split {split!r}: use 'val' or 'all'")
@@ -65,21 +61,10 @@ def evaluate(
         emit=emit,
     )
     known = check_overlap(classifier.run, decoded, part, is_own=data is None, emit=emit)
-    batch, size = batch_size or config.train.part_size, classifier.image_size
-    with inference_memory_advice(batch, size):
-        evaluation, example = make_eval_step(classifier.model), empty_batch(batch, size)
-        step = compile_step("evaluation", evaluation, *classifier.weights, example, emit=emit)
-        batches = Pipeline(hold(decoded), decoded.rows(samples), batch_size=batch)
-        metrics, own = measure(step, classifier.weights, batches, emit=emit)
-    if not np.isfinite(own).all():
-        raise RunError(
-            f"The best weights of {classifier.run.path} give probabilities that are no numbers. "
-            "Train it anew, with a lower `optim.lr`."
-        )
-    probabilities: Probabilities = own
-    loss = metrics.loss
+    batch = batch_size or config.train.part_size
+    probabilities, loss = _measure(classifier, decoded, samples, batch, emit)
     if calibration is not None:
-        probabilities = apply_temperature(own, calibration.temperature)
+        probabilities = apply_temperature(probabilities, calibration.temperature)
         loss = float(losses(np.array(decoded.samples.labels), probabilities).mean())
     return make_evaluation(
         decoded.samples,
@@ -93,6 +78,28 @@ def evaluate(
         color=_by_color(classifier, decoded.samples, emit),
         trained_on=known,
     )
+
+
+def _measure(
+    classifier: Classifier, decoded: DecodedImages, samples: Samples, batch: int, emit: Emit
+) -> tuple[Probabilities, float]:
+    """The network's own probabilities, and its mean loss. Raises RunError for NaN."""
+    from kvgg_jax.data.pipeline import Pipeline, hold  # loads TensorFlow, which predict must not
+    from kvgg_jax.training.loop import evaluate as measure
+    from kvgg_jax.training.step import make_eval_step
+
+    size = classifier.image_size
+    with inference_memory_advice(batch, size):
+        evaluation, example = make_eval_step(classifier.model), empty_batch(batch, size)
+        step = compile_step("evaluation", evaluation, *classifier.weights, example, emit=emit)
+        batches = Pipeline(hold(decoded), decoded.rows(samples), batch_size=batch)
+        metrics, probabilities = measure(step, classifier.weights, batches, emit=emit)
+    if not np.isfinite(probabilities).all():
+        raise RunError(
+            f"The best weights of {classifier.run.path} give probabilities that are no numbers. "
+            "Train it anew, with a lower `optim.lr`."
+        )
+    return probabilities, metrics.loss
 
 
 def make_evaluation(

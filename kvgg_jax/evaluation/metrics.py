@@ -107,9 +107,8 @@ def class_figures(true: Labels, probabilities: Probabilities) -> list[ClassFigur
         if classes <= CURVES and has_curves(true == k):
             scores = true == k, probabilities[:, k]
             areas["roc_area"] = float(roc_auc_score(*scores))
-            areas["average_precision"] = min(
-                float(average_precision_score(*scores)), 1.0
-            )  # its sum rounds up
+            mean = float(average_precision_score(*scores))
+            areas["average_precision"] = min(mean, 1.0)  # rounding may exceed it
         one = ClassFigures(precision=precision, recall=recall, f1=f1, count=count, **areas)
         found.append(one)
     return found

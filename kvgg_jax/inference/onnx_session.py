@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from threading import Thread
-from typing import TypeGuard, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from kvgg_jax.core.extras import require
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.inference.prediction import MAX_BATCH, Prediction, Predictor, classify, find_files
 from kvgg_jax.inference.temperature import HIGHEST, LOWEST, threshold
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 T = TypeVar("T")
 FATAL_ONLY = 4  # onnxruntime's level of logging: its errors are raised too
@@ -78,6 +81,36 @@ def open_onnx(path: Path) -> Predictor:
         seconds=LOAD_SECONDS,
         otherwise=f"{escape_name(path)} is not a valid ONNX file",
     )
+    about = _description(session, path)
+
+    def predict(images: NDArray[np.uint8]) -> NDArray[np.floating]:
+        run_options = onnxruntime.RunOptions()
+        run_options.log_severity_level = FATAL_ONLY
+        (probabilities,) = _bounded(
+            lambda: session.run(None, {about.input: images}, run_options),
+            seconds=LOAD_SECONDS + SECONDS_PER_IMAGE * len(images),
+            otherwise=f"{escape_name(path)} cannot classify the photos",
+            stop=lambda: setattr(run_options, "terminate", True),
+        )
+        if not _are_probabilities(probabilities, (len(images), len(about.classes))):
+            raise RunError(
+                f"{escape_name(path)} does not give probabilities: numbers from 0 to 1 with the "
+                "sum 1 for each photo. Export the run again: kvgg export --format onnx"
+            )
+        return probabilities
+
+    return Predictor(predict, about.classes, about.image_size, about.temperature)
+
+
+class _Description(NamedTuple):
+    input: str
+    classes: tuple[str, ...]
+    image_size: int
+    temperature: float | None
+
+
+def _description(session: onnxruntime.InferenceSession, path: Path) -> _Description:
+    """What the file says of itself. Raises RunError if it is not one of `export`."""
     try:
         about = session.get_modelmeta().custom_metadata_map
         classes, temperature = json.loads(about["classes"]), _temperature(about)
@@ -95,24 +128,7 @@ def open_onnx(path: Path) -> Predictor:
             f"{escape_name(path)} was not made by kvgg export: it lacks the class names or "
             "the image size."
         ) from None
-
-    def predict(images: NDArray[np.uint8]) -> NDArray[np.floating]:
-        run_options = onnxruntime.RunOptions()
-        run_options.log_severity_level = FATAL_ONLY
-        (probabilities,) = _bounded(
-            lambda: session.run(None, {image.name: images}, run_options),
-            seconds=LOAD_SECONDS + SECONDS_PER_IMAGE * len(images),
-            otherwise=f"{escape_name(path)} cannot classify the photos",
-            stop=lambda: setattr(run_options, "terminate", True),
-        )
-        if not _are_probabilities(probabilities, (len(images), len(classes))):
-            raise RunError(
-                f"{escape_name(path)} does not give probabilities: numbers from 0 to 1 with the "
-                "sum 1 for each photo. Export the run again: kvgg export --format onnx"
-            )
-        return probabilities
-
-    return Predictor(predict, tuple(classes), size, temperature)
+    return _Description(image.name, tuple(classes), size, temperature)
 
 
 def _bounded(

@@ -19,7 +19,7 @@ from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.lock import lock_file, locked
 
 OUT = Path("runs")
-CHARTS = ("comparison.png", "lr_find.png")  # that commands write beside the runs
+COMPARISON, LR_FIND = CHARTS = ("comparison.png", "lr_find.png")  # written beside the runs
 NAMED = 5  # runs in one message
 NAME = 200  # bytes of a run's name: file systems allow 255, and files beside it have longer ones
 

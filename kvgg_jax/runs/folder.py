@@ -21,6 +21,7 @@ from kvgg_jax.core.config_file import resolve
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.files import read_text, write_bytes, write_text
 from kvgg_jax.core.history import History
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.split import Split, split_from_csv
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ def write_file(file: Path, content: str | bytes) -> None:
     try:
         write_text(file, content) if isinstance(content, str) else write_bytes(file, content)
     except OSError as error:
-        raise RunError(f"Cannot write {file}: {error.strerror}.") from None
+        raise RunError(f"Cannot write {escape_name(file)}: {error.strerror}.") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +132,6 @@ class Run:
             return datetime.fromisoformat(str(self.info().get("created"))).timestamp()
         except ValueError:
             return 0.0
-
-    def photos(self) -> object:
-        """What tells the photos of a run from others: a digest of paths, classes and pixels."""
-        return self.info().get("data", {}).get("fingerprint")
 
     def split_digest(self) -> object:
         """What tells its split from others: a digest of `split.csv`."""

@@ -42,7 +42,7 @@ def lr_find(
     catalog.check_writable(out)
     with Screen() as screen:
         result = lr_range.lr_find(settings, low=low, high=high, steps=steps, out=out, emit=screen)
-    chart = show.save_rates(result, out / "lr_find.png")
+    chart = show.save_rates(result, out / catalog.LR_FIND)
     print_json(show.rates_json(result, chart)) if json else show.rates_text(result, chart)
 
 

@@ -11,7 +11,9 @@ from kvgg_jax.cli.console import Screen
 from kvgg_jax.cli.options import RUNS, Out, Raw, RunOption, UnsureBelow
 from kvgg_jax.cli.output import print_line, print_note
 from kvgg_jax.core.extras import require
+from kvgg_jax.web.serve.limits import MIB, Limits
 
+LIMITS = Limits()
 MESSAGES = {
     "asked": "Stopping: requests in progress are answered. Ctrl-C again to stop at once.",
     "at_once": "Stopped at once.",
@@ -39,31 +41,37 @@ def serve(
     ] = 5,
     queue: Annotated[
         int, typer.Option(min=1, max=10_000, help="Photos of all clients in progress.")
-    ] = 64,
-    max_files: Annotated[int, typer.Option(min=1, max=1000, help="Photos per request.")] = 32,
-    max_upload_mb: Annotated[int, typer.Option(min=1, max=1024, help="MiB per request.")] = 32,
-    max_megapixels: Annotated[int, typer.Option(min=1, max=200, help="Megapixels per photo.")] = 50,
+    ] = LIMITS.waiting,
+    max_files: Annotated[
+        int, typer.Option(min=1, max=1000, help="Photos per request.")
+    ] = LIMITS.files,
+    max_upload_mb: Annotated[int, typer.Option(min=1, max=1024, help="MiB per request.")] = (
+        LIMITS.upload_bytes // MIB
+    ),
+    max_megapixels: Annotated[int, typer.Option(min=1, max=200, help="Megapixels per photo.")] = (
+        LIMITS.pixels // 10**6
+    ),
     max_request_megapixels: Annotated[
         int, typer.Option(min=1, max=10_000, help="Megapixels per request.")
-    ] = 200,
+    ] = LIMITS.request_pixels // 10**6,
     max_connections: Annotated[
         int, typer.Option(min=1, max=100_000, help="Connections of all clients.")
-    ] = 256,
+    ] = LIMITS.connections,
     max_client_connections: Annotated[
         int, typer.Option(min=1, max=100_000, help="Connections per client address.")
-    ] = 64,
+    ] = LIMITS.client_connections,
     header_seconds: Annotated[
         float, typer.Option(min=0.1, help="Seconds for headers, and for a pause in an upload.")
-    ] = 10,
+    ] = LIMITS.header_seconds,
     upload_seconds: Annotated[
         float, typer.Option(min=0.1, help="Seconds for a request to arrive.")
-    ] = 60,
+    ] = LIMITS.read_seconds,
     min_kb_per_second: Annotated[
         int, typer.Option(min=1, max=1024, help="KiB per second that an upload must reach.")
-    ] = 4,
+    ] = LIMITS.read_rate // 1024,
     behind_proxy: Annotated[
         bool, typer.Option(help="All clients come through a proxy: no limits per client.")
-    ] = False,
+    ] = LIMITS.shared,
     out: Out = RUNS,
 ) -> None:
     """Serve a local page that classifies photos, with heatmaps and a JSON endpoint.
@@ -71,14 +79,13 @@ def serve(
     Example: `kvgg serve --run runs/coffee --port 8000`
     """
     require("serve", by="kvgg serve")
-    from kvgg_jax.web.serve.limits import MIB, Limits
     from kvgg_jax.web.serve.server import serve as listen
 
     limits = Limits(
         upload_bytes=max_upload_mb * MIB,
         files=max_files,
-        pixels=max_megapixels * 1_000_000,
-        request_pixels=max_request_megapixels * 1_000_000,
+        pixels=max_megapixels * 10**6,
+        request_pixels=max_request_megapixels * 10**6,
         waiting=queue,
         connections=max_connections,
         client_connections=max_client_connections,

@@ -7,7 +7,6 @@ crash or never end.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import resource
@@ -25,7 +24,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.core.errors import KvggError, WeightsError, is_out_of_memory
+from kvgg_jax.core.errors import KvggError, WeightsError, is_disk_full, is_out_of_memory
 from kvgg_jax.core.extras import require
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.models.weights.hdf5 import (
@@ -89,8 +88,7 @@ def _is_without_space(error: Exception) -> bool:
     """On a disk, in a quota, by `ulimit -f`; or `tempfile` finds no folder that takes a file."""
     if isinstance(error, FileNotFoundError) and error.filename is None:
         return True
-    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return isinstance(error, OSError) and error.errno in full
+    return is_disk_full(error)
 
 
 def _open(path: Path, stack: ExitStack) -> Layers:

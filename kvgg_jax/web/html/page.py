@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kvgg_jax.core.errors import RunError
-from kvgg_jax.core.files import write_text
 from kvgg_jax.core.text import escape_name, figure
+from kvgg_jax.runs.folder import write_file
 
 LEAST = 2**16  # bytes of a page, that there must be room for
 
@@ -31,10 +31,7 @@ def write_page(file: Path, template: str, **context: Any) -> int:
     be written.
     """
     text = environment().get_template(template).render(context)
-    try:
-        write_text(file, text)
-    except OSError as error:
-        raise RunError(f"Cannot write {escape_name(file)}: {error.strerror}.") from None
+    write_file(file, text)
     return len(text.encode())
 
 

@@ -31,9 +31,9 @@ class Limits:
     """Of all clients."""
     client_connections: int = 64
     """Of one client."""
-    header_seconds: float = 10.0
+    header_seconds: float = 10
     """In which the headers of a request have to arrive; a body may pause as long."""
-    read_seconds: float = 60.0
+    read_seconds: float = 60
     """In which a request has to arrive."""
     read_rate: int = 4096
     """Bytes per second that a body has to reach."""

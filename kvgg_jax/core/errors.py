@@ -14,7 +14,13 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    words = ("RESOURCE_EXHAUSTED", "std::bad_alloc", "ResourceExhaustedError")
+    words = (
+        "RESOURCE_EXHAUSTED",
+        "std::bad_alloc",
+        "ResourceExhaustedError",
+        "can't start new thread",  # there is no memory for its stack
+        "failed to map segment",  # of a library that is being imported
+    )
     text = f"{type(error).__name__}: {error}"
     return not isinstance(error, KvggError) and any(word in text for word in words)
 

@@ -19,6 +19,8 @@ class ResourceExhaustedError(Exception):
     [
         (MemoryError(), True),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
+        (RuntimeError("can't start new thread"), True),
+        (ImportError("x.so: failed to map segment from shared object"), True),
         (OSError(errno.ENOSPC, "No space left on device"), False),
         (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes."), True),
         (RuntimeError("std::bad_alloc"), True),

@@ -16,7 +16,7 @@ import pytest
 from kvgg_jax.runs.folder import Run
 from support.commands import TINY
 from support.runs import PATIENCE, ROOT, THIN_VGG11, Trained, draw_photos
-from support.unprivileged import nobody
+from support.users import nobody_process
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
@@ -71,7 +71,7 @@ def home(trained: Trained) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def answers(home: Path) -> dict[str, Done]:
     """Of all commands, by name."""
-    with nobody() as who:
+    with nobody_process() as who:
         done = subprocess.run(
             [who.python, "-c", CALLS],
             input=json.dumps([who.reach(ROOT / "tests"), str(home), [*COMMANDS.values()]]),

@@ -9,20 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.tf_gate import tf  # noqa: F401  (Keras lists folders through it)
 from kvgg_jax.data.folder import Samples, find_images, scan
+from support.folders import image, mixed_folder
 from support.users import nobody
-
-KINDS = {".JPG": "JPEG", ".png": "PNG", ".Jpeg": "JPEG", ".bmp": "BMP", ".gif": "GIF"}
-
-
-def image(path: Path, kind: str = "PNG") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (2, 2), "red").save(path, kind)
-    return path
 
 
 def text(path: Path) -> Path:
@@ -34,16 +26,6 @@ def text(path: Path) -> Path:
 def two_classes(root: Path) -> Path:
     image(root / "a" / "1.png")
     image(root / "b" / "1.png")
-    return root
-
-
-def mixed_folder(root: Path) -> Path:
-    """Three classes of unlike size, nested folders and every suffix that Keras reads."""
-    for name, count in (("ripe", 17), ("Green", 11), ("over ripe", 9)):
-        for i in range(count):
-            suffix = list(KINDS)[i % len(KINDS)]
-            inner = ("", "day 1", "day 1/late", "day-2")[i % 4]
-            image(root / name / inner / f"{'zI'[i % 2]}{i * 7 % 10}{i}{suffix}", KINDS[suffix])
     return root
 
 

@@ -11,31 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.tf_gate import tf  # noqa: F401  (Keras lists folders through it)
 from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.split import Split, split_from_csv, split_samples, split_to_csv
-
-KINDS = {".JPG": "JPEG", ".png": "PNG", ".Jpeg": "JPEG", ".bmp": "BMP", ".gif": "GIF"}
-
-
-def image(path: Path, kind: str = "PNG") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (2, 2), "red").save(path, kind)
-    return path
-
-
-def mixed_folder(root: Path) -> Path:
-    """Three classes of unlike size, nested folders and every suffix that Keras reads."""
-    for name, count in (("ripe", 17), ("Green", 11), ("over ripe", 9)):
-        for i in range(count):
-            suffix = list(KINDS)[i % len(KINDS)]
-            inner = ("", "day 1", "day 1/late", "day-2")[i % 4]
-            image(root / name / inner / f"{'zI'[i % 2]}{i * 7 % 10}{i}{suffix}", KINDS[suffix])
-    return root
+from support.folders import mixed_folder
 
 
 def keras_split(root: Path, *, val_split: float = 0.2, seed: int = 42) -> Split:

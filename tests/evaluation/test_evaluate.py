@@ -145,6 +145,7 @@ def open_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.mark.filterwarnings("ignore:Error writing persistent")  # that user has no cache
 def test_a_user_who_may_only_read_a_run_evaluates_it(trained: Trained, open_folder: Path) -> None:
     """With one warning that nothing is kept; and nothing is written."""
     run = shutil.copytree(trained.run, open_folder / "run")

@@ -6,7 +6,6 @@ import importlib
 import importlib.metadata
 import importlib.util
 import json
-import os
 import resource
 import shutil
 import tempfile
@@ -30,8 +29,8 @@ from kvgg_jax.inference.temperature import apply_temperature
 from kvgg_jax.runs.folder import Run
 from support.commands import kvgg, message
 from support.exports import CLASSES, about, needs
+from support.users import nobody
 
-NOBODY = 65534
 pytestmark = [
     pytest.mark.usefixtures("thin_network"),
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras' own
@@ -215,7 +214,6 @@ def test_a_disk_without_space_is_one_message_and_nothing_is_left(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize("format", [name for name in FORMATS if name != "saved-model"])
 def test_another_user_can_read_an_export_in_a_folder_that_is_read_only(
     written: Callable[[str, Path], Path], monkeypatch: pytest.MonkeyPatch, format: str
@@ -226,15 +224,10 @@ def test_another_user_can_read_an_export_in_a_folder_that_is_read_only(
         Path(name).chmod(0o555)
         images = np.zeros((1, 64, 64, 3), np.uint8)
         reader(format).read(file)(images)  # imports and compiles what nobody may not
-        os.setegid(NOBODY)
-        os.seteuid(NOBODY)
-        try:
+        with nobody(Path(name)):
             with pytest.raises(PermissionError):
                 (Path(name) / "new").touch()
             predict = reader(format).read(file)
-        finally:
-            os.seteuid(0)
-            os.setegid(0)
         assert np.asarray(predict(images)).sum() == pytest.approx(1)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import queue
 import resource
 import socket
 import threading
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -23,9 +23,8 @@ from kvgg_jax.core.errors import ServeError
 from kvgg_jax.core.events import Event, Warned
 from kvgg_jax.web.serve.connections import REFUSAL, Connection, OncePerMinute, fitting
 from kvgg_jax.web.serve.limits import CapacityLimit, Limits
+from support.runs import PATIENCE
 
-pytestmark = pytest.mark.extras
-PATIENCE = 300  # seconds, which only a test that hangs takes
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
 
@@ -148,10 +147,10 @@ def test_what_is_sent_after_the_response_is_not_read_for_ever() -> None:
 
 
 @contextmanager
-def listening(answer: Any, **limits: Any) -> Iterator[tuple[int, CapacityLimit]]:
+def listening(answer: Any, **limits: Any) -> Iterator[tuple[int, Room]]:
     """The port of a server in a thread, and the room for its connections."""
     bounds = Limits(**{"header_seconds": PATIENCE, **limits})
-    room = bounds.capacity(bounds.connections, bounds.client_connections)
+    room = Room(bounds.connections, each=bounds.client_connections)
     server = uvicorn.Server(protocol(answer, room, bounds))
     with socket.create_server(("127.0.0.1", 0)) as bound:
         thread = threading.Thread(target=server.run, args=([bound],))
@@ -180,11 +179,22 @@ def rest(made: socket.socket) -> bytes:
     return got
 
 
-def until(room: CapacityLimit, used: int) -> None:
-    end = time.monotonic() + PATIENCE
-    while room.used != used:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+class Room(CapacityLimit):
+    """Notes each change of what is used, however soon the next one comes."""
+
+    def __init__(self, size: int, *, each: int) -> None:
+        self.changes = queue.Queue[int]()
+        super().__init__(size, each=each)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "used":
+            self.changes.put(value)
+
+
+def until(room: Room, used: int) -> None:
+    while room.changes.get(timeout=PATIENCE) != used:
+        pass
 
 
 @pytest.mark.parametrize("header", [b"", b"Connection: close\r\n"])

@@ -24,7 +24,7 @@ from kvgg_jax.core.events import Event, Warned
 from kvgg_jax.web.serve.limits import Limits
 from support.commands import kvgg, message
 from support.runs import PATIENCE, THIN_VGG11, Trained
-from support.unprivileged import nobody
+from support.users import nobody_process
 
 pytest.importorskip("fastapi")
 from kvgg_jax.web.serve import server
@@ -54,7 +54,7 @@ def process(
     run: Path, stderr: Path, *flags: str, first: str = ""
 ) -> Iterator[subprocess.Popen[str]]:
     """A server of `run`, as `nobody`, who runs the code `first` before."""
-    with nobody() as user, stderr.open("wb") as file:
+    with nobody_process() as user, stderr.open("wb") as file:
         place = user.reach(run)
         command = [user.python, "-c", first + PROGRAM, "serve", "--run", place, "--port", "0"]
         options = {"stdout": subprocess.PIPE, "stderr": file, "text": True, **user.options}

@@ -1,0 +1,153 @@
+"""Networks of Keras Applications as backbones: built, with what each needs of its images.
+
+Nothing that Keras knows is repeated here: sizes, preparation and weight files are asked for.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kvgg_jax.core.errors import ConfigError
+from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.models.applications import APPLICATIONS
+from kvgg_jax.models.keras_graph import Stage, connect, find_stages
+from kvgg_jax.models.layers import Caffe
+from kvgg_jax.models.random_weights import draw, undrawn
+from kvgg_jax.models.registry import PREPROCESSING
+
+ANY_SIZE = 224  # pixels, of networks that Keras makes for any size and trained at this one
+
+
+class RemoteFile(NamedTuple):
+    """A file of weights, as Keras would fetch it."""
+
+    url: str
+    digest: str | None
+    """MD5 or SHA-256 in hex; None where Keras knows none."""
+
+
+def build(
+    name: str, x: keras.KerasTensor, *, precision: str = "float32", seed: int | None
+) -> tuple[Stage, ...]:
+    """Call the network `name` of `APPLICATIONS`, without its head, on images in [0, 1].
+
+    The output of the last stage is the network's. Weights are random, a function of `seed` alone;
+    with None they are zero, to be replaced. Raises ConfigError for images that are too small.
+    """
+    model = undrawn_network(name, image_size=x.shape[1], precision=precision)
+    draw(model.variables, seed)
+    unused = _unused(model)
+    steps = connect(model, prepare(name, x, standardize=bool(unused)), left_out=unused)
+    return find_stages(steps)
+
+
+def undrawn_network(name: str, *, image_size: int, precision: str = "float32") -> keras.Model:
+    """The network without its head and without values for its weights.
+
+    Raises ConfigError for images that are too small.
+    """
+    if image_size < smallest_size(name):
+        raise ConfigError(
+            f"image_size {image_size} is too small: {name} needs at least {smallest_size(name)} "
+            "pixels a side."
+        )
+    shape = (image_size, image_size, 3)
+    return undrawn(lambda: _make(name, include_top=False, input_shape=shape), precision=precision)
+
+
+def _make(name: str, **options: Any) -> keras.Model:
+    return _constructor(name)(**{"weights": None, **options})
+
+
+def _constructor(name: str) -> Callable[..., keras.Model]:
+    return getattr(keras.applications, APPLICATIONS[name].rpartition(".")[2])
+
+
+def _unused(model: keras.Model) -> list[str]:
+    """Layers that would standardise images if they had seen some: those of EfficientNet.
+
+    Keras' weights for them hold a deviation where a variance belongs, and Keras makes up for it by
+    a layer that it adds with these weights only (tensorflow#49930).
+    """
+    kind = keras.layers.Normalization
+    return [layer.name for layer in model.layers if isinstance(layer, kind) and layer.variables]
+
+
+def prepare(name: str, x: keras.KerasTensor, *, standardize: bool = False) -> keras.KerasTensor:
+    """Images in [0, 1] as the network takes them, by Keras' `preprocess_input` for it.
+
+    `standardize`, for a network that only divides by 255, gives it ImageNet's mean and deviation.
+    """
+    module = getattr(keras.applications, APPLICATIONS[name].partition(".")[0])
+    colors = np.float32(255) * np.vstack([np.zeros((1, 3)), np.eye(3)]).astype(np.float32)
+    prepared = module.preprocess_input(colors.reshape(4, 1, 1, 3).copy())
+    if standardize:
+        torch = keras.applications.imagenet_utils.preprocess_input
+        prepared = 255 * torch(colors.reshape(4, 1, 1, 3).copy(), mode="torch")
+    black, *primaries = np.reshape(prepared, (4, 3)).astype(float)
+    scales = primaries - black  # of a color in, for each color out
+    if scales[0, 0] == 0:  # blue comes first
+        return Caffe(name=PREPROCESSING, dtype="float32")(x)
+    return keras.layers.Rescaling(
+        np.diag(scales).tolist(), black.tolist(), name=PREPROCESSING, dtype="float32"
+    )(x)
+
+
+@cache
+def smallest_size(name: str) -> int:
+    """Smallest side of an image, in pixels, as Keras reports it."""
+    try:
+        undrawn(lambda: _make(name, include_top=False, input_shape=(1, 1, 3)))
+    except ValueError as error:
+        if found := re.search(r"at least (\d+)x", str(error)):
+            return int(found[1])
+        raise
+    return 1
+
+
+@cache
+def native_size(name: str) -> int:
+    """Side of the images that Keras' weights were trained on, in pixels."""
+    return undrawn(lambda: _make(name)).input_shape[1] or ANY_SIZE
+
+
+@cache
+def imagenet_file(name: str) -> RemoteFile:
+    """Where Keras fetches the ImageNet weights of the network without its head.
+
+    Keras builds the network and then asks for the file; here it is stopped as it asks.
+    """
+    shape = (ANY_SIZE, ANY_SIZE, 3)  # of several for MobileNet
+    files = sys.modules["keras.src.utils.file_utils"]
+    fetch = files.get_file
+
+    def ask() -> RemoteFile:
+        thread = threading.get_ident()
+
+        def get_file(file: str, origin: str, *args: Any, **kwargs: Any) -> Any:
+            if threading.get_ident() != thread:  # another one really wants a file
+                return fetch(file, origin, *args, **kwargs)
+            raise _Asked(RemoteFile(origin, kwargs.get("file_hash")))
+
+        files.get_file = get_file
+        try:
+            _make(name, weights="imagenet", include_top=False, input_shape=shape)
+        except _Asked as asked:
+            return asked.file
+        finally:
+            files.get_file = fetch
+        raise AssertionError("Keras asked for no file")
+
+    return undrawn(ask)
+
+
+class _Asked(Exception):
+    def __init__(self, file: RemoteFile) -> None:
+        self.file = file

@@ -8,6 +8,7 @@ of this.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -20,10 +21,19 @@ from numpy.typing import NDArray
 
 from kvgg_jax.core.text import escape_name
 
-MOST = 2000  # entries of a file; VGG19 with Adam's slots has some 250
-TOO_MANY = f" has more than {MOST:,} entries: no VGG network."
+MOST = 10_000  # entries of a file; NASNet-Large, the largest of Keras, has 4,619
+TOO_MANY = f" has more than {MOST:,} entries, which no network of Keras has."
 MAX_CONFIG = 2**24  # bytes of a model's configuration; VGG16's has 20,000
-ORDER = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance")
+ORDER = (
+    "depthwise_kernel",
+    "pointwise_kernel",
+    "kernel",
+    "bias",
+    "gamma",
+    "beta",
+    "moving_mean",
+    "moving_variance",
+)
 TRUSTED = {"keras", "kvgg_jax", "builtins", "None"}  # modules that a configuration may name
 
 
@@ -122,18 +132,32 @@ def _by_group(file: h5py.File, names: set[str]) -> Layers:
 def _by_list(file: h5py.File, base: str, names: set[str]) -> Layers:
     """Keras 1 and 2: each layer's group lists its arrays, as in Keras Applications' files.
 
-    A network inside another lists the arrays of all its layers, as `block1_conv1/kernel`.
+    The layers have the order of the network where the file lists them. A network inside another
+    lists the arrays of all its layers, as `block1_conv1/kernel`.
     """
     found: dict[str, list[Stored]] = {}
-    for layer in sorted(name for name in names if name.rpartition("/")[0] == base.rstrip("/")):
-        if not isinstance(file[layer], h5py.Group) or "weight_names" not in file[layer].attrs:
-            continue
-        for text in _texts(file[layer], "weight_names"):
-            owner = text.split("/")[-2] if "/" in text else layer.removeprefix(base)
-            if (name := f"{layer}/{text}") not in names:
+    top = file[base] if base else file
+    for layer in _listed(top, "layer_names") or sorted(top):
+        group = top[layer] if f"{base}{layer}" in names else None
+        for text in _listed(group, "weight_names") if isinstance(group, h5py.Group) else ():
+            if (name := f"{base}{layer}/{text}") not in names:
                 raise Refused(f" lists {escape_name(name)!r} and does not have it.")
-            found.setdefault(owner, []).append(_stored(file[name]))
+            found.setdefault(_owner(layer, text), []).append(_stored(file[name]))
     return {name: tuple(arrays) for name, arrays in found.items()}
+
+
+def _owner(layer: str, array: str) -> str:
+    """The layer that an array is of: one of a network inside `layer`, or that itself."""
+    parts = array.removeprefix(f"{layer}/").split("/")
+    return parts[-2] if len(parts) > 1 else layer
+
+
+def _listed(group: h5py.Group, key: str) -> list[str]:
+    """A list of texts, which Keras cuts in parts where it is long: `key0`, `key1`, ..."""
+    if key in group.attrs:
+        return _texts(group, key)
+    parts = itertools.takewhile(group.attrs.__contains__, (f"{key}{n}" for n in range(MOST)))
+    return [text for part in parts for text in _texts(group, part)]
 
 
 def _stored(dataset: object) -> Stored:

@@ -9,18 +9,17 @@ from __future__ import annotations
 from functools import reduce
 from operator import getitem
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from kvgg_jax.core.settings import read_settings, setting
 
-HEADS = ("full", "slim", "gap")  # or layer sizes
+HEADS = ("full", "slim", "gap", "linear")  # or layer sizes
 MAX_LAYERS, MAX_UNITS = 8, 65_536  # of a head of layer sizes
 Tracked = Literal["tensorboard", "mlflow", "wandb"]
-Freeze = Literal["none", "1", "2", "3", "4", "blocks"]
-FREEZE: tuple[str, ...] = get_args(Freeze)  # the index is the number of blocks
+Freeze = Literal["none", "1", "2", "3", "4", "backbone"]
 PHOTO_SIZE = 224  # pixels per side unless set, as in the VGG paper
 MIN_IMAGE_SIZE = 32  # pixels per side that every network accepts
 
@@ -31,7 +30,7 @@ def _known_head(head: str) -> str:
         return head
     if not all(size.isdecimal() and size.isascii() for size in sizes):
         raise ValueError(
-            f"{head!r} is not a head: use full, slim, gap, or layer sizes such as 256,128"
+            f"{head!r} is not a head: use full, slim, gap, linear, or layer sizes such as 256,128"
         )
     if len(sizes) > MAX_LAYERS or any(len(size) > 5 or int(size) > MAX_UNITS for size in sizes):
         raise ValueError(f"a head has at most {MAX_LAYERS} layers of at most {MAX_UNITS} units")
@@ -47,6 +46,11 @@ def _large_enough(size: int) -> int:
 def _as_text(value: object) -> object:
     """A path, or the one layer size of a head (`head = 1024`), as text."""
     return str(value) if isinstance(value, Path) or type(value) is int else value
+
+
+def _as_freeze(value: object) -> object:
+    """A number as text; `blocks` is what older runs have for `backbone`."""
+    return "backbone" if value == "blocks" else str(value)
 
 
 def _not_empty(folder: str) -> str:
@@ -133,7 +137,11 @@ class ModelConfig(_Frozen):
     head: Annotated[str, BeforeValidator(_as_text), AfterValidator(_known_head)] = setting(
         "slim", "network", choices=HEADS
     )
-    """Dense layers: full (4096-4096), slim (1024-512), gap (average pooling), or as `256,128`."""
+    """Layers after the backbone: full (4096-4096), slim (1024-512), gap, linear, or as `256,128`.
+    `gap` averages each channel; `linear` standardizes the means and maxima of the last stages
+    ([transfer](transfer.md)). Without it: linear with `model.freeze = backbone`, else slim."""
+    pooled_stages: int = setting(2, "network", flag=None, ge=1, le=5)
+    """Last stages of the backbone that a `linear` head takes."""
     dropout: float = setting(0.0, "step", ge=0, lt=1)
     """Share of the head's values dropped in training."""
     batch_norm: bool = setting(False, "network", "features")
@@ -151,19 +159,25 @@ class ModelConfig(_Frozen):
     preprocessing: Literal["scale", "caffe"] | None = setting(None, "images", "features", flag=None)
     """Range of the pixel values. `scale`: [0, 1]; `caffe`: as for Keras' ImageNet weights; without
     it, what the weights were trained with."""
-    freeze: Annotated[Freeze, BeforeValidator(str)] = setting("none", "update")
-    """Blocks that are not trained: none, the first 1 to 4, or all five (blocks)."""
+    freeze: Annotated[Freeze, BeforeValidator(_as_freeze)] = setting("none", "update")
+    """Stages that are not trained: none, the first 1 to 4, or all (backbone)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_head(cls, values: Any) -> Any:
+        frozen = isinstance(values, dict) and values.get("freeze") in ("backbone", "blocks")
+        return {"head": "linear", **values} if frozen else values
 
     @model_validator(mode="after")
     def _freezes_something(self) -> ModelConfig:
-        if self.frozen_blocks and self.weights is None:
+        if self.freezes and self.weights is None:
             raise ValueError(f"freeze {self.freeze} keeps random weights: set `model.weights` too")
         return self
 
     @property
-    def frozen_blocks(self) -> int:
-        """Number of blocks, from the first, that are not trained."""
-        return FREEZE.index(self.freeze)
+    def freezes(self) -> bool:
+        """Whether some stages are not trained."""
+        return self.freeze != "none"
 
 
 class OptimConfig(_Frozen):
@@ -256,6 +270,11 @@ class RunConfig(_Frozen):
         """Pixels per side. Only for the config of a run, where `data.image_size` is set."""
         assert self.data.image_size is not None, "a run's config is complete"
         return self.data.image_size
+
+    @property
+    def solves_head(self) -> bool:
+        """Whether the first epoch solves the head instead of training it."""
+        return self.model.head == "linear"
 
     def to_toml(self) -> str:
         """The complete configuration as TOML; `resolve` of that file gives an equal config."""

@@ -51,6 +51,8 @@ def complete_config(config: RunConfig, emit: Emit, *, out: str | Path = catalog.
     """
     check_jax()
     config = complete_model(config, Path(out))
+    if config.solves_head and config.model.freeze == "backbone":
+        config = config.with_train(epochs=1)  # nothing is left to train
     folder, size = config.data.dir, PHOTO_SIZE
     if folder is None and Path("data").is_dir():
         folder = "data"

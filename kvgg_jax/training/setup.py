@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.events import Emit, Note
+from kvgg_jax.core.history import Epoch
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import TrainState
 from kvgg_jax.data.class_balance import class_weights, describe
@@ -17,13 +19,14 @@ from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, Store, hold
 from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.data.split import Split
-from kvgg_jax.models.build import vgg
+from kvgg_jax.models.build import Built, build
 from kvgg_jax.models.compile import compile_step
 from kvgg_jax.training.augment import make_augment, make_mix
 from kvgg_jax.training.ema import make_averaging, with_average
-from kvgg_jax.training.frozen_features import trainable_part
+from kvgg_jax.training.frozen_features import head_on_features, trainable_part
 from kvgg_jax.training.initial_weights import InitialWeights
-from kvgg_jax.training.loop import LoopInputs
+from kvgg_jax.training.linear_head import solve_epoch
+from kvgg_jax.training.loop import Hooks, LoopInputs
 from kvgg_jax.training.losses import make_loss
 from kvgg_jax.training.optimizers import build_optimizer, build_schedule
 from kvgg_jax.training.step import (
@@ -44,7 +47,7 @@ class Network:
     config: RunConfig
     decoded: DecodedImages
     split: Split
-    model: keras.Model
+    built: Built
     optimizer: keras.Optimizer
     state: TrainState
     batches: Pipeline
@@ -53,11 +56,12 @@ class Network:
     def assemble(self, state: TrainState, emit: Emit) -> LoopInputs:
         """Pipelines and compiled steps of a run that has reached `state`."""
         config, weights = self.config, (state.params, state.model_state)
-        model, store = trainable_part(config, self.model, self.decoded, weights, emit=emit)
+        model, store = trainable_part(config, self.built, self.decoded, weights, emit=emit)
         train, part = _batches(config, store, self.batches.rows), config.train.part_size
         step = build_step(config, model, self.optimizer, self.split.train, emit=emit)
         example = (state, zero_tally(), store.fillers(config.train.batch_size))
-        schedule = build_schedule(config.optim, steps=config.train.epochs * train.steps)
+        solved = train.steps if config.solves_head else 0  # no step of the optimizer
+        schedule = build_schedule(config.optim, steps=_optimizer_steps(config, train.steps))
         return LoopInputs(
             train_step=compile_step("training", step, *example, donate=(0,), emit=emit),
             eval_step=compile_step(
@@ -65,8 +69,21 @@ class Network:
             ),
             train=train,
             val=Pipeline(store, self.decoded.rows(self.split.val), batch_size=part),
-            learning_rate=lambda step: float(schedule(step)),
+            learning_rate=lambda step: float(schedule(step - solved)),
+            first_epoch=partial(self._solve, emit=emit) if config.solves_head else None,
         )
+
+    def _solve(self, state: TrainState, hooks: Hooks, *, emit: Emit) -> tuple[TrainState, Epoch]:
+        """The first epoch of a run with a linear head."""
+        weights = (state.params, state.model_state)
+        head, store = head_on_features(self.config, self.built, self.decoded, weights, emit=emit)
+        size = self.config.train.batch_size
+        step = compile_step("head", make_eval_step(head), *weights, store.fillers(size), emit=emit)
+        train, val = (
+            Pipeline(store, rows, batch_size=size)
+            for rows in (self.batches.rows, self.decoded.rows(self.split.val))
+        )
+        return solve_epoch(self.config, step, (train, val), state, hooks)
 
 
 def build_network(
@@ -79,7 +96,7 @@ def build_network(
 ) -> Network:
     """The network of a run, with the `initial` weights as far as they go, and its optimizer."""
     size, train = decoded.images.shape[1], config.train
-    model = vgg(
+    built = build(
         config.model,
         classes=len(split.train.classes),
         image_size=size,
@@ -87,14 +104,21 @@ def build_network(
         seed=config.seed,
     )
     if initial is not None:
-        initial.assign(model)
+        initial.assign(built.model)
+    model = built.model
     name, count = f"{config.model.arch.upper()}, head {config.model.head}", model.count_params()
     frozen = sum(math.prod(v.shape) for v in model.non_trainable_weights)
-    trained = f", of which {count - frozen:,} are trained" if config.model.frozen_blocks else ""
+    trained = f", of which {count - frozen:,} are trained" if config.model.freezes else ""
     emit(Note(f"{name}, {size} px: {count:,} parameters{trained}"))
     batches = _batches(config, hold(decoded), decoded.rows(split.train))
-    optimizer, state = build_start(config, model, steps=train.epochs * batches.steps)
-    return Network(config, decoded, split, model, optimizer, state, batches)
+    optimizer, state = build_start(config, model, steps=_optimizer_steps(config, batches.steps))
+    return Network(config, decoded, split, built, optimizer, state, batches)
+
+
+def _optimizer_steps(config: RunConfig, per_epoch: int) -> int:
+    """Those of the whole run: of all epochs but one in which the head is solved."""
+    epochs = config.train.epochs
+    return per_epoch * (max(epochs - 1, 1) if config.solves_head else epochs)
 
 
 def build_start(

@@ -36,6 +36,7 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
         "model": {
             "arch": "vgg16",
             "head": "slim",
+            "pooled_stages": 2,
             "dropout": 0.0,
             "batch_norm": False,
             "init": "he_uniform",
@@ -182,8 +183,16 @@ def test_a_batch_is_cut_into_equal_parts_or_not_at_all(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("freeze", "blocks"), [("none", 0), (1, 1), ("1", 1), ("4", 4), ("blocks", 5)]
+    ("given", "freeze"), [("none", "none"), (1, "1"), ("4", "4"), ("blocks", "backbone")]
 )
-def test_frozen_blocks_are_counted_from_the_first(freeze, blocks):
-    """A number may come as one, from a file or from --set."""
-    assert ModelConfig(weights="x", freeze=freeze).frozen_blocks == blocks
+def test_what_is_frozen_may_be_a_number_or_the_word_of_older_runs(given, freeze):
+    """From a file or from --set."""
+    model = ModelConfig(weights="x", freeze=given)
+    assert (model.freeze, model.freezes) == (freeze, freeze != "none")
+
+
+def test_the_head_on_a_frozen_backbone_is_linear_unless_another_is_asked_for():
+    """In whatever way the backbone is frozen."""
+    frozen = {"weights": "x", "freeze": "backbone"}
+    heads = [ModelConfig(**{**frozen, **more}).head for more in ({}, {"head": "slim"})]
+    assert [*heads, ModelConfig().head] == ["linear", "slim", "slim"]

@@ -73,24 +73,27 @@ def test_an_unknown_key_in_a_flag_is_a_usage_error():
         ("model.arch=vgg17", "input should be 'vgg11', 'vgg13', 'vgg16' or 'vgg19'"),
         ("model.batch_norm=1", "input should be a valid boolean"),
         ("data.dir=", "is empty; name the folder of the photos"),
-        ("model.head=0", "'0' is not a head: use full, slim, gap, or layer sizes such as 256,128"),
+        (
+            "model.head=0",
+            "'0' is not a head: use full, slim, gap, linear, or layer sizes such as 256,128",
+        ),
         ("model.head=true", "input should be a valid string"),
         ("model=3", "input should be a valid dictionary or instance of ModelConfig"),
         (
             "model.head=huge",
-            "'huge' is not a head: use full, slim, gap, or layer sizes such as 256,128",
+            "'huge' is not a head: use full, slim, gap, linear, or layer sizes such as 256,128",
         ),
-        ("model.freeze=5", "input should be 'none', '1', '2', '3', '4' or 'blocks'"),
+        ("model.freeze=5", "input should be 'none', '1', '2', '3', '4' or 'backbone'"),
         (
-            "model.freeze=blocks",
-            "freeze blocks keeps random weights: set `model.weights` too",
+            "model.freeze=backbone",
+            "freeze backbone keeps random weights: set `model.weights` too",
         ),
         (f"model.head={'9' * 5000}", "a head has at most 8 layers of at most 65536 units"),
         ("model.head='65537'", "a head has at most 8 layers of at most 65536 units"),
         ("model.head='1,1,1,1,1,1,1,1,1'", "a head has at most 8 layers of at most 65536 units"),
         (
             "model.head='8,0'",
-            "'8,0' is not a head: use full, slim, gap, or layer sizes such as 256,128",
+            "'8,0' is not a head: use full, slim, gap, linear, or layer sizes such as 256,128",
         ),
     ],
 )
@@ -200,17 +203,17 @@ def test_keys_that_do_not_go_together_are_named_with_the_file_or_the_flags(tmp_p
 
 def test_flags_that_do_not_go_together_are_named_and_no_others(tmp_path):
     """The first one given may have nothing to do with it; what a file holds is the file's."""
-    flags = {"model.head": ("--head gap", "gap"), "model.freeze": ("--freeze blocks", "blocks")}
+    flags = {"model.head": ("--head gap", "gap"), "model.freeze": ("--freeze backbone", "blocks")}
     with pytest.raises(UsageError) as caught:
         resolve(None, flags)
     assert str(caught.value) == (
-        "--freeze blocks: freeze blocks keeps random weights: set `model.weights` too."
+        "--freeze backbone: freeze backbone keeps random weights: set `model.weights` too."
     )
     file = tmp_path / "own.toml"
-    file.write_text("[model]\nfreeze = 'blocks'\n")
+    file.write_text("[model]\nfreeze = 'backbone'\n")
     with pytest.raises(ConfigError) as caught:
         resolve(file, {"model.head": ("--head gap", "gap")})
-    assert str(caught.value).startswith(f"{file}: model: freeze blocks keeps random weights")
+    assert str(caught.value).startswith(f"{file}: model: freeze backbone keeps random weights")
 
 
 @pytest.mark.parametrize(

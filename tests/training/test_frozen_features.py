@@ -38,7 +38,7 @@ def source(finished: Path) -> Path:
 
 def frozen(source: Path, **tables: dict[str, Any]) -> RunConfig:
     """A head with dropout on the source's frozen backbone; every batch has fillers."""
-    model = {"weights": str(source), "freeze": "blocks"}
+    model = {"weights": str(source), "freeze": "backbone"}
     return small_config(
         source.parents[1] / "photos",
         data=tables.get("data", {}),
@@ -185,7 +185,9 @@ def test_features_of_other_weights_images_or_preprocessing_are_others(made, sour
     ):
         _, heard = made(**how)
         assert computed(heard), how
+    made(frozen(source).with_model(head="linear"))
     assert len(list((cache / "features").iterdir())) == 4
+    made(frozen(source).with_model(preprocessing="caffe"))
     head = {**params, "predictions/kernel": params["predictions/kernel"] * 2}
     _, heard = made(weights=(head, state))
     assert not computed(heard)
@@ -237,8 +239,30 @@ def test_new_features_are_kept_though_the_others_seem_newer(made, cache):
     assert len(names) == KEPT
 
 
+def test_features_that_were_stopped_are_computed_from_there_on(source, cache):
+    """An hour of work is not lost; the last row may be there in part."""
+    decoded = read(scan(source.parents[1] / "photos"), 32)
+    weights = load_classifier(source).weights
+
+    def press(event: Event) -> None:
+        if isinstance(event, Progress) and event.done == 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        features(frozen(source), decoded, weights, folder=cache, emit=press)
+    (part,) = (cache / "features").iterdir()
+    with (part / "features.npy").open("ab") as file:
+        file.write(b"part of a row")
+    heard: list[Event] = []
+    found = features(frozen(source), decoded, weights, folder=cache, emit=heard.append)
+    done = [event.done for event in heard if isinstance(event, Progress) and event.done]
+    assert done == [12]
+    whole = features(frozen(source), decoded, weights, folder=cache.with_name("other"))
+    np.testing.assert_array_equal(found[ROWS], whole[ROWS])
+
+
 def test_no_room_for_features_is_an_error_with_the_next_move(made, cache, monkeypatch):
-    """Nothing half-written stays."""
+    """What was computed stays: once there is room, it is the rest that is computed."""
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -250,7 +274,7 @@ def test_no_room_for_features_is_an_error_with_the_next_move(made, cache, monkey
         f"Cannot keep the features of the photos in {cache / 'features'}: No space left on device. "
         "Make room there, or compute them again in each epoch: `data.cache = none`."
     )
-    assert list((cache / "features").iterdir()) == []
+    assert [file.name for file in (cache / "features").glob(".*.part/*")] == ["features.npy"]
 
 
 @pytest.mark.parametrize(

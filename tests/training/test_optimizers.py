@@ -8,10 +8,10 @@ import jax
 import numpy as np
 import pytest
 
-from kvgg_jax.core.config import OptimConfig
 from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import Batch
+from kvgg_jax.core.tables.optim import OptimConfig
 from kvgg_jax.training.optimizers import SCHEDULES, build_optimizer, build_schedule
 from kvgg_jax.training.step import init_state, make_train_step, zero_tally
 

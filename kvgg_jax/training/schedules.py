@@ -40,18 +40,18 @@ def build_schedule(config: OptimConfig, *, steps: int | None = None) -> Learning
             f"A {config.schedule} of {steps} steps, a warm-up of {warmup}: raise --epochs."
         )
     after = schedule.build(config, (steps or 0) - warmup)
-    return Warmup(after, config.lr, warmup) if warmup else after
+    if not warmup:
+        return after
+    first = config.lr / (warmup + 1)  # not 0: each step trains
+    return Warmup(after, warmup, first=first, peak=config.lr)
 
 
 class Warmup(LearningRates):
-    """A line up to `peak` in `steps` steps, then the schedule `after`, from its start.
+    """A line from `first` to `peak` in `steps` steps, then the schedule `after`, from its start."""
 
-    Step 0 has the rate peak / (steps + 1), not 0: each step trains.
-    """
-
-    def __init__(self, after: LearningRates, peak: float, steps: int) -> None:
+    def __init__(self, after: LearningRates, steps: int, *, first: float, peak: float) -> None:
         self.after, self.steps = after, steps
-        self.ramp = schedules.PolynomialDecay(peak / (steps + 1), steps, end_learning_rate=peak)
+        self.ramp = schedules.PolynomialDecay(first, steps, end_learning_rate=peak)
 
     def __call__(self, step: Any) -> Any:
         """The rate after `step` steps."""
@@ -62,14 +62,9 @@ class Warmup(LearningRates):
 
 def _one_cycle(config: OptimConfig, steps: int) -> LearningRates:
     """Smith & Topin 2018: a line from lr / 25 up to lr, then a cosine down to lr / 250,000."""
-    rise = round(RISE * steps)
-    return schedules.CosineDecay(
-        FIRST * config.lr,
-        max(steps - rise - 1, 1),
-        alpha=LAST,
-        warmup_target=config.lr,
-        warmup_steps=rise,
-    )
+    rise = max(round(RISE * steps), 1)
+    fall = schedules.CosineDecay(config.lr, max(steps - rise - 1, 1), alpha=LAST)
+    return Warmup(fall, rise, first=FIRST * config.lr, peak=config.lr)
 
 
 SCHEDULES = {

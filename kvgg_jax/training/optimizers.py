@@ -81,7 +81,7 @@ def _checked(optimizer: object) -> keras.Optimizer:
 
 
 def slot_names(optimizer: keras.Optimizer) -> list[str]:
-    """A unique name for each variable of an optimizer, such as `adam/fc1_kernel_momentum`.
+    """A unique name for each variable of an optimizer, such as `adam/LAYER_kernel_momentum`.
 
     Keras numbers optimizers, and variables without a name, across the whole process, and gives some
     variables one name; here they count within the list.

@@ -59,7 +59,7 @@ class OptimConfig(Table):
     )
     """Share of each label given to all classes alike, such as 0.1. Only the training loss has it;
     validation and `evaluate` measure the plain loss."""
-    weight_decay: float = setting(0.0, "update", ge=0, allow_inf_nan=False)
+    weight_decay: float = setting(0.0, "update", "step", ge=0, allow_inf_nan=False)
     """Weight decay of the kernels as in AdamW, such as 0.0005. Each step subtracts this share of
     the kernels, times the rate; biases and batch norm's weights do not decay."""
 

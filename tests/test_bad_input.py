@@ -199,7 +199,9 @@ FLAGS = {
     "--lr inf": "--lr inf: input should be a finite number.",
     "--dropout 1": "--dropout 1.0: input should be less than 1.",
     "--val-split 0": "--val-split 0.0: input should be greater than 0.",
-    "--schedule step": "--schedule step: input should be 'exponential', 'cosine' or 'constant'.",
+    "--schedule step": (
+        "--schedule step: input should be 'exponential', 'cosine', 'one-cycle' or 'constant'."
+    ),
     "--warmup-steps -1": "--warmup-steps -1: input should be greater than or equal to 0.",
     "--label-smoothing 1": "--label-smoothing 1.0: input should be less than 1.",
     "--weight-decay -1": "--weight-decay -1.0: input should be greater than or equal to 0.",
@@ -254,7 +256,7 @@ FILES = {
         "my.toml: unknown key 'optim.learning_rate'. Did you mean 'optim.decay_rate'?"
     ),
     "[train]\nepoch = 3": "my.toml: unknown key 'train.epoch'. Did you mean 'train.epochs'?",
-    "[optimizer]\nlr = 1": "my.toml: unknown key 'optimizer'. Did you mean 'optim.lr'?",
+    "[optimizer]\nlr = 1": ("my.toml: unknown key 'optimizer'. Did you mean 'optim.optimizer'?"),
     "[qqq]\nlr = 1": f"my.toml: unknown key 'qqq'. Legal keys: {LEGAL}.",
     "[train]\nepochs = 0": (
         "my.toml: train.epochs = 0: input should be greater than or equal to 1."

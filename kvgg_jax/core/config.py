@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from kvgg_jax.core.settings import read_settings, setting
+from kvgg_jax.core.tables.optim import OptimConfig
+from kvgg_jax.core.tables.table import Table
 
 HEADS = ("full", "slim", "gap", "linear")  # or layer sizes
 MAX_LAYERS, MAX_UNITS = 8, 65_536  # of a head of layer sizes
@@ -66,13 +68,7 @@ def _as_names(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
-    )
-
-
-class DataConfig(_Frozen):
+class DataConfig(Table):
     """Where the photos are, how they are split, and how they are augmented."""
 
     dir: Annotated[str, BeforeValidator(_as_text), AfterValidator(_not_empty)] | None = setting(
@@ -129,7 +125,7 @@ class DataConfig(_Frozen):
         return self
 
 
-class ModelConfig(_Frozen):
+class ModelConfig(Table):
     """The network."""
 
     arch: Literal["vgg11", "vgg13", "vgg16", "vgg19"] = setting("vgg16", "network", "features")
@@ -180,31 +176,7 @@ class ModelConfig(_Frozen):
         return self.freeze != "none"
 
 
-class OptimConfig(_Frozen):
-    """Adam, and how its learning rate changes."""
-
-    lr: float = setting(1e-4, "update", gt=0, allow_inf_nan=False)
-    """Highest learning rate of Adam."""
-    schedule: Literal["exponential", "cosine", "constant"] = setting("exponential", "update")
-    """How the learning rate falls: exponential, cosine or constant. `exponential` by the three
-    `decay` keys, `cosine` to nearly 0 at the run's last step, `constant` not at all (below)."""
-    warmup_steps: int = setting(0, "update", ge=0)
-    """Steps in which the rate rises linearly to `optim.lr`, before the schedule begins."""
-    decay_steps: int = setting(20, "update", flag=None, ge=1)
-    """Steps between decays."""
-    decay_rate: float = setting(0.95, "update", flag=None, gt=0, le=1)
-    """Factor of each decay."""
-    staircase: bool = setting(True, "update", flag=None)
-    """Keep the rate constant between decays."""
-    label_smoothing: float = setting(0.0, "update", ge=0, lt=1)
-    """Share of each label given to all classes alike, such as 0.1. Only the training loss has it;
-    validation and `evaluate` measure the plain loss."""
-    weight_decay: float = setting(0.0, "update", ge=0, allow_inf_nan=False)
-    """Weight decay of the kernels by AdamW, such as 0.0005. Each step subtracts this share of the
-    kernels, times the rate; biases and batch norm's weights do not decay."""
-
-
-class TrainConfig(_Frozen):
+class TrainConfig(Table):
     """How long to train, with which batches, and when to stop."""
 
     epochs: int = setting(20, "epochs", resume="flag", ge=1)
@@ -246,7 +218,7 @@ class TrainConfig(_Frozen):
         return self.batch_size // self.accumulate
 
 
-class RunConfig(_Frozen):
+class RunConfig(Table):
     """Everything that decides a run's result, such as `RunConfig(model={"head": "slim"})`."""
 
     seed: int = setting(42, "photos", "images", "start", ge=0, lt=2**32)

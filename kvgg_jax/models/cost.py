@@ -130,13 +130,14 @@ class Cost:
     training_flops: int
     weight_bytes: int
     training_bytes: int
-    """Weights, gradients, Adam's two moments, and the activations kept for the backward pass."""
+    """Weights, gradients, two moments of each weight as Adam has them, and the activations kept for
+    the backward pass. SGD has none or one of them, Lion one."""
     activation_bytes: int
 
 
 def total(layers: tuple[Layer, ...], *, image_size: int, batch_size: int) -> Cost:
     """Add up `layers`. Training costs three forward passes, less the first layer's input gradient,
-    which is not computed; Adam's own arithmetic is left out."""
+    which is not computed; the optimizer's own arithmetic is left out."""
     params = sum(layer.params for layer in layers)
     trained = params - sum(layer.statistics for layer in layers)
     forward = sum(layer.flops for layer in layers)

@@ -41,10 +41,12 @@ def files_of(
     *,
     number: int,
     weights: str | None = None,
+    custom: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """The small files of a new run; `samples` are all photos, those left out as bad included.
 
-    `weights` is the digest of the weights that it begins with.
+    `weights` is the digest of the weights that it begins with; `custom` names what its caller gave
+    in place of settings, such as `{"loss": "module.function"}`.
     """
     split_csv = split_to_csv(split)
     info = {
@@ -63,6 +65,7 @@ def files_of(
         },
         "settings": settings(config),
         **({"weights": weights} if weights else {}),
+        **({"custom": custom} if custom else {}),
     }
     return {
         "classes.json": json.dumps(split.train.classes, ensure_ascii=False) + "\n",
@@ -79,6 +82,15 @@ def check_settings(run: Run, config: RunConfig) -> None:
         f"{file} has changed since the run started:",
         changed_settings(run, config, MAY_CHANGE),
         f"Restore it, or start a new run with it: kvgg train --config {file}",
+    )
+
+
+def check_custom(run: Run, names: Mapping[str, str]) -> None:
+    """Raises RunError where the names of what a caller gives are not those the run began with."""
+    refuse(
+        f"{run.path} has not started with this loss and optimizer:",
+        differences(run.info().get("custom", {}), names),
+        f"Give it what it started with: kvgg_jax.resume({str(run.path)!r}, ...).",
     )
 
 

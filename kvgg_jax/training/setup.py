@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.errors import UsageError
 from kvgg_jax.core.events import Emit, Note
 from kvgg_jax.core.history import Epoch
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import TrainState
+from kvgg_jax.core.tables.optim import OptimConfig
 from kvgg_jax.data.class_balance import class_weights, describe
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, Store, hold
@@ -27,8 +30,9 @@ from kvgg_jax.training.frozen_features import head_on_features, trainable_part
 from kvgg_jax.training.initial_weights import InitialWeights
 from kvgg_jax.training.linear_head import solve_epoch
 from kvgg_jax.training.loop import Hooks, LoopInputs
-from kvgg_jax.training.losses import make_loss
-from kvgg_jax.training.optimizers import build_optimizer, build_schedule
+from kvgg_jax.training.losses import Loss, make_loss
+from kvgg_jax.training.optimizers import BuildOptimizer, build_optimizer
+from kvgg_jax.training.schedules import build_schedule
 from kvgg_jax.training.step import (
     Augment,
     Mix,
@@ -38,6 +42,38 @@ from kvgg_jax.training.step import (
     make_train_step,
     zero_tally,
 )
+
+IN_PLACE_OF = {
+    "loss": ("focal_gamma", "label_smoothing"),
+    "optimizer": ("momentum", "nesterov", "weight_decay", "clip_norm"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Custom:
+    """What a caller gives in place of what the settings name."""
+
+    loss: Loss | None = None
+    optimizer: BuildOptimizer | None = None
+
+    def names(self) -> dict[str, str]:
+        """`{"loss": "module.function"}`, as a run keeps it."""
+        given = {"loss": self.loss, "optimizer": self.optimizer}
+        return {part: _qualified(one) for part, one in given.items() if one is not None}
+
+    def check(self, config: OptimConfig) -> None:
+        """Raises UsageError for a setting that has no effect beside it."""
+        for part in self.names():
+            for name in (part, *IN_PLACE_OF[part]):
+                if getattr(config, name) != OptimConfig.model_fields[name].default:
+                    raise UsageError(
+                        f"`optim.{name}` has no effect beside `{part}=`: leave one of them out."
+                    )
+
+
+def _qualified(given: Callable[..., object]) -> str:
+    named = given if hasattr(given, "__qualname__") else type(given)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +88,15 @@ class Network:
     state: TrainState
     batches: Pipeline
     """Training images."""
+    custom: Custom = Custom()
 
     def assemble(self, state: TrainState, emit: Emit) -> LoopInputs:
         """Pipelines and compiled steps of a run that has reached `state`."""
         config, weights = self.config, (state.params, state.model_state)
         model, store = trainable_part(config, self.built, self.decoded, weights, emit=emit)
         train, part = _batches(config, store, self.batches.rows), config.train.part_size
-        step = build_step(config, model, self.optimizer, self.split.train, emit=emit)
+        samples, loss = self.split.train, self.custom.loss
+        step = build_step(config, model, self.optimizer, samples, loss=loss, emit=emit)
         example = (state, zero_tally(), store.fillers(config.train.batch_size))
         solved = train.steps if config.solves_head else 0  # no step of the optimizer
         schedule = build_schedule(config.optim, steps=_optimizer_steps(config, train.steps))
@@ -92,6 +130,7 @@ def build_network(
     split: Split,
     initial: InitialWeights | None,
     *,
+    custom: Custom = Custom(),
     emit: Emit,
 ) -> Network:
     """The network of a run, with the `initial` weights as far as they go, and its optimizer."""
@@ -111,8 +150,9 @@ def build_network(
     trained = f", of which {count - frozen:,} are trained" if config.model.freezes else ""
     emit(Note(f"{name}, {size} px: {count:,} parameters{trained}"))
     batches = _batches(config, hold(decoded), decoded.rows(split.train))
-    optimizer, state = build_start(config, model, steps=_optimizer_steps(config, batches.steps))
-    return Network(config, decoded, split, built, optimizer, state, batches)
+    steps = _optimizer_steps(config, batches.steps)
+    optimizer, state = build_start(config, model, steps=steps, build=custom.optimizer)
+    return Network(config, decoded, split, built, optimizer, state, batches, custom)
 
 
 def _optimizer_steps(config: RunConfig, per_epoch: int) -> int:
@@ -122,10 +162,10 @@ def _optimizer_steps(config: RunConfig, per_epoch: int) -> int:
 
 
 def build_start(
-    config: RunConfig, model: keras.Model, *, steps: int
+    config: RunConfig, model: keras.Model, *, steps: int, build: BuildOptimizer | None = None
 ) -> tuple[keras.Optimizer, TrainState]:
     """The optimizer of a network, and the first state of a run of so many steps."""
-    optimizer = build_optimizer(config.optim, model, steps=steps)
+    optimizer = build_optimizer(config.optim, model, steps=steps, build=build)
     state = init_state(model, optimizer)
     return optimizer, state if config.train.ema is None else with_average(state)
 
@@ -141,11 +181,12 @@ def build_step(
     optimizer: keras.Optimizer,
     samples: Samples,
     *,
+    loss: Loss | None = None,
     emit: Emit,
 ) -> TrainStep:
     """The training step of a network, or of its head on the features of frozen blocks.
 
-    `samples` are the training photos; uneven classes among them are a Note.
+    `samples` are the training photos; uneven classes among them are a Note. `loss` is the caller's.
     """
     weighted = config.train.class_weight == "balanced"
     if note := describe(samples, drawn_evenly=config.data.balance, weighted=weighted):
@@ -155,7 +196,7 @@ def build_step(
         model,
         optimizer,
         *build_changes(config, model.input_shape[1], len(samples.classes)),
-        loss=make_loss(config.optim.label_smoothing, weights),
+        loss=make_loss(config.optim, weights, own=loss),
         accumulate=config.train.accumulate,
     )
     return step if config.train.ema is None else make_averaging(step, config.train.ema)

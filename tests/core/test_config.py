@@ -45,12 +45,18 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
             "freeze": "none",
         },
         "optim": {
+            "optimizer": "adam",
             "lr": 1e-4,
+            "momentum": 0.0,
+            "nesterov": False,
+            "clip_norm": None,
             "schedule": "exponential",
             "warmup_steps": 0,
             "decay_steps": 20,
             "decay_rate": 0.95,
             "staircase": True,
+            "loss": "cross-entropy",
+            "focal_gamma": 2.0,
             "label_smoothing": 0.0,
             "weight_decay": 0.0,
         },
@@ -90,6 +96,55 @@ def test_a_fold_is_one_of_the_folds(given, named, reason):
     assert str(caught.value) == f"{flags}: {reason}."
 
 
+@pytest.mark.parametrize(
+    ("given", "named", "reason"),
+    [
+        (
+            {"optimizer": "lion", "momentum": 0.9, "lr": 0.1},
+            ["optimizer", "momentum"],
+            "momentum has no effect with optimizer lion, only with sgd, rmsprop",
+        ),
+        (
+            {"nesterov": "true"},
+            ["nesterov"],
+            "nesterov has no effect with optimizer adam, only with sgd",
+        ),
+        (
+            {"optimizer": "sgd", "nesterov": "true"},
+            ["nesterov"],
+            "nesterov is a kind of momentum: set `optim.momentum` too",
+        ),
+        (
+            {"optimizer": "adamw"},
+            ["optimizer"],
+            "optimizer adamw decays weights: set `optim.weight_decay` too",
+        ),
+        (
+            {"focal_gamma": 3.0},
+            ["focal_gamma"],
+            "focal_gamma has no effect with loss cross-entropy, only with focal",
+        ),
+        (
+            {"loss": "focal", "label_smoothing": 0.1},
+            ["loss", "label_smoothing"],
+            "label_smoothing has no effect with loss focal, only with cross-entropy",
+        ),
+        (
+            {"schedule": "one-cycle", "warmup_steps": 9},
+            ["schedule", "warmup_steps"],
+            "warmup_steps has no effect with schedule one-cycle, only with exponential, cosine, "
+            "constant",
+        ),
+    ],
+)
+def test_a_setting_that_has_no_effect_is_refused(given, named, reason):
+    """It would look as if it had one."""
+    with pytest.raises(UsageError) as caught:
+        resolve(None, dict(parse_set(f"optim.{key}={value}") for key, value in given.items()))
+    flags = ", ".join(f"--set optim.{key}={given[key]}" for key in named)
+    assert str(caught.value) == f"{flags}: {reason}."
+
+
 positive = st.floats(0, 1, exclude_min=True)
 words = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 configs = st.builds(
@@ -121,6 +176,10 @@ configs = st.builds(
     ),
     optim=st.fixed_dictionaries(
         {
+            "optimizer": st.just("sgd"),
+            "momentum": st.floats(0, 1, exclude_min=True, exclude_max=True),
+            "nesterov": st.booleans(),
+            "clip_norm": st.none() | positive,
             "lr": positive,
             "decay_rate": positive,
             "decay_steps": st.integers(1, 10**9),

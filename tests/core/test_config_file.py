@@ -58,6 +58,35 @@ def test_an_unknown_key_in_a_flag_is_a_usage_error():
 
 
 @pytest.mark.parametrize(
+    ("flag", "nearest"),
+    [
+        ("optim.optimizer=adm", "adam"),
+        ("optim.optimizer=AdamW", "adamw"),
+        ("optim.optimizer=rmspropp", "rmsprop"),
+        ("optim.schedule=onecycle", "one-cycle"),
+        ("optim.loss=crossentropy", "cross-entropy"),
+        ("data.augment=randaug", "randaugment"),
+        ("model.head=slin", "slim"),
+        ('train.track=["tensorbord"]', "tensorboard"),
+        ("model.freeze=block", "blocks"),
+    ],
+)
+def test_a_wrong_choice_names_the_nearest_one(flag, nearest):
+    """After those that there are."""
+    with pytest.raises(UsageError) as caught:
+        resolve(None, dict([parse_set(flag)]))
+    assert str(caught.value).endswith(f". Did you mean {nearest!r}?")
+
+
+@pytest.mark.parametrize("flag", ["model.arch=vgg12", "optim.optimizer=newton", "optim.loss=l1"])
+def test_no_choice_is_named_where_several_or_none_are_near(flag):
+    """All that there are stand in the message."""
+    with pytest.raises(UsageError) as caught:
+        resolve(None, dict([parse_set(flag)]))
+    assert "Did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("flag", "reason"),
     [
         ("train.epochs=0", "input should be greater than or equal to 1"),

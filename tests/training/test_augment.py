@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kvgg_jax.core.config import OptimConfig
 from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import Batch
+from kvgg_jax.core.tables.optim import OptimConfig
 from kvgg_jax.training import augment as module
 from kvgg_jax.training.augment import LEVELS, OPERATIONS, make_augment, make_mix, make_randaugment
 from kvgg_jax.training.optimizers import build_optimizer

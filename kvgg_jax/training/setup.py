@@ -19,7 +19,10 @@ from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.data.split import Split
 from kvgg_jax.models.build import vgg
 from kvgg_jax.models.compile import compile_step
-from kvgg_jax.training.augment import make_augment, make_mix
+from kvgg_jax.training.augment.layers import in_turn
+from kvgg_jax.training.augment.levels import make_augment
+from kvgg_jax.training.augment.mixing import make_mix
+from kvgg_jax.training.augment.regions import make_crop, make_erase
 from kvgg_jax.training.ema import make_averaging, with_average
 from kvgg_jax.training.frozen_features import trainable_part
 from kvgg_jax.training.initial_weights import InitialWeights
@@ -54,9 +57,11 @@ class Network:
         """Pipelines and compiled steps of a run that has reached `state`."""
         config, weights = self.config, (state.params, state.model_state)
         model, store = trainable_part(config, self.model, self.decoded, weights, emit=emit)
-        train, part = _batches(config, store, self.batches.rows), config.train.part_size
+        train, part = self.batches, config.train.part_size
+        if model is not self.model:
+            train = _batches(config, store, train.rows)
         step = build_step(config, model, self.optimizer, self.split.train, emit=emit)
-        example = (state, zero_tally(), store.fillers(config.train.batch_size))
+        example = (state, zero_tally(), train.fillers())
         schedule = build_schedule(config.optim, steps=config.train.epochs * train.steps)
         return LoopInputs(
             train_step=compile_step("training", step, *example, donate=(0,), emit=emit),
@@ -92,7 +97,8 @@ def build_network(
     frozen = sum(math.prod(v.shape) for v in model.non_trainable_weights)
     trained = f", of which {count - frozen:,} are trained" if config.model.frozen_blocks else ""
     emit(Note(f"{name}, {size} px: {count:,} parameters{trained}"))
-    batches = _batches(config, hold(decoded), decoded.rows(split.train))
+    photos = decoded.larger or decoded
+    batches = _batches(config, hold(photos), photos.rows(split.train))
     optimizer, state = build_start(config, model, steps=train.epochs * batches.steps)
     return Network(config, decoded, split, model, optimizer, state, batches)
 
@@ -140,5 +146,9 @@ def build_step(
 def build_changes(config: RunConfig, size: int, classes: int) -> tuple[Augment | None, Mix | None]:
     """The random changes to training images one by one, and in pairs."""
     data, seed = config.data, config.seed
-    augment = make_augment(data.augment, seed=seed, image_size=size, color=data.augment_color)
+    augment = in_turn(
+        make_crop(data.crop, seed=seed, image_size=size),
+        make_augment(data.augment, seed=seed, image_size=size, color=data.augment_color),
+        make_erase(data.erase, seed=seed, image_size=size),
+    )
     return augment, make_mix(data.mix, data.mix_alpha, seed=seed, classes=classes)

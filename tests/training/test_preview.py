@@ -15,7 +15,7 @@ from kvgg_jax.core.state import Batch
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.folder import scan
 from kvgg_jax.training import preview
-from kvgg_jax.training.augment import make_augment
+from kvgg_jax.training.augment.levels import make_augment
 from support.commands import kvgg, message
 from support.runs import draw_photos, small_config
 

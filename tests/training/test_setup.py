@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -104,7 +105,7 @@ def test_crops_are_cut_first_then_augmented_then_erased(made):
     """From images of any size; an erased rectangle is neither resized nor turned."""
     settings = config(data={"augment": "light", "crop": 0.5, "erase": 1.0})
     images = np.random.default_rng(0).random((8, 46, 46, 3), np.float32)
-    changed = np.asarray(made(settings)["augment"](images, np.int32(0)))
+    changed = np.asarray(jax.jit(made(settings)["augment"])(images, np.int32(0)))
     assert changed.shape == (8, 32, 32, 3)
     for gray in (changed == 0.5).all(axis=-1):
         rows, columns = gray.any(axis=1).sum(), gray.any(axis=0).sum()

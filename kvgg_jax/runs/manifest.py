@@ -119,6 +119,11 @@ def check_files(run: Run, split: Split, emit: Emit) -> None:
             f"{run.path / 'split.csv'} has changed since the run started. "
             "Restore it, or start a new run."
         )
+    if not root.is_dir():
+        raise RunError(
+            f"{root}, the photos of {run.path}, is not there. Put the folder back, or give its new "
+            f"place as data.dir in {run.path / 'config.toml'}."
+        )
     if gone := [path for path in split.all.paths if not os.path.exists(root / path)]:
         raise _other_photos(run, root, [count("removed", gone)])
     here = [path.relative_to(root).as_posix() for path in find_images([root])]

@@ -219,6 +219,9 @@ FLAGS = {
         "--augment some: input should be 'none', 'light', 'strong' or 'randaugment'."
     ),
     "--mix some": "--mix some: input should be 'none', 'mixup' or 'cutmix'.",
+    "--crop 1": "--crop 1.0: input should be less than 1.",
+    "--crop 0": "--crop 0.0: input should be greater than 0.",
+    "--erase 25": "--erase 25.0: input should be less than or equal to 1.",
     "--mix-alpha 2": "--mix-alpha 2.0: input should be less than or equal to 1.",
     "--set optim.decaysteps=50": (
         "--set optim.decaysteps=50: unknown key 'optim.decaysteps'. "

@@ -28,7 +28,7 @@ from kvgg_jax.models.build import vgg
 from kvgg_jax.runs.checkpoint import Checkpoints
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.training import setup, trainer
-from kvgg_jax.training.augment import make_augment
+from kvgg_jax.training.augment.levels import make_augment
 from kvgg_jax.training.ema import with_ema_weights
 from kvgg_jax.training.loop import LoopInputs
 from kvgg_jax.training.optimizers import build_optimizer

@@ -101,6 +101,11 @@ class DataConfig(Table):
     augment_color: bool = setting(False, "images", "step")
     """With `data.augment`, also change hue and saturation. Not for classes that differ by color.
     See below."""
+    crop: float | None = setting(None, "images", "step", gt=0, lt=1)
+    """Train on random crops of at least this share of the area, such as 0.35. They are cut from
+    larger photos and resized to `data.image_size`; validation has whole photos (below)."""
+    erase: float = setting(0.0, "images", "step", ge=0, le=1)
+    """Share of training photos in which a random rectangle is erased, such as 0.25."""
     mix: Literal["none", "mixup", "cutmix"] = setting("none", "images", "step")
     """Mix photos and labels in pairs: none, mixup or cutmix. `mixup` lays photos over each other,
     `cutmix` puts a rectangle of one into another; labels are mixed in the same shares (below)."""

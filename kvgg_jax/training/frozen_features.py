@@ -44,7 +44,8 @@ PART = ".{}.part"  # the folder of a set that is not complete
 def are_constant(config: RunConfig) -> bool:
     """Whether an image has the same features in each epoch, and they may be kept."""
     data, whole = config.data, config.model.freeze == "backbone"
-    return whole and data.augment == data.mix == "none" and data.cache != "none"
+    changed = data.crop or data.erase or not data.augment == data.mix == "none"
+    return whole and not changed and data.cache != "none"
 
 
 def trainable_part(

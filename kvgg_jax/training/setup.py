@@ -24,7 +24,10 @@ from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.data.split import Split
 from kvgg_jax.models.build import Built, build
 from kvgg_jax.models.compile import compile_step
-from kvgg_jax.training.augment import make_augment, make_mix
+from kvgg_jax.training.augment.layers import in_turn
+from kvgg_jax.training.augment.levels import make_augment
+from kvgg_jax.training.augment.mixing import make_mix
+from kvgg_jax.training.augment.regions import make_crop, make_erase
 from kvgg_jax.training.ema import make_averaging, with_average
 from kvgg_jax.training.frozen_features import head_on_features, trainable_part
 from kvgg_jax.training.initial_weights import InitialWeights
@@ -94,10 +97,12 @@ class Network:
         """Pipelines and compiled steps of a run that has reached `state`."""
         config, weights = self.config, (state.params, state.model_state)
         model, store = trainable_part(config, self.built, self.decoded, weights, emit=emit)
-        train, part = _batches(config, store, self.batches.rows), config.train.part_size
+        train, part = self.batches, config.train.part_size
+        if model is not self.built.model:
+            train = _batches(config, store, train.rows)
         samples, loss = self.split.train, self.custom.loss
         step = build_step(config, model, self.optimizer, samples, loss=loss, emit=emit)
-        example = (state, zero_tally(), store.fillers(config.train.batch_size))
+        example = (state, zero_tally(), train.fillers())
         solved = train.steps if config.solves_head else 0  # no step of the optimizer
         schedule = build_schedule(config.optim, steps=_optimizer_steps(config, train.steps))
         return LoopInputs(
@@ -119,7 +124,7 @@ class Network:
         step = compile_step("head", make_eval_step(head), *weights, store.fillers(size), emit=emit)
         train, val = (
             Pipeline(store, rows, batch_size=size)
-            for rows in (self.batches.rows, self.decoded.rows(self.split.val))
+            for rows in map(self.decoded.rows, (self.split.train, self.split.val))
         )
         return solve_epoch(self.config, step, (train, val), state, hooks)
 
@@ -149,7 +154,8 @@ def build_network(
     frozen = sum(math.prod(v.shape) for v in model.non_trainable_weights)
     trained = f", of which {count - frozen:,} are trained" if config.model.freezes else ""
     emit(Note(f"{name}, {size} px: {count:,} parameters{trained}"))
-    batches = _batches(config, hold(decoded), decoded.rows(split.train))
+    photos = decoded.larger or decoded
+    batches = _batches(config, hold(photos), photos.rows(split.train))
     steps = _optimizer_steps(config, batches.steps)
     optimizer, state = build_start(config, model, steps=steps, build=custom.optimizer)
     return Network(config, decoded, split, built, optimizer, state, batches, custom)
@@ -205,5 +211,9 @@ def build_step(
 def build_changes(config: RunConfig, size: int, classes: int) -> tuple[Augment | None, Mix | None]:
     """The random changes to training images one by one, and in pairs."""
     data, seed = config.data, config.seed
-    augment = make_augment(data.augment, seed=seed, image_size=size, color=data.augment_color)
+    augment = in_turn(
+        make_crop(data.crop, seed=seed, image_size=size),
+        make_augment(data.augment, seed=seed, image_size=size, color=data.augment_color),
+        make_erase(data.erase, seed=seed, image_size=size),
+    )
     return augment, make_mix(data.mix, data.mix_alpha, seed=seed, classes=classes)

@@ -32,7 +32,13 @@ from kvgg_jax.runs.manifest import (
     files_of,
 )
 from kvgg_jax.training.initial_weights import InitialWeights, load_initial_weights
-from kvgg_jax.training.inputs import complete_config, load_inputs, read_photos, warn_of_split
+from kvgg_jax.training.inputs import (
+    complete_config,
+    load_inputs,
+    read_photos,
+    warn_of_split,
+    with_larger,
+)
 from kvgg_jax.training.loop import LoopInputs, fit, never, out_of_patience
 from kvgg_jax.training.losses import Loss
 from kvgg_jax.training.optimizers import BuildOptimizer
@@ -145,6 +151,7 @@ def resume(
         with training_memory_advice(config):
             decoded = read_photos(split.all, config, emit)
             check_images(found, decoded)
+            decoded = with_larger(decoded, split, config, emit)
             found.write("config.toml", config.to_toml())
             found.update_info(status="unfinished", settings=settings(config))
             return _run(found, config, decoded, initial, custom, stop=stop, check=check, emit=emit)
@@ -259,7 +266,7 @@ def _draw_samples(run: Run, network: Network) -> None:
     """
     classes = network.split.train.classes
     first = Batch(*(part[:SAMPLES] for part in next(iter(network.batches.epoch(1)))))
-    changes = build_changes(network.config, first.images.shape[1], len(classes))
+    changes = build_changes(network.config, network.config.image_size, len(classes))
     images, labels, _ = changed(first, jnp.zeros((), jnp.int32), *changes)
     labels = np.argmax(labels, axis=-1) if np.ndim(labels) == 2 else labels
     draw_samples(np.asarray(images), [classes[n] for n in labels], run.path / "samples.png")

@@ -282,6 +282,9 @@ def test_no_room_for_features_is_an_error_with_the_next_move(made, cache, monkey
     [
         ({}, True),
         ({"data": {"augment": "light"}}, False),
+        ({"data": {"mix": "mixup"}}, False),
+        ({"data": {"crop": 0.5}}, False),
+        ({"data": {"erase": 0.1}}, False),
         ({"data": {"cache": "none"}}, False),
         ({"data": {"cache": "disk"}}, True),
     ],

@@ -68,7 +68,7 @@ def test_an_unknown_key_in_a_flag_is_a_usage_error():
         ("data.augment=randaug", "randaugment"),
         ("model.head=slin", "slim"),
         ('train.track=["tensorbord"]', "tensorboard"),
-        ("model.freeze=block", "blocks"),
+        ("model.freeze=backbon", "backbone"),
     ],
 )
 def test_a_wrong_choice_names_the_nearest_one(flag, nearest):
@@ -232,7 +232,7 @@ def test_keys_that_do_not_go_together_are_named_with_the_file_or_the_flags(tmp_p
 
 def test_flags_that_do_not_go_together_are_named_and_no_others(tmp_path):
     """The first one given may have nothing to do with it; what a file holds is the file's."""
-    flags = {"model.head": ("--head gap", "gap"), "model.freeze": ("--freeze backbone", "blocks")}
+    flags = {"model.head": ("--head gap", "gap"), "model.freeze": ("--freeze backbone", "backbone")}
     with pytest.raises(UsageError) as caught:
         resolve(None, flags)
     assert str(caught.value) == (

@@ -184,7 +184,7 @@ def test_skip_bad_still_needs_pictures_of_every_class(beans: Path) -> None:
 
 # Flags and configuration files
 
-HEAD = "is not a head: use full, slim, gap, or layer sizes such as 256,128."
+HEAD = "is not a head: use full, slim, gap, linear, or layer sizes such as 256,128."
 FLAGS = {
     "--image-size 16": "--image-size 16: too small: a network needs at least 32 pixels per side.",
     "--image-size 31": "--image-size 31: too small: a network needs at least 32 pixels per side.",
@@ -199,7 +199,9 @@ FLAGS = {
     "--lr inf": "--lr inf: input should be a finite number.",
     "--dropout 1": "--dropout 1.0: input should be less than 1.",
     "--val-split 0": "--val-split 0.0: input should be greater than 0.",
-    "--schedule step": "--schedule step: input should be 'exponential', 'cosine' or 'constant'.",
+    "--schedule step": (
+        "--schedule step: input should be 'exponential', 'cosine', 'one-cycle' or 'constant'."
+    ),
     "--warmup-steps -1": "--warmup-steps -1: input should be greater than or equal to 0.",
     "--label-smoothing 1": "--label-smoothing 1.0: input should be less than 1.",
     "--weight-decay -1": "--weight-decay -1.0: input should be greater than or equal to 0.",
@@ -217,6 +219,9 @@ FLAGS = {
         "--augment some: input should be 'none', 'light', 'strong' or 'randaugment'."
     ),
     "--mix some": "--mix some: input should be 'none', 'mixup' or 'cutmix'.",
+    "--crop 1": "--crop 1.0: input should be less than 1.",
+    "--crop 0": "--crop 0.0: input should be greater than 0.",
+    "--erase 25": "--erase 25.0: input should be less than or equal to 1.",
     "--mix-alpha 2": "--mix-alpha 2.0: input should be less than or equal to 1.",
     "--set optim.decaysteps=50": (
         "--set optim.decaysteps=50: unknown key 'optim.decaysteps'. "
@@ -254,7 +259,7 @@ FILES = {
         "my.toml: unknown key 'optim.learning_rate'. Did you mean 'optim.decay_rate'?"
     ),
     "[train]\nepoch = 3": "my.toml: unknown key 'train.epoch'. Did you mean 'train.epochs'?",
-    "[optimizer]\nlr = 1": "my.toml: unknown key 'optimizer'. Did you mean 'optim.lr'?",
+    "[optimizer]\nlr = 1": ("my.toml: unknown key 'optimizer'. Did you mean 'optim.optimizer'?"),
     "[qqq]\nlr = 1": f"my.toml: unknown key 'qqq'. Legal keys: {LEGAL}.",
     "[train]\nepochs = 0": (
         "my.toml: train.epochs = 0: input should be greater than or equal to 1."

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kvgg_jax.core.config import ModelConfig, OptimConfig, RunConfig, settings
+from kvgg_jax.core.config import ModelConfig, RunConfig, settings
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, EpochEnded, Event, Note, Progress, Warned
 from kvgg_jax.core.state import TrainState, Weights, discard
+from kvgg_jax.core.tables.optim import OptimConfig
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import DecodedImages
@@ -27,7 +28,7 @@ from kvgg_jax.models.build import vgg
 from kvgg_jax.runs.checkpoint import Checkpoints
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.training import setup, trainer
-from kvgg_jax.training.augment import make_augment
+from kvgg_jax.training.augment.levels import make_augment
 from kvgg_jax.training.ema import with_ema_weights
 from kvgg_jax.training.loop import LoopInputs
 from kvgg_jax.training.optimizers import build_optimizer

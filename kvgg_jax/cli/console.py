@@ -100,7 +100,7 @@ class Screen:
         elif now - self._printed > PLAIN_EVERY and done:
             left = (event.total - event.done) * (now - self._since) / done
             text = f"{self._name(event)}: {event.done} of {event.total}"
-            text += f", {speed:.1f} images/s, {duration(left)} left"
+            text += f", {speed:.1f} {event.unit}/s, {duration(left)} left"
             print_line(text, console=self.console)
             self._printed = now
 
@@ -120,7 +120,7 @@ class Screen:
                 self._name(event), total=event.total, completed=event.done, speed=""
             )
         assert self._task is not None
-        self._bars.update(self._task, completed=event.done, speed=f"{speed:.1f} images/s")
+        self._bars.update(self._task, completed=event.done, speed=f"{speed:.1f} {event.unit}/s")
 
     def _name(self, event: Progress) -> str:
         return f"epoch {event.epoch} {event.stage}" if event.epoch else event.stage

@@ -9,18 +9,19 @@ from __future__ import annotations
 from functools import reduce
 from operator import getitem
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from kvgg_jax.core.settings import read_settings, setting
+from kvgg_jax.core.tables.optim import OptimConfig
+from kvgg_jax.core.tables.table import Table
 
-HEADS = ("full", "slim", "gap")  # or layer sizes
+HEADS = ("full", "slim", "gap", "linear")  # or layer sizes
 MAX_LAYERS, MAX_UNITS = 8, 65_536  # of a head of layer sizes
 Tracked = Literal["tensorboard", "mlflow", "wandb"]
-Freeze = Literal["none", "1", "2", "3", "4", "blocks"]
-FREEZE: tuple[str, ...] = get_args(Freeze)  # the index is the number of blocks
+Freeze = Literal["none", "1", "2", "3", "4", "backbone"]
 PHOTO_SIZE = 224  # pixels per side unless set, as in the VGG paper
 MIN_IMAGE_SIZE = 32  # pixels per side that every network accepts
 
@@ -31,7 +32,7 @@ def _known_head(head: str) -> str:
         return head
     if not all(size.isdecimal() and size.isascii() for size in sizes):
         raise ValueError(
-            f"{head!r} is not a head: use full, slim, gap, or layer sizes such as 256,128"
+            f"{head!r} is not a head: use full, slim, gap, linear, or layer sizes such as 256,128"
         )
     if len(sizes) > MAX_LAYERS or any(len(size) > 5 or int(size) > MAX_UNITS for size in sizes):
         raise ValueError(f"a head has at most {MAX_LAYERS} layers of at most {MAX_UNITS} units")
@@ -49,6 +50,11 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, Path) or type(value) is int else value
 
 
+def _as_freeze(value: object) -> object:
+    """A number as text; `blocks` is what older runs have for `backbone`."""
+    return "backbone" if value == "blocks" else str(value)
+
+
 def _not_empty(folder: str) -> str:
     if not folder:
         raise ValueError("is empty; name the folder of the photos")
@@ -62,13 +68,7 @@ def _as_names(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
-    )
-
-
-class DataConfig(_Frozen):
+class DataConfig(Table):
     """Where the photos are, how they are split, and how they are augmented."""
 
     dir: Annotated[str, BeforeValidator(_as_text), AfterValidator(_not_empty)] | None = setting(
@@ -101,6 +101,11 @@ class DataConfig(_Frozen):
     augment_color: bool = setting(False, "images", "step")
     """With `data.augment`, also change hue and saturation. Not for classes that differ by color.
     See below."""
+    crop: float | None = setting(None, "images", "step", gt=0, lt=1)
+    """Train on random crops of at least this share of the area, such as 0.35. They are cut from
+    larger photos and resized to `data.image_size`; validation has whole photos (below)."""
+    erase: float = setting(0.0, "images", "step", ge=0, le=1)
+    """Share of training photos in which a random rectangle is erased, such as 0.25."""
     mix: Literal["none", "mixup", "cutmix"] = setting("none", "images", "step")
     """Mix photos and labels in pairs: none, mixup or cutmix. `mixup` lays photos over each other,
     `cutmix` puts a rectangle of one into another; labels are mixed in the same shares (below)."""
@@ -125,7 +130,7 @@ class DataConfig(_Frozen):
         return self
 
 
-class ModelConfig(_Frozen):
+class ModelConfig(Table):
     """The network."""
 
     arch: Literal["vgg11", "vgg13", "vgg16", "vgg19"] = setting("vgg16", "network", "features")
@@ -133,7 +138,11 @@ class ModelConfig(_Frozen):
     head: Annotated[str, BeforeValidator(_as_text), AfterValidator(_known_head)] = setting(
         "slim", "network", choices=HEADS
     )
-    """Dense layers: full (4096-4096), slim (1024-512), gap (average pooling), or as `256,128`."""
+    """Layers after the backbone: full (4096-4096), slim (1024-512), gap, linear, or as `256,128`.
+    `gap` averages each channel; `linear` standardizes the means and maxima of the last stages
+    ([transfer](transfer.md)). Without it: linear with `model.freeze = backbone`, else slim."""
+    pooled_stages: int = setting(2, "network", flag=None, ge=1, le=5)
+    """Last stages of the backbone that a `linear` head takes."""
     dropout: float = setting(0.0, "step", ge=0, lt=1)
     """Share of the head's values dropped in training."""
     batch_norm: bool = setting(False, "network", "features")
@@ -151,46 +160,28 @@ class ModelConfig(_Frozen):
     preprocessing: Literal["scale", "caffe"] | None = setting(None, "images", "features", flag=None)
     """Range of the pixel values. `scale`: [0, 1]; `caffe`: as for Keras' ImageNet weights; without
     it, what the weights were trained with."""
-    freeze: Annotated[Freeze, BeforeValidator(str)] = setting("none", "update")
-    """Blocks that are not trained: none, the first 1 to 4, or all five (blocks)."""
+    freeze: Annotated[Freeze, BeforeValidator(_as_freeze)] = setting("none", "update")
+    """Stages that are not trained: none, the first 1 to 4, or all (backbone)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_head(cls, values: Any) -> Any:
+        frozen = isinstance(values, dict) and values.get("freeze") in ("backbone", "blocks")
+        return {"head": "linear", **values} if frozen else values
 
     @model_validator(mode="after")
     def _freezes_something(self) -> ModelConfig:
-        if self.frozen_blocks and self.weights is None:
+        if self.freezes and self.weights is None:
             raise ValueError(f"freeze {self.freeze} keeps random weights: set `model.weights` too")
         return self
 
     @property
-    def frozen_blocks(self) -> int:
-        """Number of blocks, from the first, that are not trained."""
-        return FREEZE.index(self.freeze)
+    def freezes(self) -> bool:
+        """Whether some stages are not trained."""
+        return self.freeze != "none"
 
 
-class OptimConfig(_Frozen):
-    """Adam, and how its learning rate changes."""
-
-    lr: float = setting(1e-4, "update", gt=0, allow_inf_nan=False)
-    """Highest learning rate of Adam."""
-    schedule: Literal["exponential", "cosine", "constant"] = setting("exponential", "update")
-    """How the learning rate falls: exponential, cosine or constant. `exponential` by the three
-    `decay` keys, `cosine` to nearly 0 at the run's last step, `constant` not at all (below)."""
-    warmup_steps: int = setting(0, "update", ge=0)
-    """Steps in which the rate rises linearly to `optim.lr`, before the schedule begins."""
-    decay_steps: int = setting(20, "update", flag=None, ge=1)
-    """Steps between decays."""
-    decay_rate: float = setting(0.95, "update", flag=None, gt=0, le=1)
-    """Factor of each decay."""
-    staircase: bool = setting(True, "update", flag=None)
-    """Keep the rate constant between decays."""
-    label_smoothing: float = setting(0.0, "update", ge=0, lt=1)
-    """Share of each label given to all classes alike, such as 0.1. Only the training loss has it;
-    validation and `evaluate` measure the plain loss."""
-    weight_decay: float = setting(0.0, "update", ge=0, allow_inf_nan=False)
-    """Weight decay of the kernels by AdamW, such as 0.0005. Each step subtracts this share of the
-    kernels, times the rate; biases and batch norm's weights do not decay."""
-
-
-class TrainConfig(_Frozen):
+class TrainConfig(Table):
     """How long to train, with which batches, and when to stop."""
 
     epochs: int = setting(20, "epochs", resume="flag", ge=1)
@@ -232,7 +223,7 @@ class TrainConfig(_Frozen):
         return self.batch_size // self.accumulate
 
 
-class RunConfig(_Frozen):
+class RunConfig(Table):
     """Everything that decides a run's result, such as `RunConfig(model={"head": "slim"})`."""
 
     seed: int = setting(42, "photos", "images", "start", ge=0, lt=2**32)
@@ -256,6 +247,11 @@ class RunConfig(_Frozen):
         """Pixels per side. Only for the config of a run, where `data.image_size` is set."""
         assert self.data.image_size is not None, "a run's config is complete"
         return self.data.image_size
+
+    @property
+    def solves_head(self) -> bool:
+        """Whether the first epoch solves the head instead of training it."""
+        return self.model.head == "linear"
 
     def to_toml(self) -> str:
         """The complete configuration as TOML; `resolve` of that file gives an equal config."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,8 @@ def _explain(
         return _blame((above + below)[:1], f"{file}", hint)
     reason = first["msg"].removeprefix("Value error, ")
     reason = f"{reason[0].lower()}{reason[1:]}."
+    if nearest := _nearest_choice(key, first["input"]):
+        reason = f"{reason} Did you mean {nearest!r}?"
     if key in SETTINGS:  # --set optim.lr.x=1 fails at optim.lr
         named = (above + below)[:1]
     else:  # a table, or all: keys that do not go together
@@ -148,10 +150,22 @@ def _nearest(key: str) -> str:
     """A hint that names the legal key closest to `key`, by its last part if that is closer."""
     leaf = key.rsplit(".", 1)[-1]
     by_leaf = {name.rsplit(".", 1)[-1]: name for name in SETTINGS}
-    close = [by_leaf[leaf]] if leaf in by_leaf else difflib.get_close_matches(key, SETTINGS, 1, 0.6)
-    if not close and (leaves := difflib.get_close_matches(leaf, by_leaf, 1, 0.5)):
+    close = [by_leaf[leaf]] if leaf in by_leaf else get_close_matches(key, SETTINGS, 1, 0.6)
+    if not close and (leaves := get_close_matches(leaf, by_leaf, 1, 0.5)):
         close = [by_leaf[leaves[0]]]
     return f"Did you mean {close[0]!r}?" if close else f"Legal keys: {', '.join(SETTINGS)}."
+
+
+def _nearest_choice(key: str, value: object) -> str | None:
+    """The choice of a setting that is closest to a wrong value; None where two are, or none is."""
+    table, _, item = key.rpartition(".")
+    found = SETTINGS.get(table if item.isdecimal() else key)  # train.track.0 is one of several
+    if found is None or not isinstance(value, str):
+        return None
+    choices = [choice for choice in found.choices if choice != value]
+    close = {choice: SequenceMatcher(None, choice, value.lower()).ratio() for choice in choices}
+    best = [choice for choice in choices if close[choice] == max(close.values())]
+    return best[0] if len(best) == 1 and close[best[0]] >= 0.6 else None
 
 
 def _brief(value: object) -> str:

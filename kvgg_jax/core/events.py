@@ -15,14 +15,15 @@ from kvgg_jax.core.history import Epoch, History
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`done` of `total` units of `stage`: "reading", "training", ..."""
+    """`done` of `total` parts of `stage`: "reading", "training", ..."""
 
     stage: str
     done: int
     total: int
     images: int = 0
-    """Images in this unit; 0 where a unit is an image."""
+    """Images in this part; 0 where a part is one of `unit`."""
     epoch: int = 0
+    unit: str = "images"
 
 
 @dataclass(frozen=True, slots=True)

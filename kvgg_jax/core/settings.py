@@ -6,7 +6,7 @@ may change, and the key of cached features. Pydantic is imported late, so that `
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -48,6 +48,8 @@ class Setting:
     resume: Resume
     no_search: str
     """Why a search may not vary it; empty where it may."""
+    used_by: Mapping[str, tuple[str, ...]]
+    """Another field of its table -> the values with which this one has an effect; empty: always."""
 
     @property
     def is_list(self) -> bool:
@@ -81,13 +83,15 @@ def setting(
     is_folder: bool = False,
     resume: Resume = "no",
     no_search: str = "",
+    used_by: Mapping[str, tuple[str, ...]] | None = None,
     **limits: Any,
 ) -> Any:
     """A field of a configuration; the docstring after it is its description.
 
     `affects` are the parts of a run that depend on it. `flag` is named after the field unless
     given; None: there is none. `choices` and `is_folder` are for what the field's type does not
-    show. `limits` are pydantic's.
+    show; `used_by` is for a field that only some values of another one use. `limits` are
+    pydantic's.
     """
     from pydantic import Field
 
@@ -97,8 +101,20 @@ def setting(
             "Take it out of the space."
         )
     about = {"flag": flag, "choices": choices, "is_folder": is_folder, "no_search": no_search}
-    extra: Any = {**about, "affects": frozenset(affects), "resume": resume}
+    rules = {"affects": frozenset(affects), "resume": resume, "used_by": used_by or {}}
+    extra: Any = {**about, **rules}
     return Field(default, json_schema_extra=extra, **limits)
+
+
+def unused(table: BaseModel) -> str | None:
+    """Why a field of `table` that is not at its default has no effect; None where all have one."""
+    for name, field in type(table).model_fields.items():
+        about: Any = field.json_schema_extra or {}
+        for chooser, users in about.get("used_by", {}).items():
+            chosen = getattr(table, chooser)
+            if chosen not in users and getattr(table, name) != field.default:
+                return f"{name} has no effect with {chooser} {chosen}, only with {', '.join(users)}"
+    return None
 
 
 def read_settings(model: type[BaseModel], table: str = "") -> Iterator[Setting]:
@@ -121,6 +137,7 @@ def read_settings(model: type[BaseModel], table: str = "") -> Iterator[Setting]:
             affects=about["affects"],
             resume=about["resume"],
             no_search=about["no_search"],
+            used_by=about["used_by"],
         )
 
 

@@ -66,6 +66,14 @@ class Pipeline:
         """Batches an epoch, the padded last one included."""
         return math.ceil(self.count / self.batch_size)
 
+    def whole(self) -> tuple[NDArray[Any], NDArray[np.int32]]:
+        """All its images, or features, and labels, in the order of its rows."""
+        return self._take(self.rows)
+
+    def fillers(self) -> Batch:
+        """A batch of zeros, to compile with."""
+        return self._store.fillers(self.batch_size)
+
     def order(self, epoch: int) -> NDArray[np.int64]:
         """The rows of the store in their order in `epoch`: int64 [count]."""
         if self.seed is None:

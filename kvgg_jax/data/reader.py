@@ -29,6 +29,8 @@ class DecodedImages:
     bad: tuple[ImageError, ...] = ()
     known: tuple[str, ...] = ()
     """SHA-256 of each image's pixels, when `read` has made them."""
+    larger: DecodedImages | None = None
+    """Those for training once more, with more pixels a side, where random crops are cut."""
 
     def rows(self, part: Samples) -> NDArray[np.int64]:
         """Where the images of `part` are, in its order; those left out as bad are not."""

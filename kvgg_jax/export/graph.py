@@ -28,17 +28,21 @@ def portable(model: keras.Model, temperature: float | None = None) -> keras.Mode
     The logits are divided by `temperature`, if there is one. It computes in float32, needs nothing
     of this package, and leaves out what is for training only.
     """
-    inputs = keras.Input(model.input.shape[1:], name="image")
-    x = keras.layers.Rescaling(1 / 255, name="to_unit_range")(inputs)
-    for layer in model.layers:
-        if isinstance(layer, Caffe):
-            x = _caffe(layer.name)(x)
-        elif not isinstance(layer, keras.layers.InputLayer | keras.layers.Dropout):
-            x = _stock(layer)(x)
+    to_unit_range = keras.layers.Rescaling(1 / 255, name="to_unit_range")
+
+    def call(layer: keras.Layer, x: Any, **options: Any) -> Any:
+        if not isinstance(x, list) and isinstance(
+            x._keras_history.operation, keras.layers.InputLayer
+        ):
+            x = to_unit_range(x)
+        return x if isinstance(layer, keras.layers.Dropout) else layer(x, **options)
+
+    body = keras.models.clone_model(model, clone_function=_stock, call_function=call)
+    x = body.output
     if temperature is not None:
         x = keras.layers.Rescaling(1 / temperature, name="temperature")(x)
     probabilities = keras.layers.Softmax(name="probabilities")(x)
-    new = keras.Model(inputs, probabilities, name=model.name)
+    new = keras.Model(body.input, probabilities, name=model.name)
     for layer in new.layers:
         if layer.variables and not isinstance(model.get_layer(layer.name), Caffe):
             trained = model.get_layer(layer.name).variables
@@ -61,6 +65,8 @@ def _caffe(name: str) -> keras.Layer:
 
 def _stock(layer: keras.Layer) -> keras.Layer:
     """`layer` as Keras has it, in place of the faster one here, without its weights."""
+    if isinstance(layer, Caffe):
+        return _caffe(layer.name)
     kinds = (keras.layers.Conv2D, keras.layers.MaxPooling2D)
     kind = next((kind for kind in kinds if isinstance(layer, kind)), type(layer))
     if not kind.__module__.startswith("keras."):

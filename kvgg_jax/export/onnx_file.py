@@ -41,9 +41,9 @@ def write(model: keras.Model, file: Path, about: About) -> None:
         )
     graph = _Graph()
     x = graph.add("Cast", ["image"], "as_float", to=TensorProto.FLOAT)
-    x = graph.add("Transpose", [x], "channels_first", perm=(0, 3, 1, 2))
+    graph.add("Transpose", [x], "channels_first", perm=(0, 3, 1, 2))
     for layer in model.layers[1:]:
-        x = graph.layer(layer, x)
+        x = graph.layer(layer, [_source(tensor) for tensor in _list(layer.input)])
     image = helper.make_tensor_value_info(
         "image", TensorProto.UINT8, ("batch", *model.input.shape[1:])
     )
@@ -89,6 +89,16 @@ def quantize(file: Path, images: Iterable[NDArray[np.uint8]]) -> None:
     folded.unlink()
 
 
+def _list(tensors: Any) -> list[keras.KerasTensor]:
+    return tensors if isinstance(tensors, list) else [tensors]
+
+
+def _source(tensor: keras.KerasTensor) -> str:
+    """The name of the node that makes it."""
+    layer = tensor._keras_history.operation
+    return "channels_first" if isinstance(layer, keras.layers.InputLayer) else layer.name
+
+
 class _Reader(quantization.CalibrationDataReader):
     def __init__(self, images: Iterable[NDArray[np.uint8]]) -> None:
         self._images = iter(images)
@@ -114,8 +124,8 @@ class _Graph:
         self.weights.append(numpy_helper.from_array(array, name))
         return name
 
-    def layer(self, layer: keras.Layer, x: str) -> str:
-        name = layer.name
+    def layer(self, layer: keras.Layer, inputs: list[str]) -> str:
+        name, x = layer.name, inputs[0]
         match layer:
             case keras.layers.Rescaling():
                 self.add("Mul", [x, self.weight(f"{name}/scale", layer.scale)], name)
@@ -126,13 +136,24 @@ class _Graph:
             case keras.layers.Dense():
                 self._weighted("Gemm", layer, x, layer.kernel.value)
             case keras.layers.BatchNormalization():
-                values = [self.weight(v.path, v.value) for v in layer.variables]
+                blank = np.zeros(layer.moving_mean.shape)
+                parts = {
+                    "gamma": layer.gamma.value if layer.scale else blank + 1,
+                    "beta": layer.beta.value if layer.center else blank,
+                    "mean": layer.moving_mean.value,
+                    "variance": layer.moving_variance.value,
+                }
+                values = [self.weight(f"{name}/{part}", value) for part, value in parts.items()]
                 self.add("BatchNormalization", [x, *values], name, epsilon=layer.epsilon)
             case keras.layers.MaxPooling2D():
                 window = {"kernel_shape": layer.pool_size, "strides": layer.strides}
                 self.add("MaxPool", [x], name, **window)
             case keras.layers.GlobalAveragePooling2D():
                 self.add("Flatten", [self.add("GlobalAveragePool", [x], f"{name}/2d")], name)
+            case keras.layers.GlobalMaxPooling2D():
+                self.add("Flatten", [self.add("GlobalMaxPool", [x], f"{name}/2d")], name)
+            case keras.layers.Concatenate() if layer.output.shape[1:-1] == ():
+                self.add("Concat", inputs, name, axis=-1)
             case keras.layers.Flatten():
                 # in the order of Keras, which has channels last
                 x = self.add("Transpose", [x], f"{name}/channels_last", perm=(0, 2, 3, 1))

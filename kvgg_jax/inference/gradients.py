@@ -42,8 +42,12 @@ def make_grad_cam_step(
         params: Params, model_state: Params, images: AnyArray, target: AnyArray | None = None
     ) -> tuple[Array, Array]:
         weights = {**params, **model_state}
-        maps = network.feature_maps(weights, images)
-        logits, pull = jax.vjp(lambda x: network.head(weights, network.features(weights, x)), maps)
+        *lower, maps = network.stage_maps(weights, images)
+
+        def from_maps(maps: Array) -> Array:
+            return network.logits(weights, network.features(weights, (*lower, maps)))
+
+        logits, pull = jax.vjp(from_maps, maps)
         # an image's logits do not depend on the others, so one pull gives the gradients of all
         classes = jnp.argmax(logits, axis=-1) if target is None else target
         chosen = jax.nn.one_hot(classes, logits.shape[-1], dtype=logits.dtype)

@@ -6,6 +6,8 @@ Each is written once. The `Layers` that it is given decide what the calls make: 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -22,6 +24,15 @@ class Layers(Protocol[T]):
 
     def average(self, x: T, name: str) -> T:
         """The mean over height and width."""
+
+    def means_and_maxima(self, x: T, name: str) -> T:
+        """Over height and width, one after the other as one vector, in float32."""
+
+    def join(self, vectors: Sequence[T], name: str) -> T:
+        """Several vectors as one."""
+
+    def standardize(self, x: T, name: str) -> T:
+        """Less the mean of each value, divided by its deviation, both over the training images."""
 
     def flatten(self, x: T, name: str) -> T:
         """Height, width and channels as one axis."""
@@ -53,21 +64,46 @@ class Backbone(Protocol):
 
     @property
     def pooling(self) -> int:
-        """Side of the windows in which `features` pools the feature maps; 1 for none."""
+        """Side of the windows in which `features` pools the last feature maps; 1 for none."""
 
     @property
     def pretrained_preprocessing(self) -> str:
         """The `model.preprocessing` that Keras' ImageNet weights for it need."""
 
-    def feature_maps(self, layers: Layers[T], x: T) -> T:
-        """Images -> the largest maps of the last stage, which Grad-CAM explains."""
+    def stage_maps(self, layers: Layers[T], x: T) -> tuple[T, ...]:
+        """Images -> the output of each stage; of the last one its largest maps, which Grad-CAM
+        explains."""
 
     def features(self, layers: Layers[T], maps: T) -> T:
-        """Feature maps -> the output of the last stage, which a head takes."""
+        """Those maps -> the output of the last stage."""
+
+
+class Pooling(Protocol):
+    """What a head takes of a backbone. It has no weights; its `repr` says how it pools."""
+
+    def __call__(self, layers: Layers[T], outputs: Sequence[T]) -> T:
+        """Outputs of all stages -> features."""
 
 
 class Head(Protocol):
-    """From the features of a backbone to logits."""
+    """From the outputs of a backbone's stages to logits."""
 
-    def __call__(self, layers: Layers[T], features: T) -> T:
-        """Calls the layers of the head."""
+    @property
+    def pooling(self) -> Pooling:
+        """The first part: for a frozen backbone its output is the same in each epoch."""
+
+    def logits(self, layers: Layers[T], features: T) -> T:
+        """The second part: calls the layers that are trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A backbone and its head."""
+
+    backbone: Backbone
+    head: Head
+
+    def features(self, layers: Layers[T], maps: Sequence[T]) -> T:
+        """The maps of the stages -> what the trained part of the head takes."""
+        last = self.backbone.features(layers, maps[-1])
+        return self.head.pooling(layers, (*maps[:-1], last))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +12,26 @@ from numpy.typing import NDArray
 from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.models.heads import parse_head
+from kvgg_jax.models.functional import STANDARD_EPSILON
+from kvgg_jax.models.heads import STANDARDIZED
 from kvgg_jax.models.layers import Caffe, Conv2D, MaxPooling2D
-from kvgg_jax.models.registry import BACKBONES, PREPROCESSING, frozen_stages
+from kvgg_jax.models.registry import PREPROCESSING, choose_network, frozen_stages
 
 # Keras' 0.99 needs hundreds of steps to forget the first ones; an epoch here has tens.
 BATCH_NORM_MOMENTUM = 0.9
+
+
+class Built(NamedTuple):
+    """A network, and the point in it up to which a frozen backbone is constant."""
+
+    model: keras.Model
+    features: keras.KerasTensor
+    """Output of the backbone and of what the head does first, without weights."""
+
+    @property
+    def head(self) -> keras.Model:
+        """From `features` to logits, with the layers and variables of `model`."""
+        return keras.Model(self.features, self.model.output)
 
 
 def vgg(
@@ -35,12 +50,24 @@ def vgg(
     `precision="bfloat16"` computes in bfloat16 and keeps weights and logits in float32.
     Raises ConfigError for an impossible size.
     """
-    config = config or ModelConfig()
-    backbone = BACKBONES[config.arch]
-    if image_size < backbone.min_size:
+    return build(
+        config or ModelConfig(),
+        classes=classes,
+        image_size=image_size,
+        precision=precision,
+        seed=seed,
+    ).model
+
+
+def build(
+    config: ModelConfig, *, classes: int, image_size: int, precision: str, seed: int | None
+) -> Built:
+    """The network of a configuration; arguments and errors are those of `vgg`."""
+    network = choose_network(config)
+    if image_size < network.backbone.min_size:
         raise ConfigError(
             f"image_size {image_size} is too small: {config.arch} needs at least "
-            f"{backbone.min_size} pixels a side."
+            f"{network.backbone.min_size} pixels a side."
         )
     if classes < 2:
         raise ConfigError(f"classes = {classes}: a classifier needs at least 2.")
@@ -48,19 +75,12 @@ def vgg(
     x = inputs = keras.Input((image_size, image_size, 3), name="image")
     if config.preprocessing == "caffe":
         x = Caffe(name=PREPROCESSING, dtype="float32")(x)
-    features = backbone.features(layers, backbone.feature_maps(layers, x))
-    model = keras.Model(inputs, parse_head(config.head)(layers, features), name=config.arch)
-    frozen = frozen_stages(config)
+    features = network.features(layers, network.backbone.stage_maps(layers, x))
+    model = keras.Model(inputs, network.head.logits(layers, features), name=config.arch)
+    frozen = (*frozen_stages(config), STANDARDIZED)
     for layer in model.layers:
         layer.trainable = not layer.name.startswith(frozen)
-    return model
-
-
-def head_of(model: keras.Model) -> keras.Model:
-    """From the features of the backbone to logits, with the layers and variables of `model`."""
-    stages = BACKBONES[model.name].stages
-    *_, last = (layer for layer in model.layers if layer.name.startswith(stages))
-    return keras.Model(last.output, model.output)
+    return Built(model, features)
 
 
 @keras.saving.register_keras_serializable(package="kvgg_jax")
@@ -106,6 +126,21 @@ class _Built:
 
     def average(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
         return keras.layers.GlobalAveragePooling2D(name=name, dtype=self._dtype)(x)
+
+    def means_and_maxima(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        means = keras.layers.GlobalAveragePooling2D(name=f"{name}_mean", dtype="float32")(x)
+        maxima = keras.layers.GlobalMaxPooling2D(name=f"{name}_max", dtype="float32")(x)
+        return self.join([means, maxima], name)
+
+    def join(self, vectors: Sequence[keras.KerasTensor], name: str) -> keras.KerasTensor:
+        if len(vectors) == 1:
+            return vectors[0]
+        return keras.layers.Concatenate(name=name, dtype="float32")(vectors)
+
+    def standardize(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        """Batch norm whose statistics are set once, and never change in training."""
+        fixed = {"center": False, "scale": False, "epsilon": STANDARD_EPSILON}
+        return keras.layers.BatchNormalization(name=name, dtype="float32", **fixed)(x)
 
     def flatten(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
         return keras.layers.Flatten(name=name, dtype=self._dtype)(x)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
 from kvgg_jax.core.config import ModelConfig
-from kvgg_jax.models.heads import parse_head
-from kvgg_jax.models.registry import BACKBONES
+from kvgg_jax.models.registry import choose_network
 
 Shape = tuple[int, ...]
 
@@ -45,10 +45,11 @@ class Layer:
 
 def describe(config: ModelConfig, *, classes: int, image_size: int) -> tuple[Layer, ...]:
     """The layers of a network in order; `kvgg_jax.vgg` builds the same ones."""
-    layers, backbone = _Counted(config, classes), BACKBONES[config.arch]
-    features = backbone.features(layers, backbone.feature_maps(layers, (image_size, image_size, 3)))
+    layers, network = _Counted(config, classes), choose_network(config)
+    maps = network.backbone.stage_maps(layers, (image_size, image_size, 3))
+    outputs = (*maps[:-1], network.backbone.features(layers, maps[-1]))
     layers.is_head = True
-    parse_head(config.head)(layers, features)
+    network.head.logits(layers, network.head.pooling(layers, outputs))
     return tuple(layers.found)
 
 
@@ -93,6 +94,16 @@ class _Counted:
     def average(self, x: Shape, name: str) -> Shape:
         return self._add(Layer(name, x[-1:], kept=x[-1]))
 
+    def means_and_maxima(self, x: Shape, name: str) -> Shape:
+        return self._add(Layer(name, (2 * x[-1],), kept=2 * x[-1]))
+
+    def join(self, vectors: Sequence[Shape], name: str) -> Shape:
+        return self._add(Layer(name, (sum(map(sum, vectors)),)))
+
+    def standardize(self, x: Shape, name: str) -> Shape:
+        moving = {f"{name}/moving_mean": x, f"{name}/moving_variance": x}
+        return self._add(Layer(name, x, kept=x[0], moving=moving))
+
     def flatten(self, x: Shape, name: str) -> Shape:
         return (prod(x),)
 
@@ -119,13 +130,14 @@ class Cost:
     training_flops: int
     weight_bytes: int
     training_bytes: int
-    """Weights, gradients, Adam's two moments, and the activations kept for the backward pass."""
+    """Weights, gradients, two moments of each weight as Adam has them, and the activations kept for
+    the backward pass. SGD has none or one of them, Lion one."""
     activation_bytes: int
 
 
 def total(layers: tuple[Layer, ...], *, image_size: int, batch_size: int) -> Cost:
     """Add up `layers`. Training costs three forward passes, less the first layer's input gradient,
-    which is not computed; Adam's own arithmetic is left out."""
+    which is not computed; the optimizer's own arithmetic is left out."""
     params = sum(layer.params for layer in layers)
     trained = params - sum(layer.statistics for layer in layers)
     forward = sum(layer.flops for layer in layers)

@@ -6,7 +6,7 @@ prediction.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,15 +16,16 @@ from jax import Array, lax
 
 from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.state import AnyArray
-from kvgg_jax.models.backbone import Backbone
+from kvgg_jax.models import backbone
 from kvgg_jax.models.cost import describe
-from kvgg_jax.models.heads import parse_head
 from kvgg_jax.models.kernels.conv import convolve
 from kvgg_jax.models.kernels.relu_pool import max_pool2x2
-from kvgg_jax.models.registry import BACKBONES, frozen_stages
+from kvgg_jax.models.registry import choose_network, frozen_stages
 
 CAFFE_MEANS = (103.939, 116.779, 123.68)  # blue, green, red, of ImageNet in 0..255
 EPSILON = 1e-3  # of Keras' batch normalisation
+STANDARD_EPSILON = 1e-7  # of standardization, in float32
+MOVING = ("moving_mean", "moving_variance")
 Arrays = dict[str, AnyArray]
 PredictStep = Callable[[Arrays, Arrays, AnyArray], tuple[Array, Array]]
 
@@ -66,26 +67,26 @@ class Network:
 
     def __call__(self, weights: Arrays, images: AnyArray) -> Array:
         """Images [batch, size, size, 3], uint8 or floats in [0, 1] -> logits [batch, classes]."""
-        return self.head(weights, self.features(weights, self.feature_maps(weights, images)))
+        return self.logits(weights, self.features(weights, self.stage_maps(weights, images)))
 
-    def feature_maps(self, weights: Arrays, images: AnyArray) -> Array:
-        """Images -> the finest maps of the last stage, [batch, height, width, channels]."""
+    def stage_maps(self, weights: Arrays, images: AnyArray) -> tuple[Array, ...]:
+        """Images -> the maps of each stage, [batch, height, width, channels]."""
         x = normalise(images)
         x = caffe(x) if self.config.preprocessing == "caffe" else x
         x = x.astype(jnp.bfloat16 if self.precision == "bfloat16" else jnp.float32)
-        return self._backbone.feature_maps(_Computed(self.config, weights), x)
+        return self._network.backbone.stage_maps(_Computed(self.config, weights), x)
 
-    def features(self, weights: Arrays, maps: Array) -> Array:
-        """Feature maps -> what the head takes."""
-        return self._backbone.features(_Computed(self.config, weights), maps)
+    def features(self, weights: Arrays, maps: Sequence[Array]) -> Array:
+        """Those maps -> what the trained part of the head takes."""
+        return self._network.features(_Computed(self.config, weights), maps)
 
-    def head(self, weights: Arrays, features: Array) -> Array:
+    def logits(self, weights: Arrays, features: Array) -> Array:
         """Features -> float32 logits [batch, classes]."""
-        return parse_head(self.config.head)(_Computed(self.config, weights), features)
+        return self._network.head.logits(_Computed(self.config, weights), features)
 
     @property
-    def _backbone(self) -> Backbone:
-        return BACKBONES[self.config.arch]
+    def _network(self) -> backbone.Network:
+        return choose_network(self.config)
 
 
 class _Computed:
@@ -111,6 +112,18 @@ class _Computed:
 
     def average(self, x: Array, name: str) -> Array:
         return jnp.mean(x, axis=(1, 2))
+
+    def means_and_maxima(self, x: Array, name: str) -> Array:
+        x = x.astype(jnp.float32)
+        return self.join([jnp.mean(x, axis=(1, 2)), jnp.max(x, axis=(1, 2))], name)
+
+    def join(self, vectors: Sequence[Array], name: str) -> Array:
+        return jnp.concatenate(vectors, axis=-1)
+
+    def standardize(self, x: Array, name: str) -> Array:
+        mean, variance = (self._weights[f"{name}/{part}"] for part in MOVING)
+        scale = lax.rsqrt(variance + STANDARD_EPSILON)
+        return x.astype(jnp.float32) * scale - mean * scale
 
     def flatten(self, x: Array, name: str) -> Array:
         return x.reshape(len(x), -1)

@@ -39,14 +39,16 @@ class Vgg:
         """Of which one pixel is left."""
         return self.stride
 
-    def feature_maps(self, layers: Layers[T], x: T) -> T:
+    def stage_maps(self, layers: Layers[T], x: T) -> tuple[T, ...]:
         """All but the last pooling."""
+        outputs: list[T] = []
         for stage, block in zip(self.stages, self.blocks, strict=True):
             for c, channels in enumerate(block, 1):
                 x = layers.conv(x, channels, f"{stage}conv{c}")
             if stage != self.stages[-1]:
                 x = layers.pool(x, f"{stage}pool")
-        return x
+            outputs.append(x)
+        return tuple(outputs)
 
     def features(self, layers: Layers[T], maps: T) -> T:
         """The last pooling."""

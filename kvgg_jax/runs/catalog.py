@@ -172,6 +172,7 @@ def find(run: str | Path | None = None, *, out: Path = OUT, status: str = "finis
                 finish_overwrite(path)
             if Run(path).exists:
                 return Run(path)
+            _check_may_enter(path)
         raise RunError(f"No run at {run} or {out / run}. {_runs_there(out)}")
     for old in out.glob(".*.old"):
         with contextlib.suppress(RunError):  # the others can be found all the same
@@ -182,6 +183,16 @@ def find(run: str | Path | None = None, *, out: Path = OUT, status: str = "finis
             damaged.info()  # names the file, where a damaged run is the reason
         raise RunError(f"No {status} run in {out}. {_runs_there(out)}")
     return max(found, key=_age)
+
+
+def _check_may_enter(path: Path) -> None:
+    """Raises RunError for a folder of another user, of which no more can be known."""
+    try:
+        (path / "config.toml").stat()
+    except PermissionError as error:
+        raise RunError(f"Cannot open {path}: {error.strerror}.") from None
+    except OSError:
+        return  # it is no run folder
 
 
 def ordered(out: Path) -> list[Run]:

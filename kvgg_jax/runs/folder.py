@@ -161,7 +161,7 @@ def _digests(text: str) -> dict[str, str]:
 def _info(text: str) -> dict[str, Any]:
     info = json.loads(text)
     if not isinstance(info, dict) or not all(
-        isinstance(info.get(part, {}), dict) for part in ("data", "settings")
+        isinstance(info.get(part, {}), dict) for part in ("data", "settings", "custom")
     ):
         raise ValueError("expected an object")
     return info

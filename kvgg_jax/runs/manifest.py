@@ -41,10 +41,12 @@ def files_of(
     *,
     number: int,
     weights: str | None = None,
+    custom: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """The small files of a new run; `samples` are all photos, those left out as bad included.
 
-    `weights` is the digest of the weights that it begins with.
+    `weights` is the digest of the weights that it begins with; `custom` names what its caller gave
+    in place of settings, such as `{"loss": "module.function"}`.
     """
     split_csv = split_to_csv(split)
     info = {
@@ -63,6 +65,7 @@ def files_of(
         },
         "settings": settings(config),
         **({"weights": weights} if weights else {}),
+        **({"custom": custom} if custom else {}),
     }
     return {
         "classes.json": json.dumps(split.train.classes, ensure_ascii=False) + "\n",
@@ -79,6 +82,15 @@ def check_settings(run: Run, config: RunConfig) -> None:
         f"{file} has changed since the run started:",
         changed_settings(run, config, MAY_CHANGE),
         f"Restore it, or start a new run with it: kvgg train --config {file}",
+    )
+
+
+def check_custom(run: Run, names: Mapping[str, str]) -> None:
+    """Raises RunError where the names of what a caller gives are not those the run began with."""
+    refuse(
+        f"{run.path} has not started with this loss and optimizer:",
+        differences(run.info().get("custom", {}), names),
+        f"Give it what it started with: kvgg_jax.resume({str(run.path)!r}, ...).",
     )
 
 
@@ -118,6 +130,11 @@ def check_files(run: Run, split: Split, emit: Emit) -> None:
         raise RunError(
             f"{run.path / 'split.csv'} has changed since the run started. "
             "Restore it, or start a new run."
+        )
+    if not root.is_dir():
+        raise RunError(
+            f"{root}, the photos of {run.path}, is not there. Put the folder back, or give its new "
+            f"place as data.dir in {run.path / 'config.toml'}."
         )
     if gone := [path for path in split.all.paths if not os.path.exists(root / path)]:
         raise _other_photos(run, root, [count("removed", gone)])

@@ -7,7 +7,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jax
@@ -22,6 +22,7 @@ from kvgg_jax.data.pipeline import Pipeline
 from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.data.split import Split
 from kvgg_jax.models.cost import describe, total
+from kvgg_jax.training.augment.regions import side_to_crop
 from kvgg_jax.training.setup import Network, build_network
 from kvgg_jax.training.step import zero_tally
 
@@ -73,8 +74,7 @@ def bench(config: RunConfig, *, repeats: int = 5, emit: Emit = ignore) -> Bench:
     started = time.perf_counter()
     inputs, state = network.assemble(network.state, emit), network.state
     compile_seconds = time.perf_counter() - started
-    batch = next(inputs.train.epoch(1))
-    part = jax.tree.map(lambda rows: rows[: config.train.part_size], batch)
+    batch, part = next(inputs.train.epoch(1)), next(inputs.val.epoch(1))
 
     def run_forward() -> object:
         return inputs.eval_step(state.params, state.model_state, part)
@@ -123,8 +123,14 @@ def _network(config: RunConfig, size: int) -> Network:
     count = max(2 * config.train.batch_size, 256)
     names, labels = tuple(map(str, range(count))), tuple(n % CLASSES for n in range(count))
     samples = Samples(Path(), names, labels, names[:CLASSES])
-    decoded = DecodedImages(samples, np.zeros((count, size, size, 3), np.uint8))
+    decoded = _blank(samples, size)
+    if crop := config.data.crop:
+        decoded = replace(decoded, larger=_blank(samples, side_to_crop(size, crop)))
     return build_network(config, decoded, Split(samples, samples), None, emit=ignore)
+
+
+def _blank(samples: Samples, side: int) -> DecodedImages:
+    return DecodedImages(samples, np.zeros((len(samples), side, side, 3), np.uint8))
 
 
 def _pipeline_speed(train: Pipeline) -> float:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
+import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import jax
@@ -27,32 +28,41 @@ from kvgg_jax.core.state import AnyArray, Weights
 from kvgg_jax.data.cache import Chosen
 from kvgg_jax.data.pipeline import Store, hold
 from kvgg_jax.data.reader import DecodedImages
-from kvgg_jax.models.build import head_of
+from kvgg_jax.models.build import Built
 from kvgg_jax.models.compile import compile_step
 from kvgg_jax.models.functional import Network
+from kvgg_jax.models.heads import choose_head
 from kvgg_jax.models.registry import BACKBONES
 from kvgg_jax.runs import digests
 
-VERSION = 2  # of the backbone's arithmetic; a change of a single bit raises it
+VERSION = 3  # of the backbone's arithmetic; a change of a single bit raises it
 KEPT = 4  # sets of features, the newest
 FILE = "features.npy"
+PART = ".{}.part"  # the folder of a set that is not complete
 
 
 def are_constant(config: RunConfig) -> bool:
     """Whether an image has the same features in each epoch, and they may be kept."""
-    data, whole = config.data, config.model.freeze == "blocks"
-    return whole and data.augment == data.mix == "none" and data.cache != "none"
+    data, whole = config.data, config.model.freeze == "backbone"
+    changed = data.crop or data.erase or not data.augment == data.mix == "none"
+    return whole and not changed and data.cache != "none"
 
 
 def trainable_part(
-    config: RunConfig, model: keras.Model, decoded: DecodedImages, weights: Weights, *, emit: Emit
+    config: RunConfig, built: Built, decoded: DecodedImages, weights: Weights, *, emit: Emit
 ) -> tuple[keras.Model, Store]:
     """What is trained, and on what: the network on images, or its head on their features."""
-    store = hold(decoded)
     if not are_constant(config):
-        return model, store
+        return built.model, hold(decoded)
+    return head_on_features(config, built, decoded, weights, emit=emit)
+
+
+def head_on_features(
+    config: RunConfig, built: Built, decoded: DecodedImages, weights: Weights, *, emit: Emit
+) -> tuple[keras.Model, Store]:
+    """The head, and the features that the rest of the network with these weights gives it."""
     constant = features(config, decoded, weights, folder=cache_folder(), emit=emit)
-    return head_of(model), store._replace(images=constant)
+    return built.head, hold(decoded)._replace(images=constant)
 
 
 def features(
@@ -79,12 +89,11 @@ def features(
                 where.touch()  # the newest are kept
         else:
             where.parent.mkdir(parents=True, exist_ok=True)
-            sweep(where.parent, f".{'?' * 8}")
-            with tempfile.TemporaryDirectory(prefix=".", dir=where.parent) as scratch:
-                made = Path(scratch) / "made"
-                made.mkdir()
-                _compute(made / FILE, config, Chosen(decoded.images, order), arrays, emit)
-                _publish(made, where)
+            sweep(where.parent, PART.format("*"))
+            made = where.with_name(PART.format(where.name))
+            made.mkdir(exist_ok=True)
+            _compute(made / FILE, config, Chosen(decoded.images, order), arrays, emit)
+            _publish(made, where)
         found = np.asarray(np.load(where / FILE, mmap_mode="r", allow_pickle=False))
     except OSError as error:
         raise DataError(
@@ -101,7 +110,8 @@ def _key(config: RunConfig, decoded: DecodedImages, arrays: dict[str, AnyArray])
     config = config.with_train(batch_size=config.train.part_size, accumulate=1)
     values, shape = settings(config), [*decoded.images.shape]
     how = [values[key] for key, setting in SETTINGS.items() if "features" in setting.affects]
-    digest.update(repr([VERSION, *how, shape, jax.__version__, device]).encode())
+    pooling = choose_head(config.model).pooling
+    digest.update(repr([VERSION, *how, pooling, shape, jax.__version__, device]).encode())
     for name in sorted(arrays):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(arrays[name]).data)
@@ -111,10 +121,15 @@ def _key(config: RunConfig, decoded: DecodedImages, arrays: dict[str, AnyArray])
 
 def _publish(made: Path, where: Path) -> None:
     """Move complete features into place, and remove the oldest sets."""
-    digests.seal(made)
-    if digests.fault(where):  # else another run has made them meanwhile, and may be reading
-        shutil.rmtree(where, ignore_errors=True)
-        made.rename(where)
+    try:
+        digests.seal(made)
+        if digests.fault(where):  # else another run, which may be reading, has published the same
+            shutil.rmtree(where, ignore_errors=True)
+            made.rename(where)
+    except FileNotFoundError:  # the other run has moved them at this moment
+        if digests.fault(where):
+            raise
+    shutil.rmtree(made, ignore_errors=True)
     others = [path for path in where.parent.glob("[!.]*") if path != where]  # whatever the clock
     with contextlib.suppress(OSError):  # another run may remove the same ones
         for old in sorted(others, key=lambda path: path.stat().st_mtime)[: 1 - KEPT]:
@@ -130,16 +145,23 @@ def _compute(
     example = np.zeros((batch, *images.shape[1:]), np.uint8)
 
     def step(weights: dict[str, AnyArray], images: AnyArray) -> Array:
-        maps = network.feature_maps(weights, images)
+        maps = network.stage_maps(weights, images)
         return network.features(weights, maps).astype(jnp.float32)
 
     shape = (count, *jax.eval_shape(step, arrays, example).shape[1:])
     compiled = compile_step("features", step, arrays, example, emit=emit)
-    with file.open("wb") as stream:
+    row = 4 * math.prod(shape[1:])
+    with os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as stream:
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(stream, header)
-        for start in range(0, count, batch):
+        first = stream.tell()
+        # A stopped run has left the first rows, the last of them perhaps in part. Nothing is cut
+        # off: another run may be writing the same rows at this moment.
+        done = (stream.seek(0, os.SEEK_END) - first) // row // batch * batch
+        stream.seek(first + done * row)
+        for start in range(done, count, batch):
             rows = np.arange(start, min(start + batch, count))
             found = np.asarray(compiled(arrays, images[np.resize(rows, batch)]))
             stream.write(found[: len(rows)].tobytes())
+            stream.flush()
             emit(Progress("computing features", start + len(rows), count))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from kvgg_jax.data.split import Split
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.manifest import trained_on
+from kvgg_jax.training.augment.regions import side_to_crop
 from kvgg_jax.training.initial_weights import (
     InitialWeights,
     complete_model,
@@ -51,6 +53,8 @@ def complete_config(config: RunConfig, emit: Emit, *, out: str | Path = catalog.
     """
     check_jax()
     config = complete_model(config, Path(out))
+    if config.solves_head and config.model.freeze == "backbone":
+        config = config.with_train(epochs=1)  # nothing is left to train
     folder, size = config.data.dir, PHOTO_SIZE
     if folder is None and Path("data").is_dir():
         folder = "data"
@@ -75,19 +79,33 @@ def load_inputs(config: RunConfig, emit: Emit) -> Inputs:
     )
     initial = load_initial_weights(config, samples.classes, emit)
     decoded = read_photos(samples, config, emit)
-    return Inputs(samples, _only_readable(split, decoded), decoded, initial)
+    split = _only_readable(split, decoded)
+    return Inputs(samples, split, with_larger(decoded, split, config, emit), initial)
 
 
-def read_photos(samples: Samples, config: RunConfig, emit: Emit) -> DecodedImages:
-    """Decoded to the size of `config`; DataError names the unreadable ones."""
+def read_photos(
+    samples: Samples, config: RunConfig, emit: Emit, *, size: int | None = None
+) -> DecodedImages:
+    """Decoded to `size` pixels a side, or that of `config`; DataError names the unreadable ones."""
     return read(
         samples,
-        config.image_size,
+        size or config.image_size,
         skip_bad=config.data.skip_bad,
         cache=config.data.cache,
         folder=cache_folder(),
         emit=emit,
     )
+
+
+def with_larger(
+    decoded: DecodedImages, split: Split, config: RunConfig, emit: Emit
+) -> DecodedImages:
+    """`decoded`, and the training photos larger where `data.crop` is set."""
+    if config.data.crop is None:
+        return decoded
+    size = side_to_crop(config.image_size, config.data.crop)
+    emit(Note(f"Random crops are cut at {size} px: the training photos are read once more"))
+    return replace(decoded, larger=read_photos(split.train, config, emit, size=size))
 
 
 def _check_steps(config: RunConfig, count: int) -> None:

@@ -37,6 +37,8 @@ class LoopInputs:
     val: Pipeline
     learning_rate: Callable[[int], float]
     """Steps already taken -> the rate of the next step."""
+    first_epoch: FirstEpoch | None = None
+    """What takes the place of the first epoch's steps and validation."""
     clock: Callable[[], float] = time.perf_counter
 
 
@@ -73,6 +75,9 @@ class Hooks:
     emit: Emit = ignore
 
 
+FirstEpoch = Callable[[TrainState, Hooks], tuple[TrainState, Epoch]]
+
+
 def fit(
     inputs: LoopInputs,
     config: TrainConfig,
@@ -93,7 +98,10 @@ def fit(
     for epoch in range(len(history) + 1, config.epochs + 1):
         if history.stale(config.min_delta) >= config.patience:
             return history, out_of_patience(config)
-        state, row = run_epoch(inputs, state, epoch, partial, hooks)
+        if epoch == 1 and inputs.first_epoch is not None:
+            state, row = inputs.first_epoch(state, hooks)
+        else:
+            state, row = run_epoch(inputs, state, epoch, partial, hooks)
         partial, history = NOTHING_YET, history.append(row)
         recorder.record(state, history)
         emit(EpochEnded(row, config.epochs, is_best=history.best == row))

@@ -1,90 +1,96 @@
-"""Adam by Keras, and the learning rates that `optim.schedule` names.
+"""The optimizers of Keras that `optim.optimizer` names, or one of the caller's.
 
-To add a schedule, enter it in `SCHEDULES` and its name in `OptimConfig.schedule`.
+To add an optimizer, enter it in `OPTIMIZERS` and its name in `core/tables/optim.Optimizer`. Left
+out are Ftrl, which forgets the initial weights in its first step; Muon, which must be told the last
+layer; ScheduleFreeAdamW, whose weights are not those to evaluate; and those that wrap others.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
-from kvgg_jax.core.config import OptimConfig
-from kvgg_jax.core.errors import ConfigError
+from kvgg_jax.core.config import SETTINGS
+from kvgg_jax.core.errors import UsageError
 from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.core.tables.optim import OptimConfig
+from kvgg_jax.training.schedules import LearningRates, build_schedule
 
-schedules = keras.optimizers.schedules
-LearningRates: TypeAlias = keras.optimizers.schedules.LearningRateSchedule
+BuildOptimizer: TypeAlias = Callable[[LearningRates], keras.Optimizer]
 
-
-class Schedule(NamedTuple):
-    """How a schedule is built, and whether a longer run would have had other rates."""
-
-    build: Callable[[OptimConfig, int], LearningRates]
-    """From the settings and the steps left after the warm-up."""
-    depends_on_length: bool = False
+OPTIMIZERS: dict[str, Callable[..., keras.Optimizer]] = {
+    "adam": keras.optimizers.Adam,  # Kingma & Ba 2015
+    "adamw": keras.optimizers.AdamW,  # Loshchilov & Hutter 2019; Adam with a weight decay is it too
+    "sgd": keras.optimizers.SGD,
+    "rmsprop": keras.optimizers.RMSprop,
+    "lion": keras.optimizers.Lion,  # Chen et al. 2023
+    "nadam": keras.optimizers.Nadam,
+    "adamax": keras.optimizers.Adamax,
+    "adagrad": keras.optimizers.Adagrad,
+    "adadelta": keras.optimizers.Adadelta,
+    "adafactor": keras.optimizers.Adafactor,
+    "lamb": keras.optimizers.Lamb,
+}
 
 
 def build_optimizer(
-    config: OptimConfig, model: keras.Model, *, steps: int | None = None
+    config: OptimConfig,
+    model: keras.Model,
+    *,
+    steps: int | None = None,
+    build: BuildOptimizer | None = None,
 ) -> keras.Optimizer:
-    """Adam (Kingma & Ba 2015; epsilon 1e-7 as in Keras), its slots built for `model`.
+    """The optimizer of `config` for a run of `steps`, its slots built for `model`.
 
-    With a weight decay it is AdamW (Loshchilov & Hutter 2019): each step also takes
-    rate * weight_decay of a kernel away; biases and batch norm's weights do not decay.
+    With a weight decay, each step also takes rate * weight_decay of a kernel away; biases and batch
+    norm's weights do not decay. `build` makes another optimizer from the schedule. Raises
+    UsageError where that is none, or scales the loss.
     """
     schedule = build_schedule(config, steps=steps)
-    if config.weight_decay:
-        decay = config.weight_decay
-        optimizer = keras.optimizers.AdamW(schedule, weight_decay=decay, name="adam")
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    else:
-        optimizer = keras.optimizers.Adam(schedule, name="adam")
+    optimizer = _checked(build(schedule)) if build else _build_named(config, schedule)
     optimizer.build(model.trainable_variables)
     return optimizer
 
 
-def build_schedule(config: OptimConfig, *, steps: int | None = None) -> LearningRates:
-    """Step (steps already taken) -> learning rate, for a run of `steps` in all.
+def _build_named(config: OptimConfig, schedule: LearningRates) -> keras.Optimizer:
+    """The settings that are for this optimizer alone have the names of its arguments in Keras."""
+    name = config.optimizer
+    keys = [key for key, one in SETTINGS.items() if name in one.used_by.get("optimizer", ())]
+    own: dict[str, Any] = config.model_dump(include={key.partition(".")[2] for key in keys})
+    optimizer = OPTIMIZERS[name](
+        schedule,
+        weight_decay=config.weight_decay or None,
+        global_clipnorm=config.clip_norm,
+        name=name,
+        **own,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
 
-    A warm-up comes before the schedule and counts as steps of its own. Raises ConfigError for a
-    schedule that depends on the length without `steps`, or with no more than those of the warm-up.
-    """
-    schedule, warmup = SCHEDULES[config.schedule], config.warmup_steps
-    if schedule.depends_on_length and (steps is None or steps <= warmup):
-        raise ConfigError(
-            f"A {config.schedule} of {steps} steps, a warm-up of {warmup}: raise --epochs."
+
+def _checked(optimizer: object) -> keras.Optimizer:
+    if not isinstance(optimizer, keras.Optimizer):
+        raise UsageError(f"`optimizer` must return an optimizer of Keras, not {optimizer!r}.")
+    if float(optimizer.scale_loss(1.0)) != 1:
+        raise UsageError(
+            f"The optimizer {optimizer.name} scales the loss, which is not supported: leave that "
+            "out. Weights and gradients have 32 bits in both precisions."
         )
-    after = schedule.build(config, (steps or 0) - warmup)
-    return Warmup(after, config.lr, warmup) if warmup else after
+    return optimizer
 
 
-class Warmup(LearningRates):
-    """A line up to `peak` in `steps` steps, then the schedule `after`, from its start.
+def slot_names(optimizer: keras.Optimizer) -> list[str]:
+    """A unique name for each variable of an optimizer, such as `adam/LAYER_kernel_momentum`.
 
-    Step 0 has the rate peak / (steps + 1), not 0: each step trains.
+    Keras numbers optimizers, and variables without a name, across the whole process, and gives some
+    variables one name; here they count within the list.
     """
-
-    def __init__(self, after: LearningRates, peak: float, steps: int) -> None:
-        self.after, self.steps = after, steps
-        self.ramp = schedules.PolynomialDecay(peak / (steps + 1), steps, end_learning_rate=peak)
-
-    def __call__(self, step: Any) -> Any:
-        """The rate after `step` steps."""
-        step = keras.ops.convert_to_tensor(step)
-        later = self.after(keras.ops.maximum(step - self.steps, 0))
-        return keras.ops.where(step < self.steps, self.ramp(step), later)
-
-
-SCHEDULES = {
-    # lr * decay_rate ** (step / decay_steps), with `staircase` the exponent rounded down
-    "exponential": Schedule(
-        lambda config, steps: schedules.ExponentialDecay(
-            config.lr, config.decay_steps, config.decay_rate, staircase=config.staircase
-        )
-    ),
-    # lr * (1 + cos(pi * step / steps)) / 2, nearly 0 at the end (Loshchilov & Hutter 2017)
-    "cosine": Schedule(
-        lambda config, steps: schedules.CosineDecay(config.lr, steps), depends_on_length=True
-    ),
-    "constant": Schedule(lambda config, steps: schedules.ExponentialDecay(config.lr, 1, 1.0)),
-}
+    kind, seen = type(optimizer).__name__.lower(), Counter[str]()
+    names: list[str] = []
+    for variable in optimizer.variables:
+        scope, _, name = variable.path.rpartition("/")
+        name = f"{kind}/{name if scope else 'variable'}"
+        seen[name] += 1
+        names.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    return names

@@ -20,6 +20,7 @@ from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.reader import read
 from kvgg_jax.models.functional import normalise
 from kvgg_jax.runs.charts import draw_samples
+from kvgg_jax.training.augment.regions import side_to_crop
 from kvgg_jax.training.setup import build_changes
 from kvgg_jax.training.step import changed
 
@@ -50,7 +51,9 @@ def preview(
     names = [samples.classes[label] for label in labels]
     augment, mix = build_changes(config, size, len(samples.classes))
     if augment or mix:
-        batch, steps = Batch(images, labels, np.ones(len(labels), np.float32)), range(1, COLUMNS)
+        side = side_to_crop(size, config.data.crop) if config.data.crop else size
+        given = read(decoded.samples, side, emit=emit).images[np.arange(len(labels))]
+        batch, steps = Batch(given, labels, np.ones(len(labels), np.float32)), range(1, COLUMNS)
         change = jax.jit(partial(changed, augment=augment, mix=mix))
         later = [np.asarray(change(batch, jnp.int32(step - 1)).images) for step in steps]
         images = np.stack([images, *later], axis=1).reshape(-1, size, size, 3)

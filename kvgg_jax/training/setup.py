@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.errors import UsageError
 from kvgg_jax.core.events import Emit, Note
+from kvgg_jax.core.history import Epoch
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import TrainState
+from kvgg_jax.core.tables.optim import OptimConfig
 from kvgg_jax.data.class_balance import class_weights, describe
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, Store, hold
 from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.data.split import Split
-from kvgg_jax.models.build import vgg
+from kvgg_jax.models.build import Built, build
 from kvgg_jax.models.compile import compile_step
-from kvgg_jax.training.augment import make_augment, make_mix
+from kvgg_jax.training.augment.layers import in_turn
+from kvgg_jax.training.augment.levels import make_augment
+from kvgg_jax.training.augment.mixing import make_mix
+from kvgg_jax.training.augment.regions import make_crop, make_erase
 from kvgg_jax.training.ema import make_averaging, with_average
-from kvgg_jax.training.frozen_features import trainable_part
+from kvgg_jax.training.frozen_features import head_on_features, trainable_part
 from kvgg_jax.training.initial_weights import InitialWeights
-from kvgg_jax.training.loop import LoopInputs
-from kvgg_jax.training.losses import make_loss
-from kvgg_jax.training.optimizers import build_optimizer, build_schedule
+from kvgg_jax.training.linear_head import solve_epoch
+from kvgg_jax.training.loop import Hooks, LoopInputs
+from kvgg_jax.training.losses import Loss, make_loss
+from kvgg_jax.training.optimizers import BuildOptimizer, build_optimizer
+from kvgg_jax.training.schedules import build_schedule
+from kvgg_jax.training.stage_rates import make_shares
 from kvgg_jax.training.step import (
     Augment,
     Mix,
@@ -36,6 +47,38 @@ from kvgg_jax.training.step import (
     zero_tally,
 )
 
+IN_PLACE_OF = {
+    "loss": ("focal_gamma", "label_smoothing"),
+    "optimizer": ("momentum", "nesterov", "weight_decay", "clip_norm"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Custom:
+    """What a caller gives in place of what the settings name."""
+
+    loss: Loss | None = None
+    optimizer: BuildOptimizer | None = None
+
+    def names(self) -> dict[str, str]:
+        """`{"loss": "module.function"}`, as a run keeps it."""
+        given = {"loss": self.loss, "optimizer": self.optimizer}
+        return {part: _qualified(one) for part, one in given.items() if one is not None}
+
+    def check(self, config: OptimConfig) -> None:
+        """Raises UsageError for a setting that has no effect beside it."""
+        for part in self.names():
+            for name in (part, *IN_PLACE_OF[part]):
+                if getattr(config, name) != OptimConfig.model_fields[name].default:
+                    raise UsageError(
+                        f"`optim.{name}` has no effect beside `{part}=`: leave one of them out."
+                    )
+
+
+def _qualified(given: Callable[..., object]) -> str:
+    named = given if hasattr(given, "__qualname__") else type(given)
+    return f"{named.__module__}.{named.__qualname__}"
+
 
 @dataclass(frozen=True, slots=True)
 class Network:
@@ -44,20 +87,25 @@ class Network:
     config: RunConfig
     decoded: DecodedImages
     split: Split
-    model: keras.Model
+    built: Built
     optimizer: keras.Optimizer
     state: TrainState
     batches: Pipeline
     """Training images."""
+    custom: Custom = Custom()
 
     def assemble(self, state: TrainState, emit: Emit) -> LoopInputs:
         """Pipelines and compiled steps of a run that has reached `state`."""
         config, weights = self.config, (state.params, state.model_state)
-        model, store = trainable_part(config, self.model, self.decoded, weights, emit=emit)
-        train, part = _batches(config, store, self.batches.rows), config.train.part_size
-        step = build_step(config, model, self.optimizer, self.split.train, emit=emit)
-        example = (state, zero_tally(), store.fillers(config.train.batch_size))
-        schedule = build_schedule(config.optim, steps=config.train.epochs * train.steps)
+        model, store = trainable_part(config, self.built, self.decoded, weights, emit=emit)
+        train, part = self.batches, config.train.part_size
+        if model is not self.built.model:
+            train = _batches(config, store, train.rows)
+        samples, loss = self.split.train, self.custom.loss
+        step = build_step(config, model, self.optimizer, samples, loss=loss, emit=emit)
+        example = (state, zero_tally(), train.fillers())
+        solved = train.steps if config.solves_head else 0  # no step of the optimizer
+        schedule = build_schedule(config.optim, steps=_optimizer_steps(config, train.steps))
         return LoopInputs(
             train_step=compile_step("training", step, *example, donate=(0,), emit=emit),
             eval_step=compile_step(
@@ -65,8 +113,21 @@ class Network:
             ),
             train=train,
             val=Pipeline(store, self.decoded.rows(self.split.val), batch_size=part),
-            learning_rate=lambda step: float(schedule(step)),
+            learning_rate=lambda step: float(schedule(step - solved)),
+            first_epoch=partial(self._solve, emit=emit) if config.solves_head else None,
         )
+
+    def _solve(self, state: TrainState, hooks: Hooks, *, emit: Emit) -> tuple[TrainState, Epoch]:
+        """The first epoch of a run with a linear head."""
+        weights = (state.params, state.model_state)
+        head, store = head_on_features(self.config, self.built, self.decoded, weights, emit=emit)
+        size = self.config.train.batch_size
+        step = compile_step("head", make_eval_step(head), *weights, store.fillers(size), emit=emit)
+        train, val = (
+            Pipeline(store, rows, batch_size=size)
+            for rows in map(self.decoded.rows, (self.split.train, self.split.val))
+        )
+        return solve_epoch(self.config, step, (train, val), state, hooks)
 
 
 def build_network(
@@ -75,11 +136,12 @@ def build_network(
     split: Split,
     initial: InitialWeights | None,
     *,
+    custom: Custom = Custom(),
     emit: Emit,
 ) -> Network:
     """The network of a run, with the `initial` weights as far as they go, and its optimizer."""
     size, train = decoded.images.shape[1], config.train
-    model = vgg(
+    built = build(
         config.model,
         classes=len(split.train.classes),
         image_size=size,
@@ -87,21 +149,30 @@ def build_network(
         seed=config.seed,
     )
     if initial is not None:
-        initial.assign(model)
+        initial.assign(built.model)
+    model = built.model
     name, count = f"{config.model.arch.upper()}, head {config.model.head}", model.count_params()
     frozen = sum(math.prod(v.shape) for v in model.non_trainable_weights)
-    trained = f", of which {count - frozen:,} are trained" if config.model.frozen_blocks else ""
+    trained = f", of which {count - frozen:,} are trained" if config.model.freezes else ""
     emit(Note(f"{name}, {size} px: {count:,} parameters{trained}"))
-    batches = _batches(config, hold(decoded), decoded.rows(split.train))
-    optimizer, state = build_start(config, model, steps=train.epochs * batches.steps)
-    return Network(config, decoded, split, model, optimizer, state, batches)
+    photos = decoded.larger or decoded
+    batches = _batches(config, hold(photos), photos.rows(split.train))
+    steps = _optimizer_steps(config, batches.steps)
+    optimizer, state = build_start(config, model, steps=steps, build=custom.optimizer)
+    return Network(config, decoded, split, built, optimizer, state, batches, custom)
+
+
+def _optimizer_steps(config: RunConfig, per_epoch: int) -> int:
+    """Those of the whole run: of all epochs but one in which the head is solved."""
+    epochs = config.train.epochs
+    return per_epoch * (max(epochs - 1, 1) if config.solves_head else epochs)
 
 
 def build_start(
-    config: RunConfig, model: keras.Model, *, steps: int
+    config: RunConfig, model: keras.Model, *, steps: int, build: BuildOptimizer | None = None
 ) -> tuple[keras.Optimizer, TrainState]:
     """The optimizer of a network, and the first state of a run of so many steps."""
-    optimizer = build_optimizer(config.optim, model, steps=steps)
+    optimizer = build_optimizer(config.optim, model, steps=steps, build=build)
     state = init_state(model, optimizer)
     return optimizer, state if config.train.ema is None else with_average(state)
 
@@ -117,11 +188,12 @@ def build_step(
     optimizer: keras.Optimizer,
     samples: Samples,
     *,
+    loss: Loss | None = None,
     emit: Emit,
 ) -> TrainStep:
     """The training step of a network, or of its head on the features of frozen blocks.
 
-    `samples` are the training photos; uneven classes among them are a Note.
+    `samples` are the training photos; uneven classes among them are a Note. `loss` is the caller's.
     """
     weighted = config.train.class_weight == "balanced"
     if note := describe(samples, drawn_evenly=config.data.balance, weighted=weighted):
@@ -131,8 +203,9 @@ def build_step(
         model,
         optimizer,
         *build_changes(config, model.input_shape[1], len(samples.classes)),
-        loss=make_loss(config.optim.label_smoothing, weights),
+        loss=make_loss(config.optim, weights, own=loss),
         accumulate=config.train.accumulate,
+        shares=make_shares(config, model, steps=math.ceil(len(samples) / config.train.batch_size)),
     )
     return step if config.train.ema is None else make_averaging(step, config.train.ema)
 
@@ -140,5 +213,9 @@ def build_step(
 def build_changes(config: RunConfig, size: int, classes: int) -> tuple[Augment | None, Mix | None]:
     """The random changes to training images one by one, and in pairs."""
     data, seed = config.data, config.seed
-    augment = make_augment(data.augment, seed=seed, image_size=size, color=data.augment_color)
+    augment = in_turn(
+        make_crop(data.crop, seed=seed, image_size=size),
+        make_augment(data.augment, seed=seed, image_size=size, color=data.augment_color),
+        make_erase(data.erase, seed=seed, image_size=size),
+    )
     return augment, make_mix(data.mix, data.mix_alpha, seed=seed, classes=classes)

@@ -14,6 +14,8 @@ from kvgg_jax.core.state import AnyArray, Batch, Tally, TrainState
 from kvgg_jax.models.build import variable_names
 from kvgg_jax.models.functional import normalise
 from kvgg_jax.training.losses import Loss, cross_entropy
+from kvgg_jax.training.optimizers import slot_names
+from kvgg_jax.training.stage_rates import Shares
 
 Augment = Callable[[AnyArray, AnyArray], AnyArray]
 Mix = Callable[[Batch, AnyArray], Batch]
@@ -27,11 +29,12 @@ def init_state(model: keras.Model, optimizer: keras.Optimizer) -> TrainState:
     It shares the variables' arrays instead of copying them: once a step has donated the state,
     the weights are in the new state alone and no longer in `model` or `optimizer`.
     """
+    slots = [variable.value for variable in optimizer.variables]
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=_values(model.trainable_variables),
         model_state=_values(model.non_trainable_variables),
-        opt_state=_values(optimizer.variables),
+        opt_state=dict(zip(slot_names(optimizer), slots, strict=True)),
     )
 
 
@@ -48,30 +51,35 @@ def make_train_step(
     *,
     loss: Loss = cross_entropy,
     accumulate: int = 1,
+    shares: Shares | None = None,
 ) -> TrainStep:
-    """(state, tally, batch) -> (state, tally): one Adam step on the mean `loss` of the real rows.
+    """(state, tally, batch) -> (state, tally): one step on the mean `loss` of the real rows.
 
     `model` may be the head alone, which takes features for images: the rest of the state stays.
     `augment` changes the images first, then `mix` images and labels; a mixed label counts as the
     class of its largest share. `accumulate` computes the batch in so many equal parts, one after
     the other, and adds up their gradients: the memory of a part, the step of the whole, except that
-    batch norm sees one part at a time.
+    batch norm sees one part at a time. Of a variable's change, its share of `shares` is made.
     """
     read_params = _reader(model.trainable_variables)
     read_state = _reader(model.non_trainable_variables)
-    read_slots = _reader(optimizer.variables)
+    names = slot_names(optimizer)
     gradients = _make_gradients(model, loss, accumulate)
 
     def train_step(state: TrainState, tally: Tally, batch: Batch) -> tuple[TrainState, Tally]:
         batch = changed(batch, state.step, augment, mix)
         params = read_params(state.params)
         model_state, now, grads = gradients(params, read_state(state.model_state), batch)
-        params, slots = optimizer.stateless_apply(read_slots(state.opt_state), grads, params)
+        slots = [state.opt_state[name] for name in names]
+        before, (params, slots) = params, optimizer.stateless_apply(slots, grads, params)
+        if shares is not None:
+            changes = zip(before, params, shares(state.step), strict=True)
+            params = [old + share * (new - old) for old, new, share in changes]
         new = TrainState(
             step=state.step + 1,
             params=_keyed(model.trainable_variables, params),
             model_state={**state.model_state, **_keyed(model.non_trainable_variables, model_state)},
-            opt_state=_keyed(optimizer.variables, slots),
+            opt_state=dict(zip(names, slots, strict=True)),
         )
         return new, tally.merge(now)
 

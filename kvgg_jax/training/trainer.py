@@ -24,13 +24,27 @@ from kvgg_jax.runs.charts import draw_curves, draw_samples
 from kvgg_jax.runs.checkpoint import Checkpoints
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.lock import locked
-from kvgg_jax.runs.manifest import check_files, check_images, check_settings, files_of
+from kvgg_jax.runs.manifest import (
+    check_custom,
+    check_files,
+    check_images,
+    check_settings,
+    files_of,
+)
 from kvgg_jax.training.initial_weights import InitialWeights, load_initial_weights
-from kvgg_jax.training.inputs import complete_config, load_inputs, read_photos, warn_of_split
+from kvgg_jax.training.inputs import (
+    complete_config,
+    load_inputs,
+    read_photos,
+    warn_of_split,
+    with_larger,
+)
 from kvgg_jax.training.loop import LoopInputs, fit, never, out_of_patience
-from kvgg_jax.training.optimizers import SCHEDULES
+from kvgg_jax.training.losses import Loss
+from kvgg_jax.training.optimizers import BuildOptimizer
 from kvgg_jax.training.recorder import Recorder
-from kvgg_jax.training.setup import Network, build_changes, build_network
+from kvgg_jax.training.schedules import SCHEDULES
+from kvgg_jax.training.setup import Custom, Network, build_changes, build_network
 from kvgg_jax.training.step import changed
 from kvgg_jax.training.tracking.tracking import check_trackers, tracked
 
@@ -55,6 +69,8 @@ class TrainResult:
 def train(
     config: RunConfig | None = None,
     *,
+    loss: Loss | None = None,
+    optimizer: BuildOptimizer | None = None,
     out: str | Path = catalog.OUT,
     name: str | None = None,
     overwrite: bool = False,
@@ -64,12 +80,19 @@ def train(
 ) -> TrainResult:
     """Train a classifier and keep everything about it in `out/name`.
 
+    `loss` and `optimizer` take the place of what the settings name. `loss(labels, logits)` gives a
+    float per photo, [batch], for logits [batch, classes]; labels are int32 [batch], or shares with
+    `data.mix`, float32 [batch, classes]. `optimizer(learning_rate)` makes an optimizer of Keras
+    with a schedule of Keras. Both are traced by JAX. Their names are kept: a resume needs them too.
+
     `stop` is asked after each step; when it returns True, all is saved and Stopped is raised.
     `check` is called once the run's folder is written, before the first step; what it raises ends
     the run. Raises KvggError (its text is for the user) for data, a configuration or a folder that
     cannot be used, before anything is written; NonFiniteLoss when training diverges.
     """
     check_trackers(config or RunConfig())
+    custom = Custom(loss, optimizer)
+    custom.check((config or RunConfig()).optim)
     config, out = complete_config(config or RunConfig(), emit, out=out), Path(out)
     path = catalog.choose(config, out=out, name=name, overwrite=overwrite)
     # locked at once, so that no other run takes that name meanwhile
@@ -77,16 +100,25 @@ def train(
         inputs = load_inputs(config, emit)
         warn_of_split(inputs, config, emit)
         samples, split, decoded, initial = inputs
-        number, weights = catalog.next_number(out), initial.digest if initial else None
-        files = files_of(config, samples, split, decoded, number=number, weights=weights)
+        files = files_of(
+            config,
+            samples,
+            split,
+            decoded,
+            number=catalog.next_number(out),
+            weights=initial.digest if initial else None,
+            custom=custom.names(),
+        )
         run = catalog.create(path, config, files, overwrite=overwrite)
         hold_inside()
-        return _run(run, config, decoded, initial, stop=stop, check=check, emit=emit)
+        return _run(run, config, decoded, initial, custom, stop=stop, check=check, emit=emit)
 
 
 def resume(
     run: str | Path | None = None,
     *,
+    loss: Loss | None = None,
+    optimizer: BuildOptimizer | None = None,
     epochs: int | None = None,
     track: Sequence[Tracked] | None = None,
     out: str | Path = catalog.OUT,
@@ -97,14 +129,17 @@ def resume(
     """Resume a run from its last saved step, as if it had never stopped.
 
     `run` is a folder or a name; None means the newest unfinished run. `epochs` raises the total,
-    `track` replaces the run's trackers, `stop` and `check` are as for `train`. Raises RunError when
-    the photos, the settings or the saved states are not those of the run.
+    `track` replaces the run's trackers, the others are as for `train`. Raises RunError when the
+    photos, the settings, the names of `loss` and `optimizer`, or the saved states are not those of
+    the run.
     """
     check_jax()
     found = catalog.find(run, out=Path(out), status="unfinished")
     with locked(found.path):
         config = found.config()
         check_settings(found, config)
+        custom = Custom(loss, optimizer)
+        check_custom(found, custom.names())
         config = _with_epochs(found, config, epochs)
         if track is not None:
             config = config.with_train(track=track)
@@ -116,9 +151,10 @@ def resume(
         with training_memory_advice(config):
             decoded = read_photos(split.all, config, emit)
             check_images(found, decoded)
+            decoded = with_larger(decoded, split, config, emit)
             found.write("config.toml", config.to_toml())
             found.update_info(status="unfinished", settings=settings(config))
-            return _run(found, config, decoded, initial, stop=stop, check=check, emit=emit)
+            return _run(found, config, decoded, initial, custom, stop=stop, check=check, emit=emit)
 
 
 def prepare(config: RunConfig, emit: Emit = ignore) -> tuple[LoopInputs, TrainState]:
@@ -189,6 +225,7 @@ def _run(
     config: RunConfig,
     decoded: DecodedImages,
     initial: InitialWeights | None,
+    custom: Custom,
     *,
     stop: Callable[[], bool],
     check: Callable[[Run], None] | None,
@@ -200,7 +237,7 @@ def _run(
         check(run)
     split = run.split(decoded.samples.root)
     with Checkpoints(run.checkpoints, run=run, emit=emit) as checkpoints:
-        network = build_network(config, decoded, split, initial, emit=emit)
+        network = build_network(config, decoded, split, initial, custom=custom, emit=emit)
         _draw_samples(run, network)
         recorder = Recorder(run, checkpoints, steps=network.batches.steps, emit=emit)
         try:
@@ -229,7 +266,7 @@ def _draw_samples(run: Run, network: Network) -> None:
     """
     classes = network.split.train.classes
     first = Batch(*(part[:SAMPLES] for part in next(iter(network.batches.epoch(1)))))
-    changes = build_changes(network.config, first.images.shape[1], len(classes))
+    changes = build_changes(network.config, network.config.image_size, len(classes))
     images, labels, _ = changed(first, jnp.zeros((), jnp.int32), *changes)
     labels = np.argmax(labels, axis=-1) if np.ndim(labels) == 2 else labels
     draw_samples(np.asarray(images), [classes[n] for n in labels], run.path / "samples.png")

@@ -54,6 +54,15 @@ def test_a_note_amid_an_epoch_does_not_change_its_speed(screen: Callable[..., st
     assert ", 32.0 images/s, " in line
 
 
+def test_a_download_has_a_speed_of_its_own_unit(screen: Callable[..., str]) -> None:
+    """Megabytes, not images."""
+    line = screen(
+        (0.0, Progress("downloading", 0, 100, unit="MB")),
+        (40.0, Progress("downloading", 60, 100, unit="MB")),
+    )
+    assert line == "downloading: 60 of 100, 1.5 MB/s, 0:27 left"
+
+
 def test_a_terminal_has_a_bar_that_is_taken_down_and_the_best_epoch_in_green() -> None:
     """Above the bar, line by line; nothing of it stays."""
     text = io.StringIO()

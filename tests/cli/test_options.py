@@ -70,9 +70,9 @@ def test_a_command_takes_the_settings_that_affect_what_it_does(
     assert {"--config", "--set"} < options_of(*command.split()).keys()
 
 
-def test_bench_takes_both_settings_of_augmentation() -> None:
+def test_bench_takes_the_settings_of_augmentation() -> None:
     """A step costs what it costs with them."""
-    assert {"data.augment", "data.augment_color"} < taken("bench")
+    assert {"data.augment", "data.augment_color", "data.crop", "data.erase"} < taken("bench")
 
 
 @pytest.fixture

@@ -27,6 +27,8 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
             "fold": None,
             "augment": "none",
             "augment_color": False,
+            "crop": None,
+            "erase": 0.0,
             "mix": "none",
             "mix_alpha": None,
             "balance": False,
@@ -36,6 +38,7 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
         "model": {
             "arch": "vgg16",
             "head": "slim",
+            "pooled_stages": 2,
             "dropout": 0.0,
             "batch_norm": False,
             "init": "he_uniform",
@@ -44,12 +47,18 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
             "freeze": "none",
         },
         "optim": {
+            "optimizer": "adam",
             "lr": 1e-4,
+            "momentum": 0.0,
+            "nesterov": False,
+            "clip_norm": None,
             "schedule": "exponential",
             "warmup_steps": 0,
             "decay_steps": 20,
             "decay_rate": 0.95,
             "staircase": True,
+            "loss": "cross-entropy",
+            "focal_gamma": 2.0,
             "label_smoothing": 0.0,
             "weight_decay": 0.0,
         },
@@ -89,6 +98,55 @@ def test_a_fold_is_one_of_the_folds(given, named, reason):
     assert str(caught.value) == f"{flags}: {reason}."
 
 
+@pytest.mark.parametrize(
+    ("given", "named", "reason"),
+    [
+        (
+            {"optimizer": "lion", "momentum": 0.9, "lr": 0.1},
+            ["optimizer", "momentum"],
+            "momentum has no effect with optimizer lion, only with sgd, rmsprop",
+        ),
+        (
+            {"nesterov": "true"},
+            ["nesterov"],
+            "nesterov has no effect with optimizer adam, only with sgd",
+        ),
+        (
+            {"optimizer": "sgd", "nesterov": "true"},
+            ["nesterov"],
+            "nesterov is a kind of momentum: set `optim.momentum` too",
+        ),
+        (
+            {"optimizer": "adamw"},
+            ["optimizer"],
+            "optimizer adamw decays weights: set `optim.weight_decay` too",
+        ),
+        (
+            {"focal_gamma": 3.0},
+            ["focal_gamma"],
+            "focal_gamma has no effect with loss cross-entropy, only with focal",
+        ),
+        (
+            {"loss": "focal", "label_smoothing": 0.1},
+            ["loss", "label_smoothing"],
+            "label_smoothing has no effect with loss focal, only with cross-entropy",
+        ),
+        (
+            {"schedule": "one-cycle", "warmup_steps": 9},
+            ["schedule", "warmup_steps"],
+            "warmup_steps has no effect with schedule one-cycle, only with exponential, cosine, "
+            "constant",
+        ),
+    ],
+)
+def test_a_setting_that_has_no_effect_is_refused(given, named, reason):
+    """It would look as if it had one."""
+    with pytest.raises(UsageError) as caught:
+        resolve(None, dict(parse_set(f"optim.{key}={value}") for key, value in given.items()))
+    flags = ", ".join(f"--set optim.{key}={given[key]}" for key in named)
+    assert str(caught.value) == f"{flags}: {reason}."
+
+
 positive = st.floats(0, 1, exclude_min=True)
 words = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 configs = st.builds(
@@ -101,6 +159,8 @@ configs = st.builds(
             "image_size": st.integers(32, 4096),
             "split": st.sampled_from(["keras", "stratified", "grouped"]),
             "augment": st.sampled_from(["none", "light", "strong", "randaugment"]),
+            "crop": st.floats(0, 1, exclude_min=True, exclude_max=True),
+            "erase": st.floats(0, 1),
             "mix": st.sampled_from(["none", "mixup", "cutmix"]),
             "mix_alpha": positive,
             "balance": st.booleans(),
@@ -120,6 +180,10 @@ configs = st.builds(
     ),
     optim=st.fixed_dictionaries(
         {
+            "optimizer": st.just("sgd"),
+            "momentum": st.floats(0, 1, exclude_min=True, exclude_max=True),
+            "nesterov": st.booleans(),
+            "clip_norm": st.none() | positive,
             "lr": positive,
             "decay_rate": positive,
             "decay_steps": st.integers(1, 10**9),
@@ -182,8 +246,16 @@ def test_a_batch_is_cut_into_equal_parts_or_not_at_all(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("freeze", "blocks"), [("none", 0), (1, 1), ("1", 1), ("4", 4), ("blocks", 5)]
+    ("given", "freeze"), [("none", "none"), (1, "1"), ("4", "4"), ("blocks", "backbone")]
 )
-def test_frozen_blocks_are_counted_from_the_first(freeze, blocks):
-    """A number may come as one, from a file or from --set."""
-    assert ModelConfig(weights="x", freeze=freeze).frozen_blocks == blocks
+def test_what_is_frozen_may_be_a_number_or_the_word_of_older_runs(given, freeze):
+    """From a file or from --set."""
+    model = ModelConfig(weights="x", freeze=given)
+    assert (model.freeze, model.freezes) == (freeze, freeze != "none")
+
+
+def test_the_head_on_a_frozen_backbone_is_linear_unless_another_is_asked_for():
+    """In whatever way the backbone is frozen."""
+    frozen = {"weights": "x", "freeze": "backbone"}
+    heads = [ModelConfig(**{**frozen, **more}).head for more in ({}, {"head": "slim"})]
+    assert [*heads, ModelConfig().head] == ["linear", "slim", "slim"]

@@ -58,6 +58,35 @@ def test_an_unknown_key_in_a_flag_is_a_usage_error():
 
 
 @pytest.mark.parametrize(
+    ("flag", "nearest"),
+    [
+        ("optim.optimizer=adm", "adam"),
+        ("optim.optimizer=AdamW", "adamw"),
+        ("optim.optimizer=rmspropp", "rmsprop"),
+        ("optim.schedule=onecycle", "one-cycle"),
+        ("optim.loss=crossentropy", "cross-entropy"),
+        ("data.augment=randaug", "randaugment"),
+        ("model.head=slin", "slim"),
+        ('train.track=["tensorbord"]', "tensorboard"),
+        ("model.freeze=backbon", "backbone"),
+    ],
+)
+def test_a_wrong_choice_names_the_nearest_one(flag, nearest):
+    """After those that there are."""
+    with pytest.raises(UsageError) as caught:
+        resolve(None, dict([parse_set(flag)]))
+    assert str(caught.value).endswith(f". Did you mean {nearest!r}?")
+
+
+@pytest.mark.parametrize("flag", ["model.arch=vgg12", "optim.optimizer=newton", "optim.loss=l1"])
+def test_no_choice_is_named_where_several_or_none_are_near(flag):
+    """All that there are stand in the message."""
+    with pytest.raises(UsageError) as caught:
+        resolve(None, dict([parse_set(flag)]))
+    assert "Did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("flag", "reason"),
     [
         ("train.epochs=0", "input should be greater than or equal to 1"),
@@ -73,24 +102,27 @@ def test_an_unknown_key_in_a_flag_is_a_usage_error():
         ("model.arch=vgg17", "input should be 'vgg11', 'vgg13', 'vgg16' or 'vgg19'"),
         ("model.batch_norm=1", "input should be a valid boolean"),
         ("data.dir=", "is empty; name the folder of the photos"),
-        ("model.head=0", "'0' is not a head: use full, slim, gap, or layer sizes such as 256,128"),
+        (
+            "model.head=0",
+            "'0' is not a head: use full, slim, gap, linear, or layer sizes such as 256,128",
+        ),
         ("model.head=true", "input should be a valid string"),
         ("model=3", "input should be a valid dictionary or instance of ModelConfig"),
         (
             "model.head=huge",
-            "'huge' is not a head: use full, slim, gap, or layer sizes such as 256,128",
+            "'huge' is not a head: use full, slim, gap, linear, or layer sizes such as 256,128",
         ),
-        ("model.freeze=5", "input should be 'none', '1', '2', '3', '4' or 'blocks'"),
+        ("model.freeze=5", "input should be 'none', '1', '2', '3', '4' or 'backbone'"),
         (
-            "model.freeze=blocks",
-            "freeze blocks keeps random weights: set `model.weights` too",
+            "model.freeze=backbone",
+            "freeze backbone keeps random weights: set `model.weights` too",
         ),
         (f"model.head={'9' * 5000}", "a head has at most 8 layers of at most 65536 units"),
         ("model.head='65537'", "a head has at most 8 layers of at most 65536 units"),
         ("model.head='1,1,1,1,1,1,1,1,1'", "a head has at most 8 layers of at most 65536 units"),
         (
             "model.head='8,0'",
-            "'8,0' is not a head: use full, slim, gap, or layer sizes such as 256,128",
+            "'8,0' is not a head: use full, slim, gap, linear, or layer sizes such as 256,128",
         ),
     ],
 )
@@ -200,17 +232,17 @@ def test_keys_that_do_not_go_together_are_named_with_the_file_or_the_flags(tmp_p
 
 def test_flags_that_do_not_go_together_are_named_and_no_others(tmp_path):
     """The first one given may have nothing to do with it; what a file holds is the file's."""
-    flags = {"model.head": ("--head gap", "gap"), "model.freeze": ("--freeze blocks", "blocks")}
+    flags = {"model.head": ("--head gap", "gap"), "model.freeze": ("--freeze backbone", "backbone")}
     with pytest.raises(UsageError) as caught:
         resolve(None, flags)
     assert str(caught.value) == (
-        "--freeze blocks: freeze blocks keeps random weights: set `model.weights` too."
+        "--freeze backbone: freeze backbone keeps random weights: set `model.weights` too."
     )
     file = tmp_path / "own.toml"
-    file.write_text("[model]\nfreeze = 'blocks'\n")
+    file.write_text("[model]\nfreeze = 'backbone'\n")
     with pytest.raises(ConfigError) as caught:
         resolve(file, {"model.head": ("--head gap", "gap")})
-    assert str(caught.value).startswith(f"{file}: model: freeze blocks keeps random weights")
+    assert str(caught.value).startswith(f"{file}: model: freeze backbone keeps random weights")
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ def test_a_field_has_everything_about_its_setting(fresh: Setting) -> None:
         affects=frozenset({"step"}),
         resume="config",
         no_search="",
+        used_by={},
     )
     assert (fresh.help, fresh.changes_result) == ("When to begin anew: never or often.", True)
     assert fresh.typed("often") == "--fresh-start often"
@@ -173,4 +174,4 @@ def test_every_setting_says_what_it_is_and_what_it_affects(one: Setting) -> None
 def test_no_two_settings_have_one_flag() -> None:
     """A command takes all of them."""
     flags = [one.flag for one in SETTINGS.values() if one.flag]
-    assert len(flags) == len({*flags}) == 34
+    assert len(flags) == len({*flags}) == 38

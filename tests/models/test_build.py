@@ -9,10 +9,11 @@ import jax
 import numpy as np
 import pytest
 
-from kvgg_jax.core.config import ModelConfig, OptimConfig
+from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.models.build import head_of, vgg
+from kvgg_jax.core.tables.optim import OptimConfig
+from kvgg_jax.models.build import build, vgg
 from kvgg_jax.training.optimizers import build_optimizer
 from kvgg_jax.training.step import init_state
 from support.networks import names, shapes_only
@@ -148,8 +149,9 @@ def test_frozen_blocks_have_no_slots_and_their_batch_norm_keeps_still():
 @pytest.mark.usefixtures("thin")
 def test_the_head_of_a_network_shares_its_variables():
     """So that training it trains the network."""
-    model = vgg(ModelConfig(arch="vgg11", head="8", dropout=0.5), **SMALL)
-    head = head_of(model)
+    config = ModelConfig(arch="vgg11", head="8", dropout=0.5)
+    built = build(config, **SMALL, precision="float32", seed=42)
+    model, head = built.model, built.head
     for ours, theirs in (
         (head.trainable_variables, model.trainable_variables[-4:]),
         (head.non_trainable_variables, model.non_trainable_variables),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -21,7 +22,9 @@ CONFIGS = [
     {"head": "16", "batch_norm": True},
     {"head": "8", "preprocessing": "caffe"},
     {"head": "8", "batch_norm": True, "dropout": 0.5, "weights": "x", "freeze": "3"},
-    {"head": "gap", "weights": "x", "freeze": "blocks"},
+    {"head": "gap", "weights": "x", "freeze": "backbone"},
+    {"head": "linear", "weights": "x", "freeze": "backbone", "dropout": 0.5},
+    {"head": "linear", "pooled_stages": 1},
 ]
 
 
@@ -49,7 +52,10 @@ def test_weights_have_the_names_and_shapes_of_the_keras_model(
 def test_it_computes_what_the_keras_model_computes(
     table: dict[str, Any], precision: str, thin: None
 ) -> None:
-    """Every bit of it, compiled alike, with moving statistics that do something."""
+    """Every bit of it, compiled alike, with moving statistics that do something.
+
+    But for maps in bfloat16 that two layers take: XLA may leave out their rounding for one.
+    """
     config = ModelConfig(arch="vgg11", **table)
     model = vgg(config, classes=3, image_size=48, precision=precision, seed=None)
     rng = np.random.default_rng(0)
@@ -74,7 +80,9 @@ def test_it_computes_what_the_keras_model_computes(
     found = jax.jit(make_predict_step(config, precision=precision))(params, state, images)
     expected = jax.jit(with_keras)(params, state, images)
     assert np.ptp(expected[0]) > 0.01
-    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    several = config.head == "linear" and precision == "bfloat16"
+    close = partial(np.testing.assert_allclose, rtol=0.01) if several else None
+    jax.tree.map(close or np.testing.assert_array_equal, found, expected)
 
 
 def values(variables: list[Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Each head is a function that calls layers on the features of a backbone."""
+"""Each head calls layers on what it takes of a backbone."""
 
 from __future__ import annotations
 
@@ -21,6 +21,13 @@ def test_the_heads_are_those_that_a_configuration_names() -> None:
         ("full", {"fc1": (4096,), "fc2": (4096,), "predictions": (3,)}),
         ("slim", {"fc1": (1024,), "fc2": (512,), "predictions": (3,)}),
         ("gap", {"gap": (512,), "predictions": (3,)}),
+        (
+            "linear",
+            {
+                **{"pool1": (1024,), "pool2": (1024,), "pooled": (2048,)},
+                **{"standardized": (2048,), "predictions": (3,)},
+            },
+        ),
         ("8", {"fc1": (8,), "predictions": (3,)}),
         ("256, 128", {"fc1": (256,), "fc2": (128,), "predictions": (3,)}),
     ],

@@ -6,16 +6,17 @@ from typing import get_args
 
 import pytest
 
-from kvgg_jax.core.config import FREEZE, MIN_IMAGE_SIZE, ModelConfig
+from kvgg_jax.core.config import MIN_IMAGE_SIZE, ModelConfig
 from kvgg_jax.models.cost import describe
 from kvgg_jax.models.registry import BACKBONES, frozen_stages
 
 
 def test_the_backbones_are_those_that_a_configuration_names() -> None:
-    """With the same smallest image, and no more stages to freeze than there are."""
+    """With the same smallest image, and one stage more than can be frozen by number."""
     assert tuple(BACKBONES) == get_args(ModelConfig.model_fields["arch"].annotation)
     assert min(one.min_size for one in BACKBONES.values()) == MIN_IMAGE_SIZE
-    assert {len(one.stages) for one in BACKBONES.values()} == {len(FREEZE) - 1}
+    numbers = get_args(ModelConfig.model_fields["freeze"].annotation)[1:-1]
+    assert {len(one.stages) for one in BACKBONES.values()} == {len(numbers) + 1}
 
 
 @pytest.mark.parametrize("arch", BACKBONES)
@@ -37,7 +38,7 @@ def test_frozen_stages_are_the_first_few_or_all() -> None:
     """Those that `--freeze` asks for, by what the names of their layers begin with."""
     frozen = {
         freeze: frozen_stages(ModelConfig(weights="x", freeze=freeze))
-        for freeze in ("none", "2", "blocks")
+        for freeze in ("none", "2", "backbone")
     }
     stages = BACKBONES["vgg16"].stages
-    assert frozen == {"none": (), "2": stages[:2], "blocks": stages}
+    assert frozen == {"none": (), "2": stages[:2], "backbone": stages}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from kvgg_jax.runs.catalog import check_name, choose, create, find
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.lock import locked
 from support.runs import Trained
+from support.users import nobody
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 
@@ -164,3 +166,13 @@ def test_an_overwrite_that_fails_gives_the_old_run_back(
     with pytest.raises(RunError, match="No space left on device"):
         create(path, RunConfig(), written("new"), overwrite=True)
     assert Run(path).info()["name"] == "old"
+
+
+def test_a_run_of_another_user_is_not_said_to_be_absent() -> None:
+    """Its folder may not be entered."""
+    with tempfile.TemporaryDirectory() as name:
+        run = Path(name) / "theirs"
+        run.mkdir(mode=0o700)
+        with nobody(Path(name)), pytest.raises(RunError) as caught:
+            find("theirs", out=Path(name))
+    assert str(caught.value) == f"Cannot open {run}: Permission denied."

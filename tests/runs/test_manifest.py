@@ -14,7 +14,7 @@ from PIL import Image
 
 from kvgg_jax import calibrate, evaluate
 from kvgg_jax.core.errors import DataError, RunError
-from kvgg_jax.core.events import Event, Warned
+from kvgg_jax.core.events import Event, Warned, ignore
 from kvgg_jax.data.folder import scan
 from kvgg_jax.data.reader import read
 from kvgg_jax.inference.classifier import load_classifier
@@ -87,6 +87,19 @@ def test_photos_that_are_gone_changed_or_unreadable_are_counted_and_named(run):
         (photos / "blue" / f"blue_{number:02}.png").unlink()
     assert refused(run) == (
         f"{head}: 4 removed (blue/blue_00.png, blue/blue_01.png, blue/blue_02.png, ...). {tail}"
+    )
+
+
+def test_a_folder_of_photos_that_is_gone_is_named_with_the_key_of_its_place(run):
+    """A disk that is not mounted, say: no photo was removed."""
+    photos = run.parent / "photos"
+    split = Run(run).split(photos)
+    photos.rename(run.parent / "moved")
+    with pytest.raises(RunError) as caught:
+        check_files(Run(run), split, ignore)
+    assert str(caught.value) == (
+        f"{photos}, the photos of {run}, is not there. Put the folder back, or give its new place "
+        f"as data.dir in {run}/config.toml."
     )
 
 

@@ -31,6 +31,7 @@ EPOCHS, STEPS = 4, 4  # 29 pictures in batches of 8, the last one padded
 EVENTFUL = (  # the settings of `conftest.eventful`
     *("--arch", "vgg11", "--head", "8", "--image-size", "32", "--batch-size", "8"),
     *("--dropout", "0.3", "--batch-norm", "--augment", "light", "--lr", "0.001"),
+    *("--crop", "0.5", "--erase", "0.5"),
     *("--mix", "mixup", "--balance", "--ema", "0.9", "--label-smoothing", "0.1"),
     *("--warmup-steps", "3", "--weight-decay", "0.01"),
     *("--epochs", str(EPOCHS), "--data", "photos", "--name", "run"),

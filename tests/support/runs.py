@@ -65,6 +65,9 @@ def small_config(photos: Path, **tables: dict[str, object]) -> RunConfig:
     )
 
 
+CHANGES = {"augment": "light", "crop": 0.5, "erase": 0.5, "mix": "mixup"}
+
+
 def eventful(photos: Path, **tables: dict[str, Any]) -> RunConfig:
     """Every source of chance is on: order, dropout, augmentation, mixing; and all that has a state.
 
@@ -72,7 +75,7 @@ def eventful(photos: Path, **tables: dict[str, Any]) -> RunConfig:
     """
     return small_config(
         photos,
-        data={"augment": "light", "mix": "mixup", "balance": True, **tables.get("data", {})},
+        data={**CHANGES, "balance": True, **tables.get("data", {})},
         model={"head": "8", "dropout": 0.3, "batch_norm": True},
         optim={"lr": 1e-3, "warmup_steps": 3, "label_smoothing": 0.1, "weight_decay": 0.01},
         train={"epochs": 4, "ema": 0.9, **tables.get("train", {})},

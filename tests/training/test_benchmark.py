@@ -32,13 +32,15 @@ def test_bench_prints_its_figures_as_json_and_as_lines() -> None:
 
 
 def test_bench_and_summary_are_of_the_recipe_in_a_config_file_and_flags_win(tmp_path: Path) -> None:
-    """Its network, size and batch; its step with augmentation, mixing, average and weight decay."""
+    """Its network, size and batch; its step with augmentation, mixing, average, weight decay."""
     file = tmp_path / "recipe.toml"
     file.write_text(
         """
         [data]
         image_size = 48
         augment = "light"
+        crop = 0.5
+        erase = 0.5
         mix = "mixup"
         [model]
         arch = "vgg11"

@@ -8,9 +8,9 @@ import jax
 import numpy as np
 import pytest
 
-from kvgg_jax.core.config import OptimConfig
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import Batch, TrainState
+from kvgg_jax.core.tables.optim import OptimConfig
 from kvgg_jax.training.ema import make_averaging, with_average, with_ema_weights
 from kvgg_jax.training.optimizers import build_optimizer
 from kvgg_jax.training.step import init_state, make_train_step, zero_tally

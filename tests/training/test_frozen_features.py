@@ -38,7 +38,7 @@ def source(finished: Path) -> Path:
 
 def frozen(source: Path, **tables: dict[str, Any]) -> RunConfig:
     """A head with dropout on the source's frozen backbone; every batch has fillers."""
-    model = {"weights": str(source), "freeze": "blocks"}
+    model = {"weights": str(source), "freeze": "backbone"}
     return small_config(
         source.parents[1] / "photos",
         data=tables.get("data", {}),
@@ -121,6 +121,15 @@ def test_features_are_kept_by_the_settings_that_affect_them(
     monkeypatch.setattr(module, "settings", lambda of: {**settings(of), key: "another"})
     changed = module._key(config, decoded, {}) != before
     assert changed == ("features" in SETTINGS[key].affects)
+
+
+def test_features_are_shared_by_heads_that_pool_alike(source: Path) -> None:
+    """Two dense heads take the same maps, `gap` and `linear` what they pool of them."""
+    decoded, config = read(scan(source.parents[1] / "photos"), 32), frozen(source)
+    pooled = [{"head": "8"}, {"head": "slim"}, {"head": "gap"}, {"head": "linear"}]
+    pooled.append({"head": "linear", "pooled_stages": 1})
+    keys = [module._key(config.with_model(**table), decoded, {}) for table in pooled]
+    assert (keys[0] == keys[1], len(set(keys))) == (True, 4)
 
 
 def test_features_are_shared_by_batches_whose_parts_are_of_one_size(source: Path) -> None:
@@ -237,8 +246,30 @@ def test_new_features_are_kept_though_the_others_seem_newer(made, cache):
     assert len(names) == KEPT
 
 
+def test_features_that_were_stopped_are_computed_from_there_on(source, cache):
+    """An hour of work is not lost; the last row may be there in part."""
+    decoded = read(scan(source.parents[1] / "photos"), 32)
+    weights = load_classifier(source).weights
+
+    def press(event: Event) -> None:
+        if isinstance(event, Progress) and event.done == 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        features(frozen(source), decoded, weights, folder=cache, emit=press)
+    (part,) = (cache / "features").iterdir()
+    with (part / "features.npy").open("ab") as file:
+        file.write(b"part of a row")
+    heard: list[Event] = []
+    found = features(frozen(source), decoded, weights, folder=cache, emit=heard.append)
+    done = [event.done for event in heard if isinstance(event, Progress) and event.done]
+    assert done == [12]
+    whole = features(frozen(source), decoded, weights, folder=cache.with_name("other"))
+    np.testing.assert_array_equal(found[ROWS], whole[ROWS])
+
+
 def test_no_room_for_features_is_an_error_with_the_next_move(made, cache, monkeypatch):
-    """Nothing half-written stays."""
+    """What was computed stays: once there is room, it is the rest that is computed."""
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -250,7 +281,7 @@ def test_no_room_for_features_is_an_error_with_the_next_move(made, cache, monkey
         f"Cannot keep the features of the photos in {cache / 'features'}: No space left on device. "
         "Make room there, or compute them again in each epoch: `data.cache = none`."
     )
-    assert list((cache / "features").iterdir()) == []
+    assert [file.name for file in (cache / "features").glob(".*.part/*")] == ["features.npy"]
 
 
 @pytest.mark.parametrize(
@@ -258,6 +289,9 @@ def test_no_room_for_features_is_an_error_with_the_next_move(made, cache, monkey
     [
         ({}, True),
         ({"data": {"augment": "light"}}, False),
+        ({"data": {"mix": "mixup"}}, False),
+        ({"data": {"crop": 0.5}}, False),
+        ({"data": {"erase": 0.1}}, False),
         ({"data": {"cache": "none"}}, False),
         ({"data": {"cache": "disk"}}, True),
     ],

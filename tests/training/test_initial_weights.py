@@ -211,7 +211,7 @@ def test_the_whole_vgg16_comes_from_the_layout_of_its_file(finished, tmp_path, m
     file = write_applications(tmp_path / "notop.h5", arrays)
     monkeypatch.setattr(imagenet, "fetch", None)
     monkeypatch.setattr("kvgg_jax.training.initial_weights.fetch", lambda arch, emit: file)
-    found, said = taken(finished, "imagenet", arch="vgg16", freeze="blocks")
+    found, said = taken(finished, "imagenet", arch="vgg16", freeze="backbone")
     assert sorted(found) == sorted(name for name in shapes if name.startswith("block"))
     assert_same(found["block5_conv3/kernel"], arrays["block5_conv3"][0])
     assert said == [

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import pytest
 
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import ConfigError, DataError
 from kvgg_jax.core.events import Event, Note, Warned, ignore
+from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.folder import scan
 from kvgg_jax.data.split import split_samples
 from kvgg_jax.training import inputs
@@ -42,6 +44,24 @@ def test_the_photos_are_counted_and_split(photos):
     counts = len(found.samples), len(found.split.train), len(found.split.val)
     assert (counts, len(found.decoded.samples), found.initial) == ((36, 29, 7), 36, None)
     text = f"36 photos of 3 classes in {photos}: 29 for training, 7 for validation"
+    assert Note(text) in heard
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk", "none"])
+def test_for_random_crops_the_training_photos_are_read_once_more_and_larger(photos, cache):
+    """Wherever they are kept; pixels and digests of all are those of a run without crops."""
+    heard: list[Event] = []
+    crops = small_config(photos, data={"crop": 0.5, "cache": cache})
+    found, plain = load_inputs(crops, heard.append), load_inputs(small_config(photos), ignore)
+    assert (found.split, found.decoded.digests()) == (plain.split, plain.decoded.digests())
+    assert plain.decoded.larger is None
+    rows = np.arange(36)
+    np.testing.assert_array_equal(found.decoded.images[rows], plain.decoded.images[rows])
+    larger = found.decoded.larger
+    assert larger.samples == plain.split.train
+    expected = [load(file, 46) for file in larger.samples.files()]
+    np.testing.assert_array_equal(larger.images[rows[:29]], expected)
+    text = "Random crops are cut at 46 px: the training photos are read once more"
     assert Note(text) in heard
 
 

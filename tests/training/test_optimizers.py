@@ -1,18 +1,23 @@
-"""Adam and its learning rates, against their closed forms."""
+"""The optimizers by name, against their closed forms; and what a checkpoint keeps of each."""
 
 from __future__ import annotations
 
-from typing import get_args
+from pathlib import Path
+from typing import Any, get_args
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kvgg_jax.core.config import OptimConfig
-from kvgg_jax.core.errors import ConfigError
+from kvgg_jax.core.config import SETTINGS
+from kvgg_jax.core.errors import UsageError
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.core.state import Batch
-from kvgg_jax.training.optimizers import SCHEDULES, build_optimizer, build_schedule
+from kvgg_jax.core.state import Batch, TrainState
+from kvgg_jax.core.tables.optim import OptimConfig, Optimizer
+from kvgg_jax.runs.checkpoint import Checkpoints
+from kvgg_jax.training.ema import with_average
+from kvgg_jax.training.optimizers import OPTIMIZERS, build_optimizer, slot_names
 from kvgg_jax.training.step import init_state, make_train_step, zero_tally
 
 RECIPE = OptimConfig()
@@ -94,73 +99,144 @@ def test_adam_has_the_constants_of_keras():
     assert found == (0.9, 0.999, 1e-7, False)
 
 
-# Schedules
+# The others
+
+IMAGES = np.array([[[[255, 51, 0]]], [[[0, 102, 255]]]], np.uint8)
+BATCH = Batch(IMAGES, np.array([0, 1], np.int32), np.ones(2, np.float32))
+NEEDS: dict[str, dict[str, Any]] = {"adamw": {"weight_decay": 0.1}, "sgd": {"momentum": 0.9}}
 
 
-@pytest.mark.parametrize(
-    ("step", "exponent"), [(0, 0), (19, 0), (20, 1), (39, 1), (40, 2), (99, 4), (2000, 100)]
-)
-def test_the_rate_falls_by_5_percent_every_20_steps(step, exponent):
-    """lr * decay_rate ** floor(step / decay_steps), in float32, on the first step and after."""
-    rate = float(build_schedule(RECIPE)(step))
-    assert rate == pytest.approx(1e-4 * 0.95**exponent, rel=1e-5)
-    assert rate == float(build_schedule(RECIPE)(20 * exponent))  # a stair is flat, to the bit
-    if exponent < 2:
-        assert rate == np.float32(1e-4) * np.float32(0.95) ** np.float32(exponent)
+def own(rates: Any) -> keras.Optimizer:
+    """Without a name, so Keras numbers it across the process."""
+    return Own(rates)
 
 
-def test_without_stairs_the_rate_falls_at_every_step():
-    """lr * decay_rate ** (step / decay_steps)."""
-    schedule = build_schedule(OptimConfig(lr=0.1, decay_steps=10, decay_rate=0.5, staircase=False))
-    rates = [float(schedule(step)) for step in (0, 5, 10)]
-    assert rates == pytest.approx([0.1, 0.1 * 0.5**0.5, 0.05], rel=1e-6)
+class Own(keras.optimizers.Nadam):
+    """A caller's."""
 
 
-def test_a_cosine_falls_from_the_first_rate_to_nearly_none_at_the_last_step():
-    """lr * (1 + cos(pi * step / steps)) / 2."""
-    schedule = build_schedule(OptimConfig(lr=0.1, schedule="cosine"), steps=40)
-    rates = [float(schedule(step)) for step in range(40)]
-    expected = [0.05 * (1 + np.cos(np.pi * step / 40)) for step in range(40)]
-    assert rates == pytest.approx(expected, rel=1e-4)
-    assert (rates[0], rates[20]) == pytest.approx((0.1, 0.05))
-    assert 0 < rates[-1] < 0.0002
+def built(name: str, **optim: Any) -> tuple[keras.Model, keras.Optimizer]:
+    """A network and its optimizer."""
+    model, needs = linear(), NEEDS.get(name, {})
+    if name == "own":
+        return model, build_optimizer(OptimConfig(**optim), model, build=own)
+    return model, build_optimizer(OptimConfig(**{"optimizer": name, **needs, **optim}), model)
 
 
-def test_a_constant_rate_is_the_same_at_every_step():
-    """To the bit, whatever the decay keys say."""
-    schedule = build_schedule(OptimConfig(lr=0.1, schedule="constant", decay_rate=0.5))
-    assert {float(schedule(step)) for step in (0, 1, 1000)} == {float(np.float32(0.1))}
+def moves(name: str, steps: int = 1, **optim: Any) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The gradient of kernel and bias, [4, 2], at the first step; how far each step moved them."""
+    model, optimizer = built(name, schedule="constant", **optim)
+    state, step = init_state(model, optimizer), jax.jit(make_train_step(model, optimizer))
+
+    def weights() -> np.ndarray:
+        return np.vstack([state.params["out/kernel"], state.params["out/bias"]]).astype(np.float64)
+
+    found, x = [weights()], np.append(IMAGES.reshape(2, 3) / 255, np.ones((2, 1)), axis=1)
+    odds = np.exp(x @ found[0])
+    wrong = odds / odds.sum(axis=1, keepdims=True) - np.eye(2)
+    for _ in range(steps):
+        state, _ = step(state, zero_tally(), BATCH)
+        found.append(weights())
+    return x.T @ wrong / 2, list(np.diff(found, axis=0))
 
 
-@pytest.mark.parametrize("kind", ["exponential", "cosine", "constant"])
-def test_a_warm_up_rises_in_a_line_and_the_schedule_begins_after_it(kind):
-    """lr * (step + 1) / (warm-up + 1); the first step is not for nothing."""
-    settings = OptimConfig(lr=0.1, schedule=kind, decay_steps=2, decay_rate=0.5)
-    warm = build_schedule(settings.model_copy(update={"warmup_steps": 4}), steps=24)
-    after = build_schedule(settings, steps=20)
-    assert [float(warm(step)) for step in range(4)] == pytest.approx([0.02, 0.04, 0.06, 0.08])
-    for step in (4, 5, 10, 23):
-        assert float(warm(step)) == pytest.approx(float(after(step - 4)), rel=1e-6)
-    traced = jax.jit(warm)
-    assert [float(traced(step)) for step in (0, 10)] == [float(warm(step)) for step in (0, 10)]
+def test_momentum_adds_a_share_of_the_step_before():
+    """With so small a rate, the gradient is the same in both steps."""
+    gradient, (first, second) = moves("sgd", 2, lr=1e-3)
+    close = {"rtol": 1e-2, "atol": 1e-6}
+    np.testing.assert_allclose(first, -1e-3 * gradient, **close)
+    np.testing.assert_allclose(second, -1.9e-3 * gradient, **close)
 
 
-@pytest.mark.parametrize("steps", [None, 4])
-def test_a_cosine_without_steps_to_fall_in_is_a_config_error(steps):
-    """It could not be told from a rate of 0."""
-    with pytest.raises(ConfigError, match=f"A cosine of {steps} steps, a warm-up of 4"):
-        build_schedule(OptimConfig(schedule="cosine", warmup_steps=4), steps=steps)
+def test_nesterov_takes_the_step_after_as_well():
+    gradient, (moved,) = moves("sgd", lr=1e-3, nesterov=True)
+    np.testing.assert_allclose(moved, -1.9e-3 * gradient, rtol=1e-2, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_a_schedule_says_whether_its_rates_depend_on_the_length(name):
-    """A run of twice the steps has the same rates up to its middle, or the flag is set."""
-    config = OptimConfig(schedule=name, decay_steps=2, warmup_steps=3)
-    short, long = (build_schedule(config, steps=steps) for steps in (20, 40))
-    same = all(float(short(step)) == float(long(step)) for step in range(20))
-    assert SCHEDULES[name].depends_on_length is not same
+def test_lion_takes_the_sign_of_the_gradient():
+    gradient, (moved,) = moves("lion", lr=1e-3)
+    np.testing.assert_allclose(moved, -1e-3 * np.sign(gradient), rtol=1e-3)
 
 
-def test_each_name_that_a_config_takes_has_its_schedule():
-    """And none is out of reach."""
-    assert tuple(SCHEDULES) == get_args(OptimConfig.model_fields["schedule"].annotation)
+@pytest.mark.parametrize("norm", [0.01, 100.0])
+def test_a_gradient_above_the_norm_is_scaled_down_to_it_and_one_below_is_not(norm):
+    """The norm is that of all weights together."""
+    gradient, (moved,) = moves("sgd", lr=1.0, clip_norm=norm)
+    scale = min(1, norm / np.linalg.norm(gradient))
+    np.testing.assert_allclose(moved, -scale * gradient, rtol=1e-3, atol=1e-6)
+
+
+def test_each_name_that_a_config_takes_has_its_optimizer():
+    """Those of Keras, in lower case; and it is given the settings that are for it alone."""
+    assert tuple(OPTIMIZERS) == get_args(Optimizer)
+    assert [made.__name__.lower() for made in OPTIMIZERS.values()] == [*OPTIMIZERS]
+    users = {
+        key: one.used_by["optimizer"] for key, one in SETTINGS.items() if "optimizer" in one.used_by
+    }
+    assert users == {"optim.momentum": ("sgd", "rmsprop"), "optim.nesterov": ("sgd",)}
+    for name in ("sgd", "rmsprop"):
+        assert built(name, momentum=0.5)[1].momentum == 0.5
+
+
+@pytest.mark.parametrize("name", [*OPTIMIZERS, "own"])
+def test_the_step_after_a_resume_is_the_step_that_was_never_interrupted(name, tmp_path: Path):
+    """The slots go through a checkpoint by names that the next process makes again, beside the
+    averages of the weights."""
+    model, optimizer = built(name, lr=0.1, clip_norm=1.0)
+    keys, order = slot_names(optimizer), ["out/kernel", "out/bias"]
+    apply = jax.jit(optimizer.stateless_apply)
+
+    def step(state: TrainState, kernel: Any) -> TrainState:
+        slots, params = [state.opt_state[k] for k in keys], [state.params[k] for k in order]
+        params, slots = apply(slots, [jnp.float32(kernel), jnp.ones(2)], params)
+        return state._replace(
+            params=dict(zip(order, params, strict=True)),
+            opt_state={**state.opt_state, **dict(zip(keys, slots, strict=True))},
+        )
+
+    begun, first = with_average(init_state(model, optimizer)), np.ones((3, 2))
+    state, second = step(begun, first), -0.01 * np.arange(6).reshape(3, 2)
+    again = with_average(init_state(*built(name)))  # as a resume does; Keras numbers anew
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save_last(state)
+        checkpoints.wait()
+        restored, _ = checkpoints.load_last(again)
+    whole, resumed = step(state, second), step(restored, second)
+    jax.tree.map(np.testing.assert_array_equal, resumed, whole)
+    without_slots = step(begun._replace(params=state.params), second)
+    assert (without_slots.params["out/kernel"] != whole.params["out/kernel"]).any()
+
+
+def test_slots_have_the_names_that_earlier_runs_saved():
+    """Those of Keras' Adam; what has no name of its own is numbered."""
+    assert set(slot_names(built("adam")[1])) == {
+        "adam/iteration",
+        "adam/out_kernel_momentum",
+        "adam/out_bias_momentum",
+        "adam/out_kernel_velocity",
+        "adam/out_bias_velocity",
+    }
+    assert set(slot_names(built("adafactor")[1])) == {
+        "adafactor/iteration",
+        "adafactor/kernel",
+        "adafactor/kernel_2",
+        "adafactor/variable",
+        "adafactor/variable_2",
+        "adafactor/out_kernel_velocity",
+        "adafactor/out_bias_velocity",
+    }
+
+
+def test_what_is_no_optimizer_or_scales_the_loss_is_refused():
+    """The training step takes the gradient of the loss as it is."""
+    for given, message in (
+        (lambda rates: "sgd", "`optimizer` must return an optimizer of Keras, not 'sgd'."),
+        (
+            lambda rates: keras.optimizers.LossScaleOptimizer(own(rates), name="scaled"),
+            "The optimizer scaled scales the loss, which is not supported: leave that out. "
+            "Weights and gradients have 32 bits in both precisions.",
+        ),
+    ):
+        with pytest.raises(UsageError) as caught:
+            build_optimizer(RECIPE, linear(), build=given)
+        assert str(caught.value) == message

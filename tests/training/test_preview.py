@@ -15,7 +15,8 @@ from kvgg_jax.core.state import Batch
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.folder import scan
 from kvgg_jax.training import preview
-from kvgg_jax.training.augment import make_augment
+from kvgg_jax.training.augment.levels import make_augment
+from kvgg_jax.training.augment.regions import make_crop
 from support.commands import kvgg, message
 from support.runs import draw_photos, small_config
 
@@ -65,6 +66,21 @@ def test_augmentation_is_that_of_the_first_steps_of_training(
         expected = change(rows[:, 0], jnp.int32(step))
         np.testing.assert_allclose(rows[:, 1 + step], expected, rtol=0, atol=1e-6)
     assert names[:9] == ["blue", *(f"step {n}" for n in range(1, 8)), "green"]
+
+
+def test_crops_are_cut_from_larger_photos(photos: Path, drawn: list[tuple[Any, ...]]) -> None:
+    """As in training; the first of a row is the whole photo, at the network's size."""
+    preview.preview(photos, "x.png", config=small_config(photos, data={"crop": 0.5}), count=1)
+    ((images, _, _, _),) = drawn
+    (file,) = [file for file in scan(photos).files() if is_of(images[0], load(file, 32))]
+    crop = make_crop(0.5, seed=42, image_size=32)
+    assert crop is not None
+    expected = jax.jit(crop)(load(file, 46)[None] / np.float32(255), jnp.int32(0))
+    np.testing.assert_allclose(images[1], expected[0], rtol=0, atol=1e-6)
+
+
+def is_of(image: np.ndarray, pixels: np.ndarray) -> bool:
+    return bool(((255 * image).round() == pixels).all())
 
 
 def test_mixing_comes_after_augmentation(

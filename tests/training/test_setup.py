@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -98,6 +99,33 @@ def test_images_are_changed_as_asked(made):
     mixed = made(config(data={"mix": "mixup"}))["mix"](batch, np.int32(0))
     assert mixed.labels.shape == (8, 3)
     assert np.abs(np.asarray(mixed.images) - images).max() > 0.1
+
+
+def test_crops_are_cut_first_then_augmented_then_erased(made):
+    """From images of any size; an erased rectangle is neither resized nor turned."""
+    settings = config(data={"augment": "light", "crop": 0.5, "erase": 1.0})
+    images = np.random.default_rng(0).random((8, 46, 46, 3), np.float32)
+    changed = np.asarray(jax.jit(made(settings)["augment"])(images, np.int32(0)))
+    assert changed.shape == (8, 32, 32, 3)
+    for gray in (changed == 0.5).all(axis=-1):
+        rows, columns = gray.any(axis=1).sum(), gray.any(axis=0).sum()
+        assert gray.sum() == rows * columns > 0
+
+
+def test_training_has_the_larger_photos_and_validation_those_of_the_network(monkeypatch):
+    """Each by its path, wherever it is among the larger ones; labels go with them."""
+    train, val = SAMPLES.take([6, 2, 7, 1]), SAMPLES.take([0, 3, 4, 5])
+    larger = np.stack([np.full((46, 46, 3), int(path[0]), np.uint8) for path in train.paths])
+    decoded = DecodedImages(SAMPLES, IMAGES, larger=DecodedImages(train, larger))
+    settings = config(data={"crop": 0.5}, train={"batch_size": 4})
+    network = build_network(settings, decoded, Split(train, val), None, emit=ignore)
+    (batch,) = network.batches.epoch(1)
+    assert batch.images.shape == network.batches.fillers().images.shape == (4, 46, 46, 3)
+    assert sorted(batch.images[:, 0, 0, 0].tolist()) == [1, 2, 6, 7]
+    assert batch.labels.tolist() == [LABELS[place] for place in batch.images[:, 0, 0, 0]]
+    monkeypatch.setattr(setup, "compile_step", lambda *_, **__: None)
+    (batch,) = network.assemble(network.state, ignore).val.epoch(1)
+    np.testing.assert_array_equal(batch.images, IMAGES[[0, 3, 4, 5]])
 
 
 def test_an_average_is_kept_where_it_is_asked_for():

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kvgg_jax.core.config import OptimConfig
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import Batch, Tally, TrainState, empty_batch
+from kvgg_jax.core.tables.optim import OptimConfig
 from kvgg_jax.models.build import variable_names
 from kvgg_jax.training.optimizers import build_optimizer
 from kvgg_jax.training.step import init_state, make_eval_step, make_train_step, zero_tally

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kvgg_jax.core.errors import RunError, UsageError
-from kvgg_jax.core.events import Event, Started
+from kvgg_jax.core.errors import RunError, Stopped, UsageError
+from kvgg_jax.core.events import Event, Progress, Started
 from kvgg_jax.core.history import Epoch, History
+from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.training import setup, trainer
 from kvgg_jax.training.loop import LoopInputs
+from kvgg_jax.training.losses import cross_entropy
 from kvgg_jax.training.trainer import resume, train
 from support.runs import Trained, small_config
 
@@ -98,3 +100,71 @@ def test_epochs_can_only_be_raised(trained: Trained, tmp_path: Path) -> None:
         f"`train.epochs = 1`: {run} was started for 2 epochs, which can only be raised."
     )
     assert (run / "config.toml").read_text() == before
+
+
+def my_loss(labels: Any, logits: Any) -> Any:
+    """Twice the cross-entropy."""
+    return 2 * cross_entropy(labels, logits)
+
+
+def my_optimizer(rates: Any) -> Any:
+    """Without a name, so Keras numbers it across the process."""
+    return keras.optimizers.SGD(rates, momentum=0.5)
+
+
+def test_a_run_with_a_loss_and_an_optimizer_of_the_callers_resumes_with_them_alone(
+    photos: Path, tmp_path: Path
+) -> None:
+    """Their names are in `run.json`; the slots have names that do not depend on the process."""
+    steps: list[Event] = []
+
+    def after_a_step() -> bool:
+        return any(isinstance(event, Progress) and event.stage == "training" for event in steps)
+
+    given: Any = {"loss": my_loss, "optimizer": my_optimizer}
+    config = small_config(photos, train={"epochs": 1})
+    with pytest.raises(Stopped):
+        train(config, **given, out=tmp_path, name="own", stop=after_a_step, emit=steps.append)
+    run = Run(tmp_path / "own")
+    names = {part: f"{__name__}.my_{part}" for part in given}
+    assert run.info()["custom"] == names
+    for others, differences in (
+        ({}, [f'  {part}: "{name}" then, nothing now' for part, name in names.items()]),
+        (
+            {**given, "loss": cross_entropy},
+            [f'  loss: "{names["loss"]}" then, "{name_of(cross_entropy)}" now'],
+        ),
+    ):
+        with pytest.raises(RunError) as caught:
+            resume(run.path, **others)
+        assert str(caught.value).splitlines() == [
+            f"{run.path} has not started with this loss and optimizer:",
+            *differences,
+            f"Give it what it started with: kvgg_jax.resume({str(run.path)!r}, ...).",
+        ]
+    (row,) = resume(run.path, **given).history
+    assert row.loss is not None
+    assert row.loss > 1.2 * row.val_loss  # 1.1 nats of three classes, and twice that
+
+
+def name_of(function: Any) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
+
+
+def test_settings_that_have_no_effect_beside_what_the_caller_gives_are_refused(
+    photos: Path, tmp_path: Path
+) -> None:
+    """Before anything is read."""
+    for given, optim in (
+        ({"loss": my_loss}, {"label_smoothing": 0.1}),
+        ({"loss": my_loss}, {"loss": "focal"}),
+        ({"optimizer": my_optimizer}, {"weight_decay": 0.1}),
+        ({"optimizer": my_optimizer}, {"clip_norm": 1.0}),
+    ):
+        with pytest.raises(UsageError) as caught:
+            train(small_config(photos, optim=optim), **given, out=tmp_path)  # type: ignore[arg-type]
+        assert str(caught.value) == (
+            f"`optim.{next(iter(optim))}` has no effect beside `{next(iter(given))}=`: "
+            "leave one of them out."
+        )
+    assert list(tmp_path.glob("[!p]*")) == []

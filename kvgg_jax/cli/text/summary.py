@@ -42,7 +42,8 @@ def layers_text(title: str, layers: Sequence[Layer], cost: Cost, *, batch_size: 
     )
     print_line(
         f"Memory at batch {batch_size}, float32: {_mib(cost.activation_bytes)} of activations kept "
-        f"for the backward pass; {_mib(cost.training_bytes)} with weights, gradients and moments"
+        f"for the backward pass; {_mib(cost.training_bytes)} with weights, gradients and the "
+        "moments of Adam"
     )
     print_line(f"Weights: {_mib(cost.weight_bytes)}")
 

@@ -9,11 +9,12 @@ from http.client import HTTPException
 from pathlib import Path
 
 from kvgg_jax.core.errors import WeightsError
-from kvgg_jax.core.events import Emit, Note
+from kvgg_jax.core.events import Emit, Note, Progress
 from kvgg_jax.core.files import write_bytes
 
 URL = "https://storage.googleapis.com/tensorflow/keras-applications"
 PATIENCE = 30.0  # seconds of silence from a server
+MEGABYTE = 1_000_000
 # MD5 of the files, as Keras knows them: without the head, and with it.
 KERAS_MD5 = {
     "vgg16": ("6d6bbae143d832006294945121d1f1fc", "64373286793e3c8b2b4e3219cbf3544b"),
@@ -47,7 +48,7 @@ def fetch(arch: str, emit: Emit) -> Path:
     emit(Note(f"ImageNet weights of {arch.upper()}, from {file.parent} or {URL}"))
     try:
         if _md5(file) != md5:
-            _download(url, file, md5)
+            _download(url, file, md5, emit)
     except (OSError, HTTPException) as error:
         raise WeightsError(
             f"Cannot fetch the ImageNet weights: {getattr(error, 'reason', error)}.\n"
@@ -57,11 +58,16 @@ def fetch(arch: str, emit: Emit) -> Path:
     return file
 
 
-def _download(url: str, file: Path, md5: str) -> None:
+def _download(url: str, file: Path, md5: str, emit: Emit) -> None:
     """Not by Keras, which prints on stdout, and sets the time-out of all sockets."""
+    content = bytearray()
     with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
-        content = answer.read()
+        total = -(-int(answer.headers.get("Content-Length", 0)) // MEGABYTE)
+        while part := answer.read(MEGABYTE):
+            content += part
+            done = -(-len(content) // MEGABYTE)
+            emit(Progress("downloading", done, max(total, done), unit="MB"))
     if hashlib.md5(content).hexdigest() != md5:
         raise OSError(f"{url} has another content than Keras expects")
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(file, content)
+    write_bytes(file, bytes(content))

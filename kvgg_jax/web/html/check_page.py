@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,9 +65,11 @@ def _place(photo: Photo) -> str:
 
 
 def _classes(result: Check, emit: Emit) -> Iterator[dict[str, Any]]:
-    samples = scan(result.folder)
+    samples, of_class = scan(result.folder), defaultdict[int, list[int]](list)
+    for place, label in enumerate(samples.labels):
+        of_class[label].append(place)
     for label, (name, count) in enumerate(result.classes.items()):
-        places = [place for place, other in enumerate(samples.labels) if other == label]
+        places = of_class[label]
         chosen = places[:: max(len(places) // EXAMPLES, 1)][:EXAMPLES]
         files = [_file(path, path.name) for path in samples.take(chosen).files()]
         yield {"name": name, "count": count, "files": files}

@@ -12,7 +12,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from kvgg_jax.core.config import RunConfig, settings
+from kvgg_jax.core.config import ModelConfig, RunConfig, settings
 from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.core.process import __version__
 from kvgg_jax.core.text import duration, escape_name
@@ -177,7 +177,7 @@ def _cost(run: RunSummary, split: Split) -> Iterator[tuple[str, str]]:
     yield "parameters", f"{one.params:,}, of which {one.head_params:,} in the head"
     yield "weights", f"{one.weight_bytes / 2**20:,.1f} MiB in float32"
     yield "FLOPs per photo", f"{one.forward_flops / 1e9:,.2f} G to classify it"
-    if config.model.frozen_blocks == 0:
+    if not config.model.freezes:
         flops = one.training_flops * len(split.train) * len(history)
         yield "FLOPs of training", f"{flops / 1e12:,.1f} T, from the size of the network"
 
@@ -185,6 +185,7 @@ def _cost(run: RunSummary, split: Split) -> Iterator[tuple[str, str]]:
 def _run_context(run: RunSummary) -> dict[str, Any]:
     """Settings, command and versions: all that repeats the run."""
     values, default = settings(run.config), settings(RunConfig())
+    default["model.head"] = ModelConfig(**run.config.model.model_dump(exclude={"head"})).head
     changed = {key: value for key, value in values.items() if value != default[key]}
     flags = [f"--set {quote(f'{key}={_toml(value)}')}" for key, value in changed.items()]
     return {

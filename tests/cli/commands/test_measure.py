@@ -25,7 +25,7 @@ def test_summary_adds_up_a_network() -> None:
         "Parameters: 40,932,676, of which 26,217,988 in the head (64.05%)",
         "FLOPs for one image: 30.75 G forward, 92.06 G training (a multiply-add is two)",
         "Memory at batch 32, float32: 1,859.1 MiB of activations kept for the backward pass; "
-        "2,483.7 MiB with weights, gradients and moments",
+        "2,483.7 MiB with weights, gradients and the moments of Adam",
         "Weights: 156.1 MiB",
     ]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from kvgg_jax.core.errors import WeightsError
+from kvgg_jax.core.events import Event, Progress
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.models.weights import imagenet
 
@@ -72,15 +73,34 @@ def test_a_file_of_keras_applications_is_known_by_its_content(tmp_path, monkeypa
     assert not imagenet.is_of_keras(tmp_path)
 
 
+class Answer(io.BytesIO):
+    """Of a server, which says how long it is."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Content-Length": str(len(self.getvalue()))}
+
+
+def test_a_download_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In megabytes, the last one begun counted."""
+    content = bytes(2_500_000)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Answer(content))
+    monkeypatch.setitem(imagenet.KERAS_MD5, "vgg16", (hashlib.md5(content).hexdigest(), ""))
+    heard: list[Event] = []
+    imagenet.fetch("vgg16", heard.append)
+    assert heard[1:] == [Progress("downloading", done, 3, unit="MB") for done in (1, 2, 3)]
+
+
 def test_a_download_changes_nothing_of_the_program_around_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The time-out is that of this connection, and stdout stays where it is."""
     seen: list[tuple[object, ...]] = []
 
-    def answer(url: str, timeout: float) -> io.BytesIO:
+    def answer(url: str, timeout: float) -> Answer:
         seen.append((socket.getdefaulttimeout(), sys.stdout is stdout, timeout))
-        return io.BytesIO(b"weights")
+        return Answer(b"weights")
 
     stdout, digest = sys.stdout, hashlib.md5(b"weights").hexdigest()
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
@@ -91,6 +111,6 @@ def test_a_download_changes_nothing_of_the_program_around_it(
     assert seen == [(None, True, imagenet.PATIENCE)]
     assert (file.read_bytes(), capsys.readouterr().out) == (b"weights", "")
     file.write_bytes(b"damaged")
-    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: io.BytesIO(b"other"))
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Answer(b"other"))
     with pytest.raises(WeightsError, match="has another content than Keras expects"):
         imagenet.fetch("vgg16", lambda event: None)

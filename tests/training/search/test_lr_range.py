@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kvgg_jax.core.config import OptimConfig, RunConfig
+from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import UsageError
 from kvgg_jax.core.events import Event, Progress
+from kvgg_jax.core.tables.optim import OptimConfig
 from kvgg_jax.training.search.lr_range import RangeTest, lr_find
 from kvgg_jax.training.trainer import train
 from support.runs import draw_photos, small_config

@@ -1,0 +1,118 @@
+"""Do random crops and erasing help, from random weights? A Markdown table.
+
+python benchmarks/augmentation.py ../shared/data/flowers --train 200 --val 200 --seeds 3
+python benchmarks/augmentation.py ../shared/data/flowers --time   # seconds of a step instead
+
+The recipe `fast` at --image-size, with one change each. Each seed draws --train photos per class,
+and --val others to validate on: the same ones for all changes. Accuracy is that of the last epoch,
+which is not chosen. Called again with the same --out, it continues.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from kvgg_jax import RunConfig, resume, train
+from kvgg_jax.core.config_file import read_toml
+from kvgg_jax.data.folder import scan
+from kvgg_jax.runs.folder import Run
+from kvgg_jax.training.benchmark import bench
+
+FAST = Path(__file__).parents[1] / "configs" / "fast.toml"
+CHANGES: dict[str, dict[str, object]] = {
+    "--augment none": {"augment": "none"},
+    "none (the recipe)": {},
+    "--crop 0.35": {"crop": 0.35},
+    "--erase 0.25": {"erase": 0.25},
+    "--crop 0.35 --erase 0.25": {"crop": 0.35, "erase": 0.25},
+}
+TIMED = CHANGES | {"--augment randaugment": {"augment": "randaugment"}}
+
+
+def link_some(source: Path, folder: Path, counts: dict[str, int], *, seed: int) -> Path:
+    """`folder`/train and `folder`/val, with links to so many photos of each class of `source`."""
+    samples, rng = scan(source), np.random.default_rng(seed)
+    labels = np.array(samples.labels)
+    for label, name in enumerate(samples.classes):
+        rows = iter(rng.permutation(np.flatnonzero(labels == label)).tolist())
+        for part, count in counts.items():
+            into = folder / part / name
+            into.mkdir(parents=True, exist_ok=True)
+            for file in samples.take([next(rows) for _ in range(count)]).files():
+                link = into / file.name
+                link.is_symlink() or link.symlink_to(file.resolve())
+    return folder
+
+
+def recipe(args: argparse.Namespace, change: dict[str, object], *, seed: int = 0) -> RunConfig:
+    """`fast`, with what was asked for and one change."""
+    table = read_toml(FAST)
+    table["data"] |= {"image_size": args.image_size, **change}
+    table["train"] |= {"epochs": args.epochs, "patience": args.epochs}
+    return RunConfig.model_validate({**table, "seed": seed})
+
+
+def accuracy(config: RunConfig, run: Run) -> tuple[float, float]:
+    """Of the last epoch, on the photos for training and for validation."""
+    if not run.exists:
+        train(config, out=run.path.parent, name=run.path.name)
+    elif not run.is_finished:
+        resume(run.path)
+    last = run.history().epochs[-1]
+    return last.accuracy, last.val_accuracy
+
+
+def print_accuracies(args: argparse.Namespace, out: Path) -> None:
+    """A row per change, as soon as its runs are done."""
+    print("| change | validation accuracy, last epoch, by seed | mean | in training |")
+    print("|---|---|---|---|")
+    for number, (name, change) in enumerate(CHANGES.items()):
+        found = []
+        for seed in range(1, args.seeds + 1):
+            counts = {"train": args.train, "val": args.val}
+            photos = link_some(args.photos, out / f"photos-{seed}", counts, seed=seed)
+            config = recipe(args, change, seed=seed).with_data(dir=str(photos))
+            found.append(accuracy(config, Run(out / f"run-{number}-{seed}")))
+        training, val = zip(*found, strict=True)
+        by_seed = ", ".join(f"{one:.4f}" for one in val)
+        means = f"{statistics.mean(val):.4f} | {statistics.mean(training):.4f}"
+        print(f"| {name} | {by_seed} | {means} |", flush=True)
+
+
+def print_times(args: argparse.Namespace) -> None:
+    """Seconds of a training step with each change, the least of the rounds, which take turns."""
+    configs = {name: recipe(args, change) for name, change in TIMED.items()}
+    rounds = [
+        {name: bench(config).train_step_seconds for name, config in configs.items()}
+        for _ in range(args.seeds)
+    ]
+    print("| change | px | seconds per step |\n|---|---|---|")
+    for name in TIMED:
+        print(f"| {name} | {args.image_size} | {min(one[name] for one in rounds):.3f} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--time", action="store_true")
+    parser.add_argument("--image-size", type=int, default=64)
+    parser.add_argument("--train", type=int, default=200)
+    parser.add_argument("--val", type=int, default=200)
+    parser.add_argument("--epochs", type=int, default=24)
+    parser.add_argument("--seeds", type=int, default=3, help="with --time: rounds")
+    parser.add_argument("--out", type=Path, help="keep links and runs here")
+    args = parser.parse_args()
+    if args.time:
+        print_times(args)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        print_accuracies(args, args.out or Path(scratch))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Tables of a configuration that have a file of their own."""

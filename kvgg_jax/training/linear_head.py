@@ -1,0 +1,148 @@
+"""A linear head that is solved instead of trained: logistic regression on a backbone's features.
+
+The problem is convex, so L-BFGS finds its one optimum; how strongly weights are kept small (L2) is
+chosen by cross-validation within the training images. Both by scikit-learn.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+from sklearn.model_selection import StratifiedKFold
+from threadpoolctl import threadpool_limits
+
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.events import Note, Progress
+from kvgg_jax.core.history import Epoch, EpochProgress
+from kvgg_jax.core.state import AnyArray, TrainState
+from kvgg_jax.data.pipeline import Pipeline
+from kvgg_jax.models.functional import MOVING, STANDARD_EPSILON
+from kvgg_jax.models.heads import LAST, STANDARDIZED
+from kvgg_jax.training.ema import PREFIX
+from kvgg_jax.training.loop import Hooks, evaluate
+from kvgg_jax.training.step import EvalStep
+
+STRENGTHS = np.logspace(-6, 2, 9)  # C of scikit-learn: the larger, the weaker is L2
+FOLDS = 5
+TOLERANCE = 1e-6  # of the largest gradient at the optimum
+MOST_STEPS = 10_000  # of L-BFGS, which needs some tens
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """The head's weights, by the names of its variables, and the C that was chosen."""
+
+    weights: dict[str, NDArray[np.float32]]
+    strength: float
+
+
+def solve_epoch(
+    config: RunConfig,
+    step: EvalStep,
+    parts: tuple[Pipeline, Pipeline],
+    state: TrainState,
+    hooks: Hooks,
+) -> tuple[TrainState, Epoch]:
+    """An epoch whose steps are replaced by the solution of the head: the state, and its row.
+
+    `parts` are the features for training and for validation, which `step` evaluates. The state is
+    as many steps on as an epoch has.
+    """
+    started, train = time.perf_counter(), parts[0]
+    hooks.emit(Progress("solving the head", 0, 1))
+    balanced = config.data.balance or config.train.class_weight == "balanced"
+    classes = state.params[f"{LAST}/bias"].shape[0]
+    found = solve(*train.whole(), classes=classes, seed=config.seed, balanced=balanced)
+    hooks.emit(Note(f"Solved the head by logistic regression, C = {found.strength:g}"))
+    state = _with_weights(state._replace(step=jnp.int32(train.steps)), found.weights)
+    hooks.recorder.save(state, EpochProgress(train.steps, 0.0, 0.0, 0.0, seconds=0.0))
+    trained, validated = (
+        evaluate(
+            step, (state.params, state.model_state), part, stop=hooks.stop, emit=hooks.emit, epoch=1
+        )[0]
+        for part in parts
+    )
+    return state, Epoch(
+        epoch=1,
+        loss=trained.loss,
+        accuracy=trained.accuracy,
+        val_loss=validated.loss,
+        val_accuracy=validated.accuracy,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def solve(
+    features: NDArray[Any], labels: NDArray[Any], *, classes: int, seed: int, balanced: bool = False
+) -> Solution:
+    """The linear head for `features` [count, n] and `labels` [count] of `classes` classes.
+
+    It minimizes the cross-entropy summed over the images, plus L2 / (2 C) of the kernel, on the
+    standardized features. C is that of `STRENGTHS` with the smallest cross-entropy in `FOLDS`-fold
+    cross-validation, where each class has two images or more. `balanced` weighs images by
+    count / (classes * images of the class).
+    """
+    mean, variance = features.mean(axis=0, dtype=np.float64), features.var(axis=0, dtype=np.float64)
+    variance[variance == 0] = 1.0  # as scikit-learn's StandardScaler
+    scaled = (features - mean) / np.sqrt(variance + STANDARD_EPSILON)
+    fitted = _fit(scaled, labels, seed=seed, weight="balanced" if balanced else None)
+    kernel, bias = np.zeros((features.shape[1], classes)), np.full(classes, -np.inf)
+    kernel[:, fitted.classes_], bias[fitted.classes_] = _columns(fitted)
+    bias[np.isinf(bias)] = bias[fitted.classes_].min() - 10.0  # no image: hardly ever predicted
+    weights = {
+        **dict(zip((f"{STANDARDIZED}/{part}" for part in MOVING), (mean, variance), strict=True)),
+        **{f"{LAST}/kernel": kernel, f"{LAST}/bias": bias},
+    }
+    found = {name: values.astype(np.float32) for name, values in weights.items()}
+    return Solution(found, float(np.ravel(fitted.C_)[0] if hasattr(fitted, "C_") else fitted.C))
+
+
+def _fit(features: NDArray[Any], labels: NDArray[Any], *, seed: int, weight: str | None) -> Any:
+    """scikit-learn's model, fitted."""
+    fewest = np.unique(labels, return_counts=True)[1].min()
+    common = {"class_weight": weight, "max_iter": MOST_STEPS, "tol": TOLERANCE}
+    model: Any = LogisticRegression(C=np.median(STRENGTHS), **common)
+    if fewest > 1:
+        folds = StratifiedKFold(min(FOLDS, fewest), shuffle=True, random_state=seed)
+        model = LogisticRegressionCV(
+            Cs=STRENGTHS,
+            cv=folds,
+            scoring="neg_log_loss",
+            l1_ratios=(0,),
+            use_legacy_attributes=False,
+            **common,
+        )
+    # one thread: between the small products of each step, two would wait for each other
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        return model.fit(features, labels)
+
+
+def _columns(fitted: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Kernel [n, classes] and bias; of two classes scikit-learn has the difference alone."""
+    if len(fitted.classes_) > 2:
+        return fitted.coef_.T, fitted.intercept_
+    halves = np.array([-0.5, 0.5])
+    return fitted.coef_.T * halves, fitted.intercept_ * halves
+
+
+def _with_weights(state: TrainState, weights: dict[str, NDArray[np.float32]]) -> TrainState:
+    """The state with these weights, and as their moving average where it has one."""
+
+    def put(part: dict[str, AnyArray], prefix: str = "") -> dict[str, AnyArray]:
+        return {name: weights.get(name.removeprefix(prefix), old) for name, old in part.items()}
+
+    averages = {name: value for name, value in state.opt_state.items() if name.startswith(PREFIX)}
+    return state._replace(
+        params=put(state.params),
+        model_state=put(state.model_state),
+        opt_state={**state.opt_state, **put(averages, PREFIX)},
+    )

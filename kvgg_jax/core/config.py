@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
+from kvgg_jax.core.architectures import APPLICATIONS, ARCHITECTURES, VGG
 from kvgg_jax.core.settings import read_settings, setting
 from kvgg_jax.core.tables.optim import OptimConfig
 from kvgg_jax.core.tables.table import Table
@@ -37,6 +38,15 @@ def _known_head(head: str) -> str:
     if len(sizes) > MAX_LAYERS or any(len(size) > 5 or int(size) > MAX_UNITS for size in sizes):
         raise ValueError(f"a head has at most {MAX_LAYERS} layers of at most {MAX_UNITS} units")
     return head
+
+
+def _known_arch(name: str) -> str:
+    if name not in ARCHITECTURES:
+        raise ValueError(
+            f"{name!r} is not a network: use {', '.join(VGG)}, or one of Keras Applications, such "
+            "as efficientnetv2-b0"
+        )
+    return name
 
 
 def _large_enough(size: int) -> int:
@@ -133,20 +143,24 @@ class DataConfig(Table):
 class ModelConfig(Table):
     """The network."""
 
-    arch: Literal["vgg11", "vgg13", "vgg16", "vgg19"] = setting("vgg16", "network", "features")
-    """Convolutional layers: vgg11, vgg13, vgg16 or vgg19 (Simonyan & Zisserman 2015, A-E)."""
+    arch: Annotated[str, AfterValidator(_known_arch)] = setting(
+        "vgg16", "network", "features", choices=ARCHITECTURES
+    )
+    """Backbone: vgg11, vgg13, vgg16 or vgg19, or one of Keras Applications, such as
+    efficientnetv2-b0, mobilenetv3-small or convnext-tiny ([backbones](backbones.md))."""
     head: Annotated[str, BeforeValidator(_as_text), AfterValidator(_known_head)] = setting(
         "slim", "network", choices=HEADS
     )
     """Layers after the backbone: full (4096-4096), slim (1024-512), gap, linear, or as `256,128`.
     `gap` averages each channel; `linear` standardizes the means and maxima of the last stages
-    ([transfer](transfer.md)). Without it: linear with `model.freeze = backbone`, else slim."""
+    ([transfer](transfer.md)). Without it: linear with `model.freeze = backbone`, else slim for VGG
+    and gap for others."""
     pooled_stages: int = setting(2, "network", flag=None, ge=1, le=5)
     """Last stages of the backbone that a `linear` head takes."""
     dropout: float = setting(0.0, "step", ge=0, lt=1)
     """Share of the head's values dropped in training."""
-    batch_norm: bool = setting(False, "network", "features")
-    """Batch normalization after each convolution."""
+    batch_norm: bool = setting(False, "network", "features", used_by={"arch": VGG})
+    """Batch normalization after each convolution of a VGG."""
     init: Literal["he_uniform", "glorot_uniform"] = setting("he_uniform", "start")
     """Initial random weights: he_uniform, or glorot_uniform (Keras' default; learns more slowly at
     first)."""
@@ -157,17 +171,22 @@ class ModelConfig(Table):
         no_search="decides how photos are prepared. Search with each kind of weights by itself.",
     )
     """Initial weights instead of random ones: imagenet, a weight file, or another run."""
-    preprocessing: Literal["scale", "caffe"] | None = setting(None, "images", "features", flag=None)
-    """Range of the pixel values. `scale`: [0, 1]; `caffe`: as for Keras' ImageNet weights; without
-    it, what the weights were trained with."""
+    preprocessing: Literal["scale", "caffe"] | None = setting(
+        None, "images", "features", flag=None, used_by={"arch": VGG}
+    )
+    """Range of the pixel values for a VGG. `scale`: [0, 1]; `caffe`: as for Keras' ImageNet
+    weights; without it, what the weights were trained with."""
     freeze: Annotated[Freeze, BeforeValidator(_as_freeze)] = setting("none", "update")
     """Stages that are not trained: none, the first 1 to 4, or all (backbone)."""
 
     @model_validator(mode="before")
     @classmethod
     def _choose_head(cls, values: Any) -> Any:
-        frozen = isinstance(values, dict) and values.get("freeze") in ("backbone", "blocks")
-        return {"head": "linear", **values} if frozen else values
+        if not isinstance(values, dict):
+            return values
+        if values.get("freeze") in ("backbone", "blocks"):
+            return {"head": "linear", **values}
+        return {"head": "gap", **values} if values.get("arch") in APPLICATIONS else values
 
     @model_validator(mode="after")
     def _freezes_something(self) -> ModelConfig:

@@ -53,6 +53,7 @@ FORMATS = {
     "keras": Format("model.keras", "keras_file", has_int8=True, has_beside=True),
     "saved-model": Format("saved_model", "saved_model", mark="saved_model.pb"),
     "onnx": Format("model.onnx", "onnx_file", extra="onnx", has_int8=True),
+    "litert": Format("model.tflite", "litert_file", has_beside=True),
     "stablehlo": Format("model.stablehlo", "stablehlo", has_beside=True),
     "safetensors": Format("model.safetensors", "safetensors_file", extra="safetensors"),
 }

@@ -15,8 +15,9 @@ from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.files import write_text
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.inference.prediction import PredictFunction
-from kvgg_jax.models.functional import CAFFE_MEANS
+from kvgg_jax.models.from_keras.random_weights import draw, undrawn
 from kvgg_jax.models.layers import Caffe
+from kvgg_jax.models.preprocess import CAFFE_MEANS, PREPROCESSING
 
 About = dict[str, Any]
 """What a format holds besides the weights, as JSON: class names, shapes, units, origin."""
@@ -28,27 +29,33 @@ def portable(model: keras.Model, temperature: float | None = None) -> keras.Mode
     The logits are divided by `temperature`, if there is one. It computes in float32, needs nothing
     of this package, and leaves out what is for training only.
     """
-    to_unit_range = keras.layers.Rescaling(1 / 255, name="to_unit_range")
-
-    def call(layer: keras.Layer, x: Any, **options: Any) -> Any:
-        if not isinstance(x, list) and isinstance(
-            x._keras_history.operation, keras.layers.InputLayer
-        ):
-            x = to_unit_range(x)
-        return x if isinstance(layer, keras.layers.Dropout) else layer(x, **options)
-
-    body = keras.models.clone_model(model, clone_function=_stock, call_function=call)
-    x = body.output
-    if temperature is not None:
-        x = keras.layers.Rescaling(1 / temperature, name="temperature")(x)
-    probabilities = keras.layers.Softmax(name="probabilities")(x)
-    new = keras.Model(body.input, probabilities, name=model.name)
+    new = undrawn(lambda: _copy(model, temperature))
     for layer in new.layers:
-        if layer.variables and not isinstance(model.get_layer(layer.name), Caffe):
+        if layer.name == PREPROCESSING:
+            draw(layer.variables, 0)
+        elif layer.variables:
             trained = model.get_layer(layer.name).variables
             for variable, source in zip(layer.variables, trained, strict=True):
                 variable.assign(source.value)
     return new
+
+
+def _copy(model: keras.Model, temperature: float | None) -> keras.Model:
+    """The layers of `portable`, without values for their weights."""
+    inputs = keras.Input(model.input.shape[1:], name="image")
+    x = keras.layers.Rescaling(1 / 255, name="to_unit_range")(inputs)
+    outputs: list[keras.KerasTensor] = []
+
+    def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
+        dropped = isinstance(operation, keras.layers.Dropout)
+        outputs.append(args[0] if dropped else operation(*args, **kwargs))
+        return outputs[-1]
+
+    keras.models.clone_model(model, input_tensors=x, clone_function=_stock, call_function=call)
+    x = outputs[-1]
+    if temperature is not None:
+        x = keras.layers.Rescaling(1 / temperature, name="temperature")(x)
+    return keras.Model(inputs, keras.layers.Softmax(name="probabilities")(x), name=model.name)
 
 
 def _caffe(name: str) -> keras.Layer:
@@ -63,18 +70,17 @@ def _caffe(name: str) -> keras.Layer:
     )
 
 
-def _stock(layer: keras.Layer) -> keras.Layer:
-    """`layer` as Keras has it, in place of the faster one here, without its weights."""
-    if isinstance(layer, Caffe):
-        return _caffe(layer.name)
+def _stock(operation: Any) -> Any:
+    """An operation as Keras has it, in place of the faster one here, without its weights."""
+    if not isinstance(operation, keras.Layer):  # one of `keras.ops` has no state
+        return operation
+    if isinstance(operation, Caffe):
+        return _caffe(operation.name)
     kinds = (keras.layers.Conv2D, keras.layers.MaxPooling2D)
-    kind = next((kind for kind in kinds if isinstance(layer, kind)), type(layer))
+    kind = next((kind for kind in kinds if isinstance(operation, kind)), type(operation))
     if not kind.__module__.startswith("keras."):
-        raise not_known(layer, "a layer of Keras")
-    config = layer.get_config() | {"dtype": "float32"}
-    if "kernel_initializer" in config:
-        config["kernel_initializer"] = "zeros"
-    return kind.from_config(config)
+        raise not_known(operation, "a layer of Keras")
+    return kind.from_config(operation.get_config() | {"dtype": "float32"})
 
 
 def predict_function(model: keras.Model) -> PredictFunction:

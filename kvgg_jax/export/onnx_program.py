@@ -33,15 +33,16 @@ CALLS = {"jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "re
 
 
 class Program:
-    """Nodes and weights of a program, as they are added."""
+    """Nodes and weights of a program of one input and one output, which are given names."""
 
-    def __init__(self, program: ClosedJaxpr, image: str) -> None:
+    def __init__(self, program: ClosedJaxpr, image: str, output: str) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
         self._image, self._names = image, dict[Var, str]()
         self._narrow: set[str] = set()  # values that are still to be broadcast to their shapes
         self._known = dict[Var, Any]()  # places, such as those of a slice
-        (self.output,) = self._run(program.jaxpr, program.consts, [image])
+        last = self._run(program.jaxpr, program.consts, [image])
+        self.nodes.append(helper.make_node("Identity", last, [output], name=output))
 
     def _run(self, jaxpr: Jaxpr, consts: Sequence[Any], inputs: Sequence[str]) -> list[str]:
         """Add the equations of `jaxpr`; the names of its outputs."""

@@ -31,11 +31,18 @@ def write(model: keras.Model, file: Path, about: About) -> None:
 
     Raises RunError when TensorFlow cannot write it, OSError when the disk is full.
     """
-    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-        source = Path(folder, "model.keras")
+    run_child(model, file)
+    (file / ABOUT).parent.mkdir(exist_ok=True)
+    write_text(file / ABOUT, json.dumps(about, indent=2) + "\n")
+
+
+def run_child(model: keras.Model, folder: Path, *others: Path) -> None:
+    """Let TensorFlow write `model` to `folder`, and LiteRT to another file. Raises as `write`."""
+    with tempfile.TemporaryDirectory(dir=folder.parent) as parts:
+        source = Path(parts, "model.keras")
         model.save(source)
         done = subprocess.run(
-            [sys.executable, "-P", CHILD, source, file],
+            [sys.executable, "-P", CHILD, source, folder, *others],
             env={**os.environ, **SETTINGS},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -46,9 +53,7 @@ def write(model: keras.Model, file: Path, about: About) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if done.returncode:
         reason = done.stderr.strip().rpartition("\n")[2] or f"it ended with {done.returncode}"
-        raise RunError(f"TensorFlow cannot write the network as saved-model: {reason}")
-    (file / ABOUT).parent.mkdir(exist_ok=True)
-    write_text(file / ABOUT, json.dumps(about, indent=2) + "\n")
+        raise RunError(f"TensorFlow cannot write the network: {reason}")
 
 
 def read(file: Path) -> PredictFunction:

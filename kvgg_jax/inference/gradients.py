@@ -19,10 +19,10 @@ from kvgg_jax.models.registry import BACKBONES
 Params = dict[str, AnyArray]
 
 
-def cell_size(config: ModelConfig) -> int:
-    """Pixels a side of the image for each value of Grad-CAM."""
+def cell_size(config: ModelConfig) -> int | None:
+    """Pixels a side of the image for each value of Grad-CAM; None: they cover the whole image."""
     backbone = BACKBONES[config.arch]
-    return backbone.stride // backbone.pooling
+    return backbone.stride // backbone.pooling if backbone.stride else None
 
 
 def make_grad_cam_step(

@@ -22,10 +22,10 @@ def enlarge(heat: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     return np.array(Image.fromarray(heat).resize((size, size), Image.Resampling.BILINEAR))
 
 
-def spread(heat: NDArray[np.float32], size: int, *, cell: int) -> NDArray[np.float32]:
+def spread(heat: NDArray[np.float32], size: int, *, cell: int | None) -> NDArray[np.float32]:
     """Grad-CAM [h, w] over its image, [size, size]: `cell` pixels each way a value, smooth in
-    between; what the network has left out at the sides is 0."""
-    side = cell * len(heat)
+    between; what the network has left out at the sides is 0. None: over the whole image."""
+    side = cell * len(heat) if cell else size
     return np.pad(enlarge(heat, side), (0, size - side))
 
 

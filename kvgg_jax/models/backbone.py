@@ -16,6 +16,9 @@ T = TypeVar("T")
 class Layers(Protocol[T]):
     """Each takes the output of the layer before and returns its own."""
 
+    def network(self, x: T, name: str) -> tuple[T, ...]:
+        """A whole backbone that Keras builds, from images in [0, 1]: the outputs of its stages."""
+
     def conv(self, x: T, channels: int, name: str) -> T:
         """A 3x3 convolution of stride 1 that keeps the sides, batch norm where asked for, ReLU."""
 
@@ -51,12 +54,16 @@ class Backbone(Protocol):
     """All of a network but its head."""
 
     @property
-    def stages(self) -> tuple[str, ...]:
-        """What the names of each stage's layers begin with; `freeze` counts stages."""
+    def depth(self) -> int:
+        """Number of stages; `freeze` counts them."""
+
+    def stage_of(self, name: str) -> int | None:
+        """The stage, from 0, of a layer or of one of its weights; None for those of the head."""
 
     @property
-    def stride(self) -> int:
-        """Pixels of the image per pixel of the features."""
+    def stride(self) -> int | None:
+        """Pixels of the image per pixel of the features, from the left and the top; None where they
+        cover the whole image."""
 
     @property
     def min_size(self) -> int:
@@ -67,8 +74,9 @@ class Backbone(Protocol):
         """Side of the windows in which `features` pools the last feature maps; 1 for none."""
 
     @property
-    def pretrained_preprocessing(self) -> str:
-        """The `model.preprocessing` that Keras' ImageNet weights for it need."""
+    def pretrained_preprocessing(self) -> str | None:
+        """The `model.preprocessing` that Keras' ImageNet weights for it need; None for a backbone
+        that prepares images by itself."""
 
     def stage_maps(self, layers: Layers[T], x: T) -> tuple[T, ...]:
         """Images -> the output of each stage; of the last one its largest maps, which Grad-CAM

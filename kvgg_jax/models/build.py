@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.models.from_keras.applications import build as build_application
 from kvgg_jax.models.functional import STANDARD_EPSILON
 from kvgg_jax.models.heads import STANDARDIZED
 from kvgg_jax.models.layers import Caffe, Conv2D, MaxPooling2D
-from kvgg_jax.models.registry import PREPROCESSING, choose_network, frozen_stages
+from kvgg_jax.models.preprocess import PREPROCESSING
+from kvgg_jax.models.registry import choose_network, is_frozen
 
 # Keras' 0.99 needs hundreds of steps to forget the first ones; an epoch here has tens.
 BATCH_NORM_MOMENTUM = 0.9
@@ -77,9 +79,10 @@ def build(
         x = Caffe(name=PREPROCESSING, dtype="float32")(x)
     features = network.features(layers, network.backbone.stage_maps(layers, x))
     model = keras.Model(inputs, network.head.logits(layers, features), name=config.arch)
-    frozen = (*frozen_stages(config), STANDARDIZED)
     for layer in model.layers:
-        layer.trainable = not layer.name.startswith(frozen)
+        layer.trainable = layer.name != STANDARDIZED and not is_frozen(config, layer.name)
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = BATCH_NORM_MOMENTUM
     return Built(model, features)
 
 
@@ -98,9 +101,14 @@ class _Built:
     def __init__(
         self, config: ModelConfig, classes: int, *, precision: str, seed: int | None
     ) -> None:
-        self._config, self._classes = config, classes
+        self._config, self._classes, self._precision = config, classes, precision
         self._dtype = "mixed_bfloat16" if precision == "bfloat16" else "float32"
         self._draws, self._seed = seed is not None, (seed or 0) * 1000
+
+    def network(self, x: keras.KerasTensor, name: str) -> tuple[keras.KerasTensor, ...]:
+        seed = self._next_seed() if self._draws else None
+        stages = build_application(name, x, precision=self._precision, seed=seed)
+        return tuple(stage.output for stage in stages)
 
     def conv(self, x: keras.KerasTensor, channels: int, name: str) -> keras.KerasTensor:
         normed = self._config.batch_norm
@@ -116,9 +124,7 @@ class _Built:
         )(x)
         if not normed:
             return x
-        x = keras.layers.BatchNormalization(
-            momentum=BATCH_NORM_MOMENTUM, name=f"{name}_bn", dtype=self._dtype
-        )(x)
+        x = keras.layers.BatchNormalization(name=f"{name}_bn", dtype=self._dtype)(x)
         return keras.layers.ReLU(name=f"{name}_relu", dtype=self._dtype)(x)
 
     def pool(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:

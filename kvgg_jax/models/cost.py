@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
+from typing import TYPE_CHECKING
 
 from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.models.registry import choose_network
 
+if TYPE_CHECKING:
+    from kvgg_jax.models.from_keras.graph import Step
+
 Shape = tuple[int, ...]
+SEED = "seed_generator_state"  # ends the name of the state of a layer of dropout
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +34,8 @@ class Layer:
     """Of batch norm's moving means and variances, which are not trained."""
     is_head: bool = False
     """Whether it belongs to the head rather than to the backbone."""
-    has_dropout: bool = False
-    """Whether dropout follows."""
+    dropouts: int = 0
+    """Layers of dropout in it or after it."""
 
     @property
     def params(self) -> int:
@@ -64,6 +69,14 @@ class _Counted:
     def _add(self, layer: Layer) -> Shape:
         self.found.append(replace(layer, is_head=self.is_head))
         return layer.output
+
+    def network(self, x: Shape, name: str) -> tuple[Shape, ...]:
+        from kvgg_jax.models.from_keras.applications import connected  # needs Keras
+
+        network = connected(name, image_size=x[0])
+        for layer in _merged(map(_of_step, network.steps)):
+            self._add(layer)
+        return tuple(stage.output.shape[1:] for stage in network.stages)
 
     def conv(self, x: Shape, channels: int, name: str) -> Shape:
         output, kernel, each = (*x[:-1], channels), (3, 3, x[-1], channels), (channels,)
@@ -115,8 +128,41 @@ class _Counted:
         return self.dense(x, self._classes, name)
 
     def dropout(self, x: Shape, name: str) -> Shape:
-        self.found[-1] = replace(self.found[-1], has_dropout=self._config.dropout > 0)
+        self.found[-1] = replace(self.found[-1], dropouts=int(self._config.dropout > 0))
         return x
+
+
+def _of_step(step: Step) -> Layer:
+    """A call of a layer of Keras. Each kernel is used once for each pixel that comes out."""
+    output, variables = tuple(step.output.shape[1:]), getattr(step.operation, "variables", [])
+    seeds = [one.path for one in variables if one.path.endswith(SEED)]
+    shapes = {one.path: (one.trainable, tuple(one.shape)) for one in variables}
+    trained, moving = (
+        {path: shape for path, (is_trained, shape) in shapes.items() if is_trained is wanted}
+        for wanted in (True, False)
+    )
+    kernels = [prod(shape) for shape in trained.values() if len(shape) > 1]
+    return Layer(
+        step.operation.name,
+        output,
+        flops=2 * sum(kernels) * prod(output[:-1]),
+        kept=prod(output),
+        weights=trained,
+        moving={path: shape for path, shape in moving.items() if path not in seeds},
+        dropouts=len(seeds),
+    )
+
+
+def _merged(layers: Iterable[Layer]) -> list[Layer]:
+    """Layers without weights are counted with the one before."""
+    found: list[Layer] = []
+    for layer in layers:
+        if layer.params or not found:
+            found.append(layer)
+        else:
+            kept, dropouts = found[-1].kept + layer.kept, found[-1].dropouts + layer.dropouts
+            found[-1] = replace(found[-1], kept=kept, dropouts=dropouts, output=layer.output)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

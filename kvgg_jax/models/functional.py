@@ -1,7 +1,7 @@
 """The forward pass of a trained network as plain functions of its weights.
 
 `build` makes the same network for training; to import Keras and build it would take longer than a
-prediction.
+prediction. Only a backbone that Keras alone has is computed by Keras.
 """
 
 from __future__ import annotations
@@ -20,31 +20,14 @@ from kvgg_jax.models import backbone
 from kvgg_jax.models.cost import describe
 from kvgg_jax.models.kernels.conv import convolve
 from kvgg_jax.models.kernels.relu_pool import max_pool2x2
-from kvgg_jax.models.registry import choose_network, frozen_stages
+from kvgg_jax.models.preprocess import caffe, normalise
+from kvgg_jax.models.registry import choose_network, is_frozen
 
-CAFFE_MEANS = (103.939, 116.779, 123.68)  # blue, green, red, of ImageNet in 0..255
 EPSILON = 1e-3  # of Keras' batch normalisation
 STANDARD_EPSILON = 1e-7  # of standardization, in float32
 MOVING = ("moving_mean", "moving_variance")
 Arrays = dict[str, AnyArray]
 PredictStep = Callable[[Arrays, Arrays, AnyArray], tuple[Array, Array]]
-
-
-def normalise(images: AnyArray) -> Array:
-    """uint8 0..255 -> float32 in [0, 1], on the device: a quarter of the bytes travel there.
-
-    Features, which are floats, stay as they are.
-    """
-    values = jnp.asarray(images, jnp.float32)
-    return values / 255.0 if images.dtype == jnp.uint8 else values
-
-
-def caffe(images: AnyArray) -> Array:
-    """RGB in [0, 1] -> BGR in 0..255 less ImageNet's means, [batch, height, width, 3].
-
-    As `keras.applications.vgg16.preprocess_input`.
-    """
-    return jnp.asarray(images)[..., ::-1] * 255.0 - jnp.asarray(CAFFE_MEANS, jnp.float32)
 
 
 def make_predict_step(config: ModelConfig, *, precision: str = "float32") -> PredictStep:
@@ -73,16 +56,18 @@ class Network:
         """Images -> the maps of each stage, [batch, height, width, channels]."""
         x = normalise(images)
         x = caffe(x) if self.config.preprocessing == "caffe" else x
-        x = x.astype(jnp.bfloat16 if self.precision == "bfloat16" else jnp.float32)
-        return self._network.backbone.stage_maps(_Computed(self.config, weights), x)
+        return self._network.backbone.stage_maps(self._layers(weights), x)
 
     def features(self, weights: Arrays, maps: Sequence[Array]) -> Array:
         """Those maps -> what the trained part of the head takes."""
-        return self._network.features(_Computed(self.config, weights), maps)
+        return self._network.features(self._layers(weights), maps)
 
     def logits(self, weights: Arrays, features: Array) -> Array:
         """Features -> float32 logits [batch, classes]."""
-        return self._network.head.logits(_Computed(self.config, weights), features)
+        return self._network.head.logits(self._layers(weights), features)
+
+    def _layers(self, weights: Arrays) -> _Computed:
+        return _Computed(self.config, weights, self.precision)
 
     @property
     def _network(self) -> backbone.Network:
@@ -92,10 +77,17 @@ class Network:
 class _Computed:
     """Layers whose inputs and outputs are arrays, with a batch."""
 
-    def __init__(self, config: ModelConfig, weights: Arrays) -> None:
-        self._config, self._weights = config, weights
+    def __init__(self, config: ModelConfig, weights: Arrays, precision: str) -> None:
+        self._config, self._weights, self._precision = config, weights, precision
+
+    def network(self, x: Array, name: str) -> tuple[Array, ...]:
+        from kvgg_jax.models.from_keras.applications import connected  # needs Keras
+
+        network = connected(name, image_size=x.shape[1], precision=self._precision)
+        return network.compute(self._weights, x)
 
     def conv(self, x: Array, channels: int, name: str) -> Array:
+        x = x.astype(jnp.bfloat16 if self._precision == "bfloat16" else jnp.float32)
         x = convolve(x, jnp.asarray(self._weights[f"{name}/kernel"], x.dtype))
         if not self._config.batch_norm:
             return jax.nn.relu(x + jnp.asarray(self._weights[f"{name}/bias"], x.dtype))
@@ -150,12 +142,11 @@ def weight_shapes(
     """(params, model_state) of the network as shapes and types, named as Keras names them."""
     layers = describe(config, classes=classes, image_size=image_size)
     params, state = dict[str, Any](), dict[str, Any]()
-    frozen = frozen_stages(config)
     for layer in layers:
-        trained = state if layer.name.startswith(frozen) else params
+        trained = state if is_frozen(config, layer.name) else params
         trained |= {name: _of(shape) for name, shape in layer.weights.items()}
         state |= {name: _of(shape) for name, shape in layer.moving.items()}
-    for i in range(1, sum(layer.has_dropout for layer in layers) + 1):
+    for i in range(1, sum(layer.dropouts for layer in layers) + 1):
         state[f"seed_generator_{i}/seed_generator_state"] = _of((2,), jnp.uint32)
     return params, state
 

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.models.functional import caffe
 from kvgg_jax.models.kernels.conv import convolve
 from kvgg_jax.models.kernels.relu_pool import max_pool2x2, relu
+from kvgg_jax.models.preprocess import caffe
 
 
 @keras.saving.register_keras_serializable(package="kvgg_jax")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from kvgg_jax.core.architectures import APPLICATIONS
 from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.models.backbone import Backbone, Network
 from kvgg_jax.models.heads import choose_head
+from kvgg_jax.models.keras_backbone import KerasBackbone
 from kvgg_jax.models.vgg import BLOCKS, Vgg
 
-BACKBONES: dict[str, Backbone] = {name: Vgg(blocks) for name, blocks in BLOCKS.items()}
-PREPROCESSING = "preprocessing"  # name of the layer before the backbone that prepares images
+BACKBONES: dict[str, Backbone] = {
+    **{name: Vgg(blocks) for name, blocks in BLOCKS.items()},
+    **{name: KerasBackbone(name) for name in APPLICATIONS},
+}
 
 
 def choose_network(config: ModelConfig) -> Network:
@@ -16,9 +20,9 @@ def choose_network(config: ModelConfig) -> Network:
     return Network(BACKBONES[config.arch], choose_head(config))
 
 
-def frozen_stages(config: ModelConfig) -> tuple[str, ...]:
-    """What the names of frozen layers begin with."""
-    stages = BACKBONES[config.arch].stages
-    if config.freeze in ("none", "backbone"):
-        return stages if config.freeze == "backbone" else ()
-    return stages[: int(config.freeze)]
+def is_frozen(config: ModelConfig, name: str) -> bool:
+    """Whether a layer, or one of its weights, is of a stage that is not trained."""
+    if not config.freezes:
+        return False
+    stage = BACKBONES[config.arch].stage_of(name)
+    return stage is not None and (config.freeze == "backbone" or stage < int(config.freeze))

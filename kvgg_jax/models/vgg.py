@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from kvgg_jax.models.backbone import Layers, T
@@ -25,14 +26,19 @@ class Vgg:
     pretrained_preprocessing: str = "caffe"
 
     @property
-    def stages(self) -> tuple[str, ...]:
+    def depth(self) -> int:
         """A block each."""
-        return tuple(f"block{b}_" for b in range(1, len(self.blocks) + 1))
+        return len(self.blocks)
+
+    def stage_of(self, name: str) -> int | None:
+        """By the number in the name."""
+        found = re.match(r"block(\d)_", name)
+        return int(found[1]) - 1 if found else None
 
     @property
     def stride(self) -> int:
         """Each block halves the sides."""
-        return int(2 ** len(self.blocks))
+        return int(2**self.depth)
 
     @property
     def min_size(self) -> int:
@@ -42,14 +48,14 @@ class Vgg:
     def stage_maps(self, layers: Layers[T], x: T) -> tuple[T, ...]:
         """All but the last pooling."""
         outputs: list[T] = []
-        for stage, block in zip(self.stages, self.blocks, strict=True):
+        for b, block in enumerate(self.blocks, 1):
             for c, channels in enumerate(block, 1):
-                x = layers.conv(x, channels, f"{stage}conv{c}")
-            if stage != self.stages[-1]:
-                x = layers.pool(x, f"{stage}pool")
+                x = layers.conv(x, channels, f"block{b}_conv{c}")
+            if b < self.depth:
+                x = layers.pool(x, f"block{b}_pool")
             outputs.append(x)
         return tuple(outputs)
 
     def features(self, layers: Layers[T], maps: T) -> T:
         """The last pooling."""
-        return layers.pool(maps, f"{self.stages[-1]}pool")
+        return layers.pool(maps, f"block{self.depth}_pool")

@@ -78,8 +78,8 @@ def features(
     They are computed unless an earlier run has left them in `folder`, whatever the order of its
     images. Raises DataError when there is no room for them.
     """
-    stages = BACKBONES[config.model.arch].stages
-    arrays = {n: array for part in weights for n, array in part.items() if n.startswith(stages)}
+    stage_of = BACKBONES[config.model.arch].stage_of
+    arrays = {n: one for part in weights for n, one in part.items() if stage_of(n) is not None}
     where = folder / "features" / _key(config, decoded, arrays)
     order = np.argsort(np.array(decoded.digests()), kind="stable")  # in the file, for any run
     try:

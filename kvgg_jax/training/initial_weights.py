@@ -11,14 +11,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kvgg_jax.core.architectures import APPLICATIONS
 from kvgg_jax.core.config import ModelConfig, RunConfig
 from kvgg_jax.core.errors import ConfigError, RunError, WeightsError, WeightsMismatch
 from kvgg_jax.core.events import Emit, Note, Warned
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.inference.classifier import load_classifier
-from kvgg_jax.models.functional import weight_shapes
-from kvgg_jax.models.registry import BACKBONES, PREPROCESSING, frozen_stages
+from kvgg_jax.models.backbone import Backbone
+from kvgg_jax.models.cost import describe
+from kvgg_jax.models.preprocess import PREPROCESSING
+from kvgg_jax.models.registry import BACKBONES, is_frozen
 from kvgg_jax.models.weights.hdf5 import rank
 from kvgg_jax.models.weights.imagenet import KERAS_MD5, fetch, is_of_keras
 from kvgg_jax.models.weights.sandbox import Found, Shapes, read_weights
@@ -60,7 +63,7 @@ def complete_model(config: RunConfig, out: Path) -> RunConfig:
     if model.weights is None:
         return config
     if model.weights == "imagenet":
-        if model.arch not in KERAS_MD5:
+        if model.arch not in (*KERAS_MD5, *APPLICATIONS):
             known = " and ".join(arch.upper() for arch in KERAS_MD5)
             raise ConfigError(
                 f"Keras has ImageNet weights of {known}, not of {model.arch.upper()}: "
@@ -70,6 +73,8 @@ def complete_model(config: RunConfig, out: Path) -> RunConfig:
         return config.with_model(preprocessing=model.preprocessing or needed)
     if os.path.isfile(model.weights):
         file = Path(model.weights).absolute()
+        if model.arch in APPLICATIONS:
+            return config.with_model(weights=str(file))
         # Keras' own file, or one that `export` made of a network with that preprocessing
         caffe = is_of_keras(file) or PREPROCESSING in read_weights(file, {}).shapes
         how = model.preprocessing or ("caffe" if caffe else "scale")
@@ -82,11 +87,12 @@ def complete_model(config: RunConfig, out: Path) -> RunConfig:
             f"`model.weights = {where}`: there is no such file, and no run {where} or "
             f"{escape_name(out / model.weights)}. Give a weight file, a run, or imagenet."
         ) from None
-    theirs = run.config()
-    return config.with_model(
-        weights=str(run.path.absolute()),
-        preprocessing=model.preprocessing or theirs.model.preprocessing or "scale",
-    ).with_data(image_size=config.data.image_size or theirs.data.image_size)
+    theirs, how = run.config(), None
+    if model.arch not in APPLICATIONS:
+        how = model.preprocessing or theirs.model.preprocessing or "scale"
+    return config.with_model(weights=str(run.path.absolute()), preprocessing=how).with_data(
+        image_size=config.data.image_size or theirs.data.image_size
+    )
 
 
 def load_initial_weights(
@@ -100,12 +106,12 @@ def load_initial_weights(
     model = config.model
     if model.weights is None:
         return None
-    parts = weight_shapes(model, classes=len(classes), image_size=config.image_size)
-    shapes = {name: tuple(one.shape) for part in parts for name, one in part.items()}
+    layers = describe(model, classes=len(classes), image_size=config.image_size)
+    shapes = {name: shape for one in layers for name, shape in (one.weights | one.moving).items()}
     names = _by_layer(shapes)
     ours = {layer: [shapes[name] for name in of] for layer, of in names.items()}
     found, their_classes = _read(model, ours, emit)
-    match = Match(ours, found.shapes, BACKBONES[model.arch].stages)
+    match = Match(ours, found.shapes, BACKBONES[model.arch])
     _check(match, model)
     fault = match.head_fault
     if fault is None and their_classes not in (None, classes):
@@ -119,10 +125,10 @@ def load_initial_weights(
 def _by_layer(names: Iterable[str]) -> dict[str, list[str]]:
     """Layer -> the names of its variables in Keras' order; dropout's seeds are no weights."""
     layers: dict[str, list[str]] = {}
-    for name in sorted(names, key=lambda name: rank(name.rpartition("/")[2])):
+    for name in names:
         if not name.startswith("seed_generator"):
             layers.setdefault(name.rpartition("/")[0], []).append(name)
-    return dict(sorted(layers.items()))
+    return {of: sorted(layers[of], key=lambda name: rank(name.rpartition("/")[2])) for of in layers}
 
 
 def _read(model: ModelConfig, ours: Shapes, emit: Emit) -> tuple[Found, tuple[str, ...] | None]:
@@ -130,7 +136,7 @@ def _read(model: ModelConfig, ours: Shapes, emit: Emit) -> tuple[Found, tuple[st
     where = str(model.weights)
     if not os.path.isdir(where):
         file = fetch(model.arch, emit) if where == "imagenet" else Path(where)
-        return read_weights(file, ours), None
+        return read_weights(file, ours, by_order=model.arch in APPLICATIONS), None
     classifier = load_classifier(where, emit=emit)
     params, state = classifier.weights
     arrays = {name: np.asarray(array) for name, array in {**params, **state}.items()}
@@ -141,20 +147,17 @@ def _read(model: ModelConfig, ours: Shapes, emit: Emit) -> tuple[Found, tuple[st
 
 
 class Match:
-    """The layers of a network beside those of a source of weights.
+    """The layers of a network with that backbone beside those of a source of weights."""
 
-    `stages` are what the names of the network's layers before the head start with.
-    """
-
-    def __init__(self, ours: Shapes, theirs: Shapes, stages: tuple[str, ...]) -> None:
-        self._ours, self._theirs, self._stages = ours, theirs, stages
+    def __init__(self, ours: Shapes, theirs: Shapes, backbone: Backbone) -> None:
+        self._ours, self._theirs, self._stage_of = ours, theirs, backbone.stage_of
         self.backbone = [layer for layer in ours if self.is_backbone(layer)]
         self.missing = [layer for layer in self.backbone if theirs.get(layer) != ours[layer]]
         """Those of the backbone that the source does not have in the same shapes."""
 
     def is_backbone(self, layer: str) -> bool:
         """Whether it is before the head, by its name."""
-        return layer.startswith(self._stages)
+        return self._stage_of(layer) is not None
 
     @property
     def head_fault(self) -> str | None:
@@ -192,7 +195,7 @@ def _check(match: Match, model: ModelConfig) -> None:
     source, missing = escape_name(model.weights), match.missing
     if len(missing) == len(match.backbone):
         fault = f"none of the {len(missing)} layers of {model.arch.upper()}'s blocks"
-    elif any(layer.startswith(frozen_stages(model)) for layer in missing):
+    elif any(is_frozen(model, layer) for layer in missing):
         fault = f"not all that `model.freeze = {model.freeze}` would keep"
     else:
         return
@@ -220,6 +223,8 @@ def _report(match: Match, head_fault: str | None, model: ModelConfig, emit: Emit
     what = f"{which} layers of {model.arch.upper()}'s blocks{head}"
     text = f"Weights from {escape_name(model.weights)}: {what}"
     emit(Warned(f"{text}. At random: {match.listed()}.") if missing else Note(text))
+    if model.arch in APPLICATIONS:  # it prepares images by itself
+        return
     if not os.path.isdir(str(model.weights)):  # a run has it in its settings
         caffe = model.preprocessing == "caffe"
         how = "as Keras prepares them for its ImageNet weights" if caffe else "in [0, 1]"

@@ -18,7 +18,7 @@ from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.state import Batch
 from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.reader import read
-from kvgg_jax.models.functional import normalise
+from kvgg_jax.models.preprocess import normalise
 from kvgg_jax.runs.charts import draw_samples
 from kvgg_jax.training.augment.regions import side_to_crop
 from kvgg_jax.training.setup import build_changes

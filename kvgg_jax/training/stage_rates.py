@@ -29,8 +29,9 @@ def make_shares(config: RunConfig, model: keras.Model, *, steps: int) -> Shares 
     decay, every = config.optim.stage_decay, config.optim.unfreeze_every
     if decay == 1 and every is None:
         return None
-    stages = BACKBONES[config.model.arch].stages
-    depths = [_depth(variable.path, stages) for variable in model.trainable_variables]
+    backbone = BACKBONES[config.model.arch]
+    stages = [backbone.stage_of(variable.path) for variable in model.trainable_variables]
+    depths = [0 if stage is None else backbone.depth - stage for stage in stages]  # 0: the head
     head_alone = 1 if config.solves_head else every or 0  # epochs
     starts = [steps * (head_alone + (depth - 1) * (every or 0)) for depth in depths]
 
@@ -41,9 +42,3 @@ def make_shares(config: RunConfig, model: keras.Model, *, steps: int) -> Shares 
         ]
 
     return shares
-
-
-def _depth(name: str, stages: tuple[str, ...]) -> int:
-    """0 for the head, 1 for the top stage, and so on."""
-    found = [number for number, stage in enumerate(reversed(stages), 1) if name.startswith(stage)]
-    return found[0] if found else 0

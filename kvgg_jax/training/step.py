@@ -12,7 +12,7 @@ from jax import Array
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import AnyArray, Batch, Tally, TrainState
 from kvgg_jax.models.build import variable_names
-from kvgg_jax.models.functional import normalise
+from kvgg_jax.models.preprocess import normalise
 from kvgg_jax.training.losses import Loss, cross_entropy
 from kvgg_jax.training.optimizers import slot_names
 from kvgg_jax.training.stage_rates import Shares

@@ -10,7 +10,8 @@ from kvgg_jax import ModelConfig, vgg
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.inference.gradients import make_grad_cam_step, make_gradient_step
 from kvgg_jax.models.build import variable_names
-from kvgg_jax.models.functional import EPSILON, make_predict_step, normalise
+from kvgg_jax.models.functional import EPSILON, make_predict_step
+from kvgg_jax.models.preprocess import normalise
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 

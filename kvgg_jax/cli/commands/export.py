@@ -18,7 +18,7 @@ def export(
     format: Annotated[
         Literal["keras", "saved-model", "onnx", "stablehlo", "safetensors"],
         typer.Option(
-            help="keras, saved-model, onnx, stablehlo or safetensors.", show_choices=False
+            help="keras, saved-model, onnx, litert, stablehlo or safetensors.", show_choices=False
         ),
     ],
     run: RunOption = None,

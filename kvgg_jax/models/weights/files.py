@@ -39,6 +39,7 @@ from kvgg_jax.models.weights.hdf5 import (
     rank,
     refuse_code,
 )
+from kvgg_jax.models.weights.renaming import renamed
 
 HDF5, ZIP = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
 MEMBER = "model.weights.h5"  # of a .keras archive
@@ -163,16 +164,21 @@ def _tensor(file: Any, key: str) -> Stored:
 
 
 def main() -> int:
-    """`files.py FILE SECONDS BYTES`, `{layer: [shape, ...]}` on stdin: an `.npz` on stdout.
+    """`files.py FILE SECONDS BYTES`, `[{layer: [shape, ...]}, by_order]` on stdin: an `.npz` on
+    stdout.
 
     It has the arrays of each layer that has these very shapes, as `layer|0`, ..., and the shapes of
-    all layers, as JSON, in `shapes`. For a file that is refused: why, on stderr.
+    all layers, as JSON, in `shapes`; `by_order` also finds them under other names (`renamed`). For
+    a file that is refused: why, on stderr.
     """
-    path, wanted = Path(sys.argv[1]), json.load(sys.stdin)
+    path, (wanted, by_order) = Path(sys.argv[1]), json.load(sys.stdin)
     arrays: dict[str, NDArray[Any]] = {}
     try:
-        with open_weights(path) as layers:
+        with open_weights(path) as stored:
+            layers = dict(stored)
             found = {name: [list(one.shape) for one in layers[name]] for name in layers}
+            if by_order:
+                layers, found = renamed(layers, found, wanted), renamed(found, found, wanted)
             for name in wanted.keys() & found.keys():
                 if wanted[name] == found[name]:
                     arrays |= {f"{name}|{n}": one.read() for n, one in enumerate(layers[name])}

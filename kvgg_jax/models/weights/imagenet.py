@@ -1,4 +1,4 @@
-"""Keras Applications' ImageNet weights of VGG, by Keras' own cache."""
+"""Keras Applications' ImageNet weights, by Keras' own cache."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ def _md5(file: Path) -> str | None:
 
 
 def fetch(arch: str, emit: Emit) -> Path:
-    """The file without the head, from Keras' cache or from the network; its MD5 is right.
+    """The file without the head, from Keras' cache or from the network; its digest is right.
 
     Raises WeightsError where neither has it.
     """
-    name = f"{arch}_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    url, md5 = f"{URL}/{arch}/{name}", KERAS_MD5[arch][0]
+    url, digest = _source(arch)
     home = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"))  # noqa: PTH111
+    folder, _, name = url.rpartition("/")
     file = home / "models" / name
-    emit(Note(f"ImageNet weights of {arch.upper()}, from {file.parent} or {URL}"))
+    emit(Note(f"ImageNet weights of {arch.upper()}, from {file.parent} or {folder}"))
     try:
-        if _md5(file) != md5:
-            _download(url, file, md5, emit)
+        if not file.exists() or not is_right(file.read_bytes(), digest):
+            _download(url, file, digest, emit)
     except (OSError, HTTPException) as error:
         raise WeightsError(
             f"Cannot fetch the ImageNet weights: {getattr(error, 'reason', error)}.\n"
@@ -58,7 +58,23 @@ def fetch(arch: str, emit: Emit) -> Path:
     return file
 
 
-def _download(url: str, file: Path, md5: str, emit: Emit) -> None:
+def _source(arch: str) -> tuple[str, str | None]:
+    """Address and digest of a file."""
+    if arch in KERAS_MD5:
+        name = f"{arch}_weights_tf_dim_ordering_tf_kernels_notop.h5"
+        return f"{URL}/{arch}/{name}", KERAS_MD5[arch][0]
+    from kvgg_jax.models.from_keras.applications import imagenet_file  # needs Keras
+
+    return imagenet_file(arch)
+
+
+def is_right(content: bytes, digest: str | None) -> bool:
+    """Whether it has that MD5 or SHA-256; any content, where Keras knows none."""
+    kind = hashlib.md5 if digest and len(digest) == 32 else hashlib.sha256
+    return digest is None or kind(content).hexdigest() == digest
+
+
+def _download(url: str, file: Path, digest: str | None, emit: Emit) -> None:
     """Not by Keras, which prints on stdout, and sets the time-out of all sockets."""
     content = bytearray()
     with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
@@ -67,7 +83,7 @@ def _download(url: str, file: Path, md5: str, emit: Emit) -> None:
             content += part
             done = -(-len(content) // MEGABYTE)
             emit(Progress("downloading", done, max(total, done), unit="MB"))
-    if hashlib.md5(content).hexdigest() != md5:
+    if not is_right(content, digest):
         raise OSError(f"{url} has another content than Keras expects")
     file.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(file, bytes(content))

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
-Shape = Sequence[int]
+Shapes = Sequence[Sequence[int]]
 HEAD = 9  # layers at the end of a network that a file may have otherwise: the largest head
 
 
 def renamed(
-    layers: Mapping[str, T], shapes: Mapping[str, list[Shape]], wanted: Mapping[str, list[Shape]]
+    layers: Mapping[str, T], shapes: Mapping[str, Shapes], wanted: Mapping[str, Shapes]
 ) -> dict[str, T]:
     """`layers`, of which `shapes` are known, under the names that `wanted` has for them.
 

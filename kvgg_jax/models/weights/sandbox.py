@@ -36,9 +36,11 @@ class Found:
     """Of each layer that has the shapes asked for: kernel, bias; or gamma, beta, mean, variance."""
 
 
-def read_weights(path: Path, wanted: Shapes) -> Found:
+def read_weights(path: Path, wanted: Shapes, *, by_order: bool = False) -> Found:
     """The layers of Keras' `.weights.h5`, `.h5` or `.keras`, or of a `.safetensors` file.
 
+    `by_order` finds the layers that have other names in the file, where all have the order and the
+    shapes of those wanted.
     Another process reads the file, with limits on its time and memory. Raises WeightsError for a
     file that is damaged, hostile, or of another kind, and where there is no space, memory or time.
     """
@@ -46,7 +48,7 @@ def read_weights(path: Path, wanted: Shapes) -> Found:
     limits = SECONDS + size // 10**8, MEMORY + 4 * size
     try:
         with tempfile.TemporaryFile() as answer:
-            done = _run_reader(path, wanted, limits, answer)
+            done = _run_reader(path, (wanted, by_order), limits, answer)
             if done.returncode == files.REFUSED:
                 raise WeightsError(done.stderr.decode(errors="replace"))
             if done.returncode:
@@ -61,13 +63,13 @@ def read_weights(path: Path, wanted: Shapes) -> Found:
 
 
 def _run_reader(
-    path: Path, wanted: Shapes, limits: tuple[int, int], answer: IO[bytes]
+    path: Path, question: tuple[Shapes, bool], limits: tuple[int, int], answer: IO[bytes]
 ) -> subprocess.CompletedProcess[bytes]:
     where = [str(Path(__file__).parents[2]), *filter(None, sys.path)]
     settings = {"OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}  # threads take memory
     return subprocess.run(
         [sys.executable, "-P", "-m", files.__name__, path, *map(str, limits)],
-        input=json.dumps(wanted).encode(),
+        input=json.dumps(question).encode(),
         stdout=answer,
         stderr=subprocess.PIPE,
         env={**os.environ, **settings, "PYTHONPATH": os.pathsep.join(where)},

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.models.keras_graph import Stage, Step, connect, find_stages
-from kvgg_jax.models.keras_networks import undrawn_network
-from kvgg_jax.models.random_weights import undrawn
+from kvgg_jax.models.from_keras.applications import undrawn_network
+from kvgg_jax.models.from_keras.graph import Stage, Step, connect, find_stages
+from kvgg_jax.models.from_keras.random_weights import undrawn
 
 layers = keras.layers
 

@@ -6,14 +6,18 @@ a user's own function need no table.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.core.state import AnyArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +60,44 @@ class Stage:
     network's."""
 
 
+@dataclass(frozen=True)
+class Connected:
+    """A network that was called on images."""
+
+    image: keras.KerasTensor
+    steps: tuple[Step, ...]
+    """In order; the output of the last one is the network's."""
+
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        """From the image on."""
+        return find_stages(self.steps)
+
+    @cached_property
+    def model(self) -> keras.Model:
+        """Images -> the outputs of all stages."""
+        return keras.Model(self.image, [stage.output for stage in self.stages])
+
+    def compute(self, weights: Mapping[str, AnyArray], images: AnyArray) -> tuple[Array, ...]:
+        """The outputs of all stages, with `weights` by Keras' names, as for a prediction."""
+        parts = (self.model.trainable_variables, self.model.non_trainable_variables)
+        values = [[_value(variable, weights) for variable in part] for part in parts]
+        return tuple(self.model.stateless_call(*values, images, training=False)[0])
+
+
+def _value(variable: keras.Variable, weights: Mapping[str, AnyArray]) -> AnyArray:
+    if variable.path.endswith("seed_generator_state"):  # of dropout, which does nothing here
+        return jnp.zeros(variable.shape, variable.dtype)
+    return jnp.asarray(weights[variable.path])
+
+
 def connect(
     model: keras.Model, x: keras.KerasTensor, *, left_out: Collection[str] = ()
-) -> tuple[Step, ...]:
+) -> Connected:
     """Call the operations of `model` on `x`, in order; those of models inside it one by one.
 
-    Layers and weights are those of `model`, without the layers `left_out`. The last output is the
-    network's. The weights of a layer in a model inside are named by that layer alone, as in files.
+    Layers and weights are those of `model`, without the layers `left_out`. The weights of a layer
+    in a model inside are named by that layer alone, as in files.
     """
     steps: list[Step] = []
 
@@ -90,7 +125,7 @@ def connect(
     for step in steps:
         if isinstance(step.operation, keras.Layer):
             _shorten_paths(step.operation)
-    return tuple(steps)
+    return Connected(x, tuple(steps))
 
 
 def _shorten_paths(layer: keras.Layer) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.models.random_weights import draw, undrawn
+from kvgg_jax.models.from_keras.random_weights import draw, undrawn
 
 layers, initializers = keras.layers, keras.initializers
 Scaled = initializers.VarianceScaling

@@ -10,7 +10,7 @@ import pytest
 
 from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.models.keras_networks import (
+from kvgg_jax.models.from_keras.applications import (
     RemoteFile,
     build,
     imagenet_file,

@@ -1,6 +1,8 @@
-"""The networks of Keras Applications by name. `keras_networks` makes them; this loads no Keras."""
+"""The names of the backbones: those of this package, and those of Keras Applications."""
 
 from __future__ import annotations
+
+VGG = ("vgg11", "vgg13", "vgg16", "vgg19")
 
 APPLICATIONS = {
     "convnext-tiny": "convnext.ConvNeXtTiny",
@@ -8,9 +10,7 @@ APPLICATIONS = {
     "convnext-base": "convnext.ConvNeXtBase",
     "convnext-large": "convnext.ConvNeXtLarge",
     "convnext-xlarge": "convnext.ConvNeXtXLarge",
-    "densenet121": "densenet.DenseNet121",
-    "densenet169": "densenet.DenseNet169",
-    "densenet201": "densenet.DenseNet201",
+    **{f"densenet{depth}": f"densenet.DenseNet{depth}" for depth in (121, 169, 201)},
     **{f"efficientnet-b{n}": f"efficientnet.EfficientNetB{n}" for n in range(8)},
     **{f"efficientnetv2-b{n}": f"efficientnet_v2.EfficientNetV2B{n}" for n in range(4)},
     **{f"efficientnetv2-{size.lower()}": f"efficientnet_v2.EfficientNetV2{size}" for size in "SML"},
@@ -27,3 +27,5 @@ APPLICATIONS = {
     "xception": "xception.Xception",
 }
 """Name -> module and function below `keras.applications`."""
+
+ARCHITECTURES = (*VGG, *APPLICATIONS)

@@ -9,18 +9,19 @@ import re
 import sys
 import threading
 from collections.abc import Callable
-from functools import cache
+from dataclasses import replace
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from kvgg_jax.core.architectures import APPLICATIONS
 from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.models.applications import APPLICATIONS
-from kvgg_jax.models.keras_graph import Stage, connect, find_stages
+from kvgg_jax.models.from_keras.graph import Connected, Stage, connect
+from kvgg_jax.models.from_keras.random_weights import draw, undrawn
 from kvgg_jax.models.layers import Caffe
-from kvgg_jax.models.random_weights import draw, undrawn
-from kvgg_jax.models.registry import PREPROCESSING
+from kvgg_jax.models.preprocess import PREPROCESSING
 
 ANY_SIZE = 224  # pixels, of networks that Keras makes for any size and trained at this one
 
@@ -43,9 +44,30 @@ def build(
     """
     model = undrawn_network(name, image_size=x.shape[1], precision=precision)
     draw(model.variables, seed)
+    return _connect(name, model, x).stages
+
+
+@lru_cache(maxsize=4)
+def connected(name: str, *, image_size: int, precision: str = "float32") -> Connected:
+    """The network on its own, without values for its weights, to look at or to compute with.
+
+    Raises ConfigError for images that are too small.
+    """
+    model = undrawn_network(name, image_size=image_size, precision=precision)
+    return _connect(name, model, keras.Input((image_size, image_size, 3)))
+
+
+@cache
+def stage_numbers(name: str) -> dict[str, int]:
+    """Layer -> its stage, from 0; they are the same for images of any size."""
+    stages = connected(name, image_size=smallest_size(name)).stages
+    return {layer: number for number, stage in enumerate(stages) for layer in stage.layers}
+
+
+def _connect(name: str, model: keras.Model, image: keras.KerasTensor) -> Connected:
     unused = _unused(model)
-    steps = connect(model, prepare(name, x, standardize=bool(unused)), left_out=unused)
-    return find_stages(steps)
+    prepared = prepare(name, image, standardize=bool(unused))
+    return replace(connect(model, prepared, left_out=unused), image=image)
 
 
 def undrawn_network(name: str, *, image_size: int, precision: str = "float32") -> keras.Model:

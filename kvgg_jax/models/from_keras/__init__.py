@@ -1,0 +1,1 @@
+"""Networks that Keras builds, whatever their layers are."""

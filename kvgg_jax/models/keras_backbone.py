@@ -1,0 +1,45 @@
+"""A backbone of Keras Applications: Keras is asked for all about it, when that is needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kvgg_jax.models.backbone import Layers, T
+
+
+@dataclass(frozen=True, slots=True)
+class KerasBackbone:
+    """One of `core.architectures.APPLICATIONS`. It prepares images by itself."""
+
+    name: str
+    stride: int | None = None
+    pooling: int = 1
+    pretrained_preprocessing: str | None = None
+
+    @property
+    def depth(self) -> int:
+        """As many as its resolutions."""
+        from kvgg_jax.models.from_keras.applications import stage_numbers
+
+        return 1 + max(stage_numbers(self.name).values())
+
+    def stage_of(self, name: str) -> int | None:
+        """By the name of the layer."""
+        from kvgg_jax.models.from_keras.applications import stage_numbers
+
+        return stage_numbers(self.name).get(name.partition("/")[0])
+
+    @property
+    def min_size(self) -> int:
+        """As Keras reports it."""
+        from kvgg_jax.models.from_keras.applications import smallest_size
+
+        return smallest_size(self.name)
+
+    def stage_maps(self, layers: Layers[T], x: T) -> tuple[T, ...]:
+        """All of it."""
+        return layers.network(x, self.name)
+
+    def features(self, layers: Layers[T], maps: T) -> T:
+        """The last maps as they are."""
+        return maps

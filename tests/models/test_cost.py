@@ -60,3 +60,14 @@ def test_the_forward_pass_costs_the_published_15_gigaflops_of_multiply_adds():
     cost = total(layers, image_size=224, batch_size=1)
     assert cost.params == 138_357_544  # as Keras Applications documents
     assert cost.forward_flops == 2 * 15_470_264_320
+
+
+def test_a_network_of_keras_is_counted_by_its_own_layers():
+    """As Keras counts its parameters; MobileNetV3 (Howard et al. 2019) has 56 M multiply-adds."""
+    config = ModelConfig(arch="mobilenetv3-small", head="gap", dropout=0.5)
+    layers = describe(config, classes=1000, image_size=224)
+    assert sum(layer.params for layer in layers if not layer.is_head) == 939_120  # of Keras' docs
+    cost = total(layers, image_size=224, batch_size=1)
+    assert cost.head_params == 577_000
+    assert 2 * 54e6 < cost.forward_flops < 2 * 58e6
+    assert sum(layer.dropouts for layer in layers) == 1

@@ -11,7 +11,7 @@ layers = keras.layers
 
 
 def steps_of(model: keras.Model) -> tuple[Step, ...]:
-    return connect(model, keras.Input(model.input_shape[1:]))
+    return connect(model, keras.Input(model.input_shape[1:])).steps
 
 
 def ends(steps: tuple[Step, ...], stages: tuple[Stage, ...]) -> list[str]:

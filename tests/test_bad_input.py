@@ -184,7 +184,7 @@ def test_skip_bad_still_needs_pictures_of_every_class(beans: Path) -> None:
 
 # Flags and configuration files
 
-HEAD = "is not a head: use full, slim, gap, or layer sizes such as 256,128."
+HEAD = "is not a head: use full, slim, gap, linear, or layer sizes such as 256,128."
 FLAGS = {
     "--image-size 16": "--image-size 16: too small: a network needs at least 32 pixels per side.",
     "--image-size 31": "--image-size 31: too small: a network needs at least 32 pixels per side.",

@@ -36,6 +36,7 @@ from kvgg_jax.training.loop import Hooks, LoopInputs
 from kvgg_jax.training.losses import Loss, make_loss
 from kvgg_jax.training.optimizers import BuildOptimizer, build_optimizer
 from kvgg_jax.training.schedules import build_schedule
+from kvgg_jax.training.stage_rates import make_shares
 from kvgg_jax.training.step import (
     Augment,
     Mix,
@@ -204,6 +205,7 @@ def build_step(
         *build_changes(config, model.input_shape[1], len(samples.classes)),
         loss=make_loss(config.optim, weights, own=loss),
         accumulate=config.train.accumulate,
+        shares=make_shares(config, model, steps=math.ceil(len(samples) / config.train.batch_size)),
     )
     return step if config.train.ema is None else make_averaging(step, config.train.ema)
 

@@ -15,6 +15,7 @@ from kvgg_jax.models.build import variable_names
 from kvgg_jax.models.functional import normalise
 from kvgg_jax.training.losses import Loss, cross_entropy
 from kvgg_jax.training.optimizers import slot_names
+from kvgg_jax.training.stage_rates import Shares
 
 Augment = Callable[[AnyArray, AnyArray], AnyArray]
 Mix = Callable[[Batch, AnyArray], Batch]
@@ -50,6 +51,7 @@ def make_train_step(
     *,
     loss: Loss = cross_entropy,
     accumulate: int = 1,
+    shares: Shares | None = None,
 ) -> TrainStep:
     """(state, tally, batch) -> (state, tally): one step on the mean `loss` of the real rows.
 
@@ -57,7 +59,7 @@ def make_train_step(
     `augment` changes the images first, then `mix` images and labels; a mixed label counts as the
     class of its largest share. `accumulate` computes the batch in so many equal parts, one after
     the other, and adds up their gradients: the memory of a part, the step of the whole, except that
-    batch norm sees one part at a time.
+    batch norm sees one part at a time. Of a variable's change, its share of `shares` is made.
     """
     read_params = _reader(model.trainable_variables)
     read_state = _reader(model.non_trainable_variables)
@@ -69,7 +71,10 @@ def make_train_step(
         params = read_params(state.params)
         model_state, now, grads = gradients(params, read_state(state.model_state), batch)
         slots = [state.opt_state[name] for name in names]
-        params, slots = optimizer.stateless_apply(slots, grads, params)
+        before, (params, slots) = params, optimizer.stateless_apply(slots, grads, params)
+        if shares is not None:
+            changes = zip(before, params, shares(state.step), strict=True)
+            params = [old + share * (new - old) for old, new, share in changes]
         new = TrainState(
             step=state.step + 1,
             params=_keyed(model.trainable_variables, params),

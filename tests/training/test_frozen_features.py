@@ -123,6 +123,15 @@ def test_features_are_kept_by_the_settings_that_affect_them(
     assert changed == ("features" in SETTINGS[key].affects)
 
 
+def test_features_are_shared_by_heads_that_pool_alike(source: Path) -> None:
+    """Two dense heads take the same maps, `gap` and `linear` what they pool of them."""
+    decoded, config = read(scan(source.parents[1] / "photos"), 32), frozen(source)
+    pooled = [{"head": "8"}, {"head": "slim"}, {"head": "gap"}, {"head": "linear"}]
+    pooled.append({"head": "linear", "pooled_stages": 1})
+    keys = [module._key(config.with_model(**table), decoded, {}) for table in pooled]
+    assert (keys[0] == keys[1], len(set(keys))) == (True, 4)
+
+
 def test_features_are_shared_by_batches_whose_parts_are_of_one_size(source: Path) -> None:
     """A part is computed as a batch of its size is."""
     decoded = read(scan(source.parents[1] / "photos"), 32)
@@ -185,9 +194,7 @@ def test_features_of_other_weights_images_or_preprocessing_are_others(made, sour
     ):
         _, heard = made(**how)
         assert computed(heard), how
-    made(frozen(source).with_model(head="linear"))
     assert len(list((cache / "features").iterdir())) == 4
-    made(frozen(source).with_model(preprocessing="caffe"))
     head = {**params, "predictions/kernel": params["predictions/kernel"] * 2}
     _, heard = made(weights=(head, state))
     assert not computed(heard)

@@ -63,6 +63,13 @@ class OptimConfig(Table):
     """Weight decay of the kernels as in AdamW, such as 0.0005. Each step subtracts this share of
     the kernels, times the rate; biases and batch norm's weights do not decay."""
 
+    stage_decay: float = setting(1.0, "update", gt=0, le=1)
+    """Share of the rate at which each stage of the backbone learns of that of the stage above, such
+    as 0.3; the head learns at the whole rate."""
+    unfreeze_every: int | None = setting(None, "update", ge=1)
+    """Epochs after which one more stage begins to learn, from the top; without it, all learn at
+    once."""
+
     @model_validator(mode="after")
     def _is_complete(self) -> OptimConfig:
         if self.optimizer == "adamw" and not self.weight_decay:

@@ -242,7 +242,12 @@ def test_every_flag_of_train_reaches_its_setting(
         "--epochs": "3",
         "--batch-size": "2",
         "--image-size": "40",
+        "--optimizer": "rmsprop",
         "--lr": "0.01",
+        "--momentum": "0.75",
+        "--clip-norm": "1.5",
+        "--stage-decay": "0.5",
+        "--unfreeze-every": "1",
         "--schedule": "cosine",
         "--warmup-steps": "2",
         "--label-smoothing": "0.1",
@@ -266,7 +271,8 @@ def test_every_flag_of_train_reaches_its_setting(
     }
     words = [word for flag in flags.items() for word in flag]
     switches = ("--batch-norm", "--skip-bad", "--augment-color")
-    elsewhere = {"--data", "--track", "--balance"}  # the last goes without --class-weight alone
+    # the last goes without --class-weight alone, and --loss without --label-smoothing
+    elsewhere = {"--data", "--track", "--loss", "--balance"}
     asked = {*flags, *switches, *elsewhere}
     assert asked == {setting.flag for setting in SETTINGS.values() if setting.flag}
     result = kvgg("train", "--data", "photos", *words, *switches, "--name", "x")
@@ -298,7 +304,12 @@ def test_every_flag_of_train_reaches_its_setting(
             "freeze": "2",
         },
         optim={
+            "optimizer": "rmsprop",
             "lr": 0.01,
+            "momentum": 0.75,
+            "clip_norm": 1.5,
+            "stage_decay": 0.5,
+            "unfreeze_every": 1,
             "schedule": "cosine",
             "warmup_steps": 2,
             "label_smoothing": 0.1,

@@ -1,0 +1,49 @@
+"""How fast each stage of the backbone learns, as a share of the learning rate.
+
+Lower stages see edges and colors, which suit any photos; so they learn more slowly, and later
+(Howard & Ruder 2018, "Universal Language Model Fine-tuning", sections 3.2 and 3.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from jax import Array
+
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.core.state import AnyArray
+from kvgg_jax.models.registry import BACKBONES
+
+Shares = Callable[[AnyArray], list[Array]]
+"""Steps already taken -> a share in [0, 1] for each trainable variable."""
+
+
+def make_shares(config: RunConfig, model: keras.Model, *, steps: int) -> Shares | None:
+    """Of a run with so many `steps` per epoch; None where all variables learn at the whole rate.
+
+    The head has the share 1, the top stage `stage_decay`, the one below its square, and so on. With
+    `unfreeze_every` a stage has 0 until all stages above it have learnt for so many epochs.
+    """
+    decay, every = config.optim.stage_decay, config.optim.unfreeze_every
+    if decay == 1 and every is None:
+        return None
+    stages = BACKBONES[config.model.arch].stages
+    depths = [_depth(variable.path, stages) for variable in model.trainable_variables]
+    head_alone = 1 if config.solves_head else every or 0  # epochs
+    starts = [steps * (head_alone + (depth - 1) * (every or 0)) for depth in depths]
+
+    def shares(step: AnyArray) -> list[Array]:
+        return [
+            jnp.where((step >= start) | (depth == 0), jnp.float32(decay**depth), 0.0)
+            for depth, start in zip(depths, starts, strict=True)
+        ]
+
+    return shares
+
+
+def _depth(name: str, stages: tuple[str, ...]) -> int:
+    """0 for the head, 1 for the top stage, and so on."""
+    found = [number for number, stage in enumerate(reversed(stages), 1) if name.startswith(stage)]
+    return found[0] if found else 0

@@ -31,10 +31,10 @@ from kvgg_jax.data.folder import scan
 from kvgg_jax.models.build import build, variable_names
 from kvgg_jax.models.functional import MOVING, STANDARD_EPSILON
 from kvgg_jax.models.heads import LAST, STANDARDIZED
-from kvgg_jax.training.frozen_features import features
-from kvgg_jax.training.initial_weights import load_initial_weights
 from kvgg_jax.training.inputs import complete_config, read_photos
-from kvgg_jax.training.linear_head import Solution, solve
+from kvgg_jax.training.transfer.frozen_features import features
+from kvgg_jax.training.transfer.initial_weights import load_initial_weights
+from kvgg_jax.training.transfer.linear_head import Solution, solve
 
 STRENGTHS = np.logspace(-6, 4, 21)
 Features = NDArray[np.float32]

@@ -17,8 +17,8 @@ from kvgg_jax.core.events import Event, Note, Progress
 from kvgg_jax.evaluation.evaluate import evaluate
 from kvgg_jax.inference.classifier import load_classifier, predict
 from kvgg_jax.models.heads import LAST, STANDARDIZED
-from kvgg_jax.training.linear_head import STRENGTHS, Solution, solve
 from kvgg_jax.training.trainer import TrainResult, resume, train
+from kvgg_jax.training.transfer.linear_head import STRENGTHS, Solution, solve
 from support.faults import assert_same_run
 from support.runs import small_config
 

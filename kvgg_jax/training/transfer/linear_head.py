@@ -14,10 +14,6 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
-from sklearn.model_selection import StratifiedKFold
-from threadpoolctl import threadpool_limits
 
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.events import Note, Progress
@@ -107,6 +103,11 @@ def solve(
 
 def _fit(features: NDArray[Any], labels: NDArray[Any], *, seed: int, weight: str | None) -> Any:
     """scikit-learn's model, fitted."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+    from sklearn.model_selection import StratifiedKFold
+    from threadpoolctl import threadpool_limits
+
     fewest = np.unique(labels, return_counts=True)[1].min()
     common = {"class_weight": weight, "max_iter": MOST_STEPS, "tol": TOLERANCE}
     model: Any = LogisticRegression(C=np.median(STRENGTHS), **common)

@@ -25,7 +25,7 @@ from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.manifest import trained_on
 from kvgg_jax.training.augment.regions import side_to_crop
-from kvgg_jax.training.initial_weights import (
+from kvgg_jax.training.transfer.initial_weights import (
     InitialWeights,
     complete_model,
     load_initial_weights,

@@ -29,14 +29,10 @@ from kvgg_jax.training.augment.levels import make_augment
 from kvgg_jax.training.augment.mixing import make_mix
 from kvgg_jax.training.augment.regions import make_crop, make_erase
 from kvgg_jax.training.ema import make_averaging, with_average
-from kvgg_jax.training.frozen_features import head_on_features, trainable_part
-from kvgg_jax.training.initial_weights import InitialWeights
-from kvgg_jax.training.linear_head import solve_epoch
 from kvgg_jax.training.loop import Hooks, LoopInputs
 from kvgg_jax.training.losses import Loss, make_loss
 from kvgg_jax.training.optimizers import BuildOptimizer, build_optimizer
 from kvgg_jax.training.schedules import build_schedule
-from kvgg_jax.training.stage_rates import make_shares
 from kvgg_jax.training.step import (
     Augment,
     Mix,
@@ -46,6 +42,10 @@ from kvgg_jax.training.step import (
     make_train_step,
     zero_tally,
 )
+from kvgg_jax.training.transfer.frozen_features import head_on_features, trainable_part
+from kvgg_jax.training.transfer.initial_weights import InitialWeights
+from kvgg_jax.training.transfer.linear_head import solve_epoch
+from kvgg_jax.training.transfer.stage_rates import make_shares
 
 IN_PLACE_OF = {
     "loss": ("focal_gamma", "label_smoothing"),

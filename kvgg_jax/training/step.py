@@ -15,7 +15,7 @@ from kvgg_jax.models.build import variable_names
 from kvgg_jax.models.preprocess import normalise
 from kvgg_jax.training.losses import Loss, cross_entropy
 from kvgg_jax.training.optimizers import slot_names
-from kvgg_jax.training.stage_rates import Shares
+from kvgg_jax.training.transfer.stage_rates import Shares
 
 Augment = Callable[[AnyArray, AnyArray], AnyArray]
 Mix = Callable[[Batch, AnyArray], Batch]

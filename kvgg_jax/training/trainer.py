@@ -31,7 +31,6 @@ from kvgg_jax.runs.manifest import (
     check_settings,
     files_of,
 )
-from kvgg_jax.training.initial_weights import InitialWeights, load_initial_weights
 from kvgg_jax.training.inputs import (
     complete_config,
     load_inputs,
@@ -47,6 +46,7 @@ from kvgg_jax.training.schedules import SCHEDULES
 from kvgg_jax.training.setup import Custom, Network, build_changes, build_network
 from kvgg_jax.training.step import changed
 from kvgg_jax.training.tracking.tracking import check_trackers, tracked
+from kvgg_jax.training.transfer.initial_weights import InitialWeights, load_initial_weights
 
 SAMPLES = 24  # images in samples.png
 

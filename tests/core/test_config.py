@@ -61,6 +61,8 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
             "focal_gamma": 2.0,
             "label_smoothing": 0.0,
             "weight_decay": 0.0,
+            "stage_decay": 1.0,
+            "unfreeze_every": None,
         },
         "train": {
             "epochs": 20,

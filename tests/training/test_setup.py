@@ -147,6 +147,6 @@ def test_a_network_computes_in_the_precision_asked_for(precision, dtype):
     decoded = DecodedImages(SAMPLES, IMAGES)
     settings = config(train={"precision": precision}, data={"balance": precision == "bfloat16"})
     network = build_network(settings, decoded, split, None, emit=ignore)
-    assert network.model.get_layer("block1_conv1").compute_dtype == dtype
+    assert network.built.model.get_layer("block1_conv1").compute_dtype == dtype
     drawn = np.bincount(np.array(LABELS)[network.batches.order(1)], minlength=3)
     assert (drawn.max() - drawn.min() <= 1) == settings.data.balance

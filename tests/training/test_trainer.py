@@ -13,9 +13,11 @@ from kvgg_jax.core.errors import RunError, Stopped, UsageError
 from kvgg_jax.core.events import Event, Progress, Started
 from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.data.decode.image import load
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.training import setup, trainer
+from kvgg_jax.training.augment.regions import make_crop
 from kvgg_jax.training.loop import LoopInputs
 from kvgg_jax.training.losses import cross_entropy
 from kvgg_jax.training.trainer import resume, train
@@ -39,6 +41,25 @@ def test_a_cosine_runs_over_all_steps_of_all_epochs(photos, tmp_path, thin, monk
     expected = [1 / 3, 2 / 3, *((1 + np.cos(np.pi * step / 6)) / 2 for step in range(6))]
     rates = [1000 * tasks[0].learning_rate(step) for step in range(8)]
     assert rates == pytest.approx(expected, rel=1e-4)
+
+
+def test_samples_are_drawn_as_the_first_step_has_them(photos, tmp_path, monkeypatch):
+    """Cut from larger photos, at the size of the network, with the classes of those photos."""
+    drawn: list[tuple[Any, ...]] = []
+    done = History((Epoch(1, 0.5, 0.75, 0.25, 1.0, 1e-4, 2.0, 10.0),))
+    monkeypatch.setattr(trainer, "draw_samples", lambda *given: drawn.append(given))
+    monkeypatch.setattr(trainer, "fit", lambda *_, **__: (done, "seen"))
+    monkeypatch.setattr(setup, "compile_step", lambda what, step, *_, **__: step)
+    result = train(small_config(photos, data={"crop": 0.5}), out=tmp_path, name="crops")
+    ((images, names, file),) = drawn
+    run = Run(result.run)
+    train_photos = run.split(photos).train
+    order = np.random.default_rng([42, 1]).permutation(29)[:8].tolist()
+    larger = np.stack([load(train_photos.files()[row], 46) for row in order]) / np.float32(255)
+    crop = make_crop(0.5, seed=42, image_size=32)
+    np.testing.assert_allclose(images, crop(larger, np.int32(0)), rtol=0, atol=1e-6)
+    assert names == [train_photos.classes[train_photos.labels[row]] for row in order]
+    assert file == run.path / "samples.png"
 
 
 def test_a_cosine_cannot_be_made_longer(finished, tmp_path):

@@ -70,10 +70,13 @@ def lr_find(
     """
     if not 0 < low < high < math.inf or steps < 2:
         raise UsageError(f"From {low:g} to {high:g} in {steps} steps: the rate cannot rise so.")
-    config = complete_config(config or RunConfig(), emit, out=out)
+    config = config or RunConfig()
+    if config.solves_head:
+        raise UsageError("A linear head is solved, at no rate: choose another, `model.head = gap`.")
+    config = complete_config(config, emit, out=out)
     # The exponential schedule, upwards; as a setting it must fall, so this is not validated.
     rising = {"lr": low, "decay_steps": steps - 1, "decay_rate": high / low, "staircase": False}
-    alone = {"schedule": "exponential", "warmup_steps": 0}
+    alone = {"schedule": "exponential", "warmup_steps": 0, "unfreeze_every": None}
     config = config.model_copy(update={"optim": config.optim.model_copy(update=rising | alone)})
     rates, losses, smoothed = list[float](), list[float](), list[float]()
     average, keep = 0.0, 1 - 1 / max(SHARE * steps, 1)

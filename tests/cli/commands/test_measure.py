@@ -40,8 +40,8 @@ def test_compare_is_honest_about_what_the_slim_head_saves() -> None:
     )
     rows = [re.split(r"\s*│\s*", x.strip("│ ")) for x in result.stdout.splitlines() if x[:1] == "│"]
     assert rows[:2] == [
-        ["parameters", "134,276,932", "40,932,676", "14,716,740"],
-        ["in the head", "119,562,244", "26,217,988", "2,052"],
+        ["parameters", "134,276,932", "40,932,676", "14,716,740", "14,726,980"],
+        ["in the head", "119,562,244", "26,217,988", "2,052", "12,292"],
     ]
 
 
@@ -50,7 +50,7 @@ def test_summary_json_has_the_figures_of_the_tables() -> None:
     one = json.loads(kvgg("summary", "--head", "full", "--batch-size", "1", "--json").stdout)
     both = json.loads(kvgg("summary", "--compare", "--batch-size", "1", "--json").stdout)
     layers = one.pop("layers")
-    assert list(both) == ["full", "slim", "gap"]
+    assert list(both) == ["full", "slim", "gap", "linear"]
     assert both["full"] == one
     assert (one["params"], one["head_params"]) == (134_276_932, 119_562_244)
     assert sum(layer["params"] for layer in layers) == one["params"]

@@ -94,5 +94,18 @@ def test_a_range_that_does_not_rise_is_a_usage_error(tmp_path, low, high):
 
 def test_every_setting_of_the_rate_is_replaced():
     """One that is new and shapes the rate belongs among those that `lr_find` replaces."""
-    of_the_rate = {"lr", "schedule", "warmup_steps", "decay_steps", "decay_rate", "staircase"}
-    assert set(OptimConfig.model_fields) - of_the_rate == {"label_smoothing", "weight_decay"}
+    replaced = {"lr", "schedule", "warmup_steps", "unfreeze_every"}
+    replaced |= {"decay_steps", "decay_rate", "staircase"}
+    assert set(OptimConfig.model_fields) - replaced == {
+        *{"optimizer", "momentum", "nesterov", "clip_norm", "weight_decay", "stage_decay"},
+        *{"loss", "focal_gamma", "label_smoothing"},
+    }
+
+
+def test_a_linear_head_has_no_rate_to_be_found() -> None:
+    """It is solved; the message names a head that is trained."""
+    with pytest.raises(UsageError) as caught:
+        lr_find(RunConfig(model={"head": "linear"}))
+    assert str(caught.value) == (
+        "A linear head is solved, at no rate: choose another, `model.head = gap`."
+    )

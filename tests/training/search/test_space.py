@@ -92,8 +92,8 @@ def test_a_file_that_is_no_space_names_the_key(tmp_path, text, reason):
         ({"optim.lr": Range(0, 1)}, "optim.lr = 0: input should be greater than 0."),
         (
             {"model.head": ("gap", "huge")},
-            "model.head = 'huge': 'huge' is not a head: use full, slim, gap, or layer sizes such "
-            "as 256,128.",
+            "model.head = 'huge': 'huge' is not a head: use full, slim, gap, linear, or layer "
+            "sizes such as 256,128.",
         ),
     ],
 )

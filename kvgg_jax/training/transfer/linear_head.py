@@ -14,10 +14,6 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
-from sklearn.model_selection import StratifiedKFold
-from threadpoolctl import threadpool_limits
 
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.events import Note, Progress
@@ -42,6 +38,8 @@ class Solution:
 
     weights: dict[str, NDArray[np.float32]]
     strength: float
+    is_exact: bool = True
+    """Whether L-BFGS came as near to each optimum as `TOLERANCE` asks."""
 
 
 def solve_epoch(
@@ -61,7 +59,8 @@ def solve_epoch(
     balanced = config.data.balance or config.train.class_weight == "balanced"
     classes = state.params[f"{LAST}/bias"].shape[0]
     found = solve(*train.whole(), classes=classes, seed=config.seed, balanced=balanced)
-    hooks.emit(Note(f"Solved the head by logistic regression, C = {found.strength:g}"))
+    how = "" if found.is_exact else ", not for each C to the last digit"
+    hooks.emit(Note(f"Solved the head by logistic regression, C = {found.strength:g}{how}"))
     state = _with_weights(state._replace(step=jnp.int32(train.steps)), found.weights)
     hooks.recorder.save(state, EpochProgress(train.steps, 0.0, 0.0, 0.0, seconds=0.0))
     trained, validated = (
@@ -93,7 +92,7 @@ def solve(
     mean, variance = features.mean(axis=0, dtype=np.float64), features.var(axis=0, dtype=np.float64)
     variance[variance == 0] = 1.0  # as scikit-learn's StandardScaler
     scaled = (features - mean) / np.sqrt(variance + STANDARD_EPSILON)
-    fitted = _fit(scaled, labels, seed=seed, weight="balanced" if balanced else None)
+    fitted, is_exact = _fit(scaled, labels, seed=seed, weight="balanced" if balanced else None)
     kernel, bias = np.zeros((features.shape[1], classes)), np.full(classes, -np.inf)
     kernel[:, fitted.classes_], bias[fitted.classes_] = _columns(fitted)
     bias[np.isinf(bias)] = bias[fitted.classes_].min() - 10.0  # no image: hardly ever predicted
@@ -102,11 +101,19 @@ def solve(
         **{f"{LAST}/kernel": kernel, f"{LAST}/bias": bias},
     }
     found = {name: values.astype(np.float32) for name, values in weights.items()}
-    return Solution(found, float(np.ravel(fitted.C_)[0] if hasattr(fitted, "C_") else fitted.C))
+    strength = np.ravel(fitted.C_)[0] if hasattr(fitted, "C_") else fitted.C
+    return Solution(found, float(strength), is_exact)
 
 
-def _fit(features: NDArray[Any], labels: NDArray[Any], *, seed: int, weight: str | None) -> Any:
-    """scikit-learn's model, fitted."""
+def _fit(
+    features: NDArray[Any], labels: NDArray[Any], *, seed: int, weight: str | None
+) -> tuple[Any, bool]:
+    """scikit-learn's model, fitted, and whether it is at the optimum for each C."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+    from sklearn.model_selection import StratifiedKFold
+    from threadpoolctl import threadpool_limits
+
     fewest = np.unique(labels, return_counts=True)[1].min()
     common = {"class_weight": weight, "max_iter": MOST_STEPS, "tol": TOLERANCE}
     model: Any = LogisticRegression(C=np.median(STRENGTHS), **common)
@@ -121,9 +128,10 @@ def _fit(features: NDArray[Any], labels: NDArray[Any], *, seed: int, weight: str
             **common,
         )
     # one thread: between the small products of each step, two would wait for each other
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("error", ConvergenceWarning)
-        return model.fit(features, labels)
+    with threadpool_limits(1), warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", ConvergenceWarning)
+        model.fit(features, labels)
+    return model, not any(issubclass(one.category, ConvergenceWarning) for one in found)
 
 
 def _columns(fitted: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -22,8 +22,12 @@ from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.models.functional import weight_shapes
 from kvgg_jax.models.weights import imagenet
 from kvgg_jax.runs.folder import Run
-from kvgg_jax.training.initial_weights import InitialWeights, complete_model, load_initial_weights
 from kvgg_jax.training.trainer import resume, train
+from kvgg_jax.training.transfer.initial_weights import (
+    InitialWeights,
+    complete_model,
+    load_initial_weights,
+)
 from support.faults import states, timeless
 from support.networks import arrays_of, stock_network, write_applications
 from support.runs import small_config
@@ -210,7 +214,7 @@ def test_the_whole_vgg16_comes_from_the_layout_of_its_file(finished, tmp_path, m
             arrays.setdefault(name.split("/")[0], []).append(value)
     file = write_applications(tmp_path / "notop.h5", arrays)
     monkeypatch.setattr(imagenet, "fetch", None)
-    monkeypatch.setattr("kvgg_jax.training.initial_weights.fetch", lambda arch, emit: file)
+    monkeypatch.setattr("kvgg_jax.training.transfer.initial_weights.fetch", lambda arch, emit: file)
     found, said = taken(finished, "imagenet", arch="vgg16", freeze="backbone")
     assert sorted(found) == sorted(name for name in shapes if name.startswith("block"))
     assert_same(found["block5_conv3/kernel"], arrays["block5_conv3"][0])

@@ -20,9 +20,9 @@ from kvgg_jax.data.folder import scan
 from kvgg_jax.data.reader import read
 from kvgg_jax.evaluation.evaluate import evaluate
 from kvgg_jax.inference.classifier import load_classifier
-from kvgg_jax.training import frozen_features as module
-from kvgg_jax.training.frozen_features import KEPT, are_constant, features
 from kvgg_jax.training.trainer import TrainResult, resume, train
+from kvgg_jax.training.transfer import frozen_features as module
+from kvgg_jax.training.transfer.frozen_features import KEPT, are_constant, features
 from support.faults import states, timeless
 from support.runs import small_config
 

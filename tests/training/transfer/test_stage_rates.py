@@ -12,8 +12,8 @@ from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.state import Batch
 from kvgg_jax.models.build import vgg
 from kvgg_jax.training.optimizers import build_optimizer
-from kvgg_jax.training.stage_rates import make_shares
 from kvgg_jax.training.step import init_state, make_train_step, zero_tally
+from kvgg_jax.training.transfer.stage_rates import make_shares
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 

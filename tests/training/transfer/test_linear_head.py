@@ -17,8 +17,9 @@ from kvgg_jax.core.events import Event, Note, Progress
 from kvgg_jax.evaluation.evaluate import evaluate
 from kvgg_jax.inference.classifier import load_classifier, predict
 from kvgg_jax.models.heads import LAST, STANDARDIZED
-from kvgg_jax.training.linear_head import STRENGTHS, Solution, solve
 from kvgg_jax.training.trainer import TrainResult, resume, train
+from kvgg_jax.training.transfer import linear_head
+from kvgg_jax.training.transfer.linear_head import STRENGTHS, Solution, solve
 from support.faults import assert_same_run
 from support.runs import small_config
 
@@ -75,6 +76,16 @@ def test_classes_with_one_image_or_none_are_solved_too() -> None:
     answers = logits(found, features[seen])
     assert answers.argmax(axis=1).tolist() == [0, 1, 3]
     assert np.isfinite(answers).all()
+
+
+def test_a_solution_short_of_the_optimum_is_one_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where L-BFGS has to stop early."""
+    features, labels = clouds(3)
+    assert solve(features, labels, classes=3, seed=0).is_exact
+    monkeypatch.setattr(linear_head, "MOST_STEPS", 2)
+    assert not solve(features, labels, classes=3, seed=0).is_exact
 
 
 @pytest.fixture(scope="module")

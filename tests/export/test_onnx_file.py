@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ pytestmark = [
 def test_onnxruntime_runs_it(
     drawn: Classifier, images: np.ndarray, expected: np.ndarray, tmp_path: Path
 ) -> None:
-    """Nodes are ONNX's own, one a layer; classes are in the metadata."""
+    """Nodes are ONNX's own; classes are in the metadata."""
     needs("onnx")
     import onnx
     import onnxruntime
@@ -36,5 +37,6 @@ def test_onnxruntime_runs_it(
     found = session.get_modelmeta().custom_metadata_map
     assert json.loads(found["classes"]) == CLASSES
     graph = onnx.load(result.path).graph
-    assert [node.op_type for node in graph.node][:4] == ["Cast", "Transpose", "Mul", "Conv"]
+    kinds = Counter(node.op_type for node in graph.node)
+    assert [kinds[kind] for kind in ("Conv", "MaxPool", "MatMul")] == [5, 5, 3]
     assert {node.domain for node in graph.node} == {""}

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jax.extend.core import JaxprEqn
+from jax.extend.core import JaxprEqn, Literal, Var
 from onnx import helper
 
 from kvgg_jax.core.errors import RunError
 
 if TYPE_CHECKING:
     from kvgg_jax.export.onnx_program import Program
+
+
+def aval_of(var: Var | Literal) -> Any:
+    """The shape and the type of a value."""
+    return var.aval
 
 
 def _convolution(program: Program, equation: JaxprEqn) -> str:
@@ -37,7 +42,7 @@ def _convolution(program: Program, equation: JaxprEqn) -> str:
 def _product(program: Program, equation: JaxprEqn) -> str:
     a, b = (program.whole(var) for var in equation.invars)
     (over_a, over_b), (batch_a, batch_b) = equation.params["dimension_numbers"]
-    ranks = [len(var.aval.shape) for var in equation.invars]
+    ranks = [len(aval_of(var).shape) for var in equation.invars]
     if ranks[1] == 2 and (over_a, over_b, batch_a) == ((ranks[0] - 1,), (0,), ()):
         return program.add("MatMul", a, b)
     letters = iter("abcdefghijklmnopqrstuvwxyz")
@@ -84,7 +89,7 @@ def _broadcast(program: Program, equation: JaxprEqn) -> str:
     (operand, *_), params = equation.invars, equation.params
     shape, places = params["shape"], params["broadcast_dimensions"]
     sides = [1] * len(shape)
-    for place, side in zip(places, operand.aval.shape, strict=True):
+    for place, side in zip(places, aval_of(operand).shape, strict=True):
         sides[place] = side
     name = program.name(operand)
     if len(places) < len(shape):
@@ -150,7 +155,7 @@ def _gather(program: Program, equation: JaxprEqn) -> str:
             x = program.add("Gather", x, program.weight(np.ravel(rows), np.int64), axis=axis)
         if (column != rows).any():
             raise RunError("This kind of indexing cannot be exported as onnx yet.")
-    return program.reshaped(x, equation.outvars[0].aval.shape) if single else x
+    return program.reshaped(x, aval_of(equation.outvars[0]).shape) if single else x
 
 
 def _cut(program: Program, x: str, axis: int, start: int, end: int) -> str:
@@ -187,6 +192,6 @@ PRIMITIVES: dict[str, Callable[[Program, JaxprEqn], str]] = {
     "select_n": _select,
     "slice": _slice,
     "square": lambda p, e: p.add("Mul", *2 * [p.whole(e.invars[0])]),
-    "squeeze": lambda p, e: p.reshaped(p.whole(e.invars[0]), e.outvars[0].aval.shape),
+    "squeeze": lambda p, e: p.reshaped(p.whole(e.invars[0]), aval_of(e.outvars[0]).shape),
     "transpose": lambda p, e: p.turned(p.whole(e.invars[0]), e.params["permutation"]),
 }

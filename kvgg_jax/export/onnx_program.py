@@ -16,7 +16,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from onnx import helper, numpy_helper
 
 from kvgg_jax.core.errors import RunError
-from kvgg_jax.export.onnx_primitives import PRIMITIVES
+from kvgg_jax.export.onnx_primitives import PRIMITIVES, aval_of
 
 UNARY = {
     "abs": "Abs", "copy": "Identity", "cos": "Cos", "erf": "Erf", "exp": "Exp", "floor": "Floor",
@@ -60,7 +60,9 @@ class Program:
         out = equation.outvars[0]
         values = [self.known(var) for var in equation.invars]
         self._known.pop(out, None)  # of another call of the same function
-        if not jnp.issubdtype(out.aval.dtype, jnp.integer) or any(one is None for one in values):
+        if not jnp.issubdtype(aval_of(out).dtype, jnp.integer) or any(
+            one is None for one in values
+        ):
             return False
         self._known[out] = np.asarray(equation.primitive.bind(*values, **equation.params))
         return True
@@ -103,7 +105,9 @@ class Program:
     def name(self, var: Var | Literal) -> str:
         """A value, which may be narrower than its shape says, as ONNX broadcasts by itself."""
         known = self.known(var)
-        return self._names[var] if known is None else self.weight(known, var.aval.dtype)
+        if known is not None or isinstance(var, Literal):
+            return self.weight(known, aval_of(var).dtype)
+        return self._names[var]
 
     def known(self, var: Var | Literal) -> Any:
         """The value of a whole number that does not depend on the images; else None."""
@@ -114,7 +118,7 @@ class Program:
         name = self.name(var)
         if name not in self._narrow:
             return name
-        return self.add("Expand", name, self._shape(var.aval.shape))
+        return self.add("Expand", name, self._shape(aval_of(var).shape))
 
     def _shape(self, shape: Sequence[Any]) -> str:
         """A shape as a value; the number of images in it is that of the input."""
@@ -140,9 +144,9 @@ class Program:
 
     def spread(self, name: str, equation: JaxprEqn, inputs: Sequence[str]) -> str:
         """`name`, marked as narrow where none of its inputs has the whole shape."""
-        shape = equation.outvars[0].aval.shape
+        shape = aval_of(equation.outvars[0]).shape
         pairs = zip(equation.invars, inputs, strict=True)
-        if not any(i not in self._narrow and var.aval.shape == shape for var, i in pairs):
+        if not any(i not in self._narrow and aval_of(var).shape == shape for var, i in pairs):
             self._narrow.add(name)
         return name
 

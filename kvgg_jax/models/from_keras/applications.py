@@ -147,7 +147,7 @@ def imagenet_file(name: str) -> RemoteFile:
     Keras builds the network and then asks for the file; here it is stopped as it asks.
     """
     shape = (ANY_SIZE, ANY_SIZE, 3)  # of several for MobileNet
-    files = sys.modules["keras.src.utils.file_utils"]
+    files: Any = sys.modules["keras.src.utils.file_utils"]
     fetch = files.get_file
 
     def ask() -> RemoteFile:

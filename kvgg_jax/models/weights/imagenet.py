@@ -68,7 +68,7 @@ def _source(arch: str) -> tuple[str, str | None]:
     return imagenet_file(arch)
 
 
-def is_right(content: bytes, digest: str | None) -> bool:
+def is_right(content: bytes | bytearray, digest: str | None) -> bool:
     """Whether it has that MD5 or SHA-256; any content, where Keras knows none."""
     kind = hashlib.md5 if digest and len(digest) == 32 else hashlib.sha256
     return digest is None or kind(content).hexdigest() == digest

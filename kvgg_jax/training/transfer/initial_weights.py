@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.core.architectures import APPLICATIONS
+from kvgg_jax.core.architectures import VGG
 from kvgg_jax.core.config import ModelConfig, RunConfig
 from kvgg_jax.core.errors import ConfigError, RunError, WeightsError, WeightsMismatch
 from kvgg_jax.core.events import Emit, Note, Warned
@@ -63,7 +63,7 @@ def complete_model(config: RunConfig, out: Path) -> RunConfig:
     if model.weights is None:
         return config
     if model.weights == "imagenet":
-        if model.arch not in (*KERAS_MD5, *APPLICATIONS):
+        if model.arch in VGG and model.arch not in KERAS_MD5:
             known = " and ".join(arch.upper() for arch in KERAS_MD5)
             raise ConfigError(
                 f"Keras has ImageNet weights of {known}, not of {model.arch.upper()}: "
@@ -73,7 +73,7 @@ def complete_model(config: RunConfig, out: Path) -> RunConfig:
         return config.with_model(preprocessing=model.preprocessing or needed)
     if os.path.isfile(model.weights):
         file = Path(model.weights).absolute()
-        if model.arch in APPLICATIONS:
+        if model.arch not in VGG:
             return config.with_model(weights=str(file))
         # Keras' own file, or one that `export` made of a network with that preprocessing
         caffe = is_of_keras(file) or PREPROCESSING in read_weights(file, {}).shapes
@@ -87,11 +87,13 @@ def complete_model(config: RunConfig, out: Path) -> RunConfig:
             f"`model.weights = {where}`: there is no such file, and no run {where} or "
             f"{escape_name(out / model.weights)}. Give a weight file, a run, or imagenet."
         ) from None
-    theirs, how = run.config(), None
-    if model.arch not in APPLICATIONS:
-        how = model.preprocessing or theirs.model.preprocessing or "scale"
-    return config.with_model(weights=str(run.path.absolute()), preprocessing=how).with_data(
-        image_size=config.data.image_size or theirs.data.image_size
+    theirs = run.config()
+    changed = config.with_data(image_size=config.data.image_size or theirs.data.image_size)
+    changed = changed.with_model(weights=str(run.path.absolute()))
+    if model.arch not in VGG:
+        return changed
+    return changed.with_model(
+        preprocessing=model.preprocessing or theirs.model.preprocessing or "scale"
     )
 
 
@@ -136,7 +138,7 @@ def _read(model: ModelConfig, ours: Shapes, emit: Emit) -> tuple[Found, tuple[st
     where = str(model.weights)
     if not os.path.isdir(where):
         file = fetch(model.arch, emit) if where == "imagenet" else Path(where)
-        return read_weights(file, ours, by_order=model.arch in APPLICATIONS), None
+        return read_weights(file, ours, by_order=model.arch not in VGG), None
     classifier = load_classifier(where, emit=emit)
     params, state = classifier.weights
     arrays = {name: np.asarray(array) for name, array in {**params, **state}.items()}
@@ -223,7 +225,7 @@ def _report(match: Match, head_fault: str | None, model: ModelConfig, emit: Emit
     what = f"{which} layers of {model.arch.upper()}'s blocks{head}"
     text = f"Weights from {escape_name(model.weights)}: {what}"
     emit(Warned(f"{text}. At random: {match.listed()}.") if missing else Note(text))
-    if model.arch in APPLICATIONS:  # it prepares images by itself
+    if model.arch not in VGG:  # it prepares images by itself
         return
     if not os.path.isdir(str(model.weights)):  # a run has it in its settings
         caffe = model.preprocessing == "caffe"

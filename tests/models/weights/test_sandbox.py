@@ -215,11 +215,14 @@ def test_wrong_bytes_are_a_weights_error_or_values(arrays, file):
 @pytest.mark.filterwarnings("ignore:__array__ implementation")  # of Keras, as it saves
 @pytest.mark.parametrize("kind", [".weights.h5", ".keras", ".h5"])
 def test_many_wrong_bytes_are_a_weights_error_or_values(arrays, tmp_path, kind):
-    """The same, for each kind of file."""
+    """The same, for each kind of file; in a `.keras` archive, checksums find nearly all of them."""
     network, file = stock_network(), tmp_path / f"x{kind}"
     save: Callable[[Path], None] = network.save_weights if "weights" in kind else network.save
     save(file)
-    assert 0 < survive(file, shapes(arrays), tries=300, seed=1) < 300
+    sound = read_weights(file, shapes(arrays)).arrays
+    assert sound.keys() == arrays.keys()
+    refused = survive(file, shapes(arrays), tries=300, seed=1)
+    assert 0 < refused <= (300 if kind == ".keras" else 299)
 
 
 def test_the_reader_imports_nothing_from_the_current_folder(file, monkeypatch):

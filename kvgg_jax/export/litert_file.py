@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from pathlib import Path
 
 from kvgg_jax.core.keras_gate import keras
@@ -24,5 +25,9 @@ def write(model: keras.Model, file: Path, about: About) -> None:
 
 def read(file: Path) -> PredictFunction:
     """The model, run by LiteRT's interpreter."""
-    run = tf.lite.Interpreter(str(file)).get_signature_runner()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # TensorFlow wants another package for it
+        plain = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        interpreter = tf.lite.Interpreter(str(file), experimental_op_resolver_type=plain)
+    run = interpreter.get_signature_runner()
     return lambda images: run(image=images)["probabilities"]

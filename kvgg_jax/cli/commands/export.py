@@ -16,7 +16,7 @@ from kvgg_jax.cli.output import print_json
 @command()
 def export(
     format: Annotated[
-        Literal["keras", "saved-model", "onnx", "stablehlo", "safetensors"],
+        Literal["keras", "saved-model", "onnx", "litert", "stablehlo", "safetensors"],
         typer.Option(
             help="keras, saved-model, onnx, litert, stablehlo or safetensors.", show_choices=False
         ),

@@ -140,7 +140,7 @@ class ModelConfig(Table):
     )
     """Layers after the backbone: full (4096-4096), slim (1024-512), gap, linear, or as `256,128`.
     `gap` averages each channel; `linear` standardizes the means and maxima of the last stages
-    ([transfer](transfer.md)). Without it: linear with `model.freeze = backbone`, else slim."""
+    (docs/transfer.md). Without it: linear with `model.freeze = backbone`, else slim."""
     pooled_stages: int = setting(2, "network", flag=None, ge=1, le=5)
     """Last stages of the backbone that a `linear` head takes."""
     dropout: float = setting(0.0, "step", ge=0, lt=1)

@@ -1,7 +1,8 @@
 """Does the solved head get out of the features what scikit-learn does? A Markdown table.
 
 python benchmarks/linear_head.py ../shared/data/flowers --image-size 128 \\
-    --weights ../shared/data/vgg16-imagenet/vgg16_notop.h5 --per-class 10 50 200
+    --weights ../shared/data/vgg16-imagenet/vgg16_notop.h5 --preprocessing caffe \\
+    --per-class 10 50 200
 
 For each seed, so many photos per class are drawn for training; all others are the test. Both get
 the same features. scikit-learn is `StandardScaler` and `LogisticRegression` with the best C of
@@ -44,7 +45,12 @@ Labels = NDArray[np.int32]
 def all_features(args: argparse.Namespace, emit: Emit) -> tuple[Features, Labels]:
     """Of all photos, as a run with a frozen backbone has them."""
     data = {"dir": str(args.photos), "image_size": args.image_size}
-    model = {"weights": str(args.weights), "freeze": "backbone", "pooled_stages": args.stages}
+    model = {
+        "weights": str(args.weights),
+        "preprocessing": args.preprocessing,
+        "freeze": "backbone",
+        "pooled_stages": args.stages,
+    }
     config = complete_config(RunConfig(data=data, model=model), emit)
     samples = scan(args.photos)
     decoded = read_photos(samples, config, emit)
@@ -93,6 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--preprocessing", choices=("scale", "caffe"))
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--stages", type=int, default=2)
     parser.add_argument("--per-class", type=int, nargs="+", default=[10, 50, 200])

@@ -147,14 +147,14 @@ class ModelConfig(Table):
         "vgg16", "network", "features", choices=ARCHITECTURES
     )
     """Backbone: vgg11, vgg13, vgg16 or vgg19, or one of Keras Applications, such as
-    efficientnetv2-b0, mobilenetv3-small or convnext-tiny ([backbones](backbones.md))."""
+    efficientnetv2-b0, mobilenetv3-small or convnext-tiny (docs/backbones.md)."""
     head: Annotated[str, BeforeValidator(_as_text), AfterValidator(_known_head)] = setting(
         "slim", "network", choices=HEADS
     )
     """Layers after the backbone: full (4096-4096), slim (1024-512), gap, linear, or as `256,128`.
     `gap` averages each channel; `linear` standardizes the means and maxima of the last stages
-    ([transfer](transfer.md)). Without it: linear with `model.freeze = backbone`, else slim for VGG
-    and gap for others."""
+    (docs/transfer.md). Without it: linear with `model.freeze = backbone`, else slim for VGG and gap
+    for others."""
     pooled_stages: int = setting(2, "network", flag=None, ge=1, le=5)
     """Last stages of the backbone that a `linear` head takes."""
     dropout: float = setting(0.0, "step", ge=0, lt=1)

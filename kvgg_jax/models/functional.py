@@ -20,7 +20,7 @@ from kvgg_jax.models import backbone
 from kvgg_jax.models.cost import describe
 from kvgg_jax.models.kernels.conv import convolve
 from kvgg_jax.models.kernels.relu_pool import max_pool2x2
-from kvgg_jax.models.preprocess import caffe, normalise
+from kvgg_jax.models.preprocess import caffe, normalize
 from kvgg_jax.models.registry import choose_network, is_frozen
 
 EPSILON = 1e-3  # of Keras' batch normalisation
@@ -54,7 +54,7 @@ class Network:
 
     def stage_maps(self, weights: Arrays, images: AnyArray) -> tuple[Array, ...]:
         """Images -> the maps of each stage, [batch, height, width, channels]."""
-        x = normalise(images)
+        x = normalize(images)
         x = caffe(x) if self.config.preprocessing == "caffe" else x
         return self._network.backbone.stage_maps(self._layers(weights), x)
 

@@ -11,7 +11,7 @@ PREPROCESSING = "preprocessing"  # name of the layer before a backbone that prep
 CAFFE_MEANS = (103.939, 116.779, 123.68)  # blue, green, red, of ImageNet in 0..255
 
 
-def normalise(images: AnyArray) -> Array:
+def normalize(images: AnyArray) -> Array:
     """uint8 0..255 -> float32 in [0, 1], on the device: a quarter of the bytes travel there.
 
     Features, which are floats, stay as they are.

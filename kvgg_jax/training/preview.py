@@ -18,7 +18,7 @@ from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.state import Batch
 from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.reader import read
-from kvgg_jax.models.preprocess import normalise
+from kvgg_jax.models.preprocess import normalize
 from kvgg_jax.runs.charts import draw_samples
 from kvgg_jax.training.augment.regions import side_to_crop
 from kvgg_jax.training.setup import build_changes
@@ -47,7 +47,7 @@ def preview(
     chosen = samples.take(_even_choice(samples, count, seed))
     decoded = read(chosen, size, skip_bad=config.data.skip_bad, emit=emit)
     labels = np.array(decoded.samples.labels, np.int32)
-    images = np.asarray(normalise(decoded.images[np.arange(len(labels))]))
+    images = np.asarray(normalize(decoded.images[np.arange(len(labels))]))
     names = [samples.classes[label] for label in labels]
     augment, mix = build_changes(config, size, len(samples.classes))
     if augment or mix:

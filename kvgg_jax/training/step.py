@@ -12,7 +12,7 @@ from jax import Array
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import AnyArray, Batch, Tally, TrainState
 from kvgg_jax.models.build import variable_names
-from kvgg_jax.models.preprocess import normalise
+from kvgg_jax.models.preprocess import normalize
 from kvgg_jax.training.losses import Loss, cross_entropy
 from kvgg_jax.training.optimizers import slot_names
 from kvgg_jax.training.transfer.stage_rates import Shares
@@ -88,7 +88,7 @@ def make_train_step(
 
 def changed(batch: Batch, step: AnyArray, augment: Augment | None, mix: Mix | None) -> Batch:
     """A batch as training has it at `step`: float images, and shares for labels once mixed."""
-    images: AnyArray = normalise(batch.images)
+    images: AnyArray = normalize(batch.images)
     batch = batch._replace(images=images if augment is None else augment(images, step))
     return batch if mix is None else mix(batch, step)
 
@@ -141,7 +141,7 @@ def make_eval_step(model: keras.Model) -> EvalStep:
         params: dict[str, AnyArray], model_state: dict[str, AnyArray], batch: Batch
     ) -> tuple[Tally, Array]:
         logits, _ = model.stateless_call(
-            read_params(params), read_state(model_state), normalise(batch.images), training=False
+            read_params(params), read_state(model_state), normalize(batch.images), training=False
         )
         return _tally(logits, batch, cross_entropy), jax.nn.softmax(logits)
 

@@ -11,7 +11,7 @@ from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.inference.gradients import make_grad_cam_step, make_gradient_step
 from kvgg_jax.models.build import variable_names
 from kvgg_jax.models.functional import EPSILON, make_predict_step
-from kvgg_jax.models.preprocess import normalise
+from kvgg_jax.models.preprocess import normalize
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 
@@ -133,7 +133,7 @@ def grad_cam_by_keras(model: keras.Model, image: np.ndarray, target: int) -> np.
     """[h, w], of one image."""
     last = model.get_layer("block5_pool").input
     below, above = keras.Model(model.input, last), keras.Model(last, model.output)
-    features = below(normalise(image))
+    features = below(normalize(image))
     slopes = np.asarray(jax.grad(lambda x: above(x)[0, target])(features))
     return np.maximum(np.asarray(features)[0] @ slopes.mean(axis=(1, 2))[0], 0)
 

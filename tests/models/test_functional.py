@@ -13,7 +13,7 @@ import pytest
 from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.models.build import variable_names, vgg
 from kvgg_jax.models.functional import make_predict_step, weight_shapes
-from kvgg_jax.models.preprocess import normalise
+from kvgg_jax.models.preprocess import normalize
 
 CONFIGS = [
     {"head": "8,4", "dropout": 0.5},
@@ -74,7 +74,7 @@ def test_it_computes_what_the_keras_model_computes(
     def with_keras(*weights: Any) -> Any:
         *given, images = weights
         parts = [[part[name] for name in names] for part, names in zip(given, order, strict=True)]
-        logits, _ = model.stateless_call(*parts, normalise(images), training=False)
+        logits, _ = model.stateless_call(*parts, normalize(images), training=False)
         return logits, jax.nn.softmax(logits)
 
     found = jax.jit(make_predict_step(config, precision=precision))(params, state, images)
@@ -104,7 +104,7 @@ def test_a_network_of_keras_is_the_same_one_too(precision: str) -> None:
         weights.append(values(variables))
     images = rng.integers(0, 256, (2, 32, 32, 3), np.uint8)
     logits = jax.jit(make_predict_step(config, precision=precision))(*weights, images)[0]
-    expected = jax.jit(model)(normalise(images))
+    expected = jax.jit(model)(normalize(images))
     np.testing.assert_allclose(logits, expected, rtol=1e-5 if precision == "float32" else 0.02)
 
 

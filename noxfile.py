@@ -42,6 +42,13 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def backbones(session: nox.Session) -> None:
+    """Take real backbones of Keras through everything, for some 20 minutes."""
+    session.install(*PINNED, "-e", ".[onnx,safetensors,tune]", *group("tests"))
+    session.run("pytest", "-m", "backbones", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style, formatting, and that packages import downward only."""
     session.install(*UNCOMPILED, *group("lint"))

@@ -1,3 +1,4 @@
+from .core.architectures import register_backbone as register_backbone
 from .core.config import ModelConfig as ModelConfig
 from .core.config import RunConfig as RunConfig
 from .core.errors import KvggError as KvggError

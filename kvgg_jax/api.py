@@ -3,6 +3,7 @@
 `kvgg_jax.NAME` loads only what NAME needs; importing this module loads everything.
 """
 
+from kvgg_jax.core.architectures import BuildBackbone, register_backbone
 from kvgg_jax.core.config import ModelConfig, RunConfig
 from kvgg_jax.core.errors import KvggError
 from kvgg_jax.core.history import Epoch, History
@@ -25,6 +26,7 @@ from kvgg_jax.training.trainer import TrainResult, resume, train
 from kvgg_jax.web.html.report import Report, report
 
 __all__ = [
+    "BuildBackbone",
     "Calibrated",
     "Check",
     "Classifier",
@@ -57,6 +59,7 @@ __all__ = [
     "load_classifier",
     "lr_find",
     "predict",
+    "register_backbone",
     "report",
     "resume",
     "train",

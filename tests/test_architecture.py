@@ -23,6 +23,7 @@ GATES = {"keras": "core/keras_gate.py", "tensorflow": "core/tf_gate.py"}
 CHILD = "export/saved_model_child.py"  # a process of its own, that imports nothing of the package
 BROAD_TESTS = {
     "architecture",
+    "backbones",
     "bad_input",
     "browser",
     "docs",

@@ -1,6 +1,21 @@
-"""The names of the backbones: those of this package, and those of Keras Applications."""
+"""The names of the backbones: those of this package, of Keras Applications, and your own."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+from kvgg_jax.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from kvgg_jax.core.keras_gate import keras
+
+BuildBackbone = Callable[[int], "keras.Model"]
+"""Pixels per side -> a functional model: images in [0, 1], [batch, side, side, 3], to maps."""
+GROUP = "kvgg_jax.backbones"  # of entry points
+OWN_NAME = re.compile(r"[a-z][a-z0-9_.-]*", re.IGNORECASE)
 
 VGG = ("vgg11", "vgg13", "vgg16", "vgg19")
 
@@ -29,3 +44,44 @@ APPLICATIONS = {
 """Name -> module and function below `keras.applications`."""
 
 ARCHITECTURES = (*VGG, *APPLICATIONS)
+_registered: dict[str, BuildBackbone] = {}
+
+
+def register_backbone(build: BuildBackbone, name: str = "") -> str:
+    """Let `--arch` and `model.arch` name a network of your own; return that name.
+
+    `build(image_size)` returns a functional `keras.Model` without a head: float32 images
+    [batch, image_size, image_size, 3], RGB in [0, 1], to maps [batch, height, width, channels],
+    tokens [batch, count, channels] or features [batch, channels]. Its weights are drawn by its
+    initializers. The name, that of the function unless given, holds for this process, and a run
+    keeps it: another process has to register the function too, or find it as an entry point
+    `kvgg_jax.backbones` of an installed package. Raises UsageError for a name that cannot be used.
+    """
+    name = name or str(getattr(build, "__name__", ""))
+    if not OWN_NAME.fullmatch(name) or name in ARCHITECTURES:
+        taken = "is taken" if name in ARCHITECTURES else "is none"
+        raise UsageError(
+            f"{name!r} {taken}: name a backbone of your own by letters, digits, '.', '_' and '-', "
+            "as in register_backbone(build, 'small')."
+        )
+    _registered[name] = build
+    return name
+
+
+def own_backbone(name: str) -> BuildBackbone | None:
+    """The function that was registered, or that an installed package declares; else None."""
+    if name in _registered:
+        return _registered[name]
+    found = entry_points(group=GROUP, name=name)
+    return next(iter(found)).load() if found else None
+
+
+def is_known(name: str) -> bool:
+    """Whether there is a backbone of that name. Loads nothing."""
+    declared = bool(entry_points(group=GROUP, name=name))
+    return name in ARCHITECTURES or name in _registered or declared
+
+
+def title(name: str) -> str:
+    """As sentences have it: VGG16, mobilenetv3-small."""
+    return name.upper() if name in VGG else name

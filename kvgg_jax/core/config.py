@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
-from kvgg_jax.core.architectures import APPLICATIONS, ARCHITECTURES, VGG
+from kvgg_jax.core.architectures import ARCHITECTURES, VGG, is_known
 from kvgg_jax.core.settings import read_settings, setting
 from kvgg_jax.core.tables.optim import OptimConfig
 from kvgg_jax.core.tables.table import Table
@@ -41,10 +41,10 @@ def _known_head(head: str) -> str:
 
 
 def _known_arch(name: str) -> str:
-    if name not in ARCHITECTURES:
+    if not is_known(name):
         raise ValueError(
-            f"{name!r} is not a network: use {', '.join(VGG)}, or one of Keras Applications, such "
-            "as efficientnetv2-b0"
+            f"{name!r} is not a network: use {', '.join(VGG)}, one of Keras Applications, such as "
+            "efficientnetv2-b0, or register one of your own (docs/backbones.md)"
         )
     return name
 
@@ -186,7 +186,7 @@ class ModelConfig(Table):
             return values
         if values.get("freeze") in ("backbone", "blocks"):
             return {"head": "linear", **values}
-        return {"head": "gap", **values} if values.get("arch") in APPLICATIONS else values
+        return values if values.get("arch", VGG[0]) in VGG else {"head": "gap", **values}
 
     @model_validator(mode="after")
     def _freezes_something(self) -> ModelConfig:
@@ -283,6 +283,11 @@ class RunConfig(Table):
     def with_model(self, **changes: Any) -> RunConfig:
         """A copy with fields of `model` replaced."""
         return self.model_copy(update={"model": self.model.model_copy(update=changes)})
+
+    def with_backbone(self, name: str) -> RunConfig:
+        """A copy with that network, and the head that is usual on it unless one was set."""
+        values = {**self.model.model_dump(exclude_unset=True), "arch": name}
+        return self.model_copy(update={"model": ModelConfig.model_validate(values)})
 
     def with_train(self, **changes: Any) -> RunConfig:
         """A copy with fields of `train` replaced; the new values are validated."""

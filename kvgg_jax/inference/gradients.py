@@ -14,14 +14,14 @@ from jax import Array
 from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.state import AnyArray
 from kvgg_jax.models.functional import Network
-from kvgg_jax.models.registry import BACKBONES
+from kvgg_jax.models.registry import choose_backbone
 
 Params = dict[str, AnyArray]
 
 
 def cell_size(config: ModelConfig) -> int | None:
     """Pixels a side of the image for each value of Grad-CAM; None: they cover the whole image."""
-    backbone = BACKBONES[config.arch]
+    backbone = choose_backbone(config.arch)
     return backbone.stride // backbone.pooling if backbone.stride else None
 
 
@@ -36,7 +36,7 @@ def make_grad_cam_step(
     what speaks against the class is cut off at 0 (Selvaraju et al. 2017, "Grad-CAM", equations 1
     and 2). Of an odd h or w the pooling leaves out the last row or column; there it is 0.
     """
-    network, window = Network(config, precision), BACKBONES[config.arch].pooling
+    network, window = Network(config, precision), choose_backbone(config.arch).pooling
 
     def grad_cam(
         params: Params, model_state: Params, images: AnyArray, target: AnyArray | None = None

@@ -70,6 +70,10 @@ class Backbone(Protocol):
         """Smallest side of an image, in pixels."""
 
     @property
+    def native_size(self) -> int:
+        """Side of the images that it is made for: what a run takes unless it is told."""
+
+    @property
     def pooling(self) -> int:
         """Side of the windows in which `features` pools the last feature maps; 1 for none."""
 

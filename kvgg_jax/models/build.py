@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.models.from_keras.applications import build as build_application
+from kvgg_jax.models.from_keras.networks import build as build_network
 from kvgg_jax.models.functional import STANDARD_EPSILON
 from kvgg_jax.models.heads import STANDARDIZED
 from kvgg_jax.models.layers import Caffe, Conv2D, MaxPooling2D
@@ -107,7 +107,7 @@ class _Built:
 
     def network(self, x: keras.KerasTensor, name: str) -> tuple[keras.KerasTensor, ...]:
         seed = self._next_seed() if self._draws else None
-        stages = build_application(name, x, precision=self._precision, seed=seed)
+        stages = build_network(name, x, precision=self._precision, seed=seed)
         return tuple(stage.output for stage in stages)
 
     def conv(self, x: keras.KerasTensor, channels: int, name: str) -> keras.KerasTensor:

@@ -71,7 +71,7 @@ class _Counted:
         return layer.output
 
     def network(self, x: Shape, name: str) -> tuple[Shape, ...]:
-        from kvgg_jax.models.from_keras.applications import connected  # needs Keras
+        from kvgg_jax.models.from_keras.networks import connected  # needs Keras
 
         network = connected(name, image_size=x[0])
         for layer in _merged(map(_of_step, network.steps)):

@@ -23,7 +23,7 @@ from kvgg_jax.models.kernels.relu_pool import max_pool2x2
 from kvgg_jax.models.preprocess import caffe, normalize
 from kvgg_jax.models.registry import choose_network, is_frozen
 
-EPSILON = 1e-3  # of Keras' batch normalisation
+EPSILON = 1e-3  # of Keras' batch normalization
 STANDARD_EPSILON = 1e-7  # of standardization, in float32
 MOVING = ("moving_mean", "moving_variance")
 Arrays = dict[str, AnyArray]
@@ -81,7 +81,7 @@ class _Computed:
         self._config, self._weights, self._precision = config, weights, precision
 
     def network(self, x: Array, name: str) -> tuple[Array, ...]:
-        from kvgg_jax.models.from_keras.applications import connected  # needs Keras
+        from kvgg_jax.models.from_keras.networks import connected  # needs Keras
 
         network = connected(name, image_size=x.shape[1], precision=self._precision)
         return network.compute(self._weights, x)

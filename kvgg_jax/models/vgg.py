@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from kvgg_jax.core.config import PHOTO_SIZE
 from kvgg_jax.models.backbone import Layers, T
 
 # Output channels of the 3x3 convolutions, block by block.
@@ -23,6 +24,7 @@ class Vgg:
 
     blocks: tuple[tuple[int, ...], ...]
     pooling: int = 2
+    native_size: int = PHOTO_SIZE
     pretrained_preprocessing: str = "caffe"
 
     @property

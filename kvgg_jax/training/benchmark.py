@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kvgg_jax.core.config import PHOTO_SIZE, RunConfig
+from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.devices import check_jax, run_devices
 from kvgg_jax.core.events import Emit, Progress, ignore
 from kvgg_jax.data.folder import Samples
@@ -22,6 +22,7 @@ from kvgg_jax.data.pipeline import Pipeline
 from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.data.split import Split
 from kvgg_jax.models.cost import describe, total
+from kvgg_jax.models.registry import choose_size
 from kvgg_jax.training.augment.regions import side_to_crop
 from kvgg_jax.training.setup import Network, build_network
 from kvgg_jax.training.step import zero_tally
@@ -67,7 +68,7 @@ def bench(config: RunConfig, *, repeats: int = 5, emit: Emit = ignore) -> Bench:
     and none are frozen.
     """
     check_jax()
-    size, batch_size = config.data.image_size or PHOTO_SIZE, config.train.batch_size
+    size, batch_size = choose_size(config), config.train.batch_size
     whole = config.model.model_copy(update={"freeze": "none"})
     config = config.model_copy(update={"model": whole})
     network = _network(config.with_train(epochs=config.optim.warmup_steps + 1), size)

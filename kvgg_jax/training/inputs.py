@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from kvgg_jax.core.config import PHOTO_SIZE, RunConfig
+from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.devices import check_jax
 from kvgg_jax.core.errors import ConfigError, DataError, RunError
 from kvgg_jax.core.events import Emit, Note, Warned
@@ -21,6 +21,7 @@ from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.grouping import how_split, split_photos
 from kvgg_jax.data.reader import DecodedImages, read
 from kvgg_jax.data.split import Split
+from kvgg_jax.models.registry import choose_size
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.manifest import trained_on
@@ -55,15 +56,16 @@ def complete_config(config: RunConfig, emit: Emit, *, out: str | Path = catalog.
     config = complete_model(config, Path(out))
     if config.solves_head and config.model.freeze == "backbone":
         config = config.with_train(epochs=1)  # nothing is left to train
-    folder, size = config.data.dir, PHOTO_SIZE
+    folder, size = config.data.dir, choose_size(config)
     if folder is None and Path("data").is_dir():
         folder = "data"
     if folder is None:
         emit(Note("No `data.dir` and no ./data here: using the built-in demo set of drawn beans."))
-        folder, size = str(cached_demo(cache_folder(), emit=emit)), DEMO_SIZE
-    return config.with_data(
-        dir=str(Path(folder).absolute()), image_size=config.data.image_size or size
-    )
+        folder, size = (
+            str(cached_demo(cache_folder(), emit=emit)),
+            config.data.image_size or DEMO_SIZE,
+        )
+    return config.with_data(dir=str(Path(folder).absolute()), image_size=size)
 
 
 def load_inputs(config: RunConfig, emit: Emit) -> Inputs:

@@ -12,13 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kvgg_jax.core.config import PHOTO_SIZE, RunConfig
+from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.devices import check_jax
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.state import Batch
 from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.reader import read
 from kvgg_jax.models.preprocess import normalize
+from kvgg_jax.models.registry import choose_size
 from kvgg_jax.runs.charts import draw_samples
 from kvgg_jax.training.augment.regions import side_to_crop
 from kvgg_jax.training.setup import build_changes
@@ -43,7 +44,7 @@ def preview(
     """
     check_jax()
     config, samples = config or RunConfig(), scan(Path(folder))
-    size, seed = config.data.image_size or PHOTO_SIZE, config.seed
+    size, seed = choose_size(config), config.seed
     chosen = samples.take(_even_choice(samples, count, seed))
     decoded = read(chosen, size, skip_bad=config.data.skip_bad, emit=emit)
     labels = np.array(decoded.samples.labels, np.int32)

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from kvgg_jax.core.architectures import title
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import UsageError
 from kvgg_jax.core.events import Emit, Note
@@ -151,7 +152,7 @@ def build_network(
     if initial is not None:
         initial.assign(built.model)
     model = built.model
-    name, count = f"{config.model.arch.upper()}, head {config.model.head}", model.count_params()
+    name, count = f"{title(config.model.arch)}, head {config.model.head}", model.count_params()
     frozen = sum(math.prod(v.shape) for v in model.non_trainable_weights)
     trained = f", of which {count - frozen:,} are trained" if config.model.freezes else ""
     emit(Note(f"{name}, {size} px: {count:,} parameters{trained}"))

@@ -10,6 +10,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
+from kvgg_jax.core.architectures import BuildBackbone, register_backbone
 from kvgg_jax.core.config import RunConfig, Tracked, settings
 from kvgg_jax.core.devices import check_jax
 from kvgg_jax.core.errors import RunError, UsageError
@@ -69,6 +70,7 @@ class TrainResult:
 def train(
     config: RunConfig | None = None,
     *,
+    backbone: BuildBackbone | None = None,
     loss: Loss | None = None,
     optimizer: BuildOptimizer | None = None,
     out: str | Path = catalog.OUT,
@@ -80,20 +82,24 @@ def train(
 ) -> TrainResult:
     """Train a classifier and keep everything about it in `out/name`.
 
-    `loss` and `optimizer` take the place of what the settings name. `loss(labels, logits)` gives a
-    float per photo, [batch], for logits [batch, classes]; labels are int32 [batch], or shares with
+    `backbone`, `loss` and `optimizer` take the place of what the settings name. `backbone` builds a
+    network without its head, as `register_backbone` says. `loss(labels, logits)` gives a float per
+    photo, [batch], for logits [batch, classes]; labels are int32 [batch], or shares with
     `data.mix`, float32 [batch, classes]. `optimizer(learning_rate)` makes an optimizer of Keras
-    with a schedule of Keras. Both are traced by JAX. Their names are kept: a resume needs them too.
+    with a schedule of Keras. All are traced by JAX. Their names are kept: a resume needs them too.
 
     `stop` is asked after each step; when it returns True, all is saved and Stopped is raised.
     `check` is called once the run's folder is written, before the first step; what it raises ends
     the run. Raises KvggError (its text is for the user) for data, a configuration or a folder that
     cannot be used, before anything is written; NonFiniteLoss when training diverges.
     """
-    check_trackers(config or RunConfig())
+    config = config or RunConfig()
+    check_trackers(config)
     custom = Custom(loss, optimizer)
-    custom.check((config or RunConfig()).optim)
-    config, out = complete_config(config or RunConfig(), emit, out=out), Path(out)
+    custom.check(config.optim)
+    if backbone is not None:
+        config = _with_backbone(config, backbone)
+    config, out = complete_config(config, emit, out=out), Path(out)
     path = catalog.choose(config, out=out, name=name, overwrite=overwrite)
     # locked at once, so that no other run takes that name meanwhile
     with locked(path) as hold_inside, training_memory_advice(config):
@@ -117,6 +123,7 @@ def train(
 def resume(
     run: str | Path | None = None,
     *,
+    backbone: BuildBackbone | None = None,
     loss: Loss | None = None,
     optimizer: BuildOptimizer | None = None,
     epochs: int | None = None,
@@ -134,6 +141,8 @@ def resume(
     the run.
     """
     check_jax()
+    if backbone is not None:
+        register_backbone(backbone)
     found = catalog.find(run, out=Path(out), status="unfinished")
     with locked(found.path):
         config = found.config()
@@ -162,6 +171,13 @@ def prepare(config: RunConfig, emit: Emit = ignore) -> tuple[LoopInputs, TrainSt
     _, split, decoded, initial = load_inputs(config, emit)
     network = build_network(config, decoded, split, initial, emit=emit)
     return network.assemble(network.state, emit), network.state
+
+
+def _with_backbone(config: RunConfig, build: BuildBackbone) -> RunConfig:
+    """A configuration with a network of the caller's. Raises UsageError where it names another."""
+    if "arch" in config.model.model_fields_set:
+        raise UsageError("`model.arch` has no effect beside `backbone=`: leave one of them out.")
+    return config.with_backbone(register_backbone(build))
 
 
 def _initial_weights(run: Run, config: RunConfig, emit: Emit) -> InitialWeights | None:

@@ -99,7 +99,11 @@ def test_no_choice_is_named_where_several_or_none_are_near(flag):
         ("data.val_split=1", "input should be less than 1"),
         ("data.image_size=31", "too small: a network needs at least 32 pixels per side"),
         ("seed=-1", "input should be greater than or equal to 0"),
-        ("model.arch=vgg17", "input should be 'vgg11', 'vgg13', 'vgg16' or 'vgg19'"),
+        (
+            "model.arch=vgg17",
+            "'vgg17' is not a network: use vgg11, vgg13, vgg16, vgg19, one of Keras Applications, "
+            "such as efficientnetv2-b0, or register one of your own (docs/backbones.md)",
+        ),
         ("model.batch_norm=1", "input should be a valid boolean"),
         ("data.dir=", "is empty; name the folder of the photos"),
         (

@@ -238,7 +238,7 @@ def test_another_user_can_read_an_export_in_a_folder_that_is_read_only(
             "h5",
             {},
             UsageError,
-            "--format h5: use keras, saved-model, onnx, stablehlo, safetensors.",
+            "--format h5: use keras, saved-model, onnx, litert, stablehlo, safetensors.",
         ),
         ("keras", {"quantize": "int4"}, UsageError, "--quantize int4: use int8."),
         (

@@ -39,7 +39,7 @@ def test_what_tensorflow_cannot_write_is_answered_with_its_reason(
     model = keras.Model(image, keras.layers.Flatten()(image))
     with pytest.raises(RunError) as caught:
         saved_model.write(model, tmp_path / "x", {})
-    assert str(caught.value) == f"TensorFlow cannot write the network as saved-model: {reason}"
+    assert str(caught.value) == f"TensorFlow cannot write the network: {reason}"
     assert list(tmp_path.iterdir()) == [child]
 
 

@@ -33,11 +33,12 @@ def summary(
     given: Given = ctx.obj
     config = given.resolve()
     from kvgg_jax.cli.text import summary as show
-    from kvgg_jax.core.config import HEADS, PHOTO_SIZE
+    from kvgg_jax.core.config import HEADS
     from kvgg_jax.models.cost import describe, total
+    from kvgg_jax.models.registry import choose_size
 
     model, batch = config.model, config.train.batch_size
-    side = config.data.image_size or PHOTO_SIZE
+    side = choose_size(config)
     heads = HEADS if compare else (model.head,)
     layers = {
         head: describe(model.model_copy(update={"head": head}), classes=classes, image_size=side)

@@ -1,4 +1,4 @@
-"""Networks of Keras Applications as backbones: built, with what each needs of its images.
+"""Networks of Keras Applications, with what each needs of its images.
 
 Nothing that Keras knows is repeated here: sizes, preparation and weight files are asked for.
 """
@@ -9,17 +9,15 @@ import re
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
-from functools import cache, lru_cache
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from kvgg_jax.core.architectures import APPLICATIONS
-from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.models.from_keras.graph import Connected, Stage, connect
-from kvgg_jax.models.from_keras.random_weights import draw, undrawn
+from kvgg_jax.models.from_keras.random_weights import undrawn
 from kvgg_jax.models.layers import Caffe
 from kvgg_jax.models.preprocess import PREPROCESSING
 
@@ -34,54 +32,51 @@ class RemoteFile(NamedTuple):
     """MD5 or SHA-256 in hex; None where Keras knows none."""
 
 
-def build(
-    name: str, x: keras.KerasTensor, *, precision: str = "float32", seed: int | None
-) -> tuple[Stage, ...]:
-    """Call the network `name` of `APPLICATIONS`, without its head, on images in [0, 1].
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A network of `APPLICATIONS`, without its head."""
 
-    The output of the last stage is the network's. Weights are random, a function of `seed` alone;
-    with None they are zero, to be replaced. Raises ConfigError for images that are too small.
-    """
-    model = undrawn_network(name, image_size=x.shape[1], precision=precision)
-    draw(model.variables, seed)
-    return _connect(name, model, x).stages
+    name: str
 
+    @property
+    def smallest_size(self) -> int:
+        """As Keras reports it."""
+        return smallest_size(self.name)
 
-@lru_cache(maxsize=4)
-def connected(name: str, *, image_size: int, precision: str = "float32") -> Connected:
-    """The network on its own, without values for its weights, to look at or to compute with.
+    @property
+    def native_size(self) -> int:
+        """Of the images that Keras' weights were trained on."""
+        return native_size(self.name)
 
-    Raises ConfigError for images that are too small.
-    """
-    model = undrawn_network(name, image_size=image_size, precision=precision)
-    return _connect(name, model, keras.Input((image_size, image_size, 3)))
+    def make(self, image_size: int) -> keras.Model:
+        """By Keras' function."""
+        return _make(self.name, include_top=False, input_shape=(image_size, image_size, 3))
 
+    def unused(self, model: keras.Model) -> list[str]:
+        """Those that would standardize images if they had seen some: of EfficientNet.
 
-@cache
-def stage_numbers(name: str) -> dict[str, int]:
-    """Layer -> its stage, from 0; they are the same for images of any size."""
-    stages = connected(name, image_size=smallest_size(name)).stages
-    return {layer: number for number, stage in enumerate(stages) for layer in stage.layers}
+        Keras' weights for them hold a deviation where a variance belongs, and Keras makes up for it
+        by a layer that it adds with these weights only (tensorflow#49930).
+        """
+        kind = keras.layers.Normalization
+        return [layer.name for layer in model.layers if isinstance(layer, kind) and layer.variables]
 
-
-def _connect(name: str, model: keras.Model, image: keras.KerasTensor) -> Connected:
-    unused = _unused(model)
-    prepared = prepare(name, image, standardize=bool(unused))
-    return replace(connect(model, prepared, left_out=unused), image=image)
-
-
-def undrawn_network(name: str, *, image_size: int, precision: str = "float32") -> keras.Model:
-    """The network without its head and without values for its weights.
-
-    Raises ConfigError for images that are too small.
-    """
-    if image_size < smallest_size(name):
-        raise ConfigError(
-            f"image_size {image_size} is too small: {name} needs at least {smallest_size(name)} "
-            "pixels a side."
-        )
-    shape = (image_size, image_size, 3)
-    return undrawn(lambda: _make(name, include_top=False, input_shape=shape), precision=precision)
+    def prepare(self, image: keras.KerasTensor, *, standardize: bool) -> keras.KerasTensor:
+        """By Keras' `preprocess_input` for it; `standardize`, for a network that only divides by
+        255, gives it ImageNet's mean and deviation."""
+        module = getattr(keras.applications, APPLICATIONS[self.name].partition(".")[0])
+        colors = np.float32(255) * np.vstack([np.zeros((1, 3)), np.eye(3)]).astype(np.float32)
+        prepared = module.preprocess_input(colors.reshape(4, 1, 1, 3).copy())
+        if standardize:
+            torch = keras.applications.imagenet_utils.preprocess_input
+            prepared = 255 * torch(colors.reshape(4, 1, 1, 3).copy(), mode="torch")
+        black, *primaries = np.reshape(prepared, (4, 3)).astype(float)
+        scales = primaries - black  # of a color in, for each color out
+        if scales[0, 0] == 0:  # blue comes first
+            return Caffe(name=PREPROCESSING, dtype="float32")(image)
+        return keras.layers.Rescaling(
+            np.diag(scales).tolist(), black.tolist(), name=PREPROCESSING, dtype="float32"
+        )(image)
 
 
 def _make(name: str, **options: Any) -> keras.Model:
@@ -90,36 +85,6 @@ def _make(name: str, **options: Any) -> keras.Model:
 
 def _constructor(name: str) -> Callable[..., keras.Model]:
     return getattr(keras.applications, APPLICATIONS[name].rpartition(".")[2])
-
-
-def _unused(model: keras.Model) -> list[str]:
-    """Layers that would standardise images if they had seen some: those of EfficientNet.
-
-    Keras' weights for them hold a deviation where a variance belongs, and Keras makes up for it by
-    a layer that it adds with these weights only (tensorflow#49930).
-    """
-    kind = keras.layers.Normalization
-    return [layer.name for layer in model.layers if isinstance(layer, kind) and layer.variables]
-
-
-def prepare(name: str, x: keras.KerasTensor, *, standardize: bool = False) -> keras.KerasTensor:
-    """Images in [0, 1] as the network takes them, by Keras' `preprocess_input` for it.
-
-    `standardize`, for a network that only divides by 255, gives it ImageNet's mean and deviation.
-    """
-    module = getattr(keras.applications, APPLICATIONS[name].partition(".")[0])
-    colors = np.float32(255) * np.vstack([np.zeros((1, 3)), np.eye(3)]).astype(np.float32)
-    prepared = module.preprocess_input(colors.reshape(4, 1, 1, 3).copy())
-    if standardize:
-        torch = keras.applications.imagenet_utils.preprocess_input
-        prepared = 255 * torch(colors.reshape(4, 1, 1, 3).copy(), mode="torch")
-    black, *primaries = np.reshape(prepared, (4, 3)).astype(float)
-    scales = primaries - black  # of a color in, for each color out
-    if scales[0, 0] == 0:  # blue comes first
-        return Caffe(name=PREPROCESSING, dtype="float32")(x)
-    return keras.layers.Rescaling(
-        np.diag(scales).tolist(), black.tolist(), name=PREPROCESSING, dtype="float32"
-    )(x)
 
 
 @cache

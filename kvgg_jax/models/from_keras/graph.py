@@ -82,7 +82,8 @@ class Connected:
         """The outputs of all stages, with `weights` by Keras' names, as for a prediction."""
         parts = (self.model.trainable_variables, self.model.non_trainable_variables)
         values = [[_value(variable, weights) for variable in part] for part in parts]
-        return tuple(self.model.stateless_call(*values, images, training=False)[0])
+        outputs, _ = self.model.stateless_call(*values, images, training=False)
+        return tuple(keras.tree.flatten(outputs))  # one alone is no list
 
 
 def _value(variable: keras.Variable, weights: Mapping[str, AnyArray]) -> AnyArray:
@@ -169,11 +170,11 @@ def _stage(steps: Sequence[Step], places: range, cuts: set[int]) -> Stage:
 
 
 def _resolutions(steps: Sequence[Step]) -> list[int]:
-    """The side of each step's maps, less any padding: a map is at most as large as its inputs."""
+    """The side of each step's maps, less any padding: a map is at most as large as those before."""
     known: dict[int, int] = {}
     for step in steps:
-        inputs = [known.get(id(tensor), step.side) for tensor in step.inputs]
-        known[id(step.output)] = min(step.side, max(inputs, default=step.side))
+        before = max((known.get(id(tensor), 0) for tensor in step.inputs), default=0)
+        known[id(step.output)] = min(step.side, before or step.side)
     return [known[id(step.output)] for step in steps]
 
 

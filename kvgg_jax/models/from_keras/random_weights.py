@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.keras_gate import keras
 
 T = TypeVar("T")
@@ -28,8 +29,13 @@ def undrawn(build: Callable[[], T], *, precision: str = "float32") -> T:
     def run() -> None:
         keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
         try:
-            with keras.StatelessScope(initialize_variables=False):
+            with keras.StatelessScope(initialize_variables=False) as scope:
                 found.append(build())
+            if scope.state_mapping:
+                raise ConfigError(
+                    "The network sets weights while it is built, which would be lost: build it "
+                    "without, save them to a file, and give that as `model.weights`."
+                )
         except BaseException as error:
             failed.append(error)
 

@@ -8,6 +8,7 @@ import urllib.request
 from http.client import HTTPException
 from pathlib import Path
 
+from kvgg_jax.core.architectures import title
 from kvgg_jax.core.errors import WeightsError
 from kvgg_jax.core.events import Emit, Note, Progress
 from kvgg_jax.core.files import write_bytes
@@ -45,7 +46,7 @@ def fetch(arch: str, emit: Emit) -> Path:
     home = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"))  # noqa: PTH111
     folder, _, name = url.rpartition("/")
     file = home / "models" / name
-    emit(Note(f"ImageNet weights of {arch.upper()}, from {file.parent} or {folder}"))
+    emit(Note(f"ImageNet weights of {title(arch)}, from {file.parent} or {folder}"))
     try:
         if not file.exists() or not is_right(file.read_bytes(), digest):
             _download(url, file, digest, emit)

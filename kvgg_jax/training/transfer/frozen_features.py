@@ -32,7 +32,7 @@ from kvgg_jax.models.build import Built
 from kvgg_jax.models.compile import compile_step
 from kvgg_jax.models.functional import Network
 from kvgg_jax.models.heads import choose_head
-from kvgg_jax.models.registry import BACKBONES
+from kvgg_jax.models.registry import choose_backbone
 from kvgg_jax.runs import digests
 
 VERSION = 3  # of the backbone's arithmetic; a change of a single bit raises it
@@ -78,7 +78,7 @@ def features(
     They are computed unless an earlier run has left them in `folder`, whatever the order of its
     images. Raises DataError when there is no room for them.
     """
-    stage_of = BACKBONES[config.model.arch].stage_of
+    stage_of = choose_backbone(config.model.arch).stage_of
     arrays = {n: one for part in weights for n, one in part.items() if stage_of(n) is not None}
     where = folder / "features" / _key(config, decoded, arrays)
     order = np.argsort(np.array(decoded.digests()), kind="stable")  # in the file, for any run

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.core.architectures import VGG
+from kvgg_jax.core.architectures import VGG, title
 from kvgg_jax.core.config import ModelConfig, RunConfig
 from kvgg_jax.core.errors import ConfigError, RunError, WeightsError, WeightsMismatch
 from kvgg_jax.core.events import Emit, Note, Warned
@@ -21,7 +21,7 @@ from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.models.backbone import Backbone
 from kvgg_jax.models.cost import describe
 from kvgg_jax.models.preprocess import PREPROCESSING
-from kvgg_jax.models.registry import BACKBONES, is_frozen
+from kvgg_jax.models.registry import choose_backbone, is_frozen
 from kvgg_jax.models.weights.hdf5 import rank
 from kvgg_jax.models.weights.imagenet import KERAS_MD5, fetch, is_of_keras
 from kvgg_jax.models.weights.sandbox import Found, Shapes, read_weights
@@ -64,12 +64,12 @@ def complete_model(config: RunConfig, out: Path) -> RunConfig:
         return config
     if model.weights == "imagenet":
         if model.arch in VGG and model.arch not in KERAS_MD5:
-            known = " and ".join(arch.upper() for arch in KERAS_MD5)
+            known = " and ".join(title(arch) for arch in KERAS_MD5)
             raise ConfigError(
-                f"Keras has ImageNet weights of {known}, not of {model.arch.upper()}: "
+                f"Keras has ImageNet weights of {known}, not of {title(model.arch)}: "
                 f"use `model.arch = {next(iter(KERAS_MD5))}`."
             )
-        needed = BACKBONES[model.arch].pretrained_preprocessing
+        needed = choose_backbone(model.arch).pretrained_preprocessing
         return config.with_model(preprocessing=model.preprocessing or needed)
     if os.path.isfile(model.weights):
         file = Path(model.weights).absolute()
@@ -113,7 +113,7 @@ def load_initial_weights(
     names = _by_layer(shapes)
     ours = {layer: [shapes[name] for name in of] for layer, of in names.items()}
     found, their_classes = _read(model, ours, emit)
-    match = Match(ours, found.shapes, BACKBONES[model.arch])
+    match = Match(ours, found.shapes, choose_backbone(model.arch))
     _check(match, model)
     fault = match.head_fault
     if fault is None and their_classes not in (None, classes):
@@ -196,7 +196,7 @@ def _check(match: Match, model: ModelConfig) -> None:
     """Raises WeightsMismatch when no layer fits, or one that is to be frozen does not."""
     source, missing = escape_name(model.weights), match.missing
     if len(missing) == len(match.backbone):
-        fault = f"none of the {len(missing)} layers of {model.arch.upper()}'s blocks"
+        fault = f"none of the {len(missing)} layers of {title(model.arch)}'s blocks"
     elif any(is_frozen(model, layer) for layer in missing):
         fault = f"not all that `model.freeze = {model.freeze}` would keep"
     else:
@@ -222,7 +222,7 @@ def _report(match: Match, head_fault: str | None, model: ModelConfig, emit: Emit
     count, missing = len(match.backbone), len(match.missing)
     which = f"{count - missing} of the {count}" if missing else f"the {count}"
     head = f"; the head starts at random: {head_fault}" if head_fault else ", and the head"
-    what = f"{which} layers of {model.arch.upper()}'s blocks{head}"
+    what = f"{which} layers of {title(model.arch)}'s blocks{head}"
     text = f"Weights from {escape_name(model.weights)}: {what}"
     emit(Warned(f"{text}. At random: {match.listed()}.") if missing else Note(text))
     if model.arch not in VGG:  # it prepares images by itself

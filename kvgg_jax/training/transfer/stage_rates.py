@@ -14,7 +14,7 @@ from jax import Array
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import AnyArray
-from kvgg_jax.models.registry import BACKBONES
+from kvgg_jax.models.registry import choose_backbone
 
 Shares = Callable[[AnyArray], list[Array]]
 """Steps already taken -> a share in [0, 1] for each trainable variable."""
@@ -29,7 +29,7 @@ def make_shares(config: RunConfig, model: keras.Model, *, steps: int) -> Shares 
     decay, every = config.optim.stage_decay, config.optim.unfreeze_every
     if decay == 1 and every is None:
         return None
-    backbone = BACKBONES[config.model.arch]
+    backbone = choose_backbone(config.model.arch)
     stages = [backbone.stage_of(variable.path) for variable in model.trainable_variables]
     depths = [0 if stage is None else backbone.depth - stage for stage in stages]  # 0: the head
     head_alone = 1 if config.solves_head else every or 0  # epochs

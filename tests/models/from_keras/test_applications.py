@@ -11,13 +11,13 @@ import pytest
 from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.models.from_keras.applications import (
+    Application,
     RemoteFile,
-    build,
     imagenet_file,
     native_size,
-    prepare,
     smallest_size,
 )
+from kvgg_jax.models.from_keras.networks import build
 
 NAME = "mobilenetv3-small"
 COLORS = np.random.default_rng(0).integers(0, 256, (1, 4, 4, 3)).astype(np.float32)
@@ -85,17 +85,17 @@ def test_the_size_that_keras_trained_on_is_known():
     ],
 )
 def test_images_are_prepared_as_keras_prepares_them(name, module):
-    """From 0 to 255, from -1 to 1, standardised, and blue first."""
+    """From 0 to 255, from -1 to 1, standardized, and blue first."""
     image = keras.Input((4, 4, 3))
-    ours = keras.Model(image, prepare(name, image))(COLORS / 255)
+    ours = keras.Model(image, Application(name).prepare(image, standardize=False))(COLORS / 255)
     theirs = getattr(keras.applications, module).preprocess_input(COLORS.copy())
     np.testing.assert_allclose(np.asarray(ours), theirs, rtol=1e-5, atol=1e-4)
 
 
-def test_efficientnet_standardises_as_with_the_weights_of_keras():
+def test_efficientnet_standardizes_as_with_the_weights_of_keras():
     """Which do it by two layers, one of them added with the weights (tensorflow#49930)."""
     image = keras.Input((4, 4, 3))
-    prepared = keras.Model(image, prepare("efficientnet-b0", image, standardize=True))
+    prepared = keras.Model(image, Application("efficientnet-b0").prepare(image, standardize=True))
     inside = np.asarray(prepared(COLORS / 255)) / 255  # as the network does first
     theirs = keras.applications.imagenet_utils.preprocess_input(COLORS.copy(), mode="torch")
     np.testing.assert_allclose(inside, theirs, rtol=1e-5, atol=1e-5)

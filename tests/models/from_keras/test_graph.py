@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.models.from_keras.applications import undrawn_network
+from kvgg_jax.models.from_keras.applications import Application
 from kvgg_jax.models.from_keras.graph import Stage, Step, connect, find_stages
 from kvgg_jax.models.from_keras.random_weights import undrawn
 
 layers = keras.layers
+
+
+def undrawn_application(name: str, *, image_size: int) -> keras.Model:
+    return undrawn(lambda: Application(name).make(image_size))
 
 
 def steps_of(model: keras.Model) -> tuple[Step, ...]:
@@ -33,7 +37,7 @@ def test_a_stage_ends_where_the_resolution_is_halved():
     """Before the strided convolution; its padding, and the maps of one pixel, end no stage."""
     last = ["activation", "re_lu_2", "activation_1", "activation_11", "activation_17"]
     for size in (32, 65):  # the last maps have 1 pixel, and 3
-        steps = steps_of(undrawn_network("mobilenetv3-small", image_size=size))
+        steps = steps_of(undrawn_application("mobilenetv3-small", image_size=size))
         stages = find_stages(steps)
         assert ends(steps, stages) == last
         assert [len(stage.layers) for stage in stages] == [5, 15, 18, 74, 44]

@@ -31,9 +31,11 @@ from kvgg_jax.training.trainer import resume, train
 from kvgg_jax.web.html.report import report
 from support.faults import states, timeless
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning"  # Keras' own
+)
 layers = keras.layers
 REAL = ("mobilenetv3-small", "efficientnetv2-b0", "convnext-tiny")
-NATIVE = ("onnx", "stablehlo", "safetensors", "keras")  # formats without a child process
 
 
 def small(image_size: int) -> keras.Model:
@@ -100,7 +102,7 @@ def assert_goes_through_everything(
     (prediction,) = predict(file, run=whole.run)
     assert {name for name, _ in prediction.top} == set(Run(whole.run).classes())
     (explained,) = explain(file, run=whole.run)
-    assert explained.error is None
+    assert explained.prediction.top == prediction.top
     for format in formats:
         assert export(format, whole.run, raw=True).difference < 1e-4, format
     calibrate(whole.run)
@@ -121,7 +123,7 @@ def assert_describes(config: RunConfig, run: Path) -> None:
 @pytest.mark.parametrize("arch", ["small", "small_vit"])
 def test_a_network_of_your_own_goes_through_everything(arch, photos, tmp_path, blank):
     """Exported in the formats that need no other process."""
-    assert_goes_through_everything(arch, photos, tmp_path / "runs", ("onnx", "stablehlo"))
+    assert_goes_through_everything(arch, photos, tmp_path / "runs", ("keras", "stablehlo"))
 
 
 @pytest.mark.backbones
@@ -143,14 +145,14 @@ def test_train_takes_the_function_and_resume_needs_it_again(photos, tmp_path, mo
     run = train(config, backbone=small, out=tmp_path).run
     assert (Run(run).config().model.arch, Run(run).config().model.head) == ("small", "gap")
     monkeypatch.setattr(architectures, "_registered", {})
-    with pytest.raises(KvggError, match="'small' is not a network: .* register one of your own"):
+    with pytest.raises(KvggError, match=r"'small' is not a network: .* register one of your own"):
         predict(photos, run=run)
     assert resume(run, backbone=small, epochs=2).history.epochs[-1].epoch == 2
 
 
 def test_a_configuration_that_names_a_network_is_not_overruled(photos):
     """One of the two would have no effect."""
-    with pytest.raises(UsageError, match="`model.arch` has no effect beside `backbone=`"):
+    with pytest.raises(UsageError, match=r"`model.arch` has no effect beside `backbone=`"):
         train(configure(photos, "vgg11"), backbone=small)
 
 

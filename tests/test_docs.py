@@ -11,8 +11,10 @@ import pytest
 from typer.main import get_command
 
 from kvgg_jax.cli.main import app
+from kvgg_jax.core import architectures
 from kvgg_jax.core.config import SETTINGS, RunConfig
 from kvgg_jax.core.config_file import resolve
+from kvgg_jax.runs.folder import Run
 from support.runs import ROOT, draw_photos
 
 
@@ -79,11 +81,13 @@ def test_the_python_example_of_the_readme_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     """The README's code is pasted into Python as it stands, beside a folder `photos`."""
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    monkeypatch.setattr(architectures, "_registered", {})
+    code = "".join(re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S))
     photos = draw_photos(tmp_path / "photos", per_class=4)
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), names)
     assert Path("runs/first/checkpoints/best").is_dir()
+    assert Run(Path("runs/small")).config().model.arch == "small"
     assert capsys.readouterr().out.count("photos/") == len(list(photos.rglob("*.png")))
     assert names["model"].output_shape == (None, len(names["evaluation"].classes))

@@ -38,7 +38,7 @@ from kvgg_jax.training.inputs import (
     warn_of_split,
     with_larger,
 )
-from kvgg_jax.training.loop import LoopInputs, fit, never, out_of_patience
+from kvgg_jax.training.loop import LoopInputs, never, out_of_patience, run_epochs
 from kvgg_jax.training.losses import Loss
 from kvgg_jax.training.optimizers import BuildOptimizer
 from kvgg_jax.training.recorder import Recorder
@@ -246,7 +246,7 @@ def _run(
             if progress.state is not network.state:
                 discard(network.state)
             with tracked(run, config, progress.history, emit) as listen:
-                history, reason = fit(
+                history, reason = run_epochs(
                     inputs, config.train, progress, recorder=recorder, stop=stop, emit=listen
                 )
         except BaseException:

@@ -15,7 +15,7 @@ from kvgg_jax.core.config import SETTINGS
 from kvgg_jax.core.errors import UsageError
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.tables.optim import OptimConfig
-from kvgg_jax.training.schedules import LearningRates, build_schedule
+from kvgg_jax.training.schedules import LearningRates, build_schedule, schedules
 
 BuildOptimizer: TypeAlias = Callable[[LearningRates], keras.Optimizer]
 
@@ -72,9 +72,9 @@ def ready_optimizer(optimizer: object, model: keras.Model) -> keras.Optimizer:
 def rates_of(optimizer: keras.Optimizer) -> Callable[[int], float]:
     """Steps already taken -> the rate of the next step."""
     rate = optimizer._learning_rate  # public is only that of the step that the optimizer is at
-    if callable(rate):
+    if isinstance(rate, schedules.LearningRateSchedule):
         return lambda step: float(rate(step))
-    constant = float(rate)
+    constant = float(optimizer.learning_rate)
     return lambda step: constant
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -185,7 +186,9 @@ def _describe(
 ) -> dict[str, Any]:
     """All that decides a step and can be told from outside: what a resume must have again."""
     try:
-        config = optimizer.get_config()
+        with warnings.catch_warnings():  # Keras reads its own rate in a way that NumPy deprecates
+            warnings.simplefilter("ignore", DeprecationWarning)
+            config = optimizer.get_config()
     except NotImplementedError:  # of a schedule of the caller's own
         config = {}
     config = {"class": qualified_name(optimizer), **config}

@@ -215,7 +215,8 @@ def _inputs(inputs: NDArray[Any], where: str) -> NDArray[Any]:
 
 def _labels(labels: NDArray[Any], where: str) -> NDArray[Any]:
     if labels.ndim == 1 and np.issubdtype(labels.dtype, np.integer):
-        return labels.astype(np.int64).clip(-1, 2**31 - 1).astype(np.int32)  # no class becomes one
+        ends = np.iinfo(np.int32)  # else 2**32 would become class 0
+        return labels.astype(np.int64).clip(ends.min, ends.max).astype(np.int32)
     if labels.ndim == 2 and jnp.issubdtype(labels.dtype, jnp.floating):
         return labels.astype(np.float32, copy=False)
     raise DataError(

@@ -130,6 +130,7 @@ train_own(folder, save_every_steps=1, emit=kill)
 """
 
 
+@pytest.mark.faults  # it starts Python, Keras and TensorFlow anew
 def test_a_run_killed_in_mid_epoch_and_called_again_is_the_run_never_killed(whole, tmp_path):
     """By SIGKILL, and ended by another process; it saved after each step."""
     done = subprocess.run(

@@ -89,6 +89,7 @@ def test_the_python_example_of_the_readme_runs(
     assert names["model"].output_shape == (None, len(names["evaluation"].classes))
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # as Keras saves a model
 def test_the_example_with_an_own_network_runs_and_runs_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

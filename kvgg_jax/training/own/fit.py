@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,7 +31,7 @@ from kvgg_jax.runs.folder import FIT, Run
 from kvgg_jax.runs.lock import locked
 from kvgg_jax.runs.manifest import differences, identity, refuse
 from kvgg_jax.training.loop import LoopInputs, never, run_epochs, why_ended
-from kvgg_jax.training.losses import Loss, make_loss
+from kvgg_jax.training.losses import Loss, cross_entropy, make_loss
 from kvgg_jax.training.optimizers import rates_of, ready_optimizer
 from kvgg_jax.training.own.batches import CheckedBatches, Source, read_first
 from kvgg_jax.training.own.outputs import count_classes
@@ -88,24 +87,30 @@ def fit(
     written; DataError for a batch that is wrong later; NonFiniteLoss when training diverges.
     """
     check_jax()
-    given = {"epochs": epochs, "patience": patience, "min_delta": min_delta}
-    values = {"save_every_steps": save_every_steps, **given}
-    config = with_values(
-        RunConfig(), {f"train.{name}": value for name, value in values.items()}, where="fit"
-    ).train
-    sources, run = {"train": train, "val": val}, Run(Path(folder), FIT)
+    config = _config(
+        epochs=epochs, patience=patience, min_delta=min_delta, save_every_steps=save_every_steps
+    )
+    run = Run(Path(folder), FIT)
     with _held(run) as create:
         known = _known(run, epochs)
-        data = _read_sources(model, sources, known, emit)
+        data = _read_sources(model, {"train": train, "val": val}, known, emit)
         optimizer = ready_optimizer(optimizer or keras.optimizers.Adam(RATE), model)
         task = _Task(model, optimizer, make_loss(OptimConfig(), own=loss), *data, config)
-        settings = {**given, **_describe(data, optimizer, loss)}
-        info = {"settings": settings, "data": {"first_batch": data[0].first.digest()}}
+        info = {
+            "settings": {**_settings(task), "loss": qualified_name(loss or cross_entropy)},
+            "data": {"first_batch": task.train.first.digest()},
+        }
         _check_same(run, known, info, emit) if known else create({**identity(), **info})
         emit(Started(run.path))
         history, reason = task.run(run, stop=stop, emit=emit)
     emit(Finished(run.path, history, reason))
     return FitResult(run.path, history, reason)
+
+
+def _config(**values: object) -> TrainConfig:
+    """Raises ConfigError for a value that cannot be."""
+    keys = {f"train.{name}": value for name, value in values.items()}
+    return with_values(RunConfig(), keys, where="fit").train
 
 
 class _Task(NamedTuple):
@@ -181,22 +186,21 @@ def _read_sources(
     return train, val
 
 
-def _describe(
-    data: tuple[CheckedBatches, CheckedBatches], optimizer: keras.Optimizer, loss: Loss | None
-) -> dict[str, Any]:
-    """All that decides a step and can be told from outside: what a resume must have again."""
+def _settings(task: _Task) -> dict[str, Any]:
+    """All that decides a run and can be told from outside: what a resume must have again."""
     try:
         with warnings.catch_warnings():  # Keras reads its own rate in a way that NumPy deprecates
             warnings.simplefilter("ignore", DeprecationWarning)
-            config = optimizer.get_config()
+            optimizer = task.optimizer.get_config()
     except NotImplementedError:  # of a schedule of the caller's own
-        config = {}
-    config = {"class": qualified_name(optimizer), **config}
-    config.pop("name", None)  # Keras numbers them
+        optimizer = {}
+    optimizer = {"class": qualified_name(task.optimizer), **optimizer}
+    optimizer.pop("name", None)  # Keras numbers them
     facts = {
-        **{key: value for batches in data for key, value in batches.describe().items()},
-        **{f"optimizer.{key}": value for key, value in config.items()},
-        "loss": "cross-entropy" if loss is None else qualified_name(loss),
+        **task.config.model_dump(include={"epochs", "patience", "min_delta"}),
+        **task.train.describe(),
+        **task.val.describe(),
+        **{f"optimizer.{key}": value for key, value in optimizer.items()},
     }
     return json.loads(json.dumps(facts, default=qualified_name))
 
@@ -236,7 +240,7 @@ def _check_same(run: Run, known: dict[str, Any], info: dict[str, Any], emit: Emi
 
 @contextmanager
 def _held(run: Run) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Lock the folder, which need not exist; what is given makes it, whole or not at all.
+    """Lock the folder, which need not exist: what is given makes it, with its `fit.json`.
 
     Raises RunError where it has other files, is in use, or cannot be written.
     """
@@ -251,14 +255,11 @@ def _held(run: Run) -> Iterator[Callable[[dict[str, Any]], None]]:
     with locked(path) as hold_inside:
 
         def create(info: dict[str, Any]) -> None:
-            new = path.with_name(f".{path.name}.new")
             try:
-                shutil.rmtree(new, ignore_errors=True)
-                new.mkdir()
-                Run(new, FIT).write(FIT, json.dumps(info, indent=2) + "\n")
-                new.replace(path)
+                path.mkdir(exist_ok=True)
             except OSError as error:
                 raise _not_writable(path, error) from None
+            run.write(FIT, json.dumps(info, indent=2) + "\n")
             hold_inside()
 
         yield create

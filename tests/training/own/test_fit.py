@@ -188,7 +188,7 @@ def test_the_folder_has_what_a_resume_needs_and_no_run(whole):
     assert (info["status"], info["reason"]) == ("finished", "all 4 epochs are done")
     assert Run(folder).history() == whole.result.history
     assert info["settings"]["train.inputs"] == "uint8 [8, 8, 8, 3]"
-    assert info["settings"]["loss"] == "cross-entropy"
+    assert info["settings"]["loss"] == "kvgg_jax.training.losses.cross_entropy"
     assert info["settings"]["optimizer.learning_rate"]["config"]["decay_steps"] == 5
     assert catalog.ordered(folder.parent) == []
 
@@ -229,7 +229,7 @@ def test_what_it_was_not_started_with_is_refused_line_by_line(folder):
     assert lines[0] == "  patience: 20 then, 3 now"
     assert lines[1].startswith('  optimizer.learning_rate: {"module": "keras.optimizers.schedules"')
     assert lines[1].endswith("then, 0.5 now")
-    assert lines[2].startswith('  loss: "cross-entropy" then, "')
+    assert lines[2].startswith('  loss: "kvgg_jax.training.losses.cross_entropy" then, "')
     assert lines[2].endswith('<locals>.hinge" now')
     assert tail == "Give it what it started with, or choose another folder."
 
@@ -300,6 +300,7 @@ def test_a_loss_of_ones_own_decides_the_steps_and_a_diverging_one_is_told(tmp_pa
     def wild(labels, logits):
         return logits[:, 0] * np.inf
 
+    (tmp_path / "run").mkdir()  # an empty folder will do
     with pytest.raises(NonFiniteLoss) as caught:
         train_own(tmp_path / "run", loss=wild)
     assert str(caught.value).endswith(

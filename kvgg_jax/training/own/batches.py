@@ -154,7 +154,7 @@ class CheckedBatches:
 
 def _read(name: str, source: Source, *, epoch: int, start: int) -> Iterator[Any]:
     """What the source gives in `epoch`, from batch `start` on."""
-    given = source(epoch) if callable(source) else source
+    given: Any = source(epoch) if callable(source) else source
     if hasattr(given, "__getitem__") and hasattr(given, "__len__"):  # a list, a PyDataset
         return (given[number] for number in range(start, len(given)))
     if not isinstance(given, Iterable):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,8 +15,7 @@ import jax.numpy as jnp
 from kvgg_jax.core.config import RunConfig, TrainConfig
 from kvgg_jax.core.config_file import with_values
 from kvgg_jax.core.devices import check_jax
-from kvgg_jax.core.errors import RunError, UsageError
-from kvgg_jax.core.events import Emit, Finished, Started, Warned, ignore
+from kvgg_jax.core.events import Emit, Finished, Started, ignore
 from kvgg_jax.core.history import History
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import TrainState, discard
@@ -28,12 +25,12 @@ from kvgg_jax.models.build import assign_weights
 from kvgg_jax.models.compile import compile_step
 from kvgg_jax.runs.charts import curves_at_the_end
 from kvgg_jax.runs.folder import FIT, Run
-from kvgg_jax.runs.lock import locked
-from kvgg_jax.runs.manifest import differences, identity, refuse
+from kvgg_jax.runs.manifest import identity
 from kvgg_jax.training.loop import LoopInputs, never, run_epochs, why_ended
 from kvgg_jax.training.losses import Loss, cross_entropy, make_loss
 from kvgg_jax.training.optimizers import rates_of, ready_optimizer
 from kvgg_jax.training.own.batches import CheckedBatches, Source, read_first
+from kvgg_jax.training.own.folder import check_same, held, started_with
 from kvgg_jax.training.own.outputs import count_classes
 from kvgg_jax.training.own.unnumbered import Unnumbered, UnnumberedCheckpoints
 from kvgg_jax.training.recorder import Recorder
@@ -91,8 +88,8 @@ def fit(
         epochs=epochs, patience=patience, min_delta=min_delta, save_every_steps=save_every_steps
     )
     run = Run(Path(folder), FIT)
-    with _held(run) as create:
-        known = _known(run, epochs)
+    with held(run) as create:
+        known = started_with(run, epochs)
         data = _read_sources(model, {"train": train, "val": val}, known, emit)
         optimizer = ready_optimizer(optimizer or keras.optimizers.Adam(RATE), model)
         task = _Task(model, optimizer, make_loss(OptimConfig(), own=loss), *data, config)
@@ -100,7 +97,7 @@ def fit(
             "settings": {**_settings(task), "loss": qualified_name(loss or cross_entropy)},
             "data": {"first_batch": task.train.first.digest()},
         }
-        _check_same(run, known, info, emit) if known else create({**identity(), **info})
+        check_same(run, known, info, emit) if known else create({**identity(), **info})
         emit(Started(run.path))
         history, reason = task.run(run, stop=stop, emit=emit)
     emit(Finished(run.path, history, reason))
@@ -127,7 +124,7 @@ class _Task(NamedTuple):
         """Train in `run`, unless it has ended, and give the model the best weights."""
         names, like = Unnumbered(self.model, self.optimizer), init_state(self.model, self.optimizer)
         history = run.history()
-        reason = why_ended(history, self.config) if run.info()["status"] == "finished" else None
+        reason = why_ended(history, self.config) if run.info().get("status") == "finished" else None
         with UnnumberedCheckpoints(run.checkpoints, run=run, names=names, emit=emit) as checkpoints:
             if reason is None:
                 with curves_at_the_end(run):
@@ -203,67 +200,3 @@ def _settings(task: _Task) -> dict[str, Any]:
         **{f"optimizer.{key}": value for key, value in optimizer.items()},
     }
     return json.loads(json.dumps(facts, default=qualified_name))
-
-
-def _known(run: Run, epochs: int) -> dict[str, Any]:
-    """What `fit.json` has; empty for a new folder. Raises RunError, UsageError for fewer epochs."""
-    if not os.path.exists(run.path / FIT):
-        return {}
-    run.check_format()
-    known = run.info()
-    before = known.get("settings", {}).get("epochs", 0)
-    if epochs < before:
-        raise UsageError(
-            f"`epochs = {epochs}`: {run.path} was started for {before} epochs, which can only be "
-            "raised."
-        )
-    return known
-
-
-def _check_same(run: Run, known: dict[str, Any], info: dict[str, Any], emit: Emit) -> None:
-    """Raises RunError where a resume would be another run; notes more epochs."""
-    refuse(
-        f"{run.path} was not started with this:",
-        differences(known.get("settings", {}), info["settings"], {"epochs"}),
-        "Give it what it started with, or choose another folder.",
-    )
-    if known.get("data") != info["data"]:
-        emit(
-            Warned(
-                f"The first batch of `train` is not the one that {run.path} was started with, so "
-                "this is not an exact resume: the data has changed, or its order is random."
-            )
-        )
-    if known["settings"] != info["settings"]:
-        run.update_info(status="unfinished", settings=info["settings"])
-
-
-@contextmanager
-def _held(run: Run) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Lock the folder, which need not exist: what is given makes it, with its `fit.json`.
-
-    Raises RunError where it has other files, is in use, or cannot be written.
-    """
-    path = run.path
-    try:
-        is_new = not os.path.exists(path / FIT)
-        if is_new and path.exists() and any(path.iterdir()):
-            raise RunError(f"{path} is not a folder of fit, and not empty: choose another one.")
-        path.absolute().parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _not_writable(path, error) from None
-    with locked(path) as hold_inside:
-
-        def create(info: dict[str, Any]) -> None:
-            try:
-                path.mkdir(exist_ok=True)
-            except OSError as error:
-                raise _not_writable(path, error) from None
-            run.write(FIT, json.dumps(info, indent=2) + "\n")
-            hold_inside()
-
-        yield create
-
-
-def _not_writable(path: Path, error: OSError) -> RunError:
-    return RunError(f"Cannot write to {path}: {error.strerror}. Choose another folder.")

@@ -312,6 +312,23 @@ def test_a_loss_of_ones_own_decides_the_steps_and_a_diverging_one_is_told(tmp_pa
     assert info["status"] == "unfinished"
 
 
+class Falling(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule that does not say what it was made with."""
+
+    def __call__(self, step):
+        return 0.1 / (1.0 + step)
+
+
+def test_a_schedule_that_cannot_be_told_is_kept_by_the_optimizers_name(tmp_path):
+    """Keras asks a schedule for `get_config` only when it is saved."""
+    optimizer = keras.optimizers.SGD(Falling())
+    with pytest.raises(Stopped, match="epoch 1, after step 0 of 3"):
+        train_own(tmp_path / "run", optimizer=optimizer, stop=lambda: True)
+    settings = Run(tmp_path / "run", FIT).info()["settings"]
+    assert [key for key in settings if key.startswith("optimizer")] == ["optimizer.class"]
+    assert settings["optimizer.class"] == "keras.src.optimizers.sgd.SGD"
+
+
 def test_patience_ends_a_run_and_keeps_it_ended(tmp_path):
     """As in `train`."""
     frozen = {"optimizer": keras.optimizers.SGD(1e-9), "patience": 1, "folder": tmp_path / "run"}

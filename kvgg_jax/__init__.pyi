@@ -13,6 +13,7 @@ from .inference.classifier import predict as predict
 from .inference.explain import explain as explain
 from .models.build import vgg as vgg
 from .runs.listing import list_runs as list_runs
+from .training.own.fit import fit as fit
 from .training.search.crossval import crossval as crossval
 from .training.search.lr_range import lr_find as lr_find
 from .training.search.tuning import tune as tune

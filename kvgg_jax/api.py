@@ -19,6 +19,7 @@ from kvgg_jax.inference.explain import Explanation, explain
 from kvgg_jax.inference.prediction import Prediction
 from kvgg_jax.models.build import vgg
 from kvgg_jax.runs.listing import DamagedRun, RunSummary, list_runs
+from kvgg_jax.training.own.fit import FitResult, fit
 from kvgg_jax.training.search.crossval import Crossval, crossval
 from kvgg_jax.training.search.lr_range import RangeTest, lr_find
 from kvgg_jax.training.search.tuning import TuneResult, tune
@@ -38,6 +39,7 @@ __all__ = [
     "EvaluationRecord",
     "Explanation",
     "Export",
+    "FitResult",
     "History",
     "KvggError",
     "ModelConfig",
@@ -55,6 +57,7 @@ __all__ = [
     "evaluate",
     "explain",
     "export",
+    "fit",
     "list_runs",
     "load_classifier",
     "lr_find",

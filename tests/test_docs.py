@@ -91,3 +91,19 @@ def test_the_python_example_of_the_readme_runs(
     assert Run(Path("runs/small")).config().model.arch == "small"
     assert capsys.readouterr().out.count("photos/") == len(list(photos.rglob("*.png")))
     assert names["model"].output_shape == (None, len(names["evaluation"].classes))
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # as Keras saves a model
+def test_the_example_with_an_own_network_runs_and_runs_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it stands in the page; the second time it has nothing left to do."""
+    page = (ROOT / "docs/how-to/own-network.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    monkeypatch.chdir(tmp_path)
+    first, again = dict[str, Any](), dict[str, Any]()
+    for names in (first, again):
+        exec(compile(code, "own-network.md", "exec"), names)
+    assert Path("digits.keras").is_file()
+    assert first["result"].history.best.val_accuracy > 0.8
+    assert again["result"] == first["result"]

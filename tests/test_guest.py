@@ -115,6 +115,11 @@ REST = {
     "lr_find": "kvgg_jax.lr_find(config, steps=10)",
     "tune": "kvgg_jax.tune(config, {'model.dropout': (0.0, 0.1)}, trials=2)",
     "report": "kvgg_jax.report(run)",
+    "fit": """
+batch = numpy.zeros((4, 32, 32, 3), "uint8"), numpy.arange(4) % 3
+model = kvgg_jax.vgg(config.model, classes=3, image_size=32)
+kvgg_jax.fit(model, [batch], [batch], folder="own", epochs=1)
+""",
     "export": "[kvgg_jax.export(one, run) for one in ('saved-model', 'stablehlo')]",
 }
 TELL = "import json; json.dump(found, open('found.json', 'w'))"

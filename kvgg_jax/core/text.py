@@ -47,3 +47,9 @@ def csv_cell(text: str) -> str:
 def from_csv_cell(cell: str) -> str:
     """The inverse of `csv_cell`."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def qualified_name(given: object) -> str:
+    """`"module.function"`, or `"module.Class"` for an object of that class."""
+    named = given if hasattr(given, "__qualname__") else type(given)
+    return f"{named.__module__}.{named.__qualname__}"

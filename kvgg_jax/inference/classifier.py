@@ -49,7 +49,7 @@ class Classifier:
     @cached_property
     def model(self) -> keras.Model:
         """Built when it is first used: `predict` does without Keras."""
-        from kvgg_jax.models.build import variable_names, vgg
+        from kvgg_jax.models.build import assign_weights, vgg
 
         model = vgg(
             self.config.model,
@@ -58,11 +58,7 @@ class Classifier:
             precision=self.config.train.precision,
             seed=None,
         )
-        for part, variables in zip(
-            self.weights, (model.trainable_variables, model.non_trainable_variables), strict=True
-        ):
-            for name, variable in zip(variable_names(variables), variables, strict=True):
-                variable.assign(np.array(part[name]))  # a copy: Keras donates its own arrays
+        assign_weights(model, self.weights)
         return model
 
     @property

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.core.state import Weights
 from kvgg_jax.models.from_keras.networks import build as build_network
 from kvgg_jax.models.functional import STANDARD_EPSILON
 from kvgg_jax.models.heads import STANDARDIZED
@@ -191,3 +192,11 @@ def variable_names(variables: list[keras.Variable]) -> list[str]:
         names.append(f"{head}/{tail}" if head else tail)
     assert len(set(names)) == len(names), "variable names must be unique"
     return names
+
+
+def assign_weights(model: keras.Model, weights: Weights) -> None:
+    """Give a network all its weights, by the names of `variable_names`."""
+    parts = (model.trainable_variables, model.non_trainable_variables)
+    for values, variables in zip(weights, parts, strict=True):
+        for name, variable in zip(variable_names(variables), variables, strict=True):
+            variable.assign(np.array(values[name]))  # a copy: Keras donates its own arrays

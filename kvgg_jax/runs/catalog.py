@@ -15,7 +15,7 @@ from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.files import flush
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.runs.folder import Run
+from kvgg_jax.runs.folder import FIT, Run
 from kvgg_jax.runs.lock import lock_file, locked
 
 OUT = Path("runs")
@@ -172,7 +172,7 @@ def find(run: str | Path | None = None, *, out: Path = OUT, status: str = "finis
                 finish_overwrite(path)
             if Run(path).exists:
                 return Run(path)
-            _check_may_enter(path)
+            _check_may_be_used(path)
         raise RunError(f"No run at {run} or {out / run}. {_runs_there(out)}")
     for old in out.glob(".*.old"):
         with contextlib.suppress(RunError):  # the others can be found all the same
@@ -185,8 +185,13 @@ def find(run: str | Path | None = None, *, out: Path = OUT, status: str = "finis
     return max(found, key=_age)
 
 
-def _check_may_enter(path: Path) -> None:
-    """Raises RunError for a folder of another user, of which no more can be known."""
+def _check_may_be_used(path: Path) -> None:
+    """Raises RunError for a folder of `fit`, or of another user, of which no more can be known."""
+    if os.path.exists(path / FIT):
+        raise RunError(
+            f"{path} was written by kvgg_jax.fit, for a network and batches of your own. Commands "
+            "need a run of kvgg train; call fit with this folder again to have its best weights."
+        )
     try:
         (path / "config.toml").stat()
     except PermissionError as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.history import History
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.runs.folder import write_file
+from kvgg_jax.runs.folder import Run, write_file
 
 TRAIN, VAL, BEST = "#8c5a2b", "#1f6f78", "#c23b22"
+
+
+@contextlib.contextmanager
+def curves_at_the_end(run: Run) -> Iterator[None]:
+    """Draw `curves.png` when a run ends, whatever ends it."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(RunError):  # what ended the run matters more than its chart
+            draw_curves(run.history(), run.path / "curves.png")
+        raise
+    draw_curves(run.history(), run.path / "curves.png")
 
 
 def draw_curves(history: History, file: Path) -> None:

@@ -27,6 +27,8 @@ from kvgg_jax.data.split import Split, split_from_csv
 T = TypeVar("T")
 FORMAT = 2
 """Of the run folder, in `run.json`."""
+FIT = "fit.json"
+"""What a folder of `fit` has for `run.json`: it is no run for the commands, without photos."""
 
 
 def write_file(file: Path, content: str | bytes) -> None:
@@ -42,6 +44,8 @@ class Run:
     """One run folder; every read raises RunError when the file is missing or damaged."""
 
     path: Path
+    about: str = "run.json"
+    """The file that says what the run is."""
 
     @property
     def checkpoints(self) -> Path:
@@ -120,7 +124,7 @@ class Run:
 
     def info(self) -> dict[str, Any]:
         """`run.json`: status, versions, device, data fingerprint, times."""
-        return self._parse("run.json", _info)
+        return self._parse(self.about, _info)
 
     def id(self) -> object:
         """What tells the run from all others; None for one of the time before there were any."""
@@ -139,7 +143,7 @@ class Run:
 
     def update_info(self, **changes: Any) -> None:
         """Replace fields of `run.json`."""
-        self.write("run.json", json.dumps({**self.info(), **changes}, indent=2) + "\n")
+        self.write(self.about, json.dumps({**self.info(), **changes}, indent=2) + "\n")
 
 
 def _class_names(text: str) -> tuple[str, ...]:

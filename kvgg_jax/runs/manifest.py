@@ -50,13 +50,8 @@ def files_of(
     """
     split_csv = split_to_csv(split)
     info = {
-        "format": FORMAT,
-        "id": uuid.uuid4().hex,
+        **identity(),
         "number": number,
-        "status": "unfinished",
-        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "versions": _versions(),
-        "device": _device(),
         "data": {
             "images": len(decoded.samples),
             "fingerprint": fingerprint(decoded),
@@ -72,6 +67,18 @@ def files_of(
         "split.csv": split_csv,
         "digests.csv": _digests_csv(samples, decoded),
         "run.json": json.dumps(info, indent=2) + "\n",
+    }
+
+
+def identity() -> dict[str, Any]:
+    """What tells a new run from all others, and what it runs on."""
+    return {
+        "format": FORMAT,
+        "id": uuid.uuid4().hex,
+        "status": "unfinished",
+        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "versions": _versions(),
+        "device": _device(),
     }
 
 

@@ -18,12 +18,12 @@ from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.devices import check_jax, run_devices
 from kvgg_jax.core.events import Emit, Progress, ignore
 from kvgg_jax.data.folder import Samples
-from kvgg_jax.data.pipeline import Pipeline
 from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.data.split import Split
 from kvgg_jax.models.cost import describe, total
 from kvgg_jax.models.registry import choose_size
 from kvgg_jax.training.augment.regions import side_to_crop
+from kvgg_jax.training.loop import Batches
 from kvgg_jax.training.setup import Network, build_network
 from kvgg_jax.training.step import zero_tally
 
@@ -134,7 +134,7 @@ def _blank(samples: Samples, side: int) -> DecodedImages:
     return DecodedImages(samples, np.zeros((len(samples), side, side, 3), np.uint8))
 
 
-def _pipeline_speed(train: Pipeline) -> float:
+def _pipeline_speed(train: Batches) -> float:
     """Images per second that an epoch of the pipeline delivers."""
     started = time.perf_counter()
     count = sum(len(batch.labels) for batch in train.epoch(1))

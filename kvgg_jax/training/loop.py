@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -19,12 +19,20 @@ from kvgg_jax.core.devices import batch_sharding
 from kvgg_jax.core.errors import NonFiniteLoss, Stopped
 from kvgg_jax.core.events import Emit, EpochEnded, Progress, ignore
 from kvgg_jax.core.history import NOTHING_YET, Epoch, EpochProgress, History, Metrics, ratios
-from kvgg_jax.core.state import Tally, TrainState, Weights
+from kvgg_jax.core.state import Batch, Tally, TrainState, Weights
 from kvgg_jax.training.ema import with_ema_weights
 from kvgg_jax.training.step import EvalStep, TrainStep, zero_tally
 
-if TYPE_CHECKING:
-    from kvgg_jax.data.pipeline import Pipeline  # loads TensorFlow
+
+class Batches(Protocol):
+    """What the loop reads: batches of one shape, whose order depends on the epoch alone."""
+
+    @property
+    def steps(self) -> int:
+        """Batches an epoch."""
+
+    def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
+        """The batches of `epoch` from step `start` on; epoch 0 is a pass for validation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +41,14 @@ class LoopInputs:
 
     train_step: TrainStep
     eval_step: EvalStep
-    train: Pipeline
-    val: Pipeline
+    train: Batches
+    val: Batches
     learning_rate: Callable[[int], float]
     """Steps already taken -> the rate of the next step."""
     first_epoch: FirstEpoch | None = None
     """What takes the place of the first epoch's steps and validation."""
+    remedy: str = "`optim.lr`, `model.batch_norm = true`, or `train.precision = float32`"
+    """What to try, after "a lower", where the loss becomes NaN."""
     clock: Callable[[], float] = time.perf_counter
 
 
@@ -78,7 +88,7 @@ class Hooks:
 FirstEpoch = Callable[[TrainState, Hooks], tuple[TrainState, Epoch]]
 
 
-def fit(
+def run_epochs(
     inputs: LoopInputs,
     config: TrainConfig,
     progress: RunProgress,
@@ -95,9 +105,8 @@ def fit(
     """
     state, history, partial = progress
     hooks = Hooks(recorder, config.save_every_steps, stop, emit)
-    for epoch in range(len(history) + 1, config.epochs + 1):
-        if history.stale(config.min_delta) >= config.patience:
-            return history, out_of_patience(config)
+    while (reason := why_ended(history, config)) is None:
+        epoch = len(history) + 1
         if epoch == 1 and inputs.first_epoch is not None:
             state, row = inputs.first_epoch(state, hooks)
         else:
@@ -105,7 +114,14 @@ def fit(
         partial, history = NOTHING_YET, history.append(row)
         recorder.record(state, history)
         emit(EpochEnded(row, config.epochs, is_best=history.best == row))
-    return history, f"all {config.epochs} epochs are done"
+    return history, reason
+
+
+def why_ended(history: History, config: TrainConfig) -> str | None:
+    """Why a run ends here; None where it goes on."""
+    if len(history) >= config.epochs:
+        return f"all {config.epochs} epochs are done"
+    return out_of_patience(config) if history.stale(config.min_delta) >= config.patience else None
 
 
 def out_of_patience(config: TrainConfig) -> str:
@@ -183,7 +199,7 @@ def train_epoch(
 def evaluate(
     step: EvalStep,
     weights: Weights,
-    batches: Pipeline,
+    batches: Batches,
     *,
     stop: Callable[[], bool] = never,
     emit: Emit = ignore,
@@ -218,6 +234,5 @@ def _check_finite(tally: Tally, inputs: LoopInputs, *, epoch: int, done: int) ->
     raise NonFiniteLoss(
         f"The loss became {loss} in epoch {epoch}, step {done} of {inputs.train.steps} "
         f"(step {step} of the run), at learning rate {inputs.learning_rate(step - 1):.3g}. "
-        "Try a lower `optim.lr`, `model.batch_norm = true`, or `train.precision = float32`; "
-        "the checkpoints before it are untouched."
+        f"Try a lower {inputs.remedy}; the checkpoints before it are untouched."
     )

@@ -15,7 +15,7 @@ from kvgg_jax.core.config import SETTINGS
 from kvgg_jax.core.errors import UsageError
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.tables.optim import OptimConfig
-from kvgg_jax.training.schedules import LearningRates, build_schedule
+from kvgg_jax.training.schedules import LearningRates, build_schedule, schedules
 
 BuildOptimizer: TypeAlias = Callable[[LearningRates], keras.Optimizer]
 
@@ -48,9 +48,34 @@ def build_optimizer(
     UsageError where that is none, or scales the loss.
     """
     schedule = build_schedule(config, steps=steps)
-    optimizer = _checked(build(schedule)) if build else _build_named(config, schedule)
+    optimizer = _checked(build(schedule), "return") if build else _build_named(config, schedule)
     optimizer.build(model.trainable_variables)
     return optimizer
+
+
+def ready_optimizer(optimizer: object, model: keras.Model) -> keras.Optimizer:
+    """A caller's own optimizer, its slots built for `model` if they are not yet.
+
+    Raises UsageError where it is none, scales the loss, or has slots for another model.
+    """
+    ready, variables = _checked(optimizer, "be"), model.trainable_variables
+    if not ready.built:
+        ready.build(variables)
+    elif [*map(id, ready._trainable_variables)] != [*map(id, variables)]:
+        raise UsageError(
+            f"The optimizer {ready.name} was built for other variables than those of this "
+            "model: make a new one."
+        )
+    return ready
+
+
+def rates_of(optimizer: keras.Optimizer) -> Callable[[int], float]:
+    """Steps already taken -> the rate of the next step."""
+    rate = optimizer._learning_rate  # public is only that of the step that the optimizer is at
+    if isinstance(rate, schedules.LearningRateSchedule):
+        return lambda step: float(rate(step))
+    constant = float(optimizer.learning_rate)
+    return lambda step: constant
 
 
 def _build_named(config: OptimConfig, schedule: LearningRates) -> keras.Optimizer:
@@ -69,9 +94,9 @@ def _build_named(config: OptimConfig, schedule: LearningRates) -> keras.Optimize
     return optimizer
 
 
-def _checked(optimizer: object) -> keras.Optimizer:
+def _checked(optimizer: object, must: str) -> keras.Optimizer:
     if not isinstance(optimizer, keras.Optimizer):
-        raise UsageError(f"`optimizer` must return an optimizer of Keras, not {optimizer!r}.")
+        raise UsageError(f"`optimizer` must {must} an optimizer of Keras, not {optimizer!r}.")
     if float(optimizer.scale_loss(1.0)) != 1:
         raise UsageError(
             f"The optimizer {optimizer.name} scales the loss, which is not supported: leave that "

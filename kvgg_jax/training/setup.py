@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +17,7 @@ from kvgg_jax.core.history import Epoch
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import TrainState
 from kvgg_jax.core.tables.optim import OptimConfig
+from kvgg_jax.core.text import qualified_name
 from kvgg_jax.data.class_balance import class_weights, describe
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, Store, hold
@@ -64,7 +64,7 @@ class Custom:
     def names(self) -> dict[str, str]:
         """`{"loss": "module.function"}`, as a run keeps it."""
         given = {"loss": self.loss, "optimizer": self.optimizer}
-        return {part: _qualified(one) for part, one in given.items() if one is not None}
+        return {part: qualified_name(one) for part, one in given.items() if one is not None}
 
     def check(self, config: OptimConfig) -> None:
         """Raises UsageError for a setting that has no effect beside it."""
@@ -74,11 +74,6 @@ class Custom:
                     raise UsageError(
                         f"`optim.{name}` has no effect beside `{part}=`: leave one of them out."
                     )
-
-
-def _qualified(given: Callable[..., object]) -> str:
-    named = given if hasattr(given, "__qualname__") else type(given)
-    return f"{named.__module__}.{named.__qualname__}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from kvgg_jax.core.state import Batch, TrainState, discard
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.runs import catalog, step_folders
-from kvgg_jax.runs.charts import draw_curves, draw_samples
+from kvgg_jax.runs.charts import curves_at_the_end, draw_samples
 from kvgg_jax.runs.checkpoint import Checkpoints
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.lock import locked
@@ -39,7 +38,7 @@ from kvgg_jax.training.inputs import (
     warn_of_split,
     with_larger,
 )
-from kvgg_jax.training.loop import LoopInputs, fit, never, out_of_patience
+from kvgg_jax.training.loop import LoopInputs, never, out_of_patience, run_epochs
 from kvgg_jax.training.losses import Loss
 from kvgg_jax.training.optimizers import BuildOptimizer
 from kvgg_jax.training.recorder import Recorder
@@ -252,24 +251,21 @@ def _run(
     if check is not None:
         check(run)
     split = run.split(decoded.samples.root)
-    with Checkpoints(run.checkpoints, run=run, emit=emit) as checkpoints:
+    with (
+        curves_at_the_end(run),
+        Checkpoints(run.checkpoints, run=run, emit=emit) as checkpoints,
+    ):
         network = build_network(config, decoded, split, initial, custom=custom, emit=emit)
         _draw_samples(run, network)
         recorder = Recorder(run, checkpoints, steps=network.batches.steps, emit=emit)
-        try:
-            progress = recorder.restore(network.state)
-            inputs = network.assemble(progress.state, emit)
-            if progress.state is not network.state:
-                discard(network.state)
-            with tracked(run, config, progress.history, emit) as listen:
-                history, reason = fit(
-                    inputs, config.train, progress, recorder=recorder, stop=stop, emit=listen
-                )
-        except BaseException:
-            with contextlib.suppress(RunError):  # what ended the run matters more than its chart
-                draw_curves(run.history(), run.path / "curves.png")
-            raise
-    draw_curves(history, run.path / "curves.png")
+        progress = recorder.restore(network.state)
+        inputs = network.assemble(progress.state, emit)
+        if progress.state is not network.state:
+            discard(network.state)
+        with tracked(run, config, progress.history, emit) as listen:
+            history, reason = run_epochs(
+                inputs, config.train, progress, recorder=recorder, stop=stop, emit=listen
+            )
     run.update_info(status="finished", seconds=history.seconds, reason=reason)
     emit(Finished(run.path, history, reason))
     return TrainResult(run.path, history, reason)

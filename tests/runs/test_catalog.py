@@ -14,7 +14,7 @@ from kvgg_jax import load_classifier
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.runs.catalog import check_name, choose, create, find
-from kvgg_jax.runs.folder import Run
+from kvgg_jax.runs.folder import FIT, Run
 from kvgg_jax.runs.lock import locked
 from support.runs import Trained
 from support.users import nobody
@@ -166,6 +166,24 @@ def test_an_overwrite_that_fails_gives_the_old_run_back(
     with pytest.raises(RunError, match="No space left on device"):
         create(path, RunConfig(), written("new"), overwrite=True)
     assert Run(path).info()["name"] == "old"
+
+
+def test_a_folder_of_fit_is_named_as_such_and_is_no_run(tmp_path: Path) -> None:
+    """It has no photos that a command could use, whatever its status is."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / FIT).write_text('{"status": "finished"}')
+    with pytest.raises(RunError) as caught:
+        find("own", out=tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path / 'own'} was written by kvgg_jax.fit, for a network and batches of your own. "
+        "Commands need a run of kvgg train; call fit with this folder again to have its best "
+        "weights."
+    )
+    with pytest.raises(RunError) as caught:
+        find(out=tmp_path)
+    assert str(caught.value) == (
+        f"No finished run in {tmp_path}. Train one first: kvgg train --data DIR."
+    )
 
 
 def test_a_run_of_another_user_is_not_said_to_be_absent() -> None:

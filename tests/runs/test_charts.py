@@ -9,7 +9,8 @@ import pytest
 
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.history import Epoch, History
-from kvgg_jax.runs.charts import draw_curves, draw_samples
+from kvgg_jax.runs.charts import curves_at_the_end, draw_curves, draw_samples
+from kvgg_jax.runs.folder import Run
 from support.images import ODD_NAMES, png_size
 
 
@@ -37,3 +38,15 @@ def test_a_chart_that_cannot_be_put_in_place_leaves_nothing(tmp_path: Path) -> N
         draw_curves(History((Epoch(1, 1, 1, 1, 1, 1, 1, 1),)), tmp_path / "curves.png")
     assert str(caught.value) == f"Cannot write {tmp_path / 'curves.png'}: Is a directory."
     assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
+
+
+@pytest.mark.usefixtures("blank")
+def test_curves_are_drawn_whatever_ends_a_run_and_hide_no_error(tmp_path: Path) -> None:
+    """What ended it matters more than a chart that cannot be drawn."""
+    (tmp_path / "history.csv").write_text(History((Epoch(1, 1, 1, 1, 1),)).to_csv())
+    with pytest.raises(KeyboardInterrupt), curves_at_the_end(Run(tmp_path)):
+        raise KeyboardInterrupt
+    assert (tmp_path / "curves.png").is_file()
+    (tmp_path / "history.csv").write_text("damaged")
+    with pytest.raises(KeyboardInterrupt), curves_at_the_end(Run(tmp_path)):
+        raise KeyboardInterrupt

@@ -15,7 +15,7 @@ from kvgg_jax.core.errors import NonFiniteLoss, Stopped
 from kvgg_jax.core.events import EpochEnded, Event, Progress
 from kvgg_jax.core.history import Epoch, EpochProgress, History, Metrics
 from kvgg_jax.core.state import Batch, Tally, TrainState
-from kvgg_jax.training.loop import LoopInputs, RunProgress, evaluate, fit
+from kvgg_jax.training.loop import LoopInputs, RunProgress, evaluate, run_epochs
 
 WEIGHTS = [np.float32([1, 1, 1, 1]), np.float32([1, 1, 0, 0])]  # 6 images in batches of 4
 
@@ -96,7 +96,7 @@ def start() -> RunProgress:
 
 
 def run(fake: Fake, **config: object) -> tuple[History, str]:
-    return fit(fake.inputs, TrainConfig(**config), start(), recorder=fake, emit=fake.emit)
+    return run_epochs(fake.inputs, TrainConfig(**config), start(), recorder=fake, emit=fake.emit)
 
 
 def test_an_epoch_is_trained_then_saved_then_validated_then_recorded_then_announced():
@@ -135,7 +135,7 @@ def test_progress_counts_every_batch_of_both_halves():
     """Each step reports its place in the epoch and how many images it handled."""
     seen: list[Event] = []
     fake = Fake([3])
-    fit(fake.inputs, TrainConfig(epochs=1), start(), recorder=fake, emit=seen.append)
+    run_epochs(fake.inputs, TrainConfig(epochs=1), start(), recorder=fake, emit=seen.append)
     assert [event for event in seen if isinstance(event, Progress)] == [
         Progress("training", 0, 2, 4, 1),
         Progress("training", 1, 2, 4, 1),
@@ -186,7 +186,7 @@ def test_a_run_continued_from_a_history_equals_one_uninterrupted(cut):
     first, _ = run(Fake(right), epochs=cut, **config)
     state = TrainState(np.int32(2 * cut), {"w": np.int32(cut)}, {}, {})
     rest, progress = Fake(right), RunProgress(state, first)
-    continued = fit(rest.inputs, TrainConfig(epochs=6, **config), progress, recorder=rest)
+    continued = run_epochs(rest.inputs, TrainConfig(epochs=6, **config), progress, recorder=rest)
     assert continued == whole
     assert rest.log[0] == ("train", 2 * cut + 1)
 
@@ -197,7 +197,7 @@ def test_a_run_whose_patience_is_spent_does_not_train_again():
     history, reason = run(Fake(right), epochs=9, patience=2)
     again = Fake(right)
     progress = RunProgress(start().state, history)
-    result = fit(again.inputs, TrainConfig(epochs=9, patience=2), progress, recorder=again)
+    result = run_epochs(again.inputs, TrainConfig(epochs=9, patience=2), progress, recorder=again)
     assert result == (history, reason)
     assert again.log == []
 
@@ -229,7 +229,7 @@ def test_a_state_is_saved_every_n_steps_of_an_epoch_and_at_its_end():
 def stopped(fake: Fake, *, epochs: int, stop: Callable[[], bool]) -> str:
     """Train until `stop` returns True; the text of Stopped."""
     with pytest.raises(Stopped) as caught:
-        fit(fake.inputs, TrainConfig(epochs=epochs), start(), recorder=fake, stop=stop)
+        run_epochs(fake.inputs, TrainConfig(epochs=epochs), start(), recorder=fake, stop=stop)
     return str(caught.value)
 
 
@@ -242,7 +242,7 @@ def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not(asked):
     stopped(fake, epochs=3, stop=lambda: next(questions) == asked)
     steps = [entry for entry in fake.log if entry[0] == "train"]
     rest = Fake(right)
-    again, why = fit(rest.inputs, TrainConfig(epochs=3), fake.kept, recorder=rest)
+    again, why = run_epochs(rest.inputs, TrainConfig(epochs=3), fake.kept, recorder=rest)
     assert (timeless(again), why) == (timeless(whole), reason)
     more = [entry for entry in rest.log if entry[0] == "train"]
     assert [*steps, *more] == [("train", step) for step in range(1, 7)]  # no step is repeated
@@ -271,7 +271,7 @@ def test_the_time_of_an_epoch_adds_up_over_its_starts():
     stopped(fake, epochs=1, stop=lambda: next(questions))
     assert fake.kept.partial.seconds == 10.0
     rest = Fake([3])
-    history, _ = fit(rest.inputs, TrainConfig(epochs=1), fake.kept, recorder=rest)
+    history, _ = run_epochs(rest.inputs, TrainConfig(epochs=1), fake.kept, recorder=rest)
     (row,) = history
     assert (row.seconds, row.images_per_second) == (30.0, 6 / 20)
 

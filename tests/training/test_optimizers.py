@@ -17,7 +17,13 @@ from kvgg_jax.core.state import Batch, TrainState
 from kvgg_jax.core.tables.optim import OptimConfig, Optimizer
 from kvgg_jax.runs.checkpoint import Checkpoints
 from kvgg_jax.training.ema import with_average
-from kvgg_jax.training.optimizers import OPTIMIZERS, build_optimizer, slot_names
+from kvgg_jax.training.optimizers import (
+    OPTIMIZERS,
+    build_optimizer,
+    rates_of,
+    ready_optimizer,
+    slot_names,
+)
 from kvgg_jax.training.step import init_state, make_train_step, zero_tally
 
 RECIPE = OptimConfig()
@@ -240,3 +246,39 @@ def test_what_is_no_optimizer_or_scales_the_loss_is_refused():
         with pytest.raises(UsageError) as caught:
             build_optimizer(RECIPE, linear(), build=given)
         assert str(caught.value) == message
+
+
+def test_a_callers_optimizer_is_built_once_and_for_one_network():
+    """To build it again would give it slots twice."""
+    model, optimizer = linear(), keras.optimizers.Adam(0.5)
+    assert ready_optimizer(optimizer, model) is optimizer
+    names = slot_names(optimizer)
+    assert len(names) == 2 + 2 * 2
+    assert slot_names(ready_optimizer(optimizer, model)) == names
+    for given, other, message in (
+        ("sgd", model, "`optimizer` must be an optimizer of Keras, not 'sgd'."),
+        (
+            optimizer,
+            linear(),
+            f"The optimizer {optimizer.name} was built for other variables than those of this "
+            "model: make a new one.",
+        ),
+    ):
+        with pytest.raises(UsageError) as caught:
+            ready_optimizer(given, other)
+        assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"),
+    [
+        (0.5, [0.5, 0.5]),
+        (lambda: 0.25, [0.25, 0.25]),
+        (keras.optimizers.schedules.ExponentialDecay(1.0, 1, 0.5), [1.0, 0.125]),
+    ],
+    ids=["number", "function", "schedule"],
+)
+def test_the_rate_of_any_step_is_known_before_it(rate, expected):
+    """Whatever step the optimizer itself is at."""
+    rates = rates_of(keras.optimizers.SGD(rate))
+    assert [rates(step) for step in (0, 3)] == expected

@@ -34,7 +34,7 @@ def test_a_cosine_runs_over_all_steps_of_all_epochs(photos, tmp_path, thin, monk
         tasks.append(inputs)
         return History((Epoch(1, 0.5, 0.75, 0.25, 1.0, 1e-4, 2.0, 10.0),)), "seen"
 
-    monkeypatch.setattr(trainer, "fit", look)
+    monkeypatch.setattr(trainer, "run_epochs", look)
     monkeypatch.setattr(setup, "compile_step", lambda what, step, *_, **__: step)
     config = small_config(photos, optim={"lr": 0.001, "schedule": "cosine", "warmup_steps": 2})
     train(config, out=tmp_path, name="cosine")
@@ -48,7 +48,7 @@ def test_samples_are_drawn_as_the_first_step_has_them(photos, tmp_path, monkeypa
     drawn: list[tuple[Any, ...]] = []
     done = History((Epoch(1, 0.5, 0.75, 0.25, 1.0, 1e-4, 2.0, 10.0),))
     monkeypatch.setattr(trainer, "draw_samples", lambda *given: drawn.append(given))
-    monkeypatch.setattr(trainer, "fit", lambda *_, **__: (done, "seen"))
+    monkeypatch.setattr(trainer, "run_epochs", lambda *_, **__: (done, "seen"))
     monkeypatch.setattr(setup, "compile_step", lambda what, step, *_, **__: step)
     result = train(small_config(photos, data={"crop": 0.5}), out=tmp_path, name="crops")
     ((images, names, file),) = drawn

@@ -1,0 +1,1 @@
+"""`fit`: a network and batches of the caller's own."""

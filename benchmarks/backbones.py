@@ -6,7 +6,7 @@ python benchmarks/backbones.py
 from __future__ import annotations
 
 from kvgg_jax import ModelConfig
-from kvgg_jax.core.architectures import ARCHITECTURES
+from kvgg_jax.core.tables.architectures import ARCHITECTURES
 from kvgg_jax.models.cost import describe
 from kvgg_jax.models.registry import choose_backbone
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kvgg_jax.core import architectures
-from kvgg_jax.core.architectures import register_backbone
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import ConfigError, KvggError, UsageError
 from kvgg_jax.core.events import Event, Progress
 from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.core.tables import architectures
+from kvgg_jax.core.tables.architectures import register_backbone
 from kvgg_jax.evaluation.calibration import calibrate
 from kvgg_jax.evaluation.evaluate import evaluate
 from kvgg_jax.export.exporter import FORMATS, export

@@ -212,7 +212,16 @@ FLAGS = {
     ),
     "--ema 1": "--ema 1.0: input should be less than 1.",
     "--seed -1": "--seed -1: input should be greater than or equal to 0.",
-    "--arch vgg12": "--arch vgg12: input should be 'vgg11', 'vgg13', 'vgg16' or 'vgg19'.",
+    "--arch vgg12": (
+        "--arch vgg12: 'vgg12' is not a network: use vgg11, vgg13, vgg16, vgg19, one of Keras "
+        "Applications, such as efficientnetv2-b0, hub:PRESET, or register one of your own "
+        "(docs/backbones.md)."
+    ),
+    "--arch resnet50v3": (
+        "--arch resnet50v3: 'resnet50v3' is not a network: use vgg11, vgg13, vgg16, vgg19, one of "
+        "Keras Applications, such as efficientnetv2-b0, hub:PRESET, or register one of your own "
+        "(docs/backbones.md). Did you mean 'resnet50v2'?"
+    ),
     "--precision half": "--precision half: input should be 'float32' or 'bfloat16'.",
     "--split random": "--split random: input should be 'keras', 'stratified' or 'grouped'.",
     "--augment some": (

@@ -11,9 +11,9 @@ import pytest
 from typer.main import get_command
 
 from kvgg_jax.cli.main import app
-from kvgg_jax.core import architectures
 from kvgg_jax.core.config import SETTINGS, RunConfig
 from kvgg_jax.core.config_file import resolve
+from kvgg_jax.core.tables import architectures
 from kvgg_jax.runs.folder import Run
 from support.runs import ROOT, draw_photos
 

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
-from kvgg_jax.core.architectures import ARCHITECTURES, VGG, is_known
 from kvgg_jax.core.settings import read_settings, setting
+from kvgg_jax.core.tables.architectures import ARCHITECTURES, VGG, is_known
 from kvgg_jax.core.tables.optim import OptimConfig
 from kvgg_jax.core.tables.table import Table
 
@@ -44,7 +44,7 @@ def _known_arch(name: str) -> str:
     if not is_known(name):
         raise ValueError(
             f"{name!r} is not a network: use {', '.join(VGG)}, one of Keras Applications, such as "
-            "efficientnetv2-b0, or register one of your own (docs/backbones.md)"
+            "efficientnetv2-b0, hub:PRESET, or register one of your own (docs/backbones.md)"
         )
     return name
 
@@ -146,8 +146,8 @@ class ModelConfig(Table):
     arch: Annotated[str, AfterValidator(_known_arch)] = setting(
         "vgg16", "network", "features", choices=ARCHITECTURES
     )
-    """Backbone: vgg11, vgg13, vgg16 or vgg19, or one of Keras Applications, such as
-    efficientnetv2-b0, mobilenetv3-small or convnext-tiny (docs/backbones.md)."""
+    """Backbone: vgg11, vgg13, vgg16, vgg19, one of Keras Applications, such as efficientnetv2-b0 or
+    convnext-tiny, hub: and a preset of KerasHub, or one of your own (docs/backbones.md)."""
     head: Annotated[str, BeforeValidator(_as_text), AfterValidator(_known_head)] = setting(
         "slim", "network", choices=HEADS
     )
@@ -167,10 +167,11 @@ class ModelConfig(Table):
     weights: Annotated[str, BeforeValidator(_as_text)] | None = setting(
         None,
         "start",
-        choices=["imagenet"],
+        choices=["imagenet", "preset"],
         no_search="decides how photos are prepared. Search with each kind of weights by itself.",
     )
-    """Initial weights instead of random ones: imagenet, a weight file, or another run."""
+    """Initial weights instead of random ones: imagenet, a weight file, another run, or preset, as
+    KerasHub has them (docs/backbones.md)."""
     preprocessing: Literal["scale", "caffe"] | None = setting(
         None, "images", "features", flag=None, used_by={"arch": VGG}
     )

@@ -7,6 +7,7 @@ import importlib.metadata
 from kvgg_jax.core.errors import MissingExtra
 
 EXTRAS = {
+    "hub": ("keras-hub",),
     "mlflow": ("mlflow-skinny", "sqlalchemy", "alembic"),
     "tensorboard": ("tensorboard",),
     "tune": ("optuna",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from kvgg_jax.models.from_keras.random_weights import draw, undrawn
 from kvgg_jax.models.layers import Caffe
 from kvgg_jax.models.preprocess import CAFFE_MEANS, PREPROCESSING
 
+LAYER_SETTINGS = {"name", "trainable", "dtype"}
 About = dict[str, Any]
 """What a format holds besides the weights, as JSON: class names, shapes, units, origin."""
 
@@ -78,9 +80,14 @@ def _stock(operation: Any) -> Any:
         return _caffe(operation.name)
     kinds = (keras.layers.Conv2D, keras.layers.MaxPooling2D)
     kind = next((kind for kind in kinds if isinstance(operation, kind)), type(operation))
-    if not kind.__module__.startswith("keras."):
-        raise not_known(operation, "a layer of Keras")
-    return kind.from_config(operation.get_config() | {"dtype": "float32"})
+    config = operation.get_config() | {"dtype": "float32"}
+    if kind.__module__.startswith("keras."):
+        return kind.from_config(config)
+    taken = inspect.signature(kind).parameters  # layers of KerasHub name more than they take
+    config = {key: config[key] for key in config if key in taken or key in LAYER_SETTINGS}
+    new = kind(**config)
+    new.get_config = lambda: config
+    return new
 
 
 def predict_function(model: keras.Model) -> PredictFunction:
@@ -103,6 +110,11 @@ def write_beside(file: Path, about: About) -> None:
     write_text(beside(file), json.dumps(about, indent=2) + "\n")
 
 
-def not_known(layer: keras.Layer, format: str) -> RunError:
-    """For a layer that a format cannot express."""
-    return RunError(f"{layer.name} ({type(layer).__name__}) cannot be exported as {format} yet.")
+def check_layers(model: keras.Model) -> None:
+    """Raises RunError where a layer is of neither Keras nor KerasHub: others could not read it."""
+    for layer in model.layers:
+        if type(layer).__module__.partition(".")[0] not in ("keras", "keras_hub"):
+            raise RunError(
+                f"{layer.name} ({type(layer).__name__}) is a layer of your own, which no file of "
+                "Keras or TensorFlow can hold: use --format onnx, stablehlo or safetensors."
+            )

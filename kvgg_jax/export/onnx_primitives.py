@@ -141,6 +141,9 @@ def _gather(program: Program, equation: JaxprEqn) -> str:
     if places is None or axes.operand_batching_dims or (moved and not single):
         raise RunError("This kind of indexing cannot be exported as onnx yet.")
     x, own = program.whole(operand), iter(range(places.ndim - 1))
+    if _is_take(equation, places.ndim - 1):
+        taken = program.weight(places[..., 0], np.int64)
+        return program.add("Gather", x, taken, axis=axes.start_index_map[0])
     for n, axis in enumerate(axes.start_index_map):
         column = np.asarray(places[..., n])
         if single or axis not in axes.collapsed_slice_dims:
@@ -156,6 +159,17 @@ def _gather(program: Program, equation: JaxprEqn) -> str:
         if (column != rows).any():
             raise RunError("This kind of indexing cannot be exported as onnx yet.")
     return program.reshaped(x, aval_of(equation.outvars[0]).shape) if single else x
+
+
+def _is_take(equation: JaxprEqn, rank: int) -> bool:
+    """Whether it is whole rows of one axis, whose place the axes of the indices take."""
+    axes, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]
+    if axes.collapsed_slice_dims != axes.start_index_map or len(axes.start_index_map) != 1:
+        return False
+    (axis,), shape = axes.start_index_map, aval_of(equation.invars[0]).shape
+    whole = [n for n, side in enumerate(shape) if n != axis and sizes[n] == side]
+    after = [n if n < axis else n + rank - 1 for n in whole]
+    return len(whole) == len(shape) - 1 and list(axes.offset_dims) == after
 
 
 def _cut(program: Program, x: str, axis: int, start: int, end: int) -> str:
@@ -193,5 +207,6 @@ PRIMITIVES: dict[str, Callable[[Program, JaxprEqn], str]] = {
     "slice": _slice,
     "square": lambda p, e: p.add("Mul", *2 * [p.whole(e.invars[0])]),
     "squeeze": lambda p, e: p.reshaped(p.whole(e.invars[0]), aval_of(e.outvars[0]).shape),
+    "tile": lambda p, e: p.add("Tile", p.whole(e.invars[0]), p.shape(e.params["reps"])),
     "transpose": lambda p, e: p.turned(p.whole(e.invars[0]), e.params["permutation"]),
 }

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 import onnx
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
@@ -32,6 +31,11 @@ REDUCTIONS = {"reduce_max": "ReduceMax", "reduce_min": "ReduceMin", "reduce_sum"
 CALLS = {"jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "remat", "checkpoint"}
 
 
+def _is_place(var: Var) -> bool:
+    """Whether it holds whole numbers or truths, such as the places of a slice."""
+    return aval_of(var).dtype.kind in "iub"
+
+
 class Program:
     """Nodes and weights of a program of one input and one output, which are given names."""
 
@@ -47,7 +51,10 @@ class Program:
     def _run(self, jaxpr: Jaxpr, consts: Sequence[Any], inputs: Sequence[str]) -> list[str]:
         """Add the equations of `jaxpr`; the names of its outputs."""
         for var, value in zip(jaxpr.constvars, consts, strict=True):
-            self._names[var] = self.weight(value)
+            if _is_place(var):
+                self._known[var] = np.asarray(value)
+            else:
+                self._names[var] = self.weight(value)
         self._names.update(zip(jaxpr.invars, inputs, strict=True))
         for equation in jaxpr.eqns:
             if not self._is_known(equation):
@@ -56,15 +63,14 @@ class Program:
         return [self.name(var) for var in jaxpr.outvars]
 
     def _is_known(self, equation: JaxprEqn) -> bool:
-        """Whether its value is a whole number that depends on no image; then it is computed now."""
+        """Whether its value is a place that depends on no image; then it is computed now."""
         out = equation.outvars[0]
         values = [self.known(var) for var in equation.invars]
         self._known.pop(out, None)  # of another call of the same function
-        if not jnp.issubdtype(aval_of(out).dtype, jnp.integer) or any(
-            one is None for one in values
-        ):
+        if len(equation.outvars) > 1 or not _is_place(out) or any(one is None for one in values):
             return False
-        self._known[out] = np.asarray(equation.primitive.bind(*values, **equation.params))
+        found = equation.primitive.bind(*values, **equation.params)
+        self._known[out] = np.asarray(found[0] if equation.primitive.multiple_results else found)
         return True
 
     def _call(self, equation: JaxprEqn) -> list[str]:
@@ -118,9 +124,9 @@ class Program:
         name = self.name(var)
         if name not in self._narrow:
             return name
-        return self.add("Expand", name, self._shape(aval_of(var).shape))
+        return self.add("Expand", name, self.shape(aval_of(var).shape))
 
-    def _shape(self, shape: Sequence[Any]) -> str:
+    def shape(self, shape: Sequence[Any]) -> str:
         """A shape as a value; the number of images in it is that of the input."""
         if all(isinstance(side, int) for side in shape):
             return self.weight(shape, np.int64)

@@ -18,7 +18,7 @@ from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.files import write_text
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.tf_gate import tf
-from kvgg_jax.export.graph import About
+from kvgg_jax.export.graph import About, check_layers
 from kvgg_jax.inference.prediction import PredictFunction
 
 ABOUT = Path("assets.extra", "classes.json")  # TensorFlow's place for files of others
@@ -38,6 +38,7 @@ def write(model: keras.Model, file: Path, about: About) -> None:
 
 def run_child(model: keras.Model, folder: Path, *others: Path) -> None:
     """Let TensorFlow write `model` to `folder`, and LiteRT to another file. Raises as `write`."""
+    check_layers(model)
     with tempfile.TemporaryDirectory(dir=folder.parent) as parts:
         source = Path(parts, "model.keras")
         model.save(source)

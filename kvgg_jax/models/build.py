@@ -13,6 +13,7 @@ from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import Weights
+from kvgg_jax.core.tables.architectures import short
 from kvgg_jax.models.from_keras.networks import build as build_network
 from kvgg_jax.models.functional import STANDARD_EPSILON
 from kvgg_jax.models.heads import STANDARDIZED
@@ -79,7 +80,7 @@ def build(
     if config.preprocessing == "caffe":
         x = Caffe(name=PREPROCESSING, dtype="float32")(x)
     features = network.features(layers, network.backbone.stage_maps(layers, x))
-    model = keras.Model(inputs, network.head.logits(layers, features), name=config.arch)
+    model = keras.Model(inputs, network.head.logits(layers, features), name=short(config.arch))
     for layer in model.layers:
         layer.trainable = layer.name != STANDARDIZED and not is_frozen(config, layer.name)
         if isinstance(layer, keras.layers.BatchNormalization):

@@ -14,6 +14,7 @@ from typing import Any
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.files import flush
+from kvgg_jax.core.tables.architectures import short
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.runs.folder import FIT, Run
 from kvgg_jax.runs.lock import lock_file, locked
@@ -148,7 +149,7 @@ def _not_writable(path: Path, error: OSError) -> str:
 
 def network_name(config: RunConfig) -> str:
     """For a folder: `"vgg16-slim"`, `"vgg11-256-128"`."""
-    return f"{config.model.arch}-{config.model.head.replace(',', '-').replace(' ', '')}"
+    return f"{short(config.model.arch)}-{config.model.head.replace(',', '-').replace(' ', '')}"
 
 
 def _free_name(out: Path, config: RunConfig, now: datetime) -> str:

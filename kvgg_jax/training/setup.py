@@ -9,13 +9,13 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.core.architectures import title
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import UsageError
 from kvgg_jax.core.events import Emit, Note
 from kvgg_jax.core.history import Epoch
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import TrainState
+from kvgg_jax.core.tables.architectures import title
 from kvgg_jax.core.tables.optim import OptimConfig
 from kvgg_jax.core.text import qualified_name
 from kvgg_jax.data.class_balance import class_weights, describe

@@ -102,7 +102,8 @@ def test_no_choice_is_named_where_several_or_none_are_near(flag):
         (
             "model.arch=vgg17",
             "'vgg17' is not a network: use vgg11, vgg13, vgg16, vgg19, one of Keras Applications, "
-            "such as efficientnetv2-b0, or register one of your own (docs/backbones.md)",
+            "such as efficientnetv2-b0, hub:PRESET, or register one of your own "
+            "(docs/backbones.md)",
         ),
         ("model.batch_norm=1", "input should be a valid boolean"),
         ("data.dir=", "is empty; name the folder of the photos"),

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kvgg_jax.core.architectures import APPLICATIONS
 from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.core.tables.architectures import APPLICATIONS
 from kvgg_jax.models.from_keras.random_weights import undrawn
 from kvgg_jax.models.layers import Caffe
 from kvgg_jax.models.preprocess import PREPROCESSING

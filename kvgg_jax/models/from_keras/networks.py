@@ -9,12 +9,13 @@ from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Protocol
 
-from kvgg_jax.core.architectures import APPLICATIONS, own_backbone
 from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.core.tables.architectures import APPLICATIONS, HUB, own_backbone
 from kvgg_jax.models.from_keras.applications import Application
 from kvgg_jax.models.from_keras.graph import Connected, Stage, connect
 from kvgg_jax.models.from_keras.own import Own
+from kvgg_jax.models.from_keras.presets import Preset
 from kvgg_jax.models.from_keras.random_weights import draw, undrawn
 
 
@@ -46,6 +47,8 @@ def find_source(name: str) -> Source:
     """Raises ConfigError for a name that is not known here."""
     if name in APPLICATIONS:
         return Application(name)
+    if name.startswith(HUB):
+        return Preset(name)
     if (build := own_backbone(name)) is not None:
         return Own(name, build)
     raise ConfigError(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -114,7 +114,10 @@ def _entries(file: h5py.File) -> set[str]:
 
 
 def _by_group(file: h5py.File, names: set[str]) -> Layers:
-    """Keras 3: `layers/conv2d_1/vars` bears the layer's name and holds its arrays as 0, 1, ..."""
+    """Keras 3: `layers/conv2d_1/vars` bears the layer's name and holds its arrays as 0, 1, ...
+
+    A layer inside another, as `layers/mha/query_dense/vars`, is named with that one: `mha/query`.
+    """
     found: dict[str, tuple[Stored, ...]] = {}
     for place in sorted(names):
         if not place.startswith("layers/") or not place.endswith("/vars"):
@@ -122,11 +125,21 @@ def _by_group(file: h5py.File, names: set[str]) -> Layers:
         group = file[place]
         numbers = sorted(int(key) for key in group if key.isdecimal())
         if numbers and "name" in group.attrs:
-            name = _texts(group, "name")[0]
+            name = "/".join(_names_above(file, place, names))
             if name in found:
                 raise Refused(f" has two layers called {escape_name(name)!r}.")
             found[name] = tuple(_stored(group[str(n)]) for n in numbers)
     return found
+
+
+def _names_above(file: h5py.File, place: str, names: set[str]) -> Iterator[str]:
+    """The names of the layers around an array, and of its own, from the last network on."""
+    parts = place.split("/")[:-1]
+    network = len(parts) - parts[::-1].index("layers")
+    for end in range(network + 1, len(parts) + 1):
+        variables = "/".join([*parts[:end], "vars"])
+        if variables in names and "name" in file[variables].attrs:
+            yield _texts(file[variables], "name")[0]
 
 
 def _by_list(file: h5py.File, base: str, names: set[str]) -> Layers:

@@ -8,10 +8,10 @@ import urllib.request
 from http.client import HTTPException
 from pathlib import Path
 
-from kvgg_jax.core.architectures import title
 from kvgg_jax.core.errors import WeightsError
 from kvgg_jax.core.events import Emit, Note, Progress
 from kvgg_jax.core.files import write_bytes
+from kvgg_jax.core.tables.architectures import title
 
 URL = "https://storage.googleapis.com/tensorflow/keras-applications"
 PATIENCE = 30.0  # seconds of silence from a server

@@ -20,8 +20,11 @@ def renamed(
     """`layers`, of which `shapes` are known, under the names that `wanted` has for them.
 
     The layers that are not found by name and shapes are taken by order, if all have the shapes
-    wanted but some of the head. Both mappings have the order of their networks.
+    wanted but some of the head. Both mappings have the order of their networks. Layers inside
+    others are found by name alone: the query, key and value of attention have the same shapes.
     """
+    if any("/" in name for name in wanted):
+        return dict(layers)
     ours = [name for name in wanted if shapes.get(name) != wanted[name]]
     theirs = [name for name in shapes if wanted.get(name) != shapes[name]]
     pairs = list(zip(ours, theirs, strict=False))

@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.core.architectures import VGG, title
 from kvgg_jax.core.config import ModelConfig, RunConfig
 from kvgg_jax.core.errors import ConfigError, RunError, WeightsError, WeightsMismatch
 from kvgg_jax.core.events import Emit, Note, Warned
 from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.core.tables.architectures import HUB, VGG, title, with_whole_path
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.models.backbone import Backbone
 from kvgg_jax.models.cost import describe
+from kvgg_jax.models.from_keras.presets import weights_file
 from kvgg_jax.models.preprocess import PREPROCESSING
 from kvgg_jax.models.registry import choose_backbone, is_frozen
 from kvgg_jax.models.weights.hdf5 import rank
@@ -29,6 +30,7 @@ from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
 
 NAMED = 3  # layers in one message
+PRESET = "preset"  # as `model.weights`: those of the preset that is the backbone
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +61,12 @@ def complete_model(config: RunConfig, out: Path) -> RunConfig:
     Raises WeightsError when there is nothing at that path, ConfigError for a network that Keras has
     no ImageNet weights of.
     """
+    config = config.with_model(arch=with_whole_path(config.model.arch))
     model = config.model
     if model.weights is None:
         return config
-    if model.weights == "imagenet":
-        if model.arch in VGG and model.arch not in KERAS_MD5:
-            known = " and ".join(title(arch) for arch in KERAS_MD5)
-            raise ConfigError(
-                f"Keras has ImageNet weights of {known}, not of {title(model.arch)}: "
-                f"use `model.arch = {next(iter(KERAS_MD5))}`."
-            )
-        needed = choose_backbone(model.arch).pretrained_preprocessing
-        return config.with_model(preprocessing=model.preprocessing or needed)
+    if model.weights in ("imagenet", PRESET):
+        return _check_named(config)
     if os.path.isfile(model.weights):
         file = Path(model.weights).absolute()
         if model.arch not in VGG:
@@ -95,6 +91,21 @@ def complete_model(config: RunConfig, out: Path) -> RunConfig:
     return changed.with_model(
         preprocessing=model.preprocessing or theirs.model.preprocessing or "scale"
     )
+
+
+def _check_named(config: RunConfig) -> RunConfig:
+    model, is_preset = config.model, config.model.arch.startswith(HUB)
+    if (model.weights == PRESET) is not is_preset:
+        use = PRESET if is_preset else "imagenet"
+        raise ConfigError(f"{title(model.arch)} has no weights {model.weights}: use {use}.")
+    if model.arch in VGG and model.arch not in KERAS_MD5:
+        known = " and ".join(title(arch) for arch in KERAS_MD5)
+        raise ConfigError(
+            f"Keras has ImageNet weights of {known}, not of {title(model.arch)}: "
+            f"use `model.arch = {next(iter(KERAS_MD5))}`."
+        )
+    needed = choose_backbone(model.arch).pretrained_preprocessing
+    return config.with_model(preprocessing=model.preprocessing or needed)
 
 
 def load_initial_weights(
@@ -137,7 +148,7 @@ def _read(model: ModelConfig, ours: Shapes, emit: Emit) -> tuple[Found, tuple[st
     """What the source has, and its classes where it knows them."""
     where = str(model.weights)
     if not os.path.isdir(where):
-        file = fetch(model.arch, emit) if where == "imagenet" else Path(where)
+        file = _file(model, emit)
         return read_weights(file, ours, by_order=model.arch not in VGG), None
     classifier = load_classifier(where, emit=emit)
     params, state = classifier.weights
@@ -146,6 +157,12 @@ def _read(model: ModelConfig, ours: Shapes, emit: Emit) -> tuple[Found, tuple[st
     shapes = {layer: [array.shape for array in of] for layer, of in layers.items()}
     fitting = {layer: layers[layer] for layer in layers if shapes[layer] == ours.get(layer)}
     return Found(shapes, fitting), classifier.classes
+
+
+def _file(model: ModelConfig, emit: Emit) -> Path:
+    if model.weights == "imagenet":
+        return fetch(model.arch, emit)
+    return weights_file(model.arch) if model.weights == PRESET else Path(str(model.weights))
 
 
 class Match:

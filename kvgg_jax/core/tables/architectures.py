@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kvgg_jax.core.errors import UsageError
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 BuildBackbone = Callable[[int], "keras.Model"]
 """Pixels per side -> a functional model: images in [0, 1], [batch, side, side, 3], to maps."""
+HUB = "hub:"  # begins the name of a preset of KerasHub, or of its folder
 GROUP = "kvgg_jax.backbones"  # of entry points
 OWN_NAME = re.compile(r"[a-z][a-z0-9_.-]*", re.IGNORECASE)
 
@@ -78,10 +81,23 @@ def own_backbone(name: str) -> BuildBackbone | None:
 
 def is_known(name: str) -> bool:
     """Whether there is a backbone of that name. Loads nothing."""
-    declared = bool(entry_points(group=GROUP, name=name))
-    return name in ARCHITECTURES or name in _registered or declared
+    if name in ARCHITECTURES or name in _registered or name.startswith(HUB):
+        return True
+    return bool(entry_points(group=GROUP, name=name))
 
 
 def title(name: str) -> str:
     """As sentences have it: VGG16, mobilenetv3-small."""
     return name.upper() if name in VGG else name
+
+
+def short(name: str) -> str:
+    """For names of folders and models: of a preset the last part of its path."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", name.removeprefix(HUB).rstrip("/").rpartition("/")[2])
+
+
+def with_whole_path(name: str) -> str:
+    """The name with the whole path of a preset's folder, so that it is found from elsewhere."""
+    folder = name.removeprefix(HUB)
+    is_folder = name.startswith(HUB) and os.path.isdir(folder)
+    return f"{HUB}{Path(folder).absolute()}" if is_folder else name

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kvgg_jax.core.architectures import APPLICATIONS
 from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.core.tables.architectures import APPLICATIONS
 from kvgg_jax.models.vgg import BLOCKS
 
 

@@ -44,7 +44,7 @@ def faults(session: nox.Session) -> None:
 @nox.session
 def backbones(session: nox.Session) -> None:
     """Take real backbones of Keras through everything, for some 20 minutes."""
-    session.install(*PINNED, "-e", ".[onnx,safetensors,tune]", *group("tests"))
+    session.install(*PINNED, "-e", ".[hub,onnx,safetensors,tune]", *group("tests"))
     session.run("pytest", "-m", "backbones", *session.posargs)
 
 

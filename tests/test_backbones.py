@@ -30,12 +30,13 @@ from kvgg_jax.training.search.tuning import tune
 from kvgg_jax.training.trainer import resume, train
 from kvgg_jax.web.html.report import report
 from support.faults import states, timeless
+from support.presets import save_vit
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation:DeprecationWarning"  # Keras' own
 )
 layers = keras.layers
-REAL = ("mobilenetv3-small", "efficientnetv2-b0", "convnext-tiny")
+REAL = ("mobilenetv3-small", "efficientnetv2-b0", "convnext-tiny", "vit")
 
 
 def small(image_size: int) -> keras.Model:
@@ -128,8 +129,10 @@ def test_a_network_of_your_own_goes_through_everything(arch, photos, tmp_path, b
 
 @pytest.mark.backbones
 @pytest.mark.parametrize("arch", REAL)
-def test_a_network_of_keras_applications_goes_through_everything(arch, photos, tmp_path):
+def test_a_network_of_keras_or_keras_hub_goes_through_everything(arch, photos, tmp_path):
     """In every format, and in folds and trials."""
+    if arch == "vit":
+        arch = f"hub:{save_vit(tmp_path / 'vit')}"
     run = assert_goes_through_everything(arch, photos, tmp_path / "runs", tuple(FORMATS))
     config = Run(run).config().with_train(epochs=1)
     assert len(crossval(config, folds=2, out=tmp_path / "runs").folds) == 2

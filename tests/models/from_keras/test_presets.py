@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from kvgg_jax.core.config import ModelConfig, RunConfig
-from kvgg_jax.core.errors import ConfigError, MissingExtra
+from kvgg_jax.core.errors import ConfigError, KvggError, MissingExtra
+from kvgg_jax.core.events import ignore
 from kvgg_jax.core.extras import EXTRAS
 from kvgg_jax.models.build import build
 from kvgg_jax.models.cost import describe
 from kvgg_jax.models.from_keras.networks import connected
 from kvgg_jax.training.trainer import train
+from kvgg_jax.training.transfer.initial_weights import load_initial_weights
 from support.presets import save_vit
 
 needs_hub = pytest.mark.extras
@@ -32,28 +34,17 @@ def vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @needs_hub
-def test_it_gives_the_numbers_of_keras_hub(vit: Path, photos: Path, tmp_path: Path) -> None:
+def test_it_gives_the_numbers_of_keras_hub(vit: Path) -> None:
     """With its weights and its preparation of images; the tokens are a square without the class."""
     import keras_hub
 
-    config = RunConfig(
-        data={"dir": str(photos)},
-        model={"arch": f"hub:{vit}", "weights": "preset", "freeze": "backbone"},
-    )
-    notes: list[object] = []
-    train(config, out=tmp_path, name="x", emit=notes.append)
-    network = connected(f"hub:{vit}", image_size=32)
-    theirs = keras_hub.models.Backbone.from_preset(str(vit))
-    assert any("the 16 layers of" in str(note) for note in notes)
-    layers = {layer.name: layer for layer in theirs.layers}
-    weights = {
-        f"{name}/{v.path.partition(f'{name}/')[2]}": np.asarray(v.value)
-        for name, layer in layers.items()
-        for v in layer.variables
-    }
+    arch = f"hub:{vit}"
+    config = RunConfig(data={"image_size": 32}, model={"arch": arch, "weights": "preset"})
+    initial = load_initial_weights(config, ("a", "b"), ignore)
+    assert initial is not None
     image = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
-    (ours,) = network.compute(weights, image)
-    tokens = np.asarray(theirs(image * 2 - 1))
+    (ours,) = connected(arch, image_size=32).compute(initial.arrays, image)
+    tokens = np.asarray(keras_hub.models.Backbone.from_preset(str(vit))(image * 2 - 1))
     np.testing.assert_allclose(ours, tokens[:, 1:].reshape(2, 4, 4, -1), atol=1e-5)
 
 
@@ -109,12 +100,14 @@ def test_a_preset_without_its_weights_or_with_spoilt_ones_is_said(vit, photos, t
     """Before a run is begun."""
     broken = Path(shutil.copytree(vit, tmp_path / "broken"))
     config = RunConfig(
-        data={"dir": str(photos)}, model={"arch": f"hub:{broken}", "weights": "preset"}
+        data={"dir": str(photos)},
+        model={"arch": f"hub:{broken}", "weights": "preset"},
+        train={"batch_size": 8},
     )
     file = broken / "model.weights.h5"
     file.write_bytes(file.read_bytes()[:1000])
     for message in ("is damaged or cut short", "has no model.weights.h5"):
-        with pytest.raises(Exception, match=message):
+        with pytest.raises(KvggError, match=message):
             train(config, out=tmp_path / "runs")
         file.unlink(missing_ok=True)
     assert not list(tmp_path.glob("runs/*"))

@@ -13,7 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from kvgg_jax.core.events import Event, Note, Progress
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.events import EpochEnded, Event, Note, Progress
 from kvgg_jax.evaluation.evaluate import evaluate
 from kvgg_jax.inference.classifier import load_classifier, predict
 from kvgg_jax.models.heads import LAST, STANDARDIZED
@@ -127,32 +128,61 @@ def test_its_predictions_are_those_of_the_solution(
     assert np.mean(right) > 0.9
 
 
-def test_a_run_may_solve_its_head_first_and_then_train_all_of_it(
-    solved: tuple[TrainResult, list[Event]],
-    finished: Path,
-    tmp_path: Path,
-) -> None:
-    """Cut in the second epoch and resumed, it is the run that was never cut."""
-    config = small_config(
+def finetuned(finished: Path) -> RunConfig:
+    """The head is solved, then a stage more learns in each epoch."""
+    return small_config(
         finished.parents[1] / "photos",
         data={"augment": "light"},
         model={"weights": str(finished), "head": "linear", "dropout": 0.2},
-        optim={"lr": 1e-4},
-        train={"epochs": 2, "ema": 0.9},
+        optim={"lr": 1e-4, "stage_decay": 0.3, "unfreeze_every": 1},
+        train={"epochs": 3, "ema": 0.9},
     )
-    whole = train(config, out=tmp_path, name="whole")
-    first, second = whole.history
+
+
+@pytest.fixture(scope="module")
+def whole_finetuned(
+    finished: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    solved: tuple[TrainResult, list[Event]],
+) -> TrainResult:
+    return train(finetuned(finished), out=tmp_path_factory.mktemp("out"), name="whole")
+
+
+def test_a_run_may_solve_its_head_first_and_then_train_all_of_it(
+    solved: tuple[TrainResult, list[Event]], whole_finetuned: TrainResult
+) -> None:
+    """Its first epoch is that of the frozen backbone."""
+    first, second, _ = whole_finetuned.history
     assert first == replace(solved[0].history.epochs[0], seconds=first.seconds)
     assert 0 < second.learning_rate < 1e-4
 
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        ("validating", 1),
+        ("training", 2),
+        ("validating", 2),
+        ("training", 3),
+        "end of 1",
+        "end of 2",
+    ],
+    ids=str,
+)
+def test_it_can_be_cut_at_any_moment(
+    moment: object, finished: Path, whole_finetuned: TrainResult, tmp_path: Path
+) -> None:
+    """Resumed, it is the run that was never cut."""
+
     def press(event: Event) -> None:
-        if isinstance(event, Progress) and (event.stage, event.epoch, event.done) == (
-            "training",
-            2,
-            1,
-        ):
+        here: object = None
+        if isinstance(event, EpochEnded):
+            here = f"end of {event.row.epoch}"
+        elif isinstance(event, Progress) and event.done == 1:
+            here = (event.stage, event.epoch)
+        if here == moment:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(config, out=tmp_path, name="cut", emit=press)
-    assert_same_run(resume(tmp_path / "cut").run, whole.run)
+        train(finetuned(finished), out=tmp_path, name="cut", emit=press)
+    assert_same_run(resume(tmp_path / "cut").run, whole_finetuned.run)

@@ -5,6 +5,9 @@ By default a small network of the test's own; `nox -s backbones` takes real ones
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,6 +124,21 @@ def assert_describes(config: RunConfig, run: Path) -> None:
     assert sum(layer.params for layer in costs) == sum(sizes)
 
 
+def assert_predicts_without_tensorflow(run: Path, photos: Path) -> None:
+    """In a process of its own, as a user calls it."""
+    program = (
+        "import sys; from kvgg_jax.cli.main import main\n"
+        "try: main()\n"
+        "finally: assert not {'tensorflow', 'tensorflow_text'} & sys.modules.keys()"
+    )
+    words = ["predict", "--run", str(run), str(next(photos.rglob("*.png"))), "--json"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "AssertionError" in done.stderr) == (0, False), done.stderr
+    assert len(json.loads(done.stdout)) == 1
+
+
 @pytest.mark.parametrize("arch", ["small", "small_vit"])
 def test_a_network_of_your_own_goes_through_everything(arch, photos, tmp_path, blank):
     """Exported in the formats that need no other process."""
@@ -135,9 +153,28 @@ def test_a_network_of_keras_or_keras_hub_goes_through_everything(arch, photos, t
         arch = f"hub:{save_vit(tmp_path / 'vit')}"
     run = assert_goes_through_everything(arch, photos, tmp_path / "runs", tuple(FORMATS))
     config = Run(run).config().with_train(epochs=1)
+    assert_predicts_without_tensorflow(run, photos)
     assert len(crossval(config, folds=2, out=tmp_path / "runs").folds) == 2
     space = {"optim.lr": [1e-4, 1e-3]}
     assert len(tune(config, space=space, trials=2, out=tmp_path / "runs").trials) == 2
+
+
+def test_a_network_of_an_installed_package_is_found_by_its_name(tmp_path, monkeypatch):
+    """By its entry point, for the command too; until then nothing of the package is loaded."""
+    about = tmp_path / "nets-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: nets\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[kvgg_jax.backbones]\nplain = nets_of_a_test:plain\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = RunConfig(model={"arch": "plain"}).model
+    (tmp_path / "nets_of_a_test.py").write_text(
+        "import keras\n"
+        "def plain(image_size):\n"
+        "    image = keras.Input((image_size, image_size, 3))\n"
+        "    return keras.Model(image, keras.layers.Conv2D(3, 1)(image))\n"
+    )
+    costs = describe(config, classes=2, image_size=32)
+    assert sum(layer.params for layer in costs) == (3 * 3 + 3) + (3 * 2 + 2)
 
 
 def test_train_takes_the_function_and_resume_needs_it_again(photos, tmp_path, monkeypatch, blank):

@@ -229,6 +229,21 @@ def test_a_function_that_cannot_be_used_says_why(function: Callable, message: st
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("arch", "message"),
+    [
+        ("xception", "image_size 32 is too small: xception needs at least 71 pixels a side."),
+        ("bad", "The network bad cannot be built for 32 pixels a side: no such size."),
+    ],
+)
+def test_a_network_that_cannot_be_built_leaves_no_run_behind(arch, message, photos, tmp_path):
+    """It is tried before the folder is written."""
+    register_backbone(failing, "bad")
+    with pytest.raises(ConfigError) as caught:
+        train(configure(photos, arch), out=tmp_path / "runs")
+    assert (str(caught.value), list(tmp_path.glob("runs/*"))) == (message, [])
+
+
 @pytest.mark.parametrize("name", ["vgg16", "convnext-tiny", "<lambda>", "-x", "a/b"])
 def test_a_name_that_is_taken_or_no_name_is_refused(name):
     """It would be a path, a flag or another network."""

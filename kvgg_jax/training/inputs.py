@@ -21,6 +21,7 @@ from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.grouping import how_split, split_photos
 from kvgg_jax.data.reader import DecodedImages, read
 from kvgg_jax.data.split import Split
+from kvgg_jax.models.cost import describe
 from kvgg_jax.models.registry import choose_size
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
@@ -50,7 +51,7 @@ def complete_config(config: RunConfig, emit: Emit, *, out: str | Path = catalog.
     """Fill in what depends on the photos and the initial weights, such as the image size.
 
     `out` holds the runs among which weights are looked for. Raises KvggError where JAX cannot
-    compute.
+    compute, or the network cannot be built.
     """
     check_jax()
     config = complete_model(config, Path(out))
@@ -65,6 +66,7 @@ def complete_config(config: RunConfig, emit: Emit, *, out: str | Path = catalog.
             str(cached_demo(cache_folder(), emit=emit)),
             config.data.image_size or DEMO_SIZE,
         )
+    describe(config.model, classes=2, image_size=size)  # raises for one that cannot be built
     return config.with_data(dir=str(Path(folder).absolute()), image_size=size)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -153,6 +154,14 @@ def _read(name: str, file: Path) -> dict[str, Any]:
     return content
 
 
+def _reason(error: BaseException) -> str:
+    """The first sentence of what began it."""
+    while (before := error.__cause__ or error.__context__) is not None:
+        error = before
+    sentence = re.split(r"\.?(?:\s*\n|\. )", str(error).strip(), maxsplit=1)[0]
+    return sentence or type(error).__name__
+
+
 def _fetch(name: str, file: str) -> Path:
     """A file of the preset; raises ConfigError where it cannot be had, FileNotFoundError where the
     preset has none of the name that it can do without."""
@@ -174,9 +183,9 @@ def _fetch(name: str, file: str) -> Path:
             raise
         raise _fault(name, f"has no {file}") from None
     except Exception as error:  # of Kaggle's, Hugging Face's and the network's libraries
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = _reason(error)
         raise _fault(
             name,
             f"cannot be had: {reason}. Give a name of KerasHub, such as hub:vit_base_patch16_224_"
-            "imagenet, or the folder of a preset; the first time a name needs the internet",
+            "imagenet, or the folder of a preset; the first time, a name needs the internet",
         ) from None

@@ -139,3 +139,25 @@ def test_named_weights_go_with_their_networks(arch, weights, message, photos):
     with pytest.raises(ConfigError) as caught:
         train(config)
     assert str(caught.value) == message
+
+
+@needs_hub
+def test_a_name_that_hub_has_not_or_that_cannot_be_fetched_is_one_message(monkeypatch):
+    """The first cause of what its libraries say."""
+    from keras_hub.src.utils import preset_utils
+
+    def no_network(*_: object) -> str:
+        try:
+            raise OSError("Name or service not known")
+        except OSError as error:
+            raise ValueError("HTTPSConnectionPool(...)\nMax retries") from error
+
+    def message() -> str:
+        with pytest.raises(ConfigError) as caught:
+            describe(ModelConfig(arch="hub:vit_bse"), classes=2, image_size=32)
+        return str(caught.value)
+
+    start = "`model.arch = hub:vit_bse`: the preset cannot be had: "
+    assert message().startswith(f"{start}Unknown preset identifier. Give a name of KerasHub")
+    monkeypatch.setattr(preset_utils, "get_file", no_network)
+    assert message().startswith(f"{start}Name or service not known. Give a name of KerasHub")

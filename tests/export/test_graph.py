@@ -12,7 +12,13 @@ import pytest
 from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.export.graph import beside, portable, predict_function, write_beside
+from kvgg_jax.export.graph import (
+    beside,
+    check_layers,
+    portable,
+    predict_function,
+    write_beside,
+)
 from kvgg_jax.models.build import vgg
 from kvgg_jax.models.functional import make_predict_step
 
@@ -45,17 +51,22 @@ def test_it_divides_by_255_and_the_temperature_and_gives_probabilities(images, t
     assert not [layer for layer in new.layers if isinstance(layer, keras.layers.Dropout)]
 
 
-def test_a_layer_that_is_not_keras_own_is_an_error():
-    """The file would need the code of somebody."""
+def test_a_layer_of_your_own_goes_into_programs_alone():
+    """A file of Keras would need its code; a program of JAX does not."""
 
     class Mine(keras.layers.Layer):
         def call(self, x):
             return x
 
     image = keras.Input((8, 8, 3))
+    network = portable(keras.Model(image, Mine(name="mine")(image)))
+    assert predict_function(network)(np.zeros((1, 8, 8, 3), np.uint8)).shape == (1, 8, 8, 3)
     with pytest.raises(RunError) as caught:
-        portable(keras.Model(image, Mine(name="mine")(image)))
-    assert str(caught.value) == "mine (Mine) cannot be exported as a layer of Keras yet."
+        check_layers(network)
+    assert str(caught.value) == (
+        "mine (Mine) is a layer of your own, which no file of Keras or TensorFlow can hold: "
+        "use --format onnx, stablehlo or safetensors."
+    )
 
 
 def test_what_a_format_has_no_room_for_is_beside_it(tmp_path: Path):

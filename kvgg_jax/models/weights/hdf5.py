@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -119,7 +120,7 @@ def _by_group(file: h5py.File, names: set[str]) -> Layers:
     A layer inside another, as `layers/mha/query_dense/vars`, is named with that one: `mha/query`.
     """
     found: dict[str, tuple[Stored, ...]] = {}
-    for place in sorted(names):
+    for place in sorted(names, key=_by_number):
         if not place.startswith("layers/") or not place.endswith("/vars"):
             continue
         group = file[place]
@@ -130,6 +131,12 @@ def _by_group(file: h5py.File, names: set[str]) -> Layers:
                 raise Refused(f" has two layers called {escape_name(name)!r}.")
             found[name] = tuple(_stored(group[str(n)]) for n in numbers)
     return found
+
+
+def _by_number(place: str) -> list[tuple[str, int]]:
+    """What sorts `conv2d_10` after `conv2d_9`: Keras counts the layers of a class."""
+    parts = re.findall(r"(\D*)(\d*)", place)
+    return [(text, int(number or 0)) for text, number in parts]
 
 
 def _names_above(file: h5py.File, place: str, names: set[str]) -> Iterator[str]:

@@ -6,7 +6,8 @@ versions named some otherwise (`expanded_conv/depthwise`). Its own loader goes b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -19,21 +20,54 @@ def renamed(
 ) -> dict[str, T]:
     """`layers`, of which `shapes` are known, under the names that `wanted` has for them.
 
-    The layers that are not found by name and shapes are taken by order, if all have the shapes
-    wanted but some of the head. Both mappings have the order of their networks. Layers inside
-    others are found by name alone: the query, key and value of attention have the same shapes.
+    Layers that differ by their number alone are taken by order, if the file has as many of the same
+    shapes; else by name. The others are taken by order among those of their shapes, if all are
+    found but some of the head. In both mappings, layers of one kind have the order of the network.
+    Layers inside others are found by name alone: the query, key and value of attention have the
+    same shapes.
     """
     if any("/" in name for name in wanted):
         return dict(layers)
-    ours = [name for name in wanted if shapes.get(name) != wanted[name]]
-    theirs = [name for name in shapes if wanted.get(name) != shapes[name]]
-    pairs = list(zip(ours, theirs, strict=False))
-    same = next(
-        (n for n, (own, other) in enumerate(pairs) if wanted[own] != shapes[other]), len(pairs)
-    )
-    if len(ours) - same > HEAD:
-        same = 0
-    names = dict(zip(theirs[:same], ours[:same], strict=True))
-    taken = {*names.values()}
-    kept = {name: name for name in layers if name not in names and name not in taken}
+    theirs, ours = ({name: _text(of[name]) for name in of} for of in (shapes, wanted))
+    names = _in_order(theirs, ours, by=_family)
+    left, needed = _others(theirs, names.keys()), _others(ours, names.values())
+    names |= {name: name for name in left.keys() & needed.keys() if left[name] == needed[name]}
+    left, needed = _others(theirs, names.keys()), _others(ours, names.values())
+    others = _in_order(left, needed, by=_kind)
+    if len(needed) - len(others) <= HEAD:
+        names |= others
+    kept = {name: name for name in _others(layers, names.keys()) if name not in names.values()}
     return {new: layers[old] for old, new in {**kept, **names}.items()}
+
+
+def _text(shapes: Shapes) -> str:
+    return str([list(shape) for shape in shapes])
+
+
+def _others(layers: Mapping[str, T], names: Collection[str]) -> dict[str, T]:
+    return {name: layer for name, layer in layers.items() if name not in names}
+
+
+def _family(name: str, shapes: str) -> str:
+    """The name without its number."""
+    return re.sub(r"_\d+$", "", name)
+
+
+def _kind(name: str, shapes: str) -> str:
+    return shapes
+
+
+def _in_order(
+    theirs: Mapping[str, str], ours: Mapping[str, str], *, by: Callable[[str, str], str]
+) -> dict[str, str]:
+    """Name in the file -> name in the network, in each group that has the same shapes in both."""
+    found: dict[str, tuple[list[str], list[str]]] = {}
+    for side, layers in enumerate((theirs, ours)):
+        for name, shapes in layers.items():
+            found.setdefault(by(name, shapes), ([], []))[side].append(name)
+    return {
+        old: new
+        for there, here in found.values()
+        if [theirs[name] for name in there] == [ours[name] for name in here]
+        for old, new in zip(there, here, strict=True)
+    }

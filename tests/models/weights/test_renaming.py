@@ -35,3 +35,19 @@ def test_another_network_is_left_as_it_is():
     ours = {f"conv2d_{n}": WIDE for n in range(20)}
     theirs = {f"conv_{n}": WIDE if n < 5 else KERNEL for n in range(20)}
     assert names(theirs, ours) == {name: name for name in theirs}
+
+
+def test_layers_that_keras_numbered_otherwise_are_taken_by_order_though_names_coincide():
+    """The second network of a process begins at 3; all convolutions have the same shapes."""
+    ours = {f"conv2d_{n}" if n else "conv2d": WIDE for n in range(12)}
+    theirs = {f"conv2d_{n}": WIDE for n in range(3, 15)}
+    assert names(theirs, ours) == {
+        own: f"conv2d_{n}" for own, n in zip(ours, range(3, 15), strict=True)
+    }
+
+
+def test_layers_inside_others_are_found_by_name_alone():
+    """Attention's have the same shapes in another order."""
+    ours = {"mha/query": KERNEL, "mha/key": KERNEL}
+    theirs = {"mha_1/key": KERNEL, "mha_1/query": KERNEL}
+    assert names(theirs, ours) == {name: name for name in theirs}

@@ -273,6 +273,11 @@ class RunConfig(Table):
         """Whether the first epoch solves the head instead of training it."""
         return self.model.head == "linear"
 
+    @property
+    def only_solves_head(self) -> bool:
+        """Whether nothing else is trained: the run has one epoch."""
+        return self.solves_head and self.model.freeze == "backbone"
+
     def to_toml(self) -> str:
         """The complete configuration as TOML; `resolve` of that file gives an equal config."""
         return tomli_w.dumps(self.model_dump(exclude_none=True))

@@ -55,7 +55,7 @@ def complete_config(config: RunConfig, emit: Emit, *, out: str | Path = catalog.
     """
     check_jax()
     config = complete_model(config, Path(out))
-    if config.solves_head and config.model.freeze == "backbone":
+    if config.only_solves_head:
         config = config.with_train(epochs=1)  # nothing is left to train
     folder, size = config.data.dir, choose_size(config)
     if folder is None and Path("data").is_dir():
@@ -106,6 +106,9 @@ def with_larger(
 ) -> DecodedImages:
     """`decoded`, and the training photos larger where `data.crop` is set."""
     if config.data.crop is None:
+        return decoded
+    if config.only_solves_head:
+        emit(Note("`data.crop` has no effect: a linear head is solved on whole photos"))
         return decoded
     size = side_to_crop(config.image_size, config.data.crop)
     emit(Note(f"Random crops are cut at {size} px: the training photos are read once more"))

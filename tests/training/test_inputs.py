@@ -14,7 +14,7 @@ from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.folder import scan
 from kvgg_jax.data.split import split_samples
 from kvgg_jax.training import inputs
-from kvgg_jax.training.inputs import complete_config, load_inputs, warn_of_split
+from kvgg_jax.training.inputs import complete_config, load_inputs, warn_of_split, with_larger
 from support.runs import small_config
 
 
@@ -63,6 +63,17 @@ def test_for_random_crops_the_training_photos_are_read_once_more_and_larger(phot
     np.testing.assert_array_equal(larger.images[rows[:29]], expected)
     text = "Random crops are cut at 46 px: the training photos are read once more"
     assert Note(text) in heard
+
+
+def test_a_head_that_is_solved_on_whole_photos_needs_no_larger_ones(photos):
+    """They would be read for nothing, and that is said."""
+    heard: list[Event] = []
+    config = small_config(
+        photos, data={"crop": 0.5}, model={"head": "linear", "weights": "x", "freeze": "backbone"}
+    )
+    found = load_inputs(small_config(photos), ignore)
+    assert with_larger(found.decoded, found.split, config, heard.append) is found.decoded
+    assert heard == [Note("`data.crop` has no effect: a linear head is solved on whole photos")]
 
 
 def test_a_batch_larger_than_the_training_set_is_a_config_error(photos):

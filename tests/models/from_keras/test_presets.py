@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,13 @@ from kvgg_jax.training.trainer import train
 from kvgg_jax.training.transfer.initial_weights import load_initial_weights
 from support.presets import save_vit
 
-needs_hub = pytest.mark.extras
+
+def needs_hub(test: Callable) -> Callable:
+    """Mark a test that calls KerasHub; it is skipped where that is not installed."""
+    missing = find_spec("keras_hub") is None
+    return pytest.mark.extras(pytest.mark.skipif(missing, reason="needs the extra hub")(test))
+
+
 VIT = {
     "module": "keras_hub.src.models.vit.vit_backbone",
     "class_name": "ViTBackbone",

@@ -136,9 +136,17 @@ class Checkpoints:
         try:
             return save(*args, **kwargs)
         except (OSError, ValueError) as error:
+            if isinstance(error, TimeoutError):
+                reason = (
+                    "a save did not end in time: the process was suspended, or the storage does "
+                    "not answer"
+                )
+                remedy = "Continue with --resume."
+            else:
+                reason = str(error)
+                remedy = "Free disk space or make it writable, then continue with --resume."
             raise RunError(
-                f"Cannot save to {self.folder}: {error}. Earlier checkpoints are intact. "
-                "Free disk space or make it writable, then continue with --resume."
+                f"Cannot save to {self.folder}: {reason}. Earlier checkpoints are intact. {remedy}"
             ) from error
 
     def _steps(self, kind: str) -> dict[int, int]:

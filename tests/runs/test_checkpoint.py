@@ -384,6 +384,23 @@ def test_a_save_that_fails_in_the_background_surfaces_at_the_next_call(tmp_path,
         assert_same(loaded, state(4, size=big).params)
 
 
+def test_a_save_that_never_ended_does_not_blame_the_disk(tmp_path, monkeypatch):
+    """Orbax gives up when the process was suspended in the midst of one."""
+
+    def suspended(*_: object) -> None:
+        raise TimeoutError("ChainedFuture completed 0/2 futures but timed out")
+
+    monkeypatch.setattr(checkpoint, "_finish", suspended)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save_last(state(4))
+    with pytest.raises(RunError) as caught:
+        checkpoints.close()
+    assert str(caught.value) == (
+        f"Cannot save to {tmp_path}: a save did not end in time: the process was suspended, or "
+        "the storage does not answer. Earlier checkpoints are intact. Continue with --resume."
+    )
+
+
 def test_a_reader_leaves_the_half_written_save_of_a_running_run_alone(tmp_path):
     """`kvgg predict` may open a run that is saving; only the run itself clears up after a crash."""
     with Checkpoints(tmp_path) as checkpoints:

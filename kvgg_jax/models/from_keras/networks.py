@@ -26,6 +26,10 @@ class Source(Protocol):
         """Networks are kept by source."""
 
     @property
+    def name(self) -> str:
+        """As `model.arch` has it."""
+
+    @property
     def smallest_size(self) -> int:
         """Smallest side of an image, in pixels."""
 
@@ -66,7 +70,7 @@ def build(
     with None they are zero, to be replaced. Raises ConfigError for images that are too small.
     """
     source = find_source(name)
-    model = _undrawn(source, name, x.shape[1], precision)
+    model = _undrawn(source, x.shape[1], precision)
     draw(model.variables, seed)
     return _connect(source, model, x).stages
 
@@ -76,24 +80,24 @@ def connected(name: str, *, image_size: int, precision: str = "float32") -> Conn
 
     Raises ConfigError for images that are too small.
     """
-    return _connected(find_source(name), name, image_size, precision)
+    return _connected(find_source(name), image_size, precision)
 
 
 def stage_numbers(name: str) -> dict[str, int]:
     """Layer -> its stage, from 0; they are the same for images of any size."""
-    return _stage_numbers(find_source(name), name)
+    return _stage_numbers(find_source(name))
 
 
 # By source, not by name: a notebook defines its network again under the same name.
 @lru_cache(maxsize=4)
-def _connected(source: Source, name: str, image_size: int, precision: str) -> Connected:
-    model = _undrawn(source, name, image_size, precision)
+def _connected(source: Source, image_size: int, precision: str) -> Connected:
+    model = _undrawn(source, image_size, precision)
     return _connect(source, model, keras.Input((image_size, image_size, 3)))
 
 
 @cache
-def _stage_numbers(source: Source, name: str) -> dict[str, int]:
-    stages = _connected(source, name, source.native_size, "float32").stages
+def _stage_numbers(source: Source) -> dict[str, int]:
+    stages = _connected(source, source.native_size, "float32").stages
     return {layer: number for number, stage in enumerate(stages) for layer in stage.layers}
 
 
@@ -103,10 +107,10 @@ def _connect(source: Source, model: keras.Model, image: keras.KerasTensor) -> Co
     return replace(connect(model, prepared, left_out=unused), image=image)
 
 
-def _undrawn(source: Source, name: str, image_size: int, precision: str) -> keras.Model:
+def _undrawn(source: Source, image_size: int, precision: str) -> keras.Model:
     if image_size < source.smallest_size:
         raise ConfigError(
-            f"image_size {image_size} is too small: {name} needs at least {source.smallest_size} "
-            "pixels a side."
+            f"image_size {image_size} is too small: {source.name} needs at least "
+            f"{source.smallest_size} pixels a side."
         )
     return undrawn(lambda: source.make(image_size), precision=precision)

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from kvgg_jax.core.config import MIN_IMAGE_SIZE
 from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.extras import require
 from kvgg_jax.core.keras_gate import keras
@@ -34,7 +35,7 @@ class Preset:
     """A backbone `hub:NAME`."""
 
     name: str
-    smallest_size: int = 32
+    smallest_size: int = MIN_IMAGE_SIZE
 
     @property
     def native_size(self) -> int:

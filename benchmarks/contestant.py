@@ -33,8 +33,8 @@ def kvgg(task: str, size: int, count: int, *, accumulate: int = 1) -> Run:
     import jax
     import numpy as np
 
-    from kvgg_jax.core.config import ModelConfig
     from kvgg_jax.core.state import Batch
+    from kvgg_jax.core.tables.model import ModelConfig
     from kvgg_jax.core.tables.optim import OptimConfig
     from kvgg_jax.models.build import vgg
     from kvgg_jax.models.compile import compile_step

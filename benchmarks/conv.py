@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from kvgg_jax.core.config import ModelConfig
+from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.models.cost import describe
 from kvgg_jax.models.kernels.conv import conv3x3
 

@@ -19,9 +19,9 @@ import numpy as np
 from rich.console import Console
 
 from kvgg_jax.cli.console import Screen
-from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.history import NOTHING_YET, EpochProgress, History
 from kvgg_jax.core.state import TrainState, empty_batch
+from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.core.tables.optim import OptimConfig
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, hold

@@ -1,8 +1,8 @@
-from .core.config import ModelConfig as ModelConfig
 from .core.config import RunConfig as RunConfig
 from .core.errors import KvggError as KvggError
 from .core.process import __version__ as __version__
 from .core.tables.architectures import register_backbone as register_backbone
+from .core.tables.model import ModelConfig as ModelConfig
 from .data.audit.audit import check_data as check_data
 from .evaluation.calibration import calibrate as calibrate
 from .evaluation.comparison import compare_runs as compare_runs

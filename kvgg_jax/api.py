@@ -3,10 +3,11 @@
 `kvgg_jax.NAME` loads only what NAME needs; importing this module loads everything.
 """
 
-from kvgg_jax.core.config import ModelConfig, RunConfig
+from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import KvggError
 from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.core.tables.architectures import BuildBackbone, register_backbone
+from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.data.audit.audit import check_data
 from kvgg_jax.data.audit.findings import Check
 from kvgg_jax.evaluation.calibration import Calibrated, calibrate

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kvgg_jax.core.config import ModelConfig, RunConfig, settings
+from kvgg_jax.core.config import RunConfig, settings
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, EpochEnded, Event, Note, Progress, Warned
 from kvgg_jax.core.state import TrainState, Weights, discard
+from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.core.tables.optim import OptimConfig
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, hold

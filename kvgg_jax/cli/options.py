@@ -1,4 +1,4 @@
-"""The options that several commands share; those that are settings come from `core/config`.
+"""The options that several commands share; those that are settings come from `core/tables`.
 
 The latter are made when a command is chosen, so that `kvgg --help` needs no configuration.
 """

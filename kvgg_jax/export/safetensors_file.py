@@ -10,8 +10,8 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.export.graph import About, portable, predict_function
 from kvgg_jax.inference.prediction import PredictFunction
 from kvgg_jax.models.build import vgg

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.state import AnyArray
+from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.models.functional import Network
 from kvgg_jax.models.registry import choose_backbone
 

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import Weights
 from kvgg_jax.core.tables.architectures import short
+from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.models.from_keras.networks import build as build_network
 from kvgg_jax.models.functional import STANDARD_EPSILON
 from kvgg_jax.models.heads import STANDARDIZED

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING
 
-from kvgg_jax.core.config import ModelConfig
+from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.models.registry import choose_network
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.state import AnyArray
+from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.models import backbone
 from kvgg_jax.models.cost import describe
 from kvgg_jax.models.kernels.conv import convolve

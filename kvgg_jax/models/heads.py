@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from kvgg_jax.core.config import ModelConfig
+from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.models.backbone import Head, Layers, Pooling, T
 
 LAST = "predictions"

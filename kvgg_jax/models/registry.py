@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kvgg_jax.core.config import ModelConfig, RunConfig
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.models.backbone import Backbone, Network
 from kvgg_jax.models.heads import choose_head
 from kvgg_jax.models.keras_backbone import KerasBackbone

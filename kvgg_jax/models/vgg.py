@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from kvgg_jax.core.config import PHOTO_SIZE
+from kvgg_jax.core.tables.data import PHOTO_SIZE
 from kvgg_jax.models.backbone import Layers, T
 
 # Output channels of the 3x3 convolutions, block by block.

@@ -14,12 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.core.config import TrainConfig
 from kvgg_jax.core.devices import batch_sharding
 from kvgg_jax.core.errors import NonFiniteLoss, Stopped
 from kvgg_jax.core.events import Emit, EpochEnded, Progress, ignore
 from kvgg_jax.core.history import NOTHING_YET, Epoch, EpochProgress, History, Metrics, ratios
 from kvgg_jax.core.state import Batch, Tally, TrainState, Weights
+from kvgg_jax.core.tables.train import TrainConfig
 from kvgg_jax.training.ema import with_ema_weights
 from kvgg_jax.training.step import EvalStep, TrainStep, zero_tally
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from kvgg_jax.core.config import RunConfig, Tracked, settings
+from kvgg_jax.core.config import RunConfig, settings
 from kvgg_jax.core.devices import check_jax
 from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Emit, Finished, Started, ignore
@@ -17,6 +17,7 @@ from kvgg_jax.core.history import History
 from kvgg_jax.core.memory import training_memory_advice
 from kvgg_jax.core.state import Batch, TrainState, discard
 from kvgg_jax.core.tables.architectures import BuildBackbone, register_backbone
+from kvgg_jax.core.tables.train import Tracked
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.runs import catalog, step_folders

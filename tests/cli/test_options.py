@@ -1,4 +1,4 @@
-"""The options of a command that are settings come from the fields of `core/config.py` alone."""
+"""The options of a command that are settings come from the fields of `core/tables` alone."""
 
 from __future__ import annotations
 

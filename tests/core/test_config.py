@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvgg_jax.core.config import ModelConfig, RunConfig
+from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.config_file import parse_set, resolve
 from kvgg_jax.core.errors import ConfigError, UsageError
+from kvgg_jax.core.tables.model import ModelConfig
 
 
 def test_the_defaults_are_the_recipe_of_the_write_up():

@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 
 from kvgg_jax.core import config as settings_of_a_run
 from kvgg_jax.core import config_file
-from kvgg_jax.core.config import SETTINGS, RunConfig, TrainConfig, settings
+from kvgg_jax.core.config import SETTINGS, RunConfig, settings
 from kvgg_jax.core.errors import ConfigError, RunError, UsageError
 from kvgg_jax.core.settings import Setting, read_settings, setting
+from kvgg_jax.core.tables.train import TrainConfig
 from kvgg_jax.runs.manifest import MAY_CHANGE, UNSEEN, check_settings
 from kvgg_jax.training.search.space import check_space
 from support.runs import ROOT

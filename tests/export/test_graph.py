@@ -9,9 +9,9 @@ import jax
 import numpy as np
 import pytest
 
-from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.export.graph import (
     beside,
     check_layers,

@@ -9,9 +9,9 @@ import jax
 import numpy as np
 import pytest
 
-from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.core.tables.optim import OptimConfig
 from kvgg_jax.models.build import build, vgg
 from kvgg_jax.training.optimizers import build_optimizer

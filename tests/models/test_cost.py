@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from kvgg_jax.core.config import HEADS, ModelConfig
+from kvgg_jax.core.tables.model import HEADS, ModelConfig
 from kvgg_jax.models.cost import describe, total
 from kvgg_jax.models.vgg import BLOCKS
 from support.networks import names, parameters, shapes_only

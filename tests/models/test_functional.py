@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kvgg_jax.core.config import ModelConfig
+from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.models.build import variable_names, vgg
 from kvgg_jax.models.functional import make_predict_step, weight_shapes
 from kvgg_jax.models.preprocess import normalize

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kvgg_jax.core import config
-from kvgg_jax.core.config import ModelConfig
+from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.models.cost import describe
 from kvgg_jax.models.heads import HEADS
 

@@ -6,8 +6,9 @@ from typing import get_args
 
 import pytest
 
-from kvgg_jax.core.config import MIN_IMAGE_SIZE, ModelConfig
 from kvgg_jax.core.tables.architectures import VGG
+from kvgg_jax.core.tables.data import MIN_IMAGE_SIZE
+from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.models.cost import describe
 from kvgg_jax.models.registry import BACKBONES, choose_backbone, is_frozen
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.models.vgg import BLOCKS
 from support.networks import names, shapes_only, undrawn
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.models.build import Zeros, vgg
 from support.runs import THIN
 

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kvgg_jax.core.config import TrainConfig
 from kvgg_jax.core.errors import NonFiniteLoss, Stopped
 from kvgg_jax.core.events import EpochEnded, Event, Progress
 from kvgg_jax.core.history import Epoch, EpochProgress, History, Metrics
 from kvgg_jax.core.state import Batch, Tally, TrainState
+from kvgg_jax.core.tables.train import TrainConfig
 from kvgg_jax.training.loop import LoopInputs, RunProgress, evaluate, run_epochs
 
 WEIGHTS = [np.float32([1, 1, 1, 1]), np.float32([1, 1, 0, 0])]  # 6 images in batches of 4

@@ -33,7 +33,7 @@ def summary(
     given: Given = ctx.obj
     config = given.resolve()
     from kvgg_jax.cli.text import summary as show
-    from kvgg_jax.core.config import HEADS
+    from kvgg_jax.core.tables.model import HEADS
     from kvgg_jax.models.cost import describe, total
     from kvgg_jax.models.registry import choose_size
 

@@ -1,1 +1,1 @@
-"""Tables of a configuration that have a file of their own."""
+"""The tables of a configuration, one a file, and the names of architectures."""

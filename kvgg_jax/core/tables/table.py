@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -21,3 +22,8 @@ class Table(BaseModel):
         if reason := unused(self):
             raise ValueError(reason)
         return self
+
+
+def as_text(value: object) -> object:
+    """A path, or the one layer size of a head (`head = 1024`), as text."""
+    return str(value) if isinstance(value, Path) or type(value) is int else value

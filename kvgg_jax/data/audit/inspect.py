@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from kvgg_jax.core.config import MIN_IMAGE_SIZE
 from kvgg_jax.core.errors import ImageError
 from kvgg_jax.core.events import Emit, ignore
+from kvgg_jax.core.tables.data import MIN_IMAGE_SIZE
 from kvgg_jax.data.audit.duplicates import SIDE, Fingerprint, look
 from kvgg_jax.data.decode.file_types import HEAD, check_kind
 from kvgg_jax.data.decode.image import decode_bytes

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from kvgg_jax.core.config import MIN_IMAGE_SIZE, PHOTO_SIZE
 from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.tables.architectures import BuildBackbone
+from kvgg_jax.core.tables.data import MIN_IMAGE_SIZE, PHOTO_SIZE
 
 
 @dataclass(frozen=True, slots=True)

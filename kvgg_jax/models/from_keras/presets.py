@@ -15,12 +15,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kvgg_jax.core.config import MIN_IMAGE_SIZE
 from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.extras import require
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.process import is_own_process
 from kvgg_jax.core.tables.architectures import HUB
+from kvgg_jax.core.tables.data import MIN_IMAGE_SIZE
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.models.from_keras.own import as_maps
 from kvgg_jax.models.preprocess import PREPROCESSING

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from kvgg_jax.core.config import RunConfig, TrainConfig
+from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.config_file import with_values
 from kvgg_jax.core.devices import check_jax
 from kvgg_jax.core.events import Emit, Finished, Started, ignore
@@ -20,6 +20,7 @@ from kvgg_jax.core.history import History
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import TrainState, discard
 from kvgg_jax.core.tables.optim import OptimConfig
+from kvgg_jax.core.tables.train import TrainConfig
 from kvgg_jax.core.text import qualified_name
 from kvgg_jax.models.build import assign_weights
 from kvgg_jax.models.compile import compile_step

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.core.config import ModelConfig, RunConfig
+from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import ConfigError, RunError, WeightsError, WeightsMismatch
 from kvgg_jax.core.events import Emit, Note, Warned
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.tables.architectures import HUB, VGG, title, with_whole_path
+from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.models.backbone import Backbone

@@ -12,9 +12,10 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from kvgg_jax.core.config import ModelConfig, RunConfig, settings
+from kvgg_jax.core.config import RunConfig, settings
 from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.core.process import __version__
+from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.core.text import duration, escape_name
 from kvgg_jax.data.audit.findings import Check
 from kvgg_jax.data.audit.sentences import color_text, facts

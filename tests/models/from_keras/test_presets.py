@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kvgg_jax.core.config import ModelConfig, RunConfig
+from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import ConfigError, KvggError, MissingExtra
 from kvgg_jax.core.events import ignore
 from kvgg_jax.core.extras import EXTRAS
+from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.models.build import build
 from kvgg_jax.models.cost import describe
 from kvgg_jax.models.from_keras.networks import connected

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvgg_jax.core.config import ModelConfig
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import empty_batch
+from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.core.tables.optim import OptimConfig
 from kvgg_jax.models.build import vgg
 from kvgg_jax.models.compile import OPTIONS

@@ -12,10 +12,11 @@ import jax
 import numpy as np
 import pytest
 
-from kvgg_jax.core.config import ModelConfig, RunConfig
+from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import ConfigError, RunError, WeightsError
 from kvgg_jax.core.events import Event, Note, Progress, Warned
 from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.evaluation.evaluate import evaluate
 from kvgg_jax.export.exporter import export
 from kvgg_jax.inference.classifier import load_classifier

@@ -1,0 +1,87 @@
+"""The table `data`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, model_validator
+
+from kvgg_jax.core.settings import setting
+from kvgg_jax.core.tables.table import Table, as_text
+
+PHOTO_SIZE = 224  # pixels per side unless set, as in the VGG paper
+MIN_IMAGE_SIZE = 32  # pixels per side that every network accepts
+
+
+def _large_enough(size: int) -> int:
+    if size < MIN_IMAGE_SIZE:
+        raise ValueError(f"too small: a network needs at least {MIN_IMAGE_SIZE} pixels per side")
+    return size
+
+
+def _not_empty(folder: str) -> str:
+    if not folder:
+        raise ValueError("is empty; name the folder of the photos")
+    return folder
+
+
+class DataConfig(Table):
+    """Where the photos are, how they are split, and how they are augmented."""
+
+    dir: Annotated[str, BeforeValidator(as_text), AfterValidator(_not_empty)] | None = setting(
+        None, "photos", flag="--data", is_folder=True, resume="config"
+    )
+    """Folder with one sub-folder per class. Without it: `./data`, or the demo set if there is
+    none."""
+    image_size: Annotated[int, AfterValidator(_large_enough)] | None = setting(
+        None, "images", "network", le=4096
+    )
+    """Pixels per side, 32 to 4096; without it 224 for photos, 48 for the demo set."""
+    val_split: float = setting(0.2, "photos", gt=0, lt=1)
+    """Share of the photos kept for validation."""
+    split: Literal["keras", "stratified", "grouped"] = setting("keras", "photos")
+    """How photos are split: keras, stratified or grouped. `keras`: the files that
+    `image_dataset_from_directory` would choose; `stratified`: each class has the same share in
+    both parts; `grouped`: exact and near duplicates stay on one side, and class shares are kept
+    as far as that allows ([data](data.md))."""
+    split_seed: int | None = setting(None, "photos", flag=None, ge=0, lt=2**32)
+    """Seed of the split alone, without it `seed`: compare other seeds on one split."""
+    folds: int | None = setting(None, "photos", flag=None, ge=2)
+    """Cross-validation: number of equal parts that take turns at validation; `data.val_split` is
+    not used; `kvgg crossval` sets both."""
+    fold: int | None = setting(None, "photos", flag=None, ge=1)
+    """Which of the folds validates, from 1."""
+    augment: Literal["none", "light", "strong", "randaugment"] = setting("none", "images", "step")
+    """Random changes to training photos: none, light, strong or randaugment. `light`: flips and
+    small shifts; `strong`: rotation, zoom, brightness and contrast too; `randaugment`: two random
+    operations per photo (below)."""
+    augment_color: bool = setting(False, "images", "step")
+    """With `data.augment`, also change hue and saturation. Not for classes that differ by color.
+    See below."""
+    crop: float | None = setting(None, "images", "step", gt=0, lt=1)
+    """Train on random crops of at least this share of the area, such as 0.35. They are cut from
+    larger photos and resized to `data.image_size`; validation has whole photos (below)."""
+    erase: float = setting(0.0, "images", "step", ge=0, le=1)
+    """Share of training photos in which a random rectangle is erased, such as 0.25."""
+    mix: Literal["none", "mixup", "cutmix"] = setting("none", "images", "step")
+    """Mix photos and labels in pairs: none, mixup or cutmix. `mixup` lays photos over each other,
+    `cutmix` puts a rectangle of one into another; labels are mixed in the same shares (below)."""
+    mix_alpha: float | None = setting(None, "images", "step", gt=0, le=1)
+    """How evenly to mix, above 0 and at most 1. Without it: 0.2 for mixup, 1 for cutmix. Shares are
+    drawn from Beta(alpha, alpha); the values are those of the papers."""
+    balance: bool = setting(False, "update")
+    """Train on equally many photos of each class per epoch, instead of on each photo once. See
+    below."""
+    skip_bad: bool = setting(False, "photos", "images")
+    """Leave out unreadable photos."""
+    cache: Literal["auto", "memory", "disk", "none"] = setting("auto", "reading", resume="config")
+    """Where decoded photos are kept: auto, memory, disk or none. `disk` is a file in the cache
+    folder, `none` decodes each time, `auto` the fastest that fits."""
+
+    @model_validator(mode="after")
+    def _is_a_fold(self) -> DataConfig:
+        if (self.folds is None) != (self.fold is None) or (self.fold or 0) > (self.folds or 0):
+            raise ValueError(f"folds {self.folds}, fold {self.fold}: set both, and fold 1 to folds")
+        if self.folds and self.split == "keras":
+            raise ValueError("folds need split stratified or grouped")
+        return self

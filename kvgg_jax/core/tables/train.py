@@ -1,0 +1,61 @@
+"""The table `train`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, model_validator
+
+from kvgg_jax.core.settings import setting
+from kvgg_jax.core.tables.table import Table
+
+Tracked = Literal["tensorboard", "mlflow", "wandb"]
+
+
+def _as_names(value: object) -> object:
+    """`"a,b"` (a flag) or `["a", "b"]` (TOML) as a tuple; `"none"` is empty."""
+    if isinstance(value, str):
+        value = [] if value == "none" else value.split(",")
+    return tuple(value) if isinstance(value, list) else value
+
+
+class TrainConfig(Table):
+    """How long to train, with which batches, and when to stop."""
+
+    epochs: int = setting(20, "epochs", resume="flag", ge=1)
+    """Passes over the training photos."""
+    batch_size: int = setting(32, "network", "step", "features", ge=1)
+    """Photos per step."""
+    accumulate: int = setting(1, "step", "features", ge=1)
+    """Parts to compute each batch in, to save memory. Batch norm sees one part at a time."""
+    patience: int = setting(20, "epochs", ge=1)
+    """Epochs without a better validation accuracy after which training stops."""
+    min_delta: float = setting(0.001, "epochs", ge=0, allow_inf_nan=False)
+    """Smallest gain in validation accuracy that counts as better."""
+    precision: Literal["float32", "bfloat16"] = setting("float32", "step", "features")
+    """Compute in float32 or bfloat16. Weights and logits have 32 bits in both."""
+    ema: float | None = setting(None, "step", gt=0, lt=1)
+    """Keep a moving average of the weights with this decay, such as 0.999, and evaluate that."""
+    class_weight: Literal["none", "balanced"] = setting("none", "update")
+    """Weights in the loss: none, or balanced: classes with fewer photos count more. See below."""
+    save_every_steps: int | None = setting(None, "saving", resume="config", ge=1)
+    """Steps after which to save within an epoch too: a crash loses no more than these."""
+    track: Annotated[tuple[Tracked, ...], BeforeValidator(_as_names)] = setting(
+        (), "saving", resume="flag"
+    )
+    """Log each epoch to tensorboard, mlflow, wandb (several with commas), or none.
+    See [tracking.md](tracking.md)."""
+
+    @model_validator(mode="after")
+    def _divides(self) -> TrainConfig:
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"accumulate {self.accumulate} does not divide batches of {self.batch_size}: "
+                "use a divisor of batch_size"
+            )
+        return self
+
+    @property
+    def part_size(self) -> int:
+        """Photos computed at once."""
+        return self.batch_size // self.accumulate

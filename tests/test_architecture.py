@@ -36,6 +36,7 @@ BROAD_TESTS = {
     "no_code",
     "read_only",
     "resume",
+    "several_devices",
     "stdout",
     "user",
 }  # of the whole program

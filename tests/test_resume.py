@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kvgg_jax.core.config import RunConfig, settings
+from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import RunError
-from kvgg_jax.core.events import Emit, EpochEnded, Event, Note, Progress, Warned
+from kvgg_jax.core.events import EpochEnded, Event, Note, Progress, Warned
 from kvgg_jax.core.state import TrainState, Weights, discard
 from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.core.tables.optim import OptimConfig
@@ -28,16 +28,14 @@ from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.models.build import vgg
 from kvgg_jax.runs.checkpoint import Checkpoints
 from kvgg_jax.runs.folder import Run
-from kvgg_jax.training import setup, trainer
+from kvgg_jax.training import trainer
 from kvgg_jax.training.augment.levels import make_augment
 from kvgg_jax.training.ema import with_ema_weights
-from kvgg_jax.training.loop import LoopInputs
 from kvgg_jax.training.optimizers import build_optimizer
-from kvgg_jax.training.setup import Network
 from kvgg_jax.training.step import init_state
 from kvgg_jax.training.trainer import TrainResult, resume, train
 from support.faults import states, timeless
-from support.runs import Trained, eventful
+from support.runs import Trained, eventful, one_program_per_step
 
 STEPS = 4  # an epoch: 29 pictures in batches of 8, the last one padded
 
@@ -58,32 +56,10 @@ class Lab(NamedTuple):
         return eventful(self.photos, **tables)
 
 
-# They change no step.
-ABOUT_THE_RUN = {
-    *("data.dir", "train.epochs", "train.min_delta", "train.patience", "train.save_every_steps")
-}
-
-
 @pytest.fixture(scope="module")
 def compiled_once() -> Iterator[None]:
-    """Runs of the same step use one program; `test_faults.py` compiles anew, in another process."""
-    steps, assemble, compile_step = {}, Network.assemble, setup.compile_step
-
-    def assemble_once(network: Network, state: TrainState, emit: Emit) -> LoopInputs:
-        values = settings(network.config).items()
-        key = str([(name, value) for name, value in values if name not in ABOUT_THE_RUN])
-
-        def compile_once(what: str, *args: Any, **kwargs: Any) -> Any:
-            if (what, key) not in steps:
-                steps[what, key] = compile_step(what, *args, **kwargs)
-            return steps[what, key]
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(setup, "compile_step", compile_once)
-            return assemble(network, state, emit)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Network, "assemble", assemble_once)
+    """`test_faults.py` compiles anew, in another process."""
+    with one_program_per_step():
         yield
 
 

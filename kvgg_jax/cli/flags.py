@@ -73,7 +73,7 @@ def check_resume(given: Given, *, name: str | None, overwrite: bool) -> None:
     if extra:
         raise UsageError(
             f"--resume keeps the settings of the run; {extra[0]} cannot change them. "
-            "Only --epochs can be raised, and --track changed."
+            "Only --epochs can be raised, and --track, --devices and --shard changed."
         )
 
 

@@ -17,6 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 import jax
 import jaxlib
 
+from kvgg_jax.core.devices import result_shardings
 from kvgg_jax.core.events import Compiled, Emit, Progress, ignore
 from kvgg_jax.core.process import cache_folder, is_own_process
 
@@ -35,12 +36,17 @@ def compile_step(
     function: Callable[P, R],
     *example: Any,
     donate: tuple[int, ...] = (),
+    like: Any = None,
     emit: Emit = ignore,
 ) -> Callable[P, R]:
-    """`function` compiled for arguments shaped like `example`; it refuses any other shape."""
+    """`function` compiled for arguments shaped and placed like `example`; it refuses any others.
+
+    On several devices its results are placed as the arrays `like`, or are whole on each.
+    """
     emit(Progress(f"compiling the {what} step", 0, 1))
     started = time.perf_counter()
-    lowered = jax.jit(function, donate_argnums=donate).lower(*example)
+    jitted = jax.jit(function, donate_argnums=donate, out_shardings=result_shardings(like))
+    lowered = jitted.lower(*example)
     compiled = lowered.compile(compiler_options=OPTIONS.get(jax.default_backend()))
     emit(Compiled(what, time.perf_counter() - started))
     return compiled

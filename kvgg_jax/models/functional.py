@@ -18,7 +18,7 @@ from kvgg_jax.core.state import AnyArray
 from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.models import backbone
 from kvgg_jax.models.cost import describe
-from kvgg_jax.models.kernels.conv import convolve
+from kvgg_jax.models.kernels.conv import conv3x3
 from kvgg_jax.models.kernels.relu_pool import max_pool2x2
 from kvgg_jax.models.preprocess import caffe, normalize
 from kvgg_jax.models.registry import choose_network, is_frozen
@@ -88,7 +88,7 @@ class _Computed:
 
     def conv(self, x: Array, channels: int, name: str) -> Array:
         x = x.astype(jnp.bfloat16 if self._precision == "bfloat16" else jnp.float32)
-        x = convolve(x, jnp.asarray(self._weights[f"{name}/kernel"], x.dtype))
+        x = conv3x3(x, jnp.asarray(self._weights[f"{name}/kernel"], x.dtype))
         if not self._config.batch_norm:
             return jax.nn.relu(x + jnp.asarray(self._weights[f"{name}/bias"], x.dtype))
         gamma, beta, mean, variance = (

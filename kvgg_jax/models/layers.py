@@ -8,14 +8,14 @@ import jax.numpy as jnp
 from jax import Array
 
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.models.kernels.conv import convolve
+from kvgg_jax.models.kernels.conv import conv3x3
 from kvgg_jax.models.kernels.relu_pool import max_pool2x2, relu
 from kvgg_jax.models.preprocess import caffe
 
 
 @keras.saving.register_keras_serializable(package="kvgg_jax")
 class Conv2D(keras.layers.Conv2D):
-    """Keras' `Conv2D` that uses `convolve` and `relu` where those apply.
+    """Keras' `Conv2D` that uses `conv3x3` and `relu` where those apply.
 
     It has Keras' name, because weight files name layers by class.
     """
@@ -34,7 +34,7 @@ class Conv2D(keras.layers.Conv2D):
             return super().convolution_op(inputs, kernel)
         x, w = keras.ops.convert_to_tensor(inputs), keras.ops.convert_to_tensor(kernel)
         dtype = jnp.promote_types(x.dtype, w.dtype)
-        return convolve(x.astype(dtype), w.astype(dtype))
+        return conv3x3(x.astype(dtype), w.astype(dtype))
 
 
 @keras.saving.register_keras_serializable(package="kvgg_jax")

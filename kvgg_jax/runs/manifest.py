@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kvgg_jax.core.config import SETTINGS, RunConfig, settings
-from kvgg_jax.core.devices import device_count, run_devices
+from kvgg_jax.core.devices import run_devices
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, Warned
 from kvgg_jax.core.process import __version__
@@ -78,7 +78,7 @@ def identity() -> dict[str, Any]:
         "status": "unfinished",
         "created": datetime.now().astimezone().isoformat(timespec="seconds"),
         "versions": _versions(),
-        "device": _device(),
+        "device": device(),
     }
 
 
@@ -99,6 +99,19 @@ def check_custom(run: Run, names: Mapping[str, str]) -> None:
         differences(run.info().get("custom", {}), names),
         f"Give it what it started with: kvgg_jax.resume({str(run.path)!r}, ...).",
     )
+
+
+def warn_of_devices(run: Run, emit: Emit) -> None:
+    """Warn where the run is resumed on more or fewer devices."""
+    then, now = run.info().get("device", {}).get("count", 1), len(run_devices())
+    if then != now:
+        emit(
+            Warned(
+                f"{run.path} was trained on {then} device(s), and continues on {now}: photos and "
+                "their order stay the same, but sums are added up in another order, so the last "
+                "bits of the weights may differ"
+            )
+        )
 
 
 def refuse(head: str, differing: list[str], tail: str) -> None:
@@ -243,11 +256,12 @@ def _versions() -> dict[str, str]:
     return {"kvgg_jax": __version__, "python": platform.python_version(), **versions}
 
 
-def _device() -> dict[str, Any]:
-    device = run_devices()[0]
+def device() -> dict[str, Any]:
+    """What a run computes on."""
+    devices = run_devices()
     return {
-        "platform": device.platform,
-        "kind": device.device_kind,
-        "count": device_count(),
+        "platform": devices[0].platform,
+        "kind": devices[0].device_kind,
+        "count": len(devices),
         "cpus": os.cpu_count(),
     }

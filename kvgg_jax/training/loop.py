@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.core.devices import batch_sharding
+from kvgg_jax.core.devices import place_rows
 from kvgg_jax.core.errors import NonFiniteLoss, Stopped
 from kvgg_jax.core.events import Emit, EpochEnded, Progress, ignore
 from kvgg_jax.core.history import NOTHING_YET, Epoch, EpochProgress, History, Metrics, ratios
@@ -180,7 +180,7 @@ def train_epoch(
     tally = Tally(*(jnp.float32(value) for value in partial.sums))
     for done, batch in enumerate(inputs.train.epoch(epoch, start=partial.steps), partial.steps + 1):
         previous = tally
-        placed = jax.device_put(batch, batch_sharding())
+        placed = place_rows(batch)
         state, tally = inputs.train_step(state, previous, placed)
         _check_finite(previous, inputs, epoch=epoch, done=done - 1)
         hooks.emit(Progress("training", done - 1, steps, len(batch.labels), epoch))
@@ -212,7 +212,7 @@ def evaluate(
     """
     tally, parts = zero_tally(), []
     for done, batch in enumerate(batches.epoch(0), 1):
-        now, probabilities = step(*weights, jax.device_put(batch, batch_sharding()))
+        now, probabilities = step(*weights, place_rows(batch))
         tally = tally.merge(now)
         parts.append(np.asarray(probabilities)[np.asarray(batch.weight) > 0])
         emit(Progress("validating", done, batches.steps, len(batch.labels), epoch))

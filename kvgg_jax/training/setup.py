@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.devices import place_rows, place_state
 from kvgg_jax.core.errors import UsageError
 from kvgg_jax.core.events import Emit, Note
 from kvgg_jax.core.history import Epoch
@@ -99,13 +100,19 @@ class Network:
             train = _batches(config, store, train.rows)
         samples, loss = self.split.train, self.custom.loss
         step = build_step(config, model, self.optimizer, samples, loss=loss, emit=emit)
-        example = (state, zero_tally(), train.fillers())
+        example = (state, zero_tally(), place_rows(train.fillers()))
         solved = train.steps if config.solves_head else 0  # no step of the optimizer
         schedule = build_schedule(config.optim, steps=_optimizer_steps(config, train.steps))
         return LoopInputs(
-            train_step=compile_step("training", step, *example, donate=(0,), emit=emit),
+            train_step=compile_step(
+                "training", step, *example, donate=(0,), like=example[:2], emit=emit
+            ),
             eval_step=compile_step(
-                "evaluation", make_eval_step(model), *weights, store.fillers(part), emit=emit
+                "evaluation",
+                make_eval_step(model),
+                *weights,
+                place_rows(store.fillers(part)),
+                emit=emit,
             ),
             train=train,
             val=Pipeline(store, self.decoded.rows(self.split.val), batch_size=part),
@@ -118,7 +125,8 @@ class Network:
         weights = (state.params, state.model_state)
         head, store = head_on_features(self.config, self.built, self.decoded, weights, emit=emit)
         size = self.config.train.batch_size
-        step = compile_step("head", make_eval_step(head), *weights, store.fillers(size), emit=emit)
+        blank = place_rows(store.fillers(size))
+        step = compile_step("head", make_eval_step(head), *weights, blank, emit=emit)
         train, val = (
             Pipeline(store, rows, batch_size=size)
             for rows in map(self.decoded.rows, (self.split.train, self.split.val))
@@ -170,7 +178,8 @@ def build_start(
     """The optimizer of a network, and the first state of a run of so many steps."""
     optimizer = build_optimizer(config.optim, model, steps=steps, build=build)
     state = init_state(model, optimizer)
-    return optimizer, state if config.train.ema is None else with_average(state)
+    state = state if config.train.ema is None else with_average(state)
+    return optimizer, place_state(state, sharded=config.train.shard == "fsdp")
 
 
 def _batches(config: RunConfig, store: Store, rows: NDArray[np.int64]) -> Pipeline:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kvgg_jax.core.config import RunConfig, settings
-from kvgg_jax.core.devices import check_jax
+from kvgg_jax.core.devices import check_jax, use_devices
 from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Emit, Finished, Started, ignore
 from kvgg_jax.core.history import History
@@ -30,7 +31,9 @@ from kvgg_jax.runs.manifest import (
     check_files,
     check_images,
     check_settings,
+    device,
     files_of,
+    warn_of_devices,
 )
 from kvgg_jax.training.inputs import (
     complete_config,
@@ -102,7 +105,7 @@ def train(
     config, out = complete_config(config, emit, out=out), Path(out)
     path = catalog.choose(config, out=out, name=name, overwrite=overwrite)
     # locked at once, so that no other run takes that name meanwhile
-    with locked(path) as hold_inside, training_memory_advice(config):
+    with _devices(config), locked(path) as hold_inside, training_memory_advice(config):
         inputs = load_inputs(config, emit)
         warn_of_split(inputs, config, emit)
         samples, split, decoded, initial = inputs
@@ -128,6 +131,8 @@ def resume(
     optimizer: BuildOptimizer | None = None,
     epochs: int | None = None,
     track: Sequence[Tracked] | None = None,
+    devices: str | None = None,
+    shard: str | None = None,
     out: str | Path = catalog.OUT,
     stop: Callable[[], bool] = never,
     check: Callable[[Run], None] | None = None,
@@ -135,10 +140,10 @@ def resume(
 ) -> TrainResult:
     """Resume a run from its last saved step, as if it had never stopped.
 
-    `run` is a folder or a name; None means the newest unfinished run. `epochs` raises the total,
-    `track` replaces the run's trackers, the others are as for `train`. Raises RunError when the
-    photos, the settings, the names of `loss` and `optimizer`, or the saved states are not those of
-    the run.
+    `run` is a folder or a name; None means the newest unfinished run. `epochs` raises the total;
+    `track`, `devices` and `shard` replace those settings of the run; the others are as for `train`.
+    Raises RunError when the photos, the settings, the names of `loss` and `optimizer`, or the saved
+    states are not those of the run.
     """
     check_jax()
     if backbone is not None:
@@ -150,19 +155,20 @@ def resume(
         custom = Custom(loss, optimizer)
         check_custom(found, custom.names())
         config = _with_epochs(found, config, epochs)
-        if track is not None:
-            config = config.with_train(track=track)
+        changed = {"track": track, "devices": devices, "shard": shard}
+        config = config.with_train(**{k: v for k, v in changed.items() if v is not None})
         check_trackers(config)
         _check_unfinished(found, config)
         initial = _initial_weights(found, config, emit)
         split = found.split(Path(str(config.data.dir)))
         check_files(found, split, emit)
-        with training_memory_advice(config):
+        with _devices(config), training_memory_advice(config):
+            warn_of_devices(found, emit)
             decoded = read_photos(split.all, config, emit)
             check_images(found, decoded)
             decoded = with_larger(decoded, split, config, emit)
             found.write("config.toml", config.to_toml())
-            found.update_info(status="unfinished", settings=settings(config))
+            found.update_info(status="unfinished", settings=settings(config), device=device())
             return _run(found, config, decoded, initial, custom, stop=stop, check=check, emit=emit)
 
 
@@ -171,6 +177,10 @@ def prepare(config: RunConfig, emit: Emit = ignore) -> tuple[LoopInputs, TrainSt
     _, split, decoded, initial = load_inputs(config, emit)
     network = build_network(config, decoded, split, initial, emit=emit)
     return network.assemble(network.state, emit), network.state
+
+
+def _devices(config: RunConfig) -> AbstractContextManager[None]:
+    return use_devices(config.train.devices, rows=config.train.part_size)
 
 
 def _with_backbone(config: RunConfig, build: BuildBackbone) -> RunConfig:

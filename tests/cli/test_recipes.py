@@ -91,5 +91,5 @@ def test_a_resumed_run_takes_no_recipe() -> None:
     result = kvgg("train", "--resume", "x", "--recipe", "fast")
     assert message(result) == (
         "Error: --resume keeps the settings of the run; --recipe cannot change them. "
-        "Only --epochs can be raised, and --track changed.\n"
+        "Only --epochs can be raised, and --track, --devices and --shard changed.\n"
     )

@@ -73,6 +73,8 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
             "min_delta": 0.001,
             "save_every_steps": None,
             "precision": "float32",
+            "devices": "1",
+            "shard": "none",
             "track": (),
             "ema": None,
             "class_weight": "none",

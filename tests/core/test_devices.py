@@ -1,69 +1,50 @@
-"""Where arrays lie: on one device, with several in sight, and spread over those of a run."""
+"""One device, and what is refused; `test_several_devices.py` computes on several."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from contextlib import AbstractContextManager
 
 import jax
+import numpy as np
 import pytest
 from jax.sharding import SingleDeviceSharding
 
 from kvgg_jax.core import devices
-from kvgg_jax.core.errors import KvggError
-
-SEVERAL = """
-import jax, numpy as np
-from kvgg_jax.core import devices
-from kvgg_jax.models.kernels.conv import convolve
-from kvgg_jax.models.kernels.relu_pool import max_pool2x2, relu
-
-first = jax.devices()[0]
-print(devices.device_count(), devices.is_main_process(), devices.run_devices() == [first])
-print(devices.batch_sharding().device_set == devices.state_sharding().device_set == {first})
-
-x, w = np.ones((8, 16, 16, 16), np.float32), np.ones((3, 3, 16, 16), np.float32)
-loss = lambda x, w: max_pool2x2(relu(convolve(x, w))).sum()
-gradient = jax.value_and_grad(loss, (0, 1))
-print("platform_index" in str(jax.make_jaxpr(gradient)(x, w)))
-alone = jax.jit(gradient)(x, w)
-
-devices.run_devices = jax.devices
-x, w = jax.device_put(x, devices.batch_sharding()), jax.device_put(w, devices.state_sharding())
-parts = ({part.data.shape for part in array.addressable_shards} for array in (x, w))
-print(dict(devices.batch_mesh().shape), *parts)
-spread = jax.jit(gradient)(x, w)
-same = jax.tree.map(np.array_equal, alone, spread)
-print(len(spread[1][0].sharding.device_set), same[1])
-"""
+from kvgg_jax.core.errors import KvggError, UsageError
 
 
-def test_with_one_device_all_lies_on_it_as_jax_places_it() -> None:
-    """No sharding that would make another program of the same step."""
+def test_one_device_is_as_jax_places_it_and_changes_no_program() -> None:
+    """No mesh, no sharding that would make another program of the same step."""
     here = SingleDeviceSharding(jax.devices()[0])
-    assert (devices.device_count(), devices.is_main_process()) == (1, True)
-    assert (devices.batch_sharding(), devices.state_sharding()) == (here, here)
-    assert jax.numpy.zeros(3).sharding == here
+    with devices.use_devices("1", rows=5):
+        assert (devices.run_devices(), devices.is_main_process()) == ([jax.devices()[0]], True)
+        assert (devices.state_sharding(), devices.result_shardings()) == (here, None)
+        assert devices.place_rows(np.zeros(5)).sharding == here == jax.numpy.zeros(3).sharding
+        assert devices.by_rows(max, rows=(True, True)) is max
 
 
-def test_with_four_devices_a_run_is_on_the_first_until_it_is_given_all() -> None:
-    """The kernels are stock ones, which XLA can divide; a spread step gives the same gradients."""
-    env = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
-    done = subprocess.run(
-        [sys.executable, "-c", SEVERAL], env=env, capture_output=True, text=True, check=False
-    )
-    assert (done.stdout.splitlines(), done.returncode) == (
-        [
-            "4 True True",
-            "True",
-            "False",
-            "{'batch': 4} {(2, 16, 16, 16)} {(3, 3, 16, 16)}",
-            "4 (True, True)",
-        ],
-        0,
-    ), done.stderr
+@pytest.mark.parametrize(
+    ("count", "rows", "message"),
+    [
+        ("9", 32, "`train.devices = 9`: JAX has 1 here (cpu). Use fewer, or all."),
+        (
+            "all",
+            32,
+            "`train.devices = all`: 3 devices cannot share 32 photos evenly. Make "
+            "`train.batch_size` / `train.accumulate` a multiple of 3.",
+        ),
+    ],
+)
+def test_devices_that_are_not_there_or_cannot_share_a_batch_are_refused(
+    monkeypatch: pytest.MonkeyPatch, count: str, rows: int, message: str
+) -> None:
+    """Before anything is computed, and no mesh is left."""
+    there = jax.local_devices()
+    monkeypatch.setattr(jax, "local_devices", lambda: there * (3 if count == "all" else 1))
+    with pytest.raises(UsageError) as caught, devices.use_devices(count, rows=rows):
+        pass
+    assert str(caught.value) == message
+    assert jax.sharding.get_mesh().empty
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,8 @@ def test_the_rules_at_a_resume_are_those_of_the_fields() -> None:
         "train.epochs": "flag",
         "train.save_every_steps": "config",
         "train.track": "flag",
+        "train.devices": "flag",
+        "train.shard": "flag",
     }
     assert rules.keys() == MAY_CHANGE
     assert {"data.cache", "train.save_every_steps", "train.track"} == UNSEEN
@@ -130,7 +132,7 @@ def test_a_run_resumes_with_another_value_where_the_field_allows_it(key: str) ->
 
 
 def test_what_a_search_may_not_vary_is_marked_at_the_fields() -> None:
-    """What decides on the photos, and the first weights."""
+    """What decides on the photos, the first weights, and where a step is computed."""
     assert {key for key, one in SETTINGS.items() if one.no_search} == {
         "seed",
         "data.dir",
@@ -141,6 +143,8 @@ def test_what_a_search_may_not_vary_is_marked_at_the_fields() -> None:
         "data.fold",
         "data.skip_bad",
         "model.weights",
+        "train.devices",
+        "train.shard",
     }
 
 
@@ -175,4 +179,4 @@ def test_every_setting_says_what_it_is_and_what_it_affects(one: Setting) -> None
 def test_no_two_settings_have_one_flag() -> None:
     """A command takes all of them."""
     flags = [one.flag for one in SETTINGS.values() if one.flag]
-    assert len(flags) == len({*flags}) == 42
+    assert len(flags) == len({*flags}) == 44

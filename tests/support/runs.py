@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kvgg_jax.core.config import SETTINGS, RunConfig
+from kvgg_jax.core.config import SETTINGS, RunConfig, settings
 from kvgg_jax.models.registry import BACKBONES
 from kvgg_jax.models.vgg import Vgg
 
@@ -97,6 +97,37 @@ def blank_charts() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         savefig = "matplotlib.figure.Figure.savefig"
         patch.setattr(savefig, lambda _, file, **__: pixel.save(file, "png"))
+        yield
+
+
+# They change no step.
+ABOUT_THE_RUN = {
+    *("data.dir", "train.epochs", "train.min_delta", "train.patience", "train.save_every_steps")
+}
+
+
+@contextmanager
+def one_program_per_step() -> Iterator[None]:
+    """Runs of the same step use one compiled program."""
+    from kvgg_jax.training import setup
+
+    steps, assemble, compile_step = {}, setup.Network.assemble, setup.compile_step
+
+    def assemble_once(network: Any, state: Any, emit: Any) -> Any:
+        values = settings(network.config).items()
+        key = str([(name, value) for name, value in values if name not in ABOUT_THE_RUN])
+
+        def compile_once(what: str, *args: Any, **kwargs: Any) -> Any:
+            if (what, key) not in steps:
+                steps[what, key] = compile_step(what, *args, **kwargs)
+            return steps[what, key]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(setup, "compile_step", compile_once)
+            return assemble(network, state, emit)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(setup.Network, "assemble", assemble_once)
         yield
 
 

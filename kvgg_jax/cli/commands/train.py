@@ -32,7 +32,7 @@ def train(
     resume: Annotated[
         str | None,
         typer.Option(
-            help="Resume this run; --epochs and --track may change.",
+            help="Resume this run; --epochs, --track, --devices, --shard may change.",
             autocompletion=completion.runs,
         ),
     ] = None,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from kvgg_jax.core.settings import setting
-from kvgg_jax.core.tables.table import Table
+from kvgg_jax.core.tables.table import Table, as_text
 
+PLACE = "decides where a step is computed, not what it computes. Set it for the whole search."
 Tracked = Literal["tensorboard", "mlflow", "wandb"]
 
 
@@ -17,6 +18,12 @@ def _as_names(value: object) -> object:
     if isinstance(value, str):
         value = [] if value == "none" else value.split(",")
     return tuple(value) if isinstance(value, list) else value
+
+
+def _count_or_all(count: str) -> str:
+    if count != "all" and not (count.isascii() and count.isdecimal() and 0 < int(count) <= 4096):
+        raise ValueError(f"{count!r} is not a number of devices: use 1 to 4096, or all")
+    return count
 
 
 class TrainConfig(Table):
@@ -38,6 +45,15 @@ class TrainConfig(Table):
     """Keep a moving average of the weights with this decay, such as 0.999, and evaluate that."""
     class_weight: Literal["none", "balanced"] = setting("none", "update")
     """Weights in the loss: none, or balanced: classes with fewer photos count more. See below."""
+    devices: Annotated[str, BeforeValidator(as_text), AfterValidator(_count_or_all)] = setting(
+        "1", "step", choices=["all"], resume="flag", no_search=PLACE
+    )
+    """Devices of this machine to train on: a number, or all. They share each batch evenly
+    (docs/how-to/many-devices.md)."""
+    shard: Literal["none", "fsdp"] = setting("none", "step", resume="flag", no_search=PLACE)
+    """Weights and optimizer state on several devices: none or fsdp. `none`: each holds all of them;
+    `fsdp`: each holds an equal part of every large array, for networks that are too large for one
+    device."""
     save_every_steps: int | None = setting(None, "saving", resume="config", ge=1)
     """Steps after which to save within an epoch too: a crash loses no more than these."""
     track: Annotated[tuple[Tracked, ...], BeforeValidator(_as_names)] = setting(

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from kvgg_jax.core.devices import device_count
+from kvgg_jax.core.devices import by_rows, sum_over_devices
 from kvgg_jax.models.kernels import winograd
 
 
@@ -64,7 +64,7 @@ def conv3x3(x: Array, w: Array) -> Array:
     Equals `lax.conv_general_dilated`, in its gradients too, to 1e-5 relative in float32 (the norm
     of the error to the norm of the result). No forward-mode derivatives.
     """
-    return lax.platform_dependent(x, w, cpu=_forward, default=_stock)
+    return lax.platform_dependent(x, w, cpu=by_rows(_forward, rows=(True, False)), default=_stock)
 
 
 def _conv3x3_fwd(x: Array, w: Array) -> tuple[Array, tuple[Array, Array]]:
@@ -72,17 +72,12 @@ def _conv3x3_fwd(x: Array, w: Array) -> tuple[Array, tuple[Array, Array]]:
 
 
 def _conv3x3_bwd(saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
-    dx, dw = lax.platform_dependent(*saved, g, cpu=_backward, default=_stock_backward)
+    backward = by_rows(_backward, rows=(True, False, True), out=(True, False))
+    dx, dw = lax.platform_dependent(*saved, g, cpu=backward, default=_stock_backward)
     return dx, dw
 
 
 conv3x3.defvjp(_conv3x3_fwd, _conv3x3_bwd)
-
-
-def convolve(x: Array, w: Array) -> Array:
-    """`conv3x3` where it is the faster one: over several devices XLA would gather the whole batch
-    on each for its loops."""
-    return conv3x3(x, w) if device_count() == 1 else _stock(x, w)
 
 
 def _stock(x: Array, w: Array) -> Array:
@@ -112,7 +107,7 @@ def _backward(x: Array, w: Array, g: Array) -> tuple[Array, Array]:
         dw = _weight_grad_patches(x, g).astype(w.dtype)
     if chosen.weight_grad == "winograd":
         dw = winograd.weight_grad(x, g).astype(w.dtype)
-    return dx, dw
+    return dx, sum_over_devices(dw)
 
 
 def _taps(x: Array, w: Array) -> Array:

@@ -14,17 +14,16 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from kvgg_jax.core.devices import device_count
+from kvgg_jax.core.devices import by_rows
 
 Backward = Callable[[Array, Array], Array]
 """(what the forward pass kept, gradient of the output) -> gradient of the input."""
 
 
-def _on_one_cpu(fast: Backward, stock: Backward, kept: Array, g: Array) -> tuple[Array]:
-    """`fast` on a single CPU: over several devices its loop would gather the whole batch on one."""
-    if device_count() > 1:
-        return (stock(kept, g),)
-    return (lax.platform_dependent(kept, g, cpu=fast, default=stock),)
+def _on_cpus(fast: Backward, stock: Backward, kept: Array, g: Array) -> tuple[Array]:
+    """`fast` on CPUs, for the rows of each."""
+    cpu = by_rows(fast, rows=(True, True))
+    return (lax.platform_dependent(kept, g, cpu=cpu, default=stock),)
 
 
 @jax.custom_vjp
@@ -39,7 +38,7 @@ def _relu_fwd(x: Array) -> tuple[Array, Array]:
 
 
 def _relu_bwd(y: Array, g: Array) -> tuple[Array]:
-    return _on_one_cpu(_masked_by_image, _masked, y, g)
+    return _on_cpus(_masked_by_image, _masked, y, g)
 
 
 relu.defvjp(_relu_fwd, _relu_bwd)
@@ -71,7 +70,7 @@ def _max_pool2x2_fwd(x: Array) -> tuple[Array, Array]:
 
 
 def _max_pool2x2_bwd(x: Array, g: Array) -> tuple[Array]:
-    return _on_one_cpu(_unpooled_by_image, lambda x, g: jax.vjp(_largest, x)[1](g)[0], x, g)
+    return _on_cpus(_unpooled_by_image, lambda x, g: jax.vjp(_largest, x)[1](g)[0], x, g)
 
 
 max_pool2x2.defvjp(_max_pool2x2_fwd, _max_pool2x2_bwd)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from kvgg_jax.core.devices import by_rows
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import AnyArray
 from kvgg_jax.training.augment.layers import ANY, UNIT, as_function
@@ -36,9 +37,13 @@ def make_randaugment(*, seed: int, image_size: int, color: bool = False) -> Augm
         image, (first, *others) = pair
         return jax.lax.scan(change, mirror(image, first), jnp.stack(others))[0]
 
+    def in_turn(images: AnyArray, keys: Array) -> Array:
+        return jax.lax.map(one, (images, keys))
+
     def augment(images: AnyArray, step: AnyArray) -> Array:
         key = jax.random.fold_in(jax.random.key(seed), step)
-        return jax.lax.map(one, (images, jax.random.split(key, (len(images), 1 + OPERATIONS))))
+        keys = jax.random.split(key, (len(images), 1 + OPERATIONS))
+        return by_rows(in_turn, rows=(True, True))(images, keys)
 
     return augment
 

@@ -18,7 +18,7 @@ import numpy as np
 from jax import Array
 
 from kvgg_jax.core.config import SETTINGS, RunConfig, settings
-from kvgg_jax.core.devices import run_devices
+from kvgg_jax.core.devices import place_rows, run_devices
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Emit, Note, Progress, ignore
 from kvgg_jax.core.files import sweep
@@ -142,7 +142,7 @@ def _compute(
     """Write the features of `images` to `file`, as `np.save` would."""
     count, batch = images.shape[0], config.train.part_size
     network = Network(config.model, config.train.precision)
-    example = np.zeros((batch, *images.shape[1:]), np.uint8)
+    example = place_rows(np.zeros((batch, *images.shape[1:]), np.uint8))
 
     def step(weights: dict[str, AnyArray], images: AnyArray) -> Array:
         maps = network.stage_maps(weights, images)
@@ -161,7 +161,7 @@ def _compute(
         stream.seek(first + done * row)
         for start in range(done, count, batch):
             rows = np.arange(start, min(start + batch, count))
-            found = np.asarray(compiled(arrays, images[np.resize(rows, batch)]))
+            found = np.asarray(compiled(arrays, place_rows(images[np.resize(rows, batch)])))
             stream.write(found[: len(rows)].tobytes())
             stream.flush()
             emit(Progress("computing features", start + len(rows), count))

@@ -272,7 +272,7 @@ def test_every_flag_of_train_reaches_its_setting(
     words = [word for flag in flags.items() for word in flag]
     switches = ("--batch-norm", "--skip-bad", "--augment-color")
     # the last goes without --class-weight alone, and --loss without --label-smoothing
-    elsewhere = {"--data", "--track", "--loss", "--balance"}
+    elsewhere = {"--data", "--track", "--loss", "--balance", "--devices", "--shard"}
     asked = {*flags, *switches, *elsewhere}
     assert asked == {setting.flag for setting in SETTINGS.values() if setting.flag}
     result = kvgg("train", "--data", "photos", *words, *switches, "--name", "x")
@@ -360,12 +360,12 @@ def test_without_data_and_folder_the_demo_set_is_drawn(
     [(("--lr", "1"), "--lr"), (("--name", "y"), "--name"), (("--overwrite",), "--overwrite")],
 )
 def test_resume_keeps_the_settings_of_the_run(flags: tuple[str, ...], extra: str) -> None:
-    """Only --epochs and --track may change; a flag that would be ignored is refused."""
+    """A flag that would be ignored is refused."""
     result = kvgg("train", "--resume", "x", "--epochs", "9", *flags)
     assert (result.exit_code, message(result)) == (
         2,
         f"Error: --resume keeps the settings of the run; {extra} cannot change them. "
-        "Only --epochs can be raised, and --track changed.\n",
+        "Only --epochs can be raised, and --track, --devices and --shard changed.\n",
     )
 
 

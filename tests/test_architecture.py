@@ -32,6 +32,7 @@ BROAD_TESTS = {
     "guest",
     "hostile",
     "learns",
+    "lowering",
     "names",
     "no_code",
     "read_only",

@@ -12,7 +12,7 @@ import pytest
 from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 
 from kvgg_jax.core.config import RunConfig
-from kvgg_jax.core.devices import BATCH
+from kvgg_jax.core.devices.mesh import BATCH
 from kvgg_jax.core.state import Batch, Tally, TrainState, empty_batch
 from kvgg_jax.models.build import build
 from kvgg_jax.training.setup import build_start

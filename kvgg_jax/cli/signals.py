@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from kvgg_jax.cli.watcher import dismiss
+from kvgg_jax.core.devices.hosts import are_several
 
 ECHO = 0.3  # seconds; `timeout` signals the process and then its group, which count as one
 AFTER_STEP = "Stopping after this step and saving. Ctrl-C again to stop at once."
@@ -61,8 +62,11 @@ class Stop:
 
     @property
     def exit_code(self) -> int:
-        """As a shell would give it: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
-        return 128 + (self.signal or signal.SIGINT)
+        """As a shell would give it: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
+
+        143 too where another host was stopped.
+        """
+        return 128 + (self.signal or (signal.SIGTERM if are_several() else signal.SIGINT))
 
     def __enter__(self) -> Stop:
         self._pipe = os.pipe()

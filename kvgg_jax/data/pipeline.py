@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kvgg_jax.core.devices.mesh import local_rows
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.state import Batch
 from kvgg_jax.core.tf_gate import tf
@@ -31,7 +32,8 @@ class Store(NamedTuple):
     labels: NDArray[np.int32]
 
     def fillers(self, count: int) -> Batch:
-        """A batch of zeros with weight 0, to compile with."""
+        """This process' rows of a batch of zeros with weight 0, to compile with."""
+        count = len(range(*local_rows(count).indices(count)))
         blank = np.zeros((count, *self.images.shape[1:]), self.images.dtype)
         return Batch(blank, np.zeros(count, np.int32), np.zeros(count, np.float32))
 
@@ -86,12 +88,11 @@ class Pipeline:
     def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
         """The batches of `epoch` from step `start` on, gathered ahead while the device works."""
         order = self.order(epoch)
-        total = self.steps * self.batch_size
+        shape, own = (self.steps, self.batch_size), local_rows(self.batch_size)
         # Fillers are real images from the epoch's start, with weight 0: batch norm sees photos.
-        indices = np.resize(order, total)[start * self.batch_size :]
-        weight = (np.arange(total) < self.count).astype(np.float32)[start * self.batch_size :]
-        data = tf.data.Dataset.from_tensor_slices((indices, weight))
-        data = data.batch(self.batch_size, drop_remainder=True)
+        indices = np.resize(order, shape)[start:, own]
+        weight = (np.arange(math.prod(shape)) < self.count).astype(np.float32)
+        data = tf.data.Dataset.from_tensor_slices((indices, weight.reshape(shape)[start:, own]))
         data = data.map(self._gather, num_parallel_calls=2, deterministic=True).prefetch(2)
         options = tf.data.Options()
         # Its thread has nothing to tune here, and sometimes delays the end of an epoch by seconds.
@@ -116,8 +117,8 @@ class Pipeline:
 
         kind = tf.as_dtype(self._store.images.dtype)
         images, labels = tf.numpy_function(take, [indices], (kind, tf.int32))
-        images.set_shape((self.batch_size, *self._store.images.shape[1:]))
-        labels.set_shape((self.batch_size,))
+        images.set_shape((*indices.shape, *self._store.images.shape[1:]))
+        labels.set_shape(indices.shape)
         return images, labels, weight
 
     def _take(self, indices: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int32]]:

@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 import jax
 import jaxlib
 
-from kvgg_jax.core.devices import result_shardings
+from kvgg_jax.core.devices.mesh import result_shardings
 from kvgg_jax.core.events import Compiled, Emit, Progress, ignore
 from kvgg_jax.core.process import cache_folder, is_own_process
 

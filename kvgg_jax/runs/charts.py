@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from kvgg_jax.core.devices.hosts import is_main
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.history import History
 from kvgg_jax.core.text import escape_name
@@ -37,7 +38,7 @@ def curves_at_the_end(run: Run) -> Iterator[None]:
 def draw_curves(history: History, file: Path) -> None:
     """Accuracy and loss of both parts by epoch, the best epoch marked."""
     best = history.best
-    if best is None:
+    if best is None or not is_main():
         return
     epochs = [row.epoch for row in history]
     mark = "o" if len(epochs) == 1 else None

@@ -21,7 +21,8 @@ from typing import Any, ParamSpec, TypeVar
 import jax
 import orbax.checkpoint.experimental.v1 as ocp
 
-from kvgg_jax.core.devices import state_sharding
+from kvgg_jax.core.devices.hosts import from_main, is_main
+from kvgg_jax.core.devices.mesh import state_sharding
 from kvgg_jax.core.errors import RunError, is_out_of_memory
 from kvgg_jax.core.events import Emit, Warned, ignore
 from kvgg_jax.core.history import Epoch
@@ -55,7 +56,7 @@ class Checkpoints:
         self._worker = ThreadPoolExecutor(1, "save")
         self._pending: Future[None] | None = None
         if not read_only:
-            self._try(step_folders.clear_up, self.folder)
+            from_main(lambda: self._try(step_folders.clear_up, self.folder))
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -96,11 +97,11 @@ class Checkpoints:
 
     def has_best(self, step: int) -> bool:
         """Whether there are best weights of so many optimizer steps, and they are whole."""
-        return step in self._steps("best") and not self._fault("best", step)
+        return from_main(lambda: step in self._steps("best") and not self._fault("best", step))
 
     def drop_best_after(self, step: int) -> None:
         """Remove best weights of more optimizer steps: a run that resumes from `step` has none."""
-        self._try(step_folders.drop_newer, self.folder / "best", step)
+        from_main(lambda: self._try(step_folders.drop_newer, self.folder / "best", step))
 
     def load_last(self, like: TrainState) -> tuple[TrainState, dict[str, float]] | None:
         """The newest whole full state and its notes; None when none was ever saved.
@@ -128,7 +129,7 @@ class Checkpoints:
     ) -> None:
         self.wait()
         final = self.folder / kind / str(step)
-        saving = self._try(step_folders.prepare, final)
+        saving = Path(from_main(lambda: str(self._try(step_folders.prepare, final))))
         response = self._try(ocp.save_async, saving, tree, overwrite=True)
         self._pending = self._worker.submit(_finish, response, saving, final, notes)
 
@@ -150,7 +151,8 @@ class Checkpoints:
             ) from error
 
     def _steps(self, kind: str) -> dict[int, int]:
-        return step_folders.steps(self.folder / kind)
+        found = from_main(lambda: [*step_folders.steps(self.folder / kind).items()])
+        return {step: inode for step, inode in found}
 
     def _fault(self, kind: str, step: int) -> str | None:
         where = self.folder / kind / str(step)
@@ -195,7 +197,7 @@ class Checkpoints:
         self, kind: str, step: int, like: dict[str, Any]
     ) -> tuple[str | None, dict[str, Any]]:
         """(what is wrong with a step, nothing) or (None, what it holds)."""
-        if fault := self._fault(kind, step):
+        if fault := from_main(lambda: self._fault(kind, step)):
             return fault, {}
         where = self.folder / kind / str(step)
         try:
@@ -219,7 +221,9 @@ def _notes(step: Path) -> dict[str, Any]:
 def _finish(
     response: ocp.AsyncResponse[None], saving: Path, final: Path, notes: Mapping[str, object]
 ) -> None:
-    response.result()
+    response.result()  # of all processes
+    if not is_main():
+        return
     (saving / NOTES).write_text(json.dumps(notes) + "\n")
     step_folders.publish(saving, final)
 

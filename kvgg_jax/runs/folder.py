@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.config_file import resolve
+from kvgg_jax.core.devices.hosts import is_main
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.files import read_text, write_bytes, write_text
 from kvgg_jax.core.history import History
@@ -32,7 +33,9 @@ FIT = "fit.json"
 
 
 def write_file(file: Path, content: str | bytes) -> None:
-    """Replace a small file in one move. Raises RunError when it cannot."""
+    """Replace a small file in one move; only the main process does. Raises RunError."""
+    if not is_main():
+        return
     try:
         write_text(file, content) if isinstance(content, str) else write_bytes(file, content)
     except OSError as error:

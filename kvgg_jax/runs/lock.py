@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from kvgg_jax.core.devices.hosts import is_main
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.files import read_text
 
@@ -34,6 +35,9 @@ def locked(run: Path) -> Iterator[Callable[[], None]]:
 
     Raises RunError naming the process that holds it, or when it cannot be locked.
     """
+    if not is_main():  # it holds the folder for all
+        yield lambda: None
+        return
     with contextlib.ExitStack() as held:
 
         def hold_inside() -> None:

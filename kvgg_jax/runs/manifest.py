@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kvgg_jax.core.config import SETTINGS, RunConfig, settings
-from kvgg_jax.core.devices import run_devices
+from kvgg_jax.core.devices.mesh import run_devices
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, Warned
 from kvgg_jax.core.process import __version__

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from kvgg_jax.core.config import RunConfig
-from kvgg_jax.core.devices import check_jax, run_devices
+from kvgg_jax.core.devices.check import check_jax
+from kvgg_jax.core.devices.mesh import run_devices
 from kvgg_jax.core.events import Emit, Progress, ignore
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.reader import DecodedImages

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kvgg_jax.core.config import RunConfig
-from kvgg_jax.core.devices import check_jax
+from kvgg_jax.core.devices.check import check_jax
 from kvgg_jax.core.errors import ConfigError, DataError, RunError
 from kvgg_jax.core.events import Emit, Note, Warned
 from kvgg_jax.core.process import cache_folder

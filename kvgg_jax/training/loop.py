@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.core.devices import place_rows
+from kvgg_jax.core.devices.mesh import place_rows
 from kvgg_jax.core.errors import NonFiniteLoss, Stopped
 from kvgg_jax.core.events import Emit, EpochEnded, Progress, ignore
 from kvgg_jax.core.history import NOTHING_YET, Epoch, EpochProgress, History, Metrics, ratios
@@ -214,7 +214,7 @@ def evaluate(
     for done, batch in enumerate(batches.epoch(0), 1):
         now, probabilities = step(*weights, place_rows(batch))
         tally = tally.merge(now)
-        parts.append(np.asarray(probabilities)[np.asarray(batch.weight) > 0])
+        parts.append(np.asarray(probabilities)[: int(now.count)])  # fillers come last
         emit(Progress("validating", done, batches.steps, len(batch.labels), epoch))
         if stop():
             raise Stopped(f"Stopped while validating epoch {epoch}.")

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kvgg_jax.core.config import RunConfig
-from kvgg_jax.core.devices import check_jax
+from kvgg_jax.core.devices.check import check_jax
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.state import Batch
 from kvgg_jax.data.folder import Samples, scan

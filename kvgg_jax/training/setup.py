@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.config import RunConfig
-from kvgg_jax.core.devices import place_rows, place_state
+from kvgg_jax.core.devices.mesh import place_rows, place_state
 from kvgg_jax.core.errors import UsageError
 from kvgg_jax.core.events import Emit, Note
 from kvgg_jax.core.history import Epoch

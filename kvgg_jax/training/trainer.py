@@ -11,7 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from kvgg_jax.core.config import RunConfig, settings
-from kvgg_jax.core.devices import check_jax, use_devices
+from kvgg_jax.core.devices.check import check_jax
+from kvgg_jax.core.devices.hosts import agreed, are_several, check_all, from_main, is_main
+from kvgg_jax.core.devices.mesh import alone, use_devices
 from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Emit, Finished, Started, ignore
 from kvgg_jax.core.history import History
@@ -52,6 +54,9 @@ from kvgg_jax.training.step import changed
 from kvgg_jax.training.tracking.tracking import check_trackers, tracked
 from kvgg_jax.training.transfer.initial_weights import InitialWeights, load_initial_weights
 
+SOLVED_ALONE = (
+    "A linear head cannot be trained by several processes yet. Use one, or another `model.head`."
+)
 SAMPLES = 24  # images in samples.png
 
 
@@ -103,23 +108,33 @@ def train(
     if backbone is not None:
         config = _with_backbone(config, backbone)
     config, out = complete_config(config, emit, out=out), Path(out)
-    path = catalog.choose(config, out=out, name=name, overwrite=overwrite)
+    if are_several() and config.solves_head:
+        raise UsageError(SOLVED_ALONE)
+    path = Path(
+        from_main(lambda: str(catalog.choose(config, out=out, name=name, overwrite=overwrite)))
+    )
     # locked at once, so that no other run takes that name meanwhile
     with _devices(config), locked(path) as hold_inside, training_memory_advice(config):
         inputs = load_inputs(config, emit)
         warn_of_split(inputs, config, emit)
         samples, split, decoded, initial = inputs
-        files = files_of(
-            config,
-            samples,
-            split,
-            decoded,
-            number=catalog.next_number(out),
-            weights=initial.digest if initial else None,
-            custom=custom.names(),
-        )
-        run = catalog.create(path, config, files, overwrite=overwrite)
-        hold_inside()
+
+        def create() -> None:
+            files = files_of(
+                config,
+                samples,
+                split,
+                decoded,
+                number=catalog.next_number(out),
+                weights=initial.digest if initial else None,
+                custom=custom.names(),
+            )
+            catalog.create(path, config, files, overwrite=overwrite)
+            hold_inside()
+
+        from_main(create)
+        run = Run(path)
+        check_all(_unlike_main(run, decoded))
         return _run(run, config, decoded, initial, custom, stop=stop, check=check, emit=emit)
 
 
@@ -148,7 +163,10 @@ def resume(
     check_jax()
     if backbone is not None:
         register_backbone(backbone)
-    found = catalog.find(run, out=Path(out), status="unfinished")
+    found = Run(
+        Path(from_main(lambda: str(catalog.find(run, out=Path(out), status="unfinished").path)))
+    )
+    check_all(_unlike_main(found))
     with locked(found.path):
         config = found.config()
         check_settings(found, config)
@@ -166,6 +184,7 @@ def resume(
             warn_of_devices(found, emit)
             decoded = read_photos(split.all, config, emit)
             check_images(found, decoded)
+            check_all(_unlike_main(found, decoded))
             decoded = with_larger(decoded, split, config, emit)
             found.write("config.toml", config.to_toml())
             found.update_info(status="unfinished", settings=settings(config), device=device())
@@ -177,6 +196,20 @@ def prepare(config: RunConfig, emit: Emit = ignore) -> tuple[LoopInputs, TrainSt
     _, split, decoded, initial = load_inputs(config, emit)
     network = build_network(config, decoded, split, initial, emit=emit)
     return network.assemble(network.state, emit), network.state
+
+
+def _unlike_main(run: Run, decoded: DecodedImages | None = None) -> str | None:
+    """What keeps this process from training beside the main one."""
+    if is_main():
+        return None
+    if not run.exists:
+        return f"{run.path} is not there. Put --out into a folder that all hosts share."
+    try:
+        if decoded is not None:
+            check_images(run, decoded)
+    except RunError as error:
+        return str(error)
+    return None
 
 
 def _devices(config: RunConfig) -> AbstractContextManager[None]:
@@ -267,7 +300,9 @@ def _run(
         Checkpoints(run.checkpoints, run=run, emit=emit) as checkpoints,
     ):
         network = build_network(config, decoded, split, initial, custom=custom, emit=emit)
-        _draw_samples(run, network)
+        if is_main():
+            with alone():
+                _draw_samples(run, network)
         recorder = Recorder(run, checkpoints, steps=network.batches.steps, emit=emit)
         progress = recorder.restore(network.state)
         inputs = network.assemble(progress.state, emit)
@@ -275,7 +310,7 @@ def _run(
             discard(network.state)
         with tracked(run, config, progress.history, emit) as listen:
             history, reason = run_epochs(
-                inputs, config.train, progress, recorder=recorder, stop=stop, emit=listen
+                inputs, config.train, progress, recorder=recorder, stop=agreed(stop), emit=listen
             )
     run.update_info(status="finished", seconds=history.seconds, reason=reason)
     emit(Finished(run.path, history, reason))

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from kvgg_jax.core.config import RunConfig
-from kvgg_jax.core.devices import place_rows, use_devices
+from kvgg_jax.core.devices.mesh import place_rows, use_devices
 from kvgg_jax.core.errors import Stopped
 from kvgg_jax.core.events import Event, Warned, ignore
 from kvgg_jax.core.process import own_process

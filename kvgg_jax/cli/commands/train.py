@@ -14,6 +14,7 @@ from kvgg_jax.cli import completion
 from kvgg_jax.cli.app import command, repeat_to_resume, stoppable
 from kvgg_jax.cli.console import Screen
 from kvgg_jax.cli.flags import Given, check_resume
+from kvgg_jax.cli.hosts import Coordinator, Process, Processes, joined
 from kvgg_jax.cli.options import RUNS, Json, Out, takes_settings
 from kvgg_jax.cli.output import print_json, print_line
 from kvgg_jax.cli.watcher import watched
@@ -36,6 +37,9 @@ def train(
             autocompletion=completion.runs,
         ),
     ] = None,
+    coordinator: Coordinator = None,
+    processes: Processes = None,
+    process: Process = None,
     json: Json = False,
 ) -> None:
     """Train a classifier on a folder of photos and keep the best epoch.
@@ -48,7 +52,12 @@ def train(
     settings = given.resolve()
     known = resume if resume is None or os.path.exists(resume) else str(out / resume)
     report = partial(_how_to_resume, resume=known)
-    with Screen() as screen, stoppable(screen, report) as stop, watched():
+    with (
+        joined(coordinator, processes, process) as console,
+        Screen(console) as screen,
+        stoppable(screen, report) as stop,
+        watched(),
+    ):
         from kvgg_jax.training import trainer
 
         if resume is None:
@@ -60,6 +69,8 @@ def train(
                 key.removeprefix("train."): attrgetter(key)(settings) for key in given.flags
             }
             result = trainer.resume(resume, **changed, out=out, stop=stop, emit=screen)
+    if console.quiet:
+        return
     from kvgg_jax.cli.text import results as show
 
     print_json(show.train_json(result)) if json else show.train_text(result)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from kvgg_jax.core.devices import by_rows, sum_over_devices
+from kvgg_jax.core.devices.mesh import by_rows, sum_over_devices
 from kvgg_jax.models.kernels import winograd
 
 

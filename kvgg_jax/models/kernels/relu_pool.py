@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from kvgg_jax.core.devices import by_rows
+from kvgg_jax.core.devices.mesh import by_rows
 
 Backward = Callable[[Array, Array], Array]
 """(what the forward pass kept, gradient of the output) -> gradient of the input."""

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from kvgg_jax.core.devices import by_rows
+from kvgg_jax.core.devices.mesh import by_rows
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import AnyArray
 from kvgg_jax.training.augment.layers import ANY, UNIT, as_function

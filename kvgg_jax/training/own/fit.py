@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.config_file import with_values
-from kvgg_jax.core.devices import check_jax
+from kvgg_jax.core.devices.check import check_jax
 from kvgg_jax.core.events import Emit, Finished, Started, ignore
 from kvgg_jax.core.history import History
 from kvgg_jax.core.keras_gate import keras

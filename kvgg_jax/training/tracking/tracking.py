@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.devices.hosts import is_main
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, EpochEnded, Event, Note, Warned
 from kvgg_jax.core.extras import require
@@ -53,7 +54,7 @@ def tracked(run: Run, config: RunConfig, history: History, emit: Emit) -> Iterat
             show(event.row)
 
     try:
-        for chosen in dict.fromkeys(config.train.track):
+        for chosen in dict.fromkeys(config.train.track if is_main() else ()):
             trackers[chosen] = _open(chosen, run, config)
             emit(Note(trackers[chosen].where))
         for row in history:

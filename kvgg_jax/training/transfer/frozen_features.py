@@ -18,7 +18,7 @@ import numpy as np
 from jax import Array
 
 from kvgg_jax.core.config import SETTINGS, RunConfig, settings
-from kvgg_jax.core.devices import place_rows, run_devices
+from kvgg_jax.core.devices.mesh import place_rows, run_devices
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Emit, Note, Progress, ignore
 from kvgg_jax.core.files import sweep

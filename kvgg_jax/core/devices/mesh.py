@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kvgg_jax.core.errors import KvggError, UsageError
+from kvgg_jax.core.devices.hosts import are_several
+from kvgg_jax.core.errors import UsageError
 
 if TYPE_CHECKING:
     from jax import Array, Device
@@ -22,45 +23,14 @@ T = TypeVar("T")
 BATCH = "batch"
 """The one axis of the mesh."""
 WORTH_SHARDING = 2**12  # values; below it an array costs more to gather than to keep
-DISALLOWED = ("disallow", "disallow_explicit")
-REFUSED = {
-    "jax_enable_x64": (True,),
-    "jax_disable_jit": (True,),
-    "jax_numpy_rank_promotion": ("raise",),
-    "jax_transfer_guard": DISALLOWED,
-    "jax_transfer_guard_host_to_device": DISALLOWED,
-    "jax_transfer_guard_device_to_host": DISALLOWED,
-    "jax_transfer_guard_device_to_device": DISALLOWED,
-}
-"""Settings of JAX with which no network can be trained or used."""
-
-
-def check_jax() -> None:
-    """Raises KvggError, before any work, where JAX has such settings or no device."""
-    import jax
-
-    for name, values in REFUSED.items():
-        if (value := getattr(jax.config, name)) in values:
-            raise KvggError(
-                f"JAX has {name} = {value}, with which kvgg_jax cannot compute. Unset the "
-                f"environment variable {name.upper()}, or change it with jax.config.update."
-            )
-    try:
-        run_devices()
-    except (RuntimeError, AssertionError) as error:  # the latter for a platform it knows
-        why = str(error).partition(" (")[0].rstrip(".") or "this machine has no such device"
-        where = jax.config.values["jax_platforms"] or "any platform"
-        raise KvggError(
-            f"JAX cannot start on {where}: {why}. Set the environment variable "
-            "JAX_PLATFORMS to a platform that is there, such as cpu."
-        ) from None
 
 
 @contextmanager
 def use_devices(count: str, *, rows: int) -> Iterator[None]:
     """Compute on so many devices, or on `all`, in batches of `rows`, as long as it is open.
 
-    Raises UsageError where there are fewer, or where they cannot share the rows evenly.
+    Of several processes, each has so many. Raises UsageError where there are fewer, or where all
+    together cannot share the rows evenly.
     """
     import jax
     import numpy as np
@@ -73,23 +43,44 @@ def use_devices(count: str, *, rows: int) -> Iterator[None]:
             f"`train.devices = {count}`: JAX has {len(there)} here ({there[0].device_kind}). "
             "Use fewer, or all."
         )
-    if rows % wanted:
+    processes = jax.process_count() if are_several() else 1
+    if rows % (wanted * processes):
         raise UsageError(
-            f"`train.devices = {count}`: {wanted} devices cannot share {rows} photos evenly. Make "
-            f"`train.batch_size` / `train.accumulate` a multiple of {wanted}."
+            f"`train.devices = {count}`: {wanted * processes} devices cannot share {rows} photos "
+            f"evenly. Make `train.batch_size` / `train.accumulate` a multiple of that."
         )
-    if wanted == 1:  # programs stay as JAX makes them, and so does their cache
+    if wanted * processes == 1:  # programs stay as JAX makes them, and so does their cache
         yield
         return
-    with jax.set_mesh(Mesh(np.array(there[:wanted]), (BATCH,))):
+    everywhere = jax.devices() if processes > 1 else there
+    own = [[d for d in everywhere if d.process_index == n][:wanted] for n in range(processes)]
+    chosen = [device for devices in own for device in devices]
+    with jax.set_mesh(Mesh(np.array(chosen), (BATCH,))):
         yield
 
 
-def is_main_process() -> bool:
-    """Whether this process prints and writes, where several train one network."""
+@contextmanager
+def alone() -> Iterator[None]:
+    """Compute in this process by itself, on one device, as long as it is open."""
+    import jax
+    import numpy as np
+    from jax.sharding import Mesh
+
+    if len(run_devices()) == 1:
+        yield
+        return
+    with jax.set_mesh(Mesh(np.array(jax.local_devices()[:1]), (BATCH,))):
+        yield
+
+
+def local_rows(count: int) -> slice:
+    """Which of the rows of a batch this process reads: all of them, unless it is one of several."""
+    if not are_several():
+        return slice(count)
     import jax
 
-    return jax.process_index() == 0
+    share = count // jax.process_count()
+    return slice(jax.process_index() * share, (jax.process_index() + 1) * share)
 
 
 def run_devices() -> list[Device]:
@@ -101,10 +92,16 @@ def run_devices() -> list[Device]:
 
 
 def place_rows(batch: T) -> T:
-    """A tree of arrays whose rows are divided among the devices of the run."""
+    """A tree of arrays whose rows are divided among the devices of the run.
+
+    Each process has its `local_rows`.
+    """
     import jax
 
-    return jax.device_put(batch, _sharding(BATCH))
+    sharding = _sharding(BATCH)
+    if sharding.is_fully_addressable:
+        return jax.device_put(batch, sharding)
+    return jax.tree.map(lambda a: jax.make_array_from_process_local_data(sharding, a), batch)
 
 
 def place_state(state: T, *, sharded: bool = False) -> T:

@@ -38,6 +38,7 @@ BROAD_TESTS = {
     "read_only",
     "resume",
     "several_devices",
+    "several_processes",
     "stdout",
     "user",
 }  # of the whole program

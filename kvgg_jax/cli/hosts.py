@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
 
@@ -19,6 +19,7 @@ from kvgg_jax.cli.watcher import dismiss
 from kvgg_jax.core.errors import KvggError, UsageError
 
 PANEL = "Several processes"
+LOST = re.compile("Gloo|[Cc]onnection|[Cc]oordination|heartbeat")  # in an error of JAX
 AUTO = "auto"
 Coordinator = Annotated[
     str | None,
@@ -73,13 +74,16 @@ def joined(
     try:
         hosts.join(coordinator, number, process)
         yield Console(stderr=True, quiet=not hosts.is_main())
-    except (click.exceptions.Exit, SystemExit):  # all end together
+    except typer.Exit:  # all end together
         raise
     except BaseException as error:
         if not hosts.are_several():  # could not join
             raise
-        known = isinstance(error, KvggError)
-        text = as_flags(str(error)) if known else "".join(traceback.format_exception(error))
+        text = "".join(traceback.format_exception(error))
+        if isinstance(error, KvggError):
+            text = as_flags(str(error))
+        elif LOST.search(str(error)):
+            text = "lost another host. What was saved is intact: start all again with --resume."
         print_note(f"Error: {hosts.host_name()}: {text}", "red")
         sys.stderr.flush()
         dismiss()

@@ -15,17 +15,21 @@ TEXT = (
     "The process was killed or aborted; most likely, memory ran out. Use a smaller --batch-size or "
     "--image-size, or more memory. What was saved is intact, and the run can be resumed."
 )
+TEXT_OF_SEVERAL = (
+    "The process was killed or aborted: another host ended, or memory ran out. What was saved is "
+    "intact: start all again with --resume."
+)
 SCRIPT = r"""read -r line || printf '\nError: %s\n' "$1" >&2"""
 
 _watchers: list[subprocess.Popen[bytes]] = []
 
 
 @contextlib.contextmanager
-def watched() -> Iterator[None]:
-    """Report on stderr if the process ends within the block other than by Python."""
+def watched(text: str = TEXT) -> Iterator[None]:
+    """Report `text` on stderr if the process ends within the block other than by Python."""
     with contextlib.suppress(OSError):  # no shell, or no more processes: then without
         shell = subprocess.Popen(
-            ["sh", "-c", SCRIPT, "sh", TEXT],
+            ["sh", "-c", SCRIPT, "sh", text],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             process_group=0,  # which Ctrl-C does not reach

@@ -21,9 +21,9 @@ from typing import Any, ParamSpec, TypeVar
 import jax
 import orbax.checkpoint.experimental.v1 as ocp
 
-from kvgg_jax.core.devices.hosts import from_main, is_main
+from kvgg_jax.core.devices.hosts import are_several, from_main, is_main
 from kvgg_jax.core.devices.mesh import state_sharding
-from kvgg_jax.core.errors import RunError, is_out_of_memory
+from kvgg_jax.core.errors import KvggError, RunError, is_out_of_memory
 from kvgg_jax.core.events import Emit, Warned, ignore
 from kvgg_jax.core.history import Epoch
 from kvgg_jax.core.process import is_own_process
@@ -61,7 +61,9 @@ class Checkpoints:
     def __enter__(self) -> Checkpoints:
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        if kind is not None and not issubclass(kind, KvggError) and are_several():
+            return  # another process may be gone, without which no save can end
         self.close()
 
     def save_last(self, state: TrainState, notes: Mapping[str, float] | None = None) -> None:
@@ -97,7 +99,7 @@ class Checkpoints:
 
     def has_best(self, step: int) -> bool:
         """Whether there are best weights of so many optimizer steps, and they are whole."""
-        return from_main(lambda: step in self._steps("best") and not self._fault("best", step))
+        return step in self._steps("best") and not from_main(lambda: self._fault("best", step))
 
     def drop_best_after(self, step: int) -> None:
         """Remove best weights of more optimizer steps: a run that resumes from `step` has none."""

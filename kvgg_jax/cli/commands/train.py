@@ -17,7 +17,7 @@ from kvgg_jax.cli.flags import Given, check_resume
 from kvgg_jax.cli.hosts import Coordinator, Process, Processes, joined
 from kvgg_jax.cli.options import RUNS, Json, Out, takes_settings
 from kvgg_jax.cli.output import print_json, print_line
-from kvgg_jax.cli.watcher import watched
+from kvgg_jax.cli.watcher import TEXT, TEXT_OF_SEVERAL, watched
 from kvgg_jax.core.errors import UsageError
 from kvgg_jax.core.text import program
 
@@ -56,7 +56,7 @@ def train(
         joined(coordinator, processes, process) as console,
         Screen(console) as screen,
         stoppable(screen, report) as stop,
-        watched(),
+        watched(TEXT if processes is None else TEXT_OF_SEVERAL),
     ):
         from kvgg_jax.training import trainer
 

@@ -73,7 +73,7 @@ def host_name() -> str:
 def from_main(compute: Callable[[], T]) -> T:
     """What `compute` gives in the main process, in all of them: a value that JSON can hold.
 
-    All raise what it raises there, as far as it is a KvggError.
+    All raise what it raises there, as far as it is a KvggError. It must not ask for `from_main`.
     """
     if not are_several():
         return compute()

@@ -1,0 +1,136 @@
+"""Processes that train together are one process with their devices, and survive its deaths."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from kvgg_jax.runs.folder import Run
+from support.commands import kvgg, message
+from support.faults import EVENTFUL, assert_same_run
+from support.processes import Gang
+from support.runs import draw_photos
+
+SHORT = (*EVENTFUL, "--epochs", "2", "--save-every-steps", "1")
+pytestmark = pytest.mark.usefixtures("thin_network")
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with photos, and a run of one process on two devices."""
+    folder = tmp_path_factory.mktemp("one")
+    draw_photos(folder / "photos")
+    gang = Gang(folder, 2, *SHORT, together=False)
+    assert gang.wait() == [0], gang.err(0)
+    return folder
+
+
+def place(one: Path, folder: Path) -> Path:
+    """Another folder with those photos."""
+    shutil.copytree(one / "photos", folder / "photos")
+    return folder
+
+
+def test_two_processes_give_the_run_of_one_with_two_devices(one: Path, tmp_path: Path) -> None:
+    """Bit for bit. Process 0 alone prints, and its stdout is JSON alone."""
+    gang = Gang(place(one, tmp_path), 2, *SHORT, "--json")
+    assert gang.wait() == [0, 0], gang.err(0) + gang.err(1)
+    assert_same_run(one / "runs" / "run", tmp_path / "runs" / "run")
+    assert json.loads(gang.out(0))["run"] == "runs/run"
+    assert gang.out(1) == ""
+    assert "epoch" not in gang.err(1)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("host", [0, 1])
+def test_sigterm_to_either_saves_the_same_step_and_ends_both(
+    one: Path, tmp_path: Path, host: int
+) -> None:
+    """With exit code 143; and what was saved is resumed to the bit."""
+    gang = Gang(place(one, tmp_path), 2, *SHORT)
+    gang.until(" 1/2 ")
+    gang.processes[host].send_signal(signal.SIGTERM)
+    assert gang.wait() == [143, 143]
+    assert "Everything is saved" in gang.err(0)
+    assert Gang(tmp_path, 2, "--resume", "run").wait() == [0, 0]
+    assert_same_run(one / "runs" / "run", tmp_path / "runs" / "run")
+
+
+@pytest.mark.faults
+def test_ten_kills_at_random_end_all_at_once_and_are_resumed_to_the_bit(
+    one: Path, tmp_path: Path
+) -> None:
+    """By two processes again. All end within 5 seconds, without a barrier."""
+    chance, begun = random.Random(1), False
+    place(one, tmp_path)
+    for kill in range(10):
+        gang = Gang(tmp_path, 2, *(("--resume", "run") if begun else SHORT))
+        gang.until("Compiled the evaluation")
+        time.sleep(chance.uniform(0, 4))
+        gang.processes[kill % 2].kill()
+        killed = time.monotonic()
+        codes = gang.wait()
+        assert time.monotonic() - killed < 5
+        assert codes == [0, 0] or 0 not in codes
+        begun = (tmp_path / "runs" / "run" / "config.toml").exists()
+        if codes == [0, 0]:
+            break
+    if Run(tmp_path / "runs" / "run").info()["status"] != "finished":
+        assert Gang(tmp_path, 2, "--resume", "run").wait() == [0, 0]
+    assert_same_run(one / "runs" / "run", tmp_path / "runs" / "run")
+
+
+@pytest.mark.faults
+def test_a_run_of_two_processes_is_resumed_by_one_in_the_same_order(
+    one: Path, tmp_path: Path
+) -> None:
+    """With a warning; the history is the same but for the last digits."""
+    gang = Gang(place(one, tmp_path), 2, *SHORT)
+    gang.until(" 1/2 ")
+    gang.processes[1].send_signal(signal.SIGTERM)
+    assert gang.wait() == [143, 143]
+    alone = Gang(tmp_path, 1, "--resume", "run", together=False)
+    assert alone.wait() == [0]
+    assert "was trained on 2 device(s), and continues on 1" in " ".join(alone.err(0).split())
+    histories = [Run(folder / "runs" / "run").history() for folder in (one, tmp_path)]
+    first, second = ([row.loss for row in history] for history in histories)
+    assert second == pytest.approx(first, rel=1e-3)
+
+
+@pytest.mark.faults
+def test_photos_that_differ_on_another_host_are_refused_by_all(one: Path, tmp_path: Path) -> None:
+    """Which host, and which photo."""
+    place(one, tmp_path)
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copytree(one / "photos", other / "photos")
+    changed = sorted((other / "photos" / "red").iterdir())[0]
+    shutil.copy(sorted((other / "photos" / "blue").iterdir())[0], changed)
+    (other / "runs").symlink_to(tmp_path / "runs")
+    (tmp_path / "runs").mkdir()
+    gang = Gang(tmp_path, 2, *SHORT, elsewhere={1: other})
+    assert gang.wait() == [1, 1]
+    assert "host 1" in gang.err(0)
+    assert "1 changed" in gang.err(0)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (("--process", "0"), "--coordinator and --process need --processes, the number of them."),
+        (("--processes", "two"), "--processes two: not a number, and not auto."),
+        (("--processes", "2"), "--processes 2 needs --coordinator HOST:PORT and --process."),
+    ],
+)
+def test_flags_that_do_not_say_how_to_join_are_refused(
+    flags: tuple[str, ...], expected: str
+) -> None:
+    """Before JAX starts."""
+    result = kvgg("train", *flags)
+    assert (message(result), result.exit_code) == (f"Error: {expected}\n", 2)

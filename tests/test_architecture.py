@@ -26,6 +26,7 @@ BROAD_TESTS = {
     "backbones",
     "bad_input",
     "browser",
+    "deploy",
     "docs",
     "faults",
     "fuzz",

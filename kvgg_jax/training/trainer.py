@@ -12,8 +12,9 @@ import numpy as np
 
 from kvgg_jax.core.config import RunConfig, settings
 from kvgg_jax.core.devices.check import check_jax
-from kvgg_jax.core.devices.hosts import agreed, are_several, check_all, from_main, is_main
+from kvgg_jax.core.devices.hosts import are_several, check_all, from_main, is_main
 from kvgg_jax.core.devices.mesh import alone, use_devices
+from kvgg_jax.core.devices.stopping import agreed
 from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Emit, Finished, Started, ignore
 from kvgg_jax.core.history import History
@@ -21,9 +22,8 @@ from kvgg_jax.core.memory import training_memory_advice
 from kvgg_jax.core.state import Batch, TrainState, discard
 from kvgg_jax.core.tables.architectures import BuildBackbone, register_backbone
 from kvgg_jax.core.tables.train import Tracked
-from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.reader import DecodedImages
-from kvgg_jax.runs import catalog, step_folders
+from kvgg_jax.runs import catalog
 from kvgg_jax.runs.charts import curves_at_the_end, draw_samples
 from kvgg_jax.runs.checkpoint import Checkpoints
 from kvgg_jax.runs.folder import Run
@@ -44,15 +44,15 @@ from kvgg_jax.training.inputs import (
     warn_of_split,
     with_larger,
 )
-from kvgg_jax.training.loop import LoopInputs, never, out_of_patience, run_epochs
+from kvgg_jax.training.loop import LoopInputs, never, run_epochs
 from kvgg_jax.training.losses import Loss
 from kvgg_jax.training.optimizers import BuildOptimizer
 from kvgg_jax.training.recorder import Recorder
-from kvgg_jax.training.schedules import SCHEDULES
 from kvgg_jax.training.setup import Custom, Network, build_changes, build_network
 from kvgg_jax.training.step import changed
 from kvgg_jax.training.tracking.tracking import check_trackers, tracked
-from kvgg_jax.training.transfer.initial_weights import InitialWeights, load_initial_weights
+from kvgg_jax.training.transfer.initial_weights import InitialWeights
+from kvgg_jax.training.unfinished import check_unfinished, first_weights, with_epochs
 
 SOLVED_ALONE = (
     "A linear head cannot be trained by several processes yet. Use one, or another `model.head`."
@@ -172,12 +172,12 @@ def resume(
         check_settings(found, config)
         custom = Custom(loss, optimizer)
         check_custom(found, custom.names())
-        config = _with_epochs(found, config, epochs)
+        config = with_epochs(found, config, epochs)
         changed = {"track": track, "devices": devices, "shard": shard}
         config = config.with_train(**{k: v for k, v in changed.items() if v is not None})
         check_trackers(config)
-        _check_unfinished(found, config)
-        initial = _initial_weights(found, config, emit)
+        check_unfinished(found, config)
+        initial = first_weights(found, config, emit)
         split = found.split(Path(str(config.data.dir)))
         check_files(found, split, emit)
         with _devices(config), training_memory_advice(config):
@@ -221,62 +221,6 @@ def _with_backbone(config: RunConfig, build: BuildBackbone) -> RunConfig:
     if "arch" in config.model.model_fields_set:
         raise UsageError("`model.arch` has no effect beside `backbone=`: leave one of them out.")
     return config.with_backbone(register_backbone(build))
-
-
-def _initial_weights(run: Run, config: RunConfig, emit: Emit) -> InitialWeights | None:
-    """The weights that a run starts from, where it has saved none yet.
-
-    Raises RunError when they are not those that it started from.
-    """
-    if step_folders.steps(run.checkpoints / "last"):
-        return None
-    initial = load_initial_weights(config, run.classes(), emit)
-    if initial and initial.digest != run.info().get("weights"):
-        raise RunError(
-            f"The weights at {escape_name(config.model.weights)} are not those that {run.path} "
-            "started from, and it has saved nothing yet. Restore them, or start a new run."
-        )
-    return initial
-
-
-def _with_epochs(run: Run, config: RunConfig, epochs: int | None) -> RunConfig:
-    """The configuration with as many epochs as asked for. Raises UsageError for fewer."""
-    known = run.info().get("settings", {}).get("train.epochs", config.train.epochs)
-    wanted, schedule = config.train.epochs if epochs is None else epochs, config.optim.schedule
-    if wanted < known:
-        raise UsageError(
-            f"`train.epochs = {wanted}`: {run.path} was started for {known} epochs, "
-            "which can only be raised."
-        )
-    if wanted > known and SCHEDULES[schedule].depends_on_length:
-        raise UsageError(
-            f"`train.epochs = {wanted}`: the {schedule} schedule of {run.path} depends on its "
-            f"{known} epochs, so {wanted} would be another run. {_new_run(run, wanted)}"
-        )
-    return config.with_train(epochs=wanted)
-
-
-def _new_run(run: Run, epochs: int) -> str:
-    config = run.path / "config.toml"
-    return f"Start one with its settings: kvgg train --config {config} --epochs {epochs}"
-
-
-def _check_unfinished(run: Run, config: RunConfig) -> None:
-    """Raises RunError for a run that has nothing left to do, before any long work."""
-    history, train = run.history(), config.train
-    if run.info().get("status") != "finished":
-        return
-    if len(history) >= train.epochs:
-        further = "To train it further, raise `train.epochs`."
-        if SCHEDULES[config.optim.schedule].depends_on_length:
-            new = _new_run(run, 2 * train.epochs)
-            further = f"Its {config.optim.schedule} schedule is at its end. {new}"
-        raise RunError(f"{run.path} has finished its {len(history)} epochs. {further}")
-    if history.stale(train.min_delta) >= train.patience:
-        raise RunError(
-            f"{run.path} has finished: {out_of_patience(train)}. "
-            "To train longer, start a new run with a higher `train.patience`."
-        )
 
 
 def _run(

@@ -10,12 +10,9 @@ import json
 import platform
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from kvgg_jax.core.errors import KvggError, RunError
-
-if TYPE_CHECKING:
-    from jax import Array
 
 T = TypeVar("T")
 START = 300  # seconds until all processes must be there
@@ -101,31 +98,6 @@ def check_all(fault: str | None) -> None:
     texts = _gathered(f"{host_name()}: {fault}" if fault else "", process_allgather)
     if faults := [text for text in texts if text]:
         raise RunError("\n".join(faults))
-
-
-def agreed(stop: Callable[[], bool]) -> Callable[[], bool]:
-    """`stop`, which is true for all processes once it is for one: at the same step, one step later.
-
-    The flags are added up on the devices while the next step runs.
-    """
-    if not are_several():
-        return stop
-    import jax
-    import jax.numpy as jnp
-    import numpy as np
-
-    from kvgg_jax.core.devices.mesh import place_rows, run_devices, state_sharding
-
-    add_up = jax.jit(jnp.sum, out_shardings=state_sharding())
-    own = sum(device.process_index == jax.process_index() for device in run_devices())
-    before: Array | None = None
-
-    def is_stopped() -> bool:
-        nonlocal before
-        asked, before = before, add_up(place_rows(np.full(own, stop(), np.int32)))
-        return asked is not None and int(asked) > 0
-
-    return is_stopped
 
 
 def _sent(text: str) -> str:

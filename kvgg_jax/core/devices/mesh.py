@@ -44,12 +44,13 @@ def use_devices(count: str, *, rows: int) -> Iterator[None]:
             "Use fewer, or all."
         )
     processes = jax.process_count() if are_several() else 1
-    if rows % (wanted * processes):
+    total = wanted * processes
+    if rows % total:
         raise UsageError(
-            f"`train.devices = {count}`: {wanted * processes} devices cannot share {rows} photos "
-            f"evenly. Make `train.batch_size` / `train.accumulate` a multiple of that."
+            f"`train.devices = {count}`: {total} devices cannot share {rows} photos "
+            f"evenly. Make `train.batch_size` / `train.accumulate` a multiple of {total}."
         )
-    if wanted * processes == 1:  # programs stay as JAX makes them, and so does their cache
+    if total == 1:  # programs stay as JAX makes them, and so does their cache
         yield
         return
     everywhere = jax.devices() if processes > 1 else there

@@ -89,6 +89,10 @@ def _how_to_resume(screen: Screen, saved: str | None, *, resume: str | None) -> 
 def crossval(
     ctx: typer.Context,
     folds: Annotated[int, typer.Option(min=2, help="Parts, each held out once.")] = 5,
+    fold: Annotated[
+        int | None,
+        typer.Option(min=1, help="Train this one alone; without it, all that are not done."),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the folder. Default: crossval, arch, head.")
     ] = None,
@@ -112,7 +116,14 @@ def crossval(
         from kvgg_jax.training.search import crossval as api
 
         result = api.crossval(
-            settings, folds=folds, out=out, name=name, stop=stop, before_run=stop.rest, emit=screen
+            settings,
+            folds=folds,
+            fold=fold,
+            out=out,
+            name=name,
+            stop=stop,
+            before_run=stop.rest,
+            emit=screen,
         )
     from kvgg_jax.cli.text.results import crossval_text
 

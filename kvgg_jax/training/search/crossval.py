@@ -72,6 +72,7 @@ def crossval(
     config: RunConfig | None = None,
     *,
     folds: int = FOLDS,
+    fold: int | None = None,
     out: str | Path = catalog.OUT,
     name: str | None = None,
     stop: Callable[[], bool] = never,
@@ -81,29 +82,35 @@ def crossval(
     """Train once for each fold held out, in `out/name`; a second call resumes a first.
 
     The folds keep class shares, and duplicates together unless `data.split` is "stratified". They
-    depend on `data.split_seed` or `seed`, so the runs differ in the split alone. `stop` is as for
-    `train`; `before_run` is called before each run is prepared, and may raise to end it all.
-    Raises what `train` raises, UsageError for fewer than two `folds`, and RunError where the folder
-    holds a cross-validation of other settings.
+    depend on `data.split_seed` or `seed`, so the runs differ in the split alone. With `fold` only
+    that one is trained and given back, so that several machines can share the folds of a folder
+    that all see; a call without it then collects them.
+
+    `stop` is as for `train`; `before_run` is called before each run is prepared, and may raise to
+    end it all. Raises what `train` raises, UsageError for fewer than two `folds` or a `fold` that
+    is none of them, and RunError where the folder holds a cross-validation of other settings.
     """
     if folds < 2:
         raise UsageError(f"--folds {folds}: at least 2.")
+    if fold is not None and not 1 <= fold <= folds:
+        raise UsageError(f"--fold {fold}: from 1 to {folds}, the number of --folds.")
     config = complete_config(config or RunConfig(), emit, out=out)
     how = "stratified" if config.data.split == "stratified" else "grouped"
     catalog.check_name(name)
     path = Path(out) / (name or f"crossval-{catalog.network_name(config)}")  # no date, to resume by
     members = [config.with_data(split=how, folds=folds, fold=n + 1) for n in range(folds)]
-    with group_folder(path, mark="fold-1", what="cross-validation"):
+    done: list[Fold] = []
+    with group_folder(path, mark="fold-*", what="cross-validation", shared=fold is not None):
         _check_settings(path, members)
-        done: list[Fold] = []
-        for fold, member in enumerate(members, 1):
-            run = _run(path, fold)
-            emit(Note(f"Fold {fold} of {folds}{' is done already' if run.is_finished else ''}"))
-            finish(run, member, stop=stop, before_run=before_run, emit=emit)
-            done.append(_measured(run, fold))
-            result = Crossval(path, tuple(done))
-            _write(result, status="finished" if fold == folds else "unfinished")
-    return result
+        for number in range(1, folds + 1) if fold is None else (fold,):
+            run = _run(path, number)
+            emit(Note(f"Fold {number} of {folds}{' is done already' if run.is_finished else ''}"))
+            finish(run, members[number - 1], stop=stop, before_run=before_run, emit=emit)
+            done.append(_measured(run, number))
+            if fold is None:
+                status = "finished" if number == folds else "unfinished"
+                _write(Crossval(path, tuple(done)), status=status)
+    return Crossval(path, tuple(done))
 
 
 def _run(path: Path, fold: int) -> Run:

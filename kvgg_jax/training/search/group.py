@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from kvgg_jax.core.config import RunConfig
@@ -17,11 +17,14 @@ from kvgg_jax.training.trainer import resume, train
 
 
 @contextmanager
-def group_folder(folder: Path, *, mark: str, what: str) -> Iterator[None]:
-    """Hold `folder`, which is empty or has the file or folder `mark`. Raises RunError otherwise."""
+def group_folder(folder: Path, *, mark: str, what: str, shared: bool = False) -> Iterator[None]:
+    """Hold `folder`, which is empty or has what matches `mark`. Raises RunError otherwise.
+
+    `shared` leaves it to others too: then each member has its own lock alone.
+    """
     catalog.check_writable(folder)
-    with locked(folder):
-        if any(folder.glob("[!.]*")) and not (folder / mark).exists():
+    with nullcontext() if shared else locked(folder):
+        if any(folder.glob("[!.]*")) and not any(folder.glob(mark)):
             raise RunError(f"{folder} already exists and is no {what}. Choose another --name.")
         yield
 

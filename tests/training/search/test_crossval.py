@@ -26,6 +26,7 @@ from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.data.folder import scan
 from kvgg_jax.data.grouping import split_photos
 from kvgg_jax.runs.folder import Run
+from kvgg_jax.runs.lock import locked
 from kvgg_jax.runs.manifest import settings
 from kvgg_jax.training import trainer
 from kvgg_jax.training.trainer import TrainResult
@@ -98,6 +99,44 @@ def test_every_photo_is_held_out_once(trained: list[str], photos: Path, tmp_path
         assert (counts[0], counts[1], 4 <= counts[2] <= 6) == (4, 4, True)
         copies = {"red/red_03.png", "red/a.png", "red/b.png"} & set(split.val.paths)
         assert len(copies) in (0, 3)
+
+
+def test_folds_trained_one_by_one_in_any_order_are_collected_by_one_call(
+    trained: list[str], photos: Path, tmp_path: Path
+) -> None:
+    """As on several machines; the result is that of one call."""
+    config = small_config(photos)
+    for fold in (2, 3, 1):
+        alone = crossval(config, folds=3, fold=fold, out=tmp_path, name="shared")
+        assert [one.fold for one in alone.folds] == [fold]
+    assert not (tmp_path / "shared" / "crossval.json").exists()
+    collected = crossval(config, folds=3, out=tmp_path, name="shared")
+    assert trained == ["fold-2", "fold-3", "fold-1"]
+    whole = crossval(config, folds=3, out=tmp_path, name="whole")
+    figures = [[(one.fold, one.val_accuracy) for one in each.folds] for each in (collected, whole)]
+    assert figures[0] == figures[1]
+
+
+def test_folds_of_one_folder_can_be_trained_at_once(
+    trained: list[str], photos: Path, tmp_path: Path
+) -> None:
+    """While another machine holds the second one, the first is free and the second is not."""
+    config, ways = small_config(photos), {"folds": 3, "out": tmp_path, "name": "x"}
+    (tmp_path / "x").mkdir()
+    with locked(tmp_path / "x" / "fold-2"):
+        crossval(config, fold=1, **ways)
+        with pytest.raises(RunError, match="fold-2 is in use by process"):
+            crossval(config, fold=2, **ways)
+    assert trained == ["fold-1"]
+
+
+@pytest.mark.parametrize("fold", [0, 4])
+def test_a_fold_that_is_none_of_them_is_refused(photos: Path, tmp_path: Path, fold: int) -> None:
+    """Before anything is written."""
+    with pytest.raises(UsageError) as caught:
+        crossval(small_config(photos), folds=3, fold=fold, out=tmp_path / "runs")
+    assert str(caught.value) == f"--fold {fold}: from 1 to 3, the number of --folds."
+    assert not (tmp_path / "runs").exists()
 
 
 def test_folds_differ_in_the_split_alone(trained: list[str], photos: Path, tmp_path: Path) -> None:

@@ -299,8 +299,10 @@ def test_crossval_takes_the_options_of_train() -> None:
         name: {option.name for option in command.get_params(typer.Context(command))}
         for name, command in commands.commands.items()
     }
-    assert names["train"] - names["crossval"] == {"overwrite", "resume", "val_split"}
-    assert names["crossval"] - names["train"] == {"folds"}
+    together = {"coordinator", "processes", "process"}
+    of_a_run = {"overwrite", "resume", "val_split"}
+    assert names["train"] - names["crossval"] == {*of_a_run, *together}
+    assert names["crossval"] - names["train"] == {"folds", "fold"}
 
 
 def test_the_command_prints_a_table_and_json(

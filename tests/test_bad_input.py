@@ -324,7 +324,10 @@ def test_a_config_file_that_cannot_be_read_is_named(here: Path, file: str, reaso
             "evaluate --split test",
             "Invalid value for '--split': Value error, 'test' is not one of 'val', 'all'.",
         ),
-        ("predict x.png --csv --json", "--csv and --json cannot be combined; choose one."),
+        (
+            "predict x.png --csv --json",
+            "--csv, --json and --output cannot be combined; choose one.",
+        ),
         (
             "predict x.png --top 0",
             "Invalid value for '--top': Input should be greater than or equal to 1",

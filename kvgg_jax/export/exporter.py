@@ -243,12 +243,9 @@ def _probabilities(
     samples: Samples, classifier: Classifier, predict: PredictFunction, emit: Emit
 ) -> NDArray[np.float64]:
     """Probabilities [photos, classes]. Raises DataError for a photo that cannot be read."""
-    found = classify(
-        samples.files(),
-        Predictor(predict, classifier.classes, classifier.image_size),
-        batch=min(len(samples), MAX_BATCH),
-        emit=emit,
-    )
+    network = Predictor(predict, classifier.classes, classifier.image_size)
+    batch = min(len(samples), MAX_BATCH)
+    found = list(classify(samples.files(), network, batch=batch, emit=emit))
     for one in found:
         if one.error:
             raise DataError(f"int8 is evaluated on all validation photos. {one.error}")

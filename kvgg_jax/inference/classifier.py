@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,15 @@ from kvgg_jax.core.events import Emit, Note, ignore
 from kvgg_jax.core.memory import inference_memory_advice
 from kvgg_jax.core.state import Weights, empty_batch
 from kvgg_jax.inference import onnx_session
-from kvgg_jax.inference.prediction import MAX_BATCH, Prediction, Predictor, classify, find_files
+from kvgg_jax.inference.prediction import (
+    MAX_BATCH,
+    WHOLE,
+    Part,
+    Prediction,
+    Predictor,
+    classify,
+    find_files,
+)
 from kvgg_jax.inference.temperature import (
     Calibration,
     apply_temperature,
@@ -111,10 +119,28 @@ def predict(
     """
     if unsure_below is not None and not 0 <= unsure_below <= 1:
         raise ValueError(f"unsure_below {unsure_below}: a probability is in [0, 1]")
+    how: Any = {"raw": raw, "unsure_below": unsure_below, "batch_size": batch_size, "emit": emit}
     if onnx_session.is_onnx(run):
-        return onnx_session.predict(
-            paths, run, raw=raw, unsure_below=unsure_below, batch_size=batch_size, emit=emit
-        )
+        return list(onnx_session.predict_each(paths, run, **how))
+    return list(predict_each(paths, run, **how, out=out))
+
+
+def predict_each(
+    paths: Iterable[str | Path] | str | Path,
+    run: str | Path | Classifier | None = None,
+    *,
+    raw: bool = False,
+    unsure_below: float | None = None,
+    batch_size: int | None = None,
+    part: Part = WHOLE,
+    after: int = 0,
+    out: str | Path = catalog.OUT,
+    emit: Emit = ignore,
+) -> Iterator[Prediction]:
+    """As `predict`, one by one: those of a `part` of the files, without its first `after`.
+
+    No digit depends on the latter.
+    """
     files = find_files(paths)
     classifier = run if isinstance(run, Classifier) else load_classifier(run, out=out, emit=emit)
     if run is None:
@@ -135,7 +161,14 @@ def predict(
 
         temperature = calibration.temperature if calibration else None
         network = Predictor(probabilities, classifier.classes, size, temperature)
-        return classify(files, network, batch=batch, unsure_below=unsure_below, emit=emit)
+        yield from classify(
+            part.of(files),
+            network,
+            batch=batch,
+            unsure_below=unsure_below,
+            after=after,
+            emit=emit,
+        )
 
 
 def certainty(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from threading import Thread
@@ -17,7 +17,15 @@ from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.extras import require
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.inference.prediction import MAX_BATCH, Prediction, Predictor, classify, find_files
+from kvgg_jax.inference.prediction import (
+    MAX_BATCH,
+    WHOLE,
+    Part,
+    Prediction,
+    Predictor,
+    classify,
+    find_files,
+)
 from kvgg_jax.inference.temperature import HIGHEST, LOWEST, threshold
 
 if TYPE_CHECKING:
@@ -37,15 +45,17 @@ def is_onnx(run: object) -> TypeGuard[str | Path]:
     return Path(run).suffix.lower() == ".onnx"
 
 
-def predict(
+def predict_each(
     paths: Iterable[str | Path] | str | Path,
     model: str | Path,
     *,
     raw: bool = False,
     unsure_below: float | None = None,
     batch_size: int | None = None,
+    part: Part = WHOLE,
+    after: int = 0,
     emit: Emit = ignore,
-) -> list[Prediction]:
+) -> Iterator[Prediction]:
     """Classify files, and the images in folders, with a file from `export`.
 
     Probabilities are as calibrated as the file, which is never undone. Raises UsageError for `raw`
@@ -60,7 +70,9 @@ def predict(
         )
     below = threshold(opened.temperature, unsure_below, emit)
     batch = min(len(files), batch_size or MAX_BATCH)
-    return classify(files, opened, batch=batch, unsure_below=below, emit=emit)
+    yield from classify(
+        part.of(files), opened, batch=batch, unsure_below=below, after=after, emit=emit
+    )
 
 
 def open_onnx(path: Path) -> Predictor:

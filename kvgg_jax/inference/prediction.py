@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kvgg_jax.core.errors import DataError, ImageError
+from kvgg_jax.core.errors import DataError, ImageError, UsageError
 from kvgg_jax.core.events import Emit, Progress
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.folder import find_images
@@ -70,6 +70,33 @@ class Prediction:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which of several equal parts of some files, in their order."""
+
+    number: int
+    """From 1."""
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Part:
+        """Of `"2/5"`. Raises UsageError."""
+        numbers = text.split("/")
+        if len(numbers) == 2 and all(n.isascii() and n.isdecimal() for n in numbers):
+            part = cls(*map(int, numbers))
+            if 1 <= part.number <= part.count:
+                return part
+        raise UsageError(f"--part {text}: give the part and their number, such as 2/5.")
+
+    def of(self, files: Sequence[Path]) -> Sequence[Path]:
+        """The files of this part; those of all parts, one after the other, are all files."""
+        ends = [len(files) * n // self.count for n in (self.number - 1, self.number)]
+        return files[slice(*ends)]
+
+
+WHOLE = Part(1, 1)
+
+
 def find_files(paths: Iterable[str | Path] | str | Path) -> list[Path]:
     """Files as given, and the images in folders. Raises DataError when there are none."""
     given = [paths] if isinstance(paths, str | Path) else paths
@@ -96,32 +123,33 @@ def classify(
     *,
     batch: int,
     unsure_below: float | None = None,
+    after: int = 0,
     emit: Emit,
-) -> list[Prediction]:
+) -> Iterator[Prediction]:
     """Predict the classes of `files`, `batch` at once; the last batch is filled up with black.
 
-    A file that cannot be read gives a Prediction with `error`.
+    A file that cannot be read gives a Prediction with `error`. The first `after` are left out;
+    batches are cut as if they were not, so that no digit depends on it.
     """
-    found: list[Prediction] = []
     size, calibrated = network.image_size, network.temperature is not None
     rank = partial(
         ranked, classes=network.classes, calibrated=calibrated, unsure_below=unsure_below
     )
     with ThreadPoolExecutor() as pool:
-        for start in range(0, len(files), batch):
+        for start in range(after // batch * batch, len(files), batch):
             chunk = files[start : start + batch]
             loaded = list(pool.map(partial(_load, size=size), chunk))
             images = np.zeros((batch, size, size, 3), np.uint8)
             for row, image in enumerate(loaded):
                 images[row] = 0 if isinstance(image, ImageError) else image
             probabilities = np.asarray(network.predict(images))
-            for path, image, own in zip(chunk, loaded, probabilities, strict=False):
+            emit(Progress("predicting", start + len(chunk), len(files)))
+            for row in range(max(after - start, 0), len(chunk)):
+                path, image = chunk[row], loaded[row]
                 if isinstance(image, ImageError):
-                    found.append(Prediction(path, error=str(image)))
+                    yield Prediction(path, error=str(image))
                 else:
-                    found.append(rank(path, own))
-            emit(Progress("predicting", len(found), len(files)))
-    return found
+                    yield rank(path, probabilities[row])
 
 
 def _load(path: Path, *, size: int) -> NDArray[np.uint8] | ImageError:

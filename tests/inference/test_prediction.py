@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from kvgg_jax import predict
-from kvgg_jax.core.errors import DataError, ImageError
-from kvgg_jax.inference.prediction import Prediction
+from kvgg_jax.core.errors import DataError, ImageError, UsageError
+from kvgg_jax.inference.prediction import Part, Prediction
 from kvgg_jax.runs.catalog import find
 from support.runs import Trained
 
@@ -74,3 +74,20 @@ def test_the_label_of_a_file_that_cannot_be_read_is_its_error() -> None:
         with pytest.raises(ImageError) as caught:
             getattr(bad, name)
         assert str(caught.value) == "x.jpg: it is empty (0 bytes)."
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "2", "1/2/3", "a/b", "-1/3", "1/0"])
+def test_what_is_no_part_is_refused(text: str) -> None:
+    """With an example."""
+    with pytest.raises(UsageError) as caught:
+        Part.parse(text)
+    assert str(caught.value) == f"--part {text}: give the part and their number, such as 2/5."
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 20])
+def test_all_parts_are_all_files_in_their_order(count: int) -> None:
+    """Of equal size, give or take one."""
+    files = [Path(str(number)) for number in range(11)]
+    parts = [Part.parse(f"{number}/{count}").of(files) for number in range(1, count + 1)]
+    assert [file for part in parts for file in part] == files
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ from kvgg_jax.cli.console import Screen
 from kvgg_jax.cli.options import RUNS, Images, Json, Out, Raw, RunOption, UnsureBelow
 from kvgg_jax.cli.output import print_json, print_line
 from kvgg_jax.core.errors import UsageError
+from kvgg_jax.core.text import escape_name
 
 
 @command()
@@ -31,6 +33,13 @@ def predict(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Photos per batch. Default: at most 32.")
     ] = None,
+    part: Annotated[
+        str, typer.Option(help="Only a part of the photos, such as 2/5: the second of five.")
+    ] = "1/1",
+    output: Annotated[
+        Path | None,
+        typer.Option(help="CSV file that gets the rows as they come. If it exists, continue it."),
+    ] = None,
     out: Out = RUNS,
     csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV on stdout.")] = False,
     json: Json = False,
@@ -39,23 +48,37 @@ def predict(
 
     Example: `kvgg predict bean.jpg --top 3`
     """
-    if csv and json:
-        raise UsageError("--csv and --json cannot be combined; choose one.")
+    if sum((csv, json, output is not None)) > 1:
+        raise UsageError("--csv, --json and --output cannot be combined; choose one.")
+    from kvgg_jax.cli import prediction_file
     from kvgg_jax.cli.text import results as show
     from kvgg_jax.inference import onnx_session
+    from kvgg_jax.inference.prediction import Part, Prediction, find_files
+
+    chosen = Part.parse(part)
+    header = prediction_file.HEADER if chosen.number == 1 else ""  # so that parts can be joined
+    how: Any = {"raw": raw, "unsure_below": unsure_below, "batch_size": batch_size, "part": chosen}
+
+    def predict_each(screen: Screen, after: int = 0) -> Iterator[Prediction]:
+        if onnx_session.is_onnx(run):  # without JAX, which takes a second
+            return onnx_session.predict_each(images, run, **how, after=after, emit=screen)
+        from kvgg_jax.inference import classifier
+
+        return classifier.predict_each(images, run, **how, after=after, out=out, emit=screen)
 
     with Screen() as screen:
-        how: Any = {"raw": raw, "unsure_below": unsure_below, "batch_size": batch_size}
-        if onnx_session.is_onnx(run):  # without JAX, which takes a second
-            found = onnx_session.predict(images, run, **how, emit=screen)
+        if output is not None:
+            files = chosen.of(find_files(images))
+            with prediction_file.opened(output, files, header=header, top=top) as (add, done):
+                found = [add(one) for one in predict_each(screen, done)]
         else:
-            from kvgg_jax.inference import classifier
-
-            found = classifier.predict(images, run, **how, out=out, emit=screen)
+            found = list(predict_each(screen))
     if json:
         print_json([prediction.to_json(top=top) for prediction in found])
     elif csv:
-        show.predictions_csv(found, top=top)
+        prediction_file.print_csv(found, header=header, top=top)
+    elif output is not None:
+        print_line(f"{len(found):,} photos were added to {escape_name(output)}")
     else:
         show.predictions_text(found, top=top)
     end_with([prediction.error for prediction in found if prediction.error])

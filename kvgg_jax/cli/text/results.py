@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from kvgg_jax.cli.output import print_line, print_table
-from kvgg_jax.core.text import csv_cell, duration, escape_name, printable, program
+from kvgg_jax.core.text import duration, escape_name, program
 
 if TYPE_CHECKING:
     from kvgg_jax.export.exporter import Export
@@ -63,22 +61,6 @@ def crossval_text(result: Crossval) -> None:
     mean, sd = result.mean("val_accuracy"), result.sd("val_accuracy")
     print_line(f"Validation accuracy {mean:.4f}, standard deviation {sd:.4f}", "bold")
     print_line(f"Folds, crossval.json and crossval.csv: {result.path}")
-
-
-def predictions_csv(found: Sequence[Prediction], *, top: int) -> None:
-    """`path,rank,class,probability,error` rows on stdout; a bad file has one, of path and error.
-
-    Names are as `csv_cell` makes them, so that no spreadsheet runs one as a formula.
-    """
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(("path", "rank", "class", "probability", "error"))
-    for one in found:
-        path = csv_cell(printable(str(one.path)))
-        for rank, (name, probability) in enumerate(one.top[:top], 1):
-            label = csv_cell(printable(name))
-            writer.writerow((path, rank, label, f"{probability:.6f}", ""))
-        if one.error:
-            writer.writerow((path, "", "", "", csv_cell(printable(one.error))))
 
 
 def predictions_text(found: Sequence[Prediction], *, top: int) -> None:

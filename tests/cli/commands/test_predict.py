@@ -66,6 +66,21 @@ def test_predict_csv_has_a_row_per_class(at: Path, tmp_path: Path) -> None:
     ]
 
 
+def test_parts_joined_are_the_whole_byte_for_byte(at: Path) -> None:
+    """In files or on stdout; a part that was cut is continued."""
+    whole = kvgg("predict", "photos", "--csv", "--top", "2").stdout
+    for part in ("1/3", "2/3", "3/3"):
+        words = ("predict", "photos", "--top", "2", "--part", part)
+        file = Path(f"{part[0]}.csv")
+        assert kvgg(*words, "--output", file).exit_code == 0
+        assert kvgg(*words, "--csv").stdout == file.read_text()
+    cut = Path("2.csv").read_text()
+    Path("2.csv").write_text(cut[: len(cut) // 2])
+    result = kvgg("predict", "photos", "--top", "2", "--part", "2/3", "--output", "2.csv")
+    assert "photos were added to 2.csv" in result.stdout
+    assert "".join(Path(f"{number}.csv").read_text() for number in (1, 2, 3)) == whole
+
+
 def test_predict_shows_a_line_per_image(at: Path) -> None:
     """A folder gives a line per image, unbroken whatever the length of its path."""
     deep = at / ("long-name-" * 9)

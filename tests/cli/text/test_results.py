@@ -12,7 +12,6 @@ from kvgg_jax.cli.text.results import (
     crossval_text,
     export_json,
     export_text,
-    predictions_csv,
     predictions_text,
 )
 from kvgg_jax.inference.prediction import Prediction
@@ -34,24 +33,6 @@ def test_a_line_per_photo_says_where_the_network_is_unsure(
         r"a\n.png: unsure (below 70.0%): red 62.5%  b,c 37.5%",
         "b.png: red 75.0%  b,c 25.0%",
     ]
-
-
-def test_the_csv_has_a_row_per_class_and_one_per_error(capsys: pytest.CaptureFixture[str]) -> None:
-    """With quotes where a name needs them."""
-    predictions_csv(FOUND[1:], top=2)
-    assert capsys.readouterr().out == (
-        "path,rank,class,probability,error\n"
-        'b.png,1,red,0.750000,\nb.png,2,"b,c",0.250000,\nc.png,,,,c.png: is empty.\n'
-    )
-
-
-def test_no_spreadsheet_runs_a_name_of_the_csv_as_a_formula(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """A photo or a class may be named by somebody else."""
-    hostile = Prediction(Path("=cmd|' /C calc'!A0"), (("@SUM(1)", 1.0),))
-    predictions_csv([hostile], top=1)
-    assert capsys.readouterr().out.splitlines()[1] == "'=cmd|' /C calc'!A0,1,'@SUM(1),1.000000,"
 
 
 def test_folds_are_rows_below_which_are_mean_and_deviation(

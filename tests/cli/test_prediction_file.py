@@ -1,0 +1,85 @@
+"""Rows of predictions, and a file of them that is continued after any end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kvgg_jax.cli.prediction_file import HEADER, opened, print_csv, rows
+from kvgg_jax.core.errors import DataError, RunError, UsageError
+from kvgg_jax.inference.prediction import Prediction
+
+FOUND = (
+    Prediction(Path("b.png"), (("red", 0.75), ("b,c", 0.25))),
+    Prediction(Path("c.png"), error="c.png: is empty."),
+)
+FILES = [Path(f"{letter}.png") for letter in "abcd"]
+
+
+def of(path: Path) -> Prediction:
+    return Prediction(path, (("red", 0.75), ("blue", 0.25)))
+
+
+def test_the_csv_has_a_row_per_class_and_one_per_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """With quotes where a name needs them."""
+    print_csv(FOUND, header=HEADER, top=2)
+    assert capsys.readouterr().out == (
+        "path,rank,class,probability,error\n"
+        'b.png,1,red,0.750000,\nb.png,2,"b,c",0.250000,\nc.png,,,,c.png: is empty.\n'
+    )
+
+
+def test_no_spreadsheet_runs_a_name_of_the_csv_as_a_formula(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A photo or a class may be named by somebody else."""
+    hostile = Prediction(Path("=cmd|' /C calc'!A0"), (("@SUM(1)", 1.0),))
+    print_csv([hostile], header=HEADER, top=1)
+    assert capsys.readouterr().out.splitlines()[1] == "'=cmd|' /C calc'!A0,1,'@SUM(1),1.000000,"
+
+
+WHOLE = HEADER + "".join(rows(of(path), top=2) for path in FILES)
+
+
+@pytest.mark.parametrize("cut", range(len(WHOLE) + 1))
+def test_a_file_that_was_cut_at_any_byte_is_continued_to_the_same_bytes(
+    tmp_path: Path, cut: int
+) -> None:
+    """The last photo is predicted again: it may lack a row."""
+    file = tmp_path / "all.csv"
+    file.write_text(WHOLE[:cut])
+    with opened(file, FILES, header=HEADER, top=2) as (add, done):
+        for path in FILES[done:]:
+            add(of(path))
+    assert file.read_text() == WHOLE
+    assert done == max(WHOLE[: WHOLE.rfind("\n", 0, cut) + 1].count("1,red") - 1, 0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["path\n", HEADER + "x.png,1,red,0.5,\ny.png,1,red,0.5,\n", HEADER + "\x00\n\n"],
+    ids=["another header", "other photos", "no table"],
+)
+def test_a_file_of_something_else_is_left_as_it_is(tmp_path: Path, text: str) -> None:
+    """Also one of other photos."""
+    file = tmp_path / "all.csv"
+    file.write_text(text)
+    with pytest.raises(DataError) as caught, opened(file, FILES, header=HEADER, top=2):
+        pass
+    assert str(caught.value) == (
+        f"{file} is there and has no predictions of these photos. Choose another --output, or "
+        "remove it."
+    )
+    assert file.read_text() == text
+
+
+def test_a_file_of_another_kind_or_in_no_folder_is_refused(tmp_path: Path) -> None:
+    """One message."""
+    with pytest.raises(UsageError) as caught, opened(Path("a.txt"), [], header=HEADER, top=1):
+        pass
+    assert str(caught.value) == "--output a.txt: the name of a CSV file ends in .csv."
+    file = tmp_path / "none" / "a.csv"
+    with pytest.raises(RunError) as refused, opened(file, [], header=HEADER, top=1):
+        pass
+    assert str(refused.value) == f"Cannot write {file}: No such file or directory."

@@ -250,7 +250,7 @@ FLAGS = {
         "Invalid value for '--lr': Input should be a valid number, unable to parse string as a "
         "number"
     ),
-    "--epoch 3": "No such option: --epoch (Possible options: --arch, --epochs)",
+    "--epoch 3": "No such option: --epoch (Possible options: --arch, --epochs, --process)",
     "extra": "Got unexpected extra argument(s) (extra)",
 }
 

@@ -185,7 +185,8 @@ class Spy:
 
     def evaluate(self, _: Any, __: Any, batch: Batch) -> Any:
         self.keep("evaluation", batch.images, batch.weight)
-        return Tally(1.0, 1.0, 1.0), np.zeros((len(batch.labels), 3), np.float32)
+        count = float(np.sum(batch.weight))
+        return Tally(1.0, 1.0, count), np.zeros((len(batch.labels), 3), np.float32)
 
     def predict(self, _: Any, __: Any, images: Any) -> Any:
         self.keep("prediction", images, np.ones(len(images)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kvgg_jax.core import config
+from kvgg_jax.core.tables import model
 from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.models.cost import describe
 from kvgg_jax.models.heads import HEADS
@@ -12,7 +12,7 @@ from kvgg_jax.models.heads import HEADS
 
 def test_the_heads_are_those_that_a_configuration_names() -> None:
     """It names them without knowing what they are."""
-    assert tuple(HEADS) == config.HEADS
+    assert tuple(HEADS) == model.HEADS
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from functools import reduce
 from operator import getitem
 from typing import Any
 
-import tomli_w
 from pydantic import model_validator
 
 from kvgg_jax.core.settings import read_settings, setting
@@ -59,6 +58,8 @@ class RunConfig(Table):
 
     def to_toml(self) -> str:
         """The complete configuration as TOML; `resolve` of that file gives an equal config."""
+        import tomli_w
+
         return tomli_w.dumps(self.model_dump(exclude_none=True))
 
     def with_data(self, **changes: Any) -> RunConfig:

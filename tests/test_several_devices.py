@@ -52,7 +52,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
 
 
 @pytest.mark.faults
-def test_all_kinds_of_steps_are_those_of_one_device(tmp_path: Path) -> None:
+def test_all_kinds_of_steps_and_runs_are_those_of_one_device(tmp_path: Path) -> None:
     """Whatever the seed, the augmentation and the layers; with two all-reduces, and no gather.
 
     Batch norm sums twice more for each layer. A reduce-scatter was silently wrong over gloo
@@ -64,6 +64,7 @@ def test_all_kinds_of_steps_are_those_of_one_device(tmp_path: Path) -> None:
         (collectives,) = figures["programs"]
         assert {*collectives} == {"all-reduce"}
         assert len(collectives) == 2 or case == "batch norm"
+    check_runs(found)
 
 
 def test_losses_and_gradients_are_those_of_one_device(found: Found) -> None:
@@ -80,16 +81,20 @@ def test_sharded_weights_give_the_same_and_take_a_share_of_the_memory(found: Fou
     assert "reduce-scatter" not in figures["programs"][0]
 
 
-def test_two_runs_on_several_devices_are_alike_to_the_bit(found: Found) -> None:
-    """Weights, optimizer, history and best epoch."""
+def check_runs(found: Found) -> None:
+    """Two runs are alike to the bit, and so is one that was cut amid an epoch and resumed.
+
+    What it had saved loads alike on one, two and eight devices.
+    """
     assert_same_run(found.folder / "whole", found.folder / "again")
-
-
-def test_a_run_on_several_devices_is_resumed_to_the_bit(found: Found) -> None:
-    """It was cut amid an epoch; what it had saved loads alike on one, two and eight devices."""
+    assert_same_run(found.folder / "whole", found.folder / "cut")
     assert found.runs == {
         "stopped": "Stopped in epoch 2, after step 1 of 4.",
         "loaded alike": [True, True],
         "warnings": [],
     }
-    assert_same_run(found.folder / "whole", found.folder / "cut")
+
+
+def test_a_run_on_several_devices_is_repeated_and_resumed_to_the_bit(found: Found) -> None:
+    """Weights, optimizer, history and best epoch."""
+    check_runs(found)

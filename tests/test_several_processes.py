@@ -18,6 +18,10 @@ from support.processes import Gang
 from support.runs import draw_photos
 
 SHORT = (*EVENTFUL, "--epochs", "2", "--save-every-steps", "1")
+PLAIN = (
+    *("--arch", "vgg11", "--head", "gap", "--image-size", "32", "--batch-size", "8"),
+    *("--epochs", "1", "--data", "photos", "--name", "plain"),
+)
 pytestmark = pytest.mark.usefixtures("thin_network")
 
 
@@ -37,14 +41,28 @@ def place(one: Path, folder: Path) -> Path:
     return folder
 
 
-def test_two_processes_give_the_run_of_one_with_two_devices(one: Path, tmp_path: Path) -> None:
+def check_that_they_are_one(one: Path, folder: Path, name: str, *arguments: str) -> None:
     """Bit for bit. Process 0 alone prints, and its stdout is JSON alone."""
-    gang = Gang(place(one, tmp_path), 2, *SHORT, "--json")
+    gang = Gang(place(one, folder), 2, *arguments, "--json")
     assert gang.wait() == [0, 0], gang.err(0) + gang.err(1)
-    assert_same_run(one / "runs" / "run", tmp_path / "runs" / "run")
-    assert json.loads(gang.out(0))["run"] == "runs/run"
+    assert_same_run(one / "runs" / name, folder / "runs" / name)
+    assert json.loads(gang.out(0))["run"] == f"runs/{name}"
     assert gang.out(1) == ""
     assert "epoch" not in gang.err(1)
+
+
+def test_two_processes_give_the_run_of_one_with_two_devices(tmp_path: Path) -> None:
+    """Bit for bit."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    draw_photos(one / "photos", per_class=6)
+    assert Gang(one, 2, *PLAIN, together=False).wait() == [0]
+    check_that_they_are_one(one, two, "plain", *PLAIN)
+
+
+@pytest.mark.faults
+def test_so_do_they_with_all_that_a_run_can_have(one: Path, tmp_path: Path) -> None:
+    """Batch norm, mixing, averages."""
+    check_that_they_are_one(one, tmp_path, "run", *SHORT)
 
 
 @pytest.mark.faults

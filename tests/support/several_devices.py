@@ -1,6 +1,8 @@
 """A program on eight simulated devices: steps and runs on one, two and all of them.
 
 python several_devices.py FOLDER [CASE ...]    figures as JSON on stdout, runs in FOLDER/runs
+
+With more than two cases, the runs have all that a run can have.
 """
 
 from __future__ import annotations
@@ -106,9 +108,8 @@ def compare(photos: Path, case: str) -> dict[str, Any]:
     return apart(steps(photos, 1, **tables), steps(photos, 8, **tables))
 
 
-def train_some(photos: Path, out: Path) -> dict[str, Any]:
+def train_some(config: RunConfig, out: Path) -> dict[str, Any]:
     """A run on all devices, the same again, and one that is cut in its second epoch and resumed."""
-    config = eventful(photos, train={"devices": "all", "epochs": 2})
     for name in ("whole", "again"):
         trainer.train(config, out=out, name=name)
     asked, warnings = count(), list[str]()
@@ -134,5 +135,7 @@ if __name__ == "__main__":
     with narrow(), blank_charts():
         photos = draw_photos(folder / "photos")
         found = {case: compare(photos, case) for case in cases}
+        make = eventful if len(cases) > 2 else small_config
+        config = make(photos, train={"devices": "all", "epochs": 2})
         with one_program_per_step():
-            print(json.dumps({"steps": found, "runs": train_some(photos, folder / "runs")}))
+            print(json.dumps({"steps": found, "runs": train_some(config, folder / "runs")}))

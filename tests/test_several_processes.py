@@ -141,7 +141,11 @@ def test_photos_that_differ_on_another_host_are_refused_by_all(one: Path, tmp_pa
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (("--process", "0"), "--coordinator and --process need --processes, the number of them."),
+        (
+            ("--process", "0"),
+            "--coordinator and --process (JAX_COORDINATOR_ADDRESS and JAX_PROCESS_ID) need "
+            "--processes (JAX_NUM_PROCESSES).",
+        ),
         (("--processes", "two"), "--processes two: not a number, and not auto."),
         (("--processes", "2"), "--processes 2 needs --coordinator HOST:PORT and --process."),
     ],

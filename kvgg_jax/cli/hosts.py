@@ -59,7 +59,10 @@ def joined(
     """
     if processes is None:
         if coordinator is not None or process is not None:
-            raise UsageError("--coordinator and --process need --processes, the number of them.")
+            raise UsageError(
+                "--coordinator and --process (JAX_COORDINATOR_ADDRESS and JAX_PROCESS_ID) need "
+                "--processes (JAX_NUM_PROCESSES)."
+            )
         yield Console(stderr=True)
         return
     from kvgg_jax.core.devices import hosts

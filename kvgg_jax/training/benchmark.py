@@ -16,7 +16,7 @@ import numpy as np
 
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.devices.check import check_jax
-from kvgg_jax.core.devices.mesh import run_devices
+from kvgg_jax.core.devices.mesh import place_rows, run_devices, use_devices
 from kvgg_jax.core.events import Emit, Progress, ignore
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.reader import DecodedImages
@@ -69,6 +69,11 @@ def bench(config: RunConfig, *, repeats: int = 5, emit: Emit = ignore) -> Bench:
     and none are frozen.
     """
     check_jax()
+    with use_devices(config.train.devices, rows=config.train.part_size):
+        return _bench(config, repeats=repeats, emit=emit)
+
+
+def _bench(config: RunConfig, *, repeats: int, emit: Emit) -> Bench:
     size, batch_size = choose_size(config), config.train.batch_size
     whole = config.model.model_copy(update={"freeze": "none"})
     config = config.model_copy(update={"model": whole})
@@ -76,7 +81,7 @@ def bench(config: RunConfig, *, repeats: int = 5, emit: Emit = ignore) -> Bench:
     started = time.perf_counter()
     inputs, state = network.assemble(network.state, emit), network.state
     compile_seconds = time.perf_counter() - started
-    batch, part = next(inputs.train.epoch(1)), next(inputs.val.epoch(1))
+    batch, part = (place_rows(next(data.epoch(1))) for data in (inputs.train, inputs.val))
 
     def run_forward() -> object:
         return inputs.eval_step(state.params, state.model_state, part)

@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 
 from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.devices.mesh import place_rows, use_devices
 from kvgg_jax.core.errors import NonFiniteLoss, UsageError
 from kvgg_jax.core.events import Emit, Progress, ignore
 from kvgg_jax.core.memory import training_memory_advice
@@ -81,11 +82,12 @@ def lr_find(
     rates, losses, smoothed = list[float](), list[float](), list[float]()
     average, keep = 0.0, 1 - 1 / max(SHARE * steps, 1)
     reason = f"all {steps} steps are done"
-    with training_memory_advice(config):
+    devices = use_devices(config.train.devices, rows=config.train.part_size)
+    with devices, training_memory_advice(config):
         inputs, state = prepare(config, emit)
         epochs = map(inputs.train.epoch, itertools.count(1))
         for step, batch in zip(range(steps), itertools.chain.from_iterable(epochs), strict=False):
-            state, tally = inputs.train_step(state, zero_tally(), batch)
+            state, tally = inputs.train_step(state, zero_tally(), place_rows(batch))
             loss, _, count = map(float, jax.device_get(tally))
             emit(Progress("testing rates", step + 1, steps, len(batch.labels)))
             rate = inputs.learning_rate(step)

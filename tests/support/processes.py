@@ -42,7 +42,7 @@ class Gang:
             }
             devices = 1 if together else count
             env = {
-                **os.environ,
+                **{name: v for name, v in os.environ.items() if "_proxy" not in name.lower()},
                 **(joining if together else {}),
                 "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
                 "PYTHONPATH": str(ROOT),

@@ -44,7 +44,6 @@ class Case(NamedTuple):
     precision: str
     images: int
     size: int
-    repeats: int
 
     @property
     def config(self) -> RunConfig:
@@ -59,15 +58,16 @@ class Case(NamedTuple):
         labels = rng.integers(0, CLASSES, self.images).astype(np.int32)
         return Batch(images, labels, np.ones(self.images, np.float32))
 
-    def seconds(self, run: Callable[[], Any]) -> float:
-        """Median of some runs, after one that is not counted."""
+
+def seconds(run: Callable[[], Any], repeats: int) -> float:
+    """Median of some runs, after one that is not counted."""
+    jax.block_until_ready(run())
+    found = []
+    for _ in range(repeats):
+        started = time.perf_counter()
         jax.block_until_ready(run())
-        found = []
-        for _ in range(self.repeats):
-            started = time.perf_counter()
-            jax.block_until_ready(run())
-            found.append(time.perf_counter() - started)
-        return statistics.median(found)
+        found.append(time.perf_counter() - started)
+    return statistics.median(found)
 
 
 def network(case: Case) -> tuple[keras.Model, keras.Optimizer, TrainState]:
@@ -84,7 +84,7 @@ def network(case: Case) -> tuple[keras.Model, keras.Optimizer, TrainState]:
     return model, optimizer, init_state(model, optimizer)
 
 
-def ours(case: Case) -> tuple[float, float, float]:
+def ours(case: Case, repeats: int) -> tuple[float, float, float]:
     """Seconds of a step and of a forward pass; relative distance of the gradients to the CPU's."""
     model, optimizer, first = network(case)
     step, batch = jax.jit(make_train_step(model, optimizer), donate_argnums=0), case.batch()
@@ -96,8 +96,8 @@ def ours(case: Case) -> tuple[float, float, float]:
         return tally
 
     forward = jax.jit(make_eval_step(model))
-    predicted = case.seconds(lambda: forward(first.params, first.model_state, placed))
-    trained = case.seconds(train)
+    predicted = seconds(lambda: forward(first.params, first.model_state, placed), repeats)
+    trained = seconds(train, repeats)
     return trained, predicted, _distance(step, first, Batch(*(part[:4] for part in batch)))
 
 
@@ -116,14 +116,14 @@ def _distance(step: Callable[..., Any], first: TrainState, batch: Batch) -> floa
     return float(np.linalg.norm(here - there) / np.linalg.norm(there))
 
 
-def of_keras(case: Case) -> float:
+def of_keras(case: Case, repeats: int) -> float:
     """Seconds of `train_on_batch` of the same network, on JAX."""
     model, _, _ = network(case)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer=keras.optimizers.Adam(1e-4), loss=loss)
     batch = case.batch()
     images = batch.images.astype(np.float32) / 255
-    return case.seconds(lambda: model.train_on_batch(images, batch.labels))
+    return seconds(lambda: model.train_on_batch(images, batch.labels), repeats)
 
 
 def peak(precision: str, repeats: int) -> float:
@@ -131,21 +131,20 @@ def peak(precision: str, repeats: int) -> float:
     side = SIDE if jax.default_backend() != "cpu" else SIDE // 4
     matrix = jnp.ones((side, side), "bfloat16" if precision == "bfloat16" else "float32")
     multiply = jax.jit(jnp.matmul)
-    case = Case("", precision, 0, 0, repeats)
-    return 2 * side**3 / case.seconds(lambda: multiply(matrix, matrix))
+    return 2 * side**3 / seconds(lambda: multiply(matrix, matrix), repeats)
 
 
-def row(case: Case, flops: float) -> str:
+def row(case: Case, flops: float, repeats: int) -> str:
     """One line of the table."""
     layers = describe(case.config.model, classes=CLASSES, image_size=case.size)
     cost = total(layers, image_size=case.size, batch_size=case.images)
-    step, forward, distance = ours(case)
+    step, forward, distance = ours(case, repeats)
     memory = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     cells = [
         *(case.arch, case.precision, str(case.images)),
         *(f"{1000 * step:.1f}", f"{cost.training_flops / step / flops:.0%}"),
         *(f"{1000 * forward:.1f}", f"{cost.forward_flops / forward / flops:.0%}"),
-        f"{1000 * of_keras(case):.1f}",
+        f"{1000 * of_keras(case, repeats):.1f}",
         "-" if memory is None else f"{memory / 2**30:.1f}",
         f"{distance:.1e}",
     ]
@@ -170,8 +169,8 @@ def main() -> None:
             for arch in args.arch:
                 for images in args.batch_size:
                     if time.perf_counter() - started < args.seconds:
-                        case = Case(arch, precision, images, args.image_size, args.repeats)
-                        print(row(case, flops), flush=True)
+                        case = Case(arch, precision, images, args.image_size)
+                        print(row(case, flops, args.repeats), flush=True)
 
 
 if __name__ == "__main__":

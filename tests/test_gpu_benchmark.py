@@ -21,7 +21,7 @@ class Lacking:
 sys.meta_path.insert(0, Lacking())
 sys.path.insert(0, {folder!r})
 import gpu
-gpu.network(gpu.Case("vgg11", "float32", 2, 32, 1))
+gpu.network(gpu.Case("vgg11", "float32", 2, 32))
 """
 
 

@@ -41,6 +41,15 @@ def place(one: Path, folder: Path) -> Path:
     return folder
 
 
+def stopped(folder: Path, host: int) -> Gang:
+    """Two processes that both ended with 143 after SIGTERM to one of them."""
+    gang = Gang(folder, 2, *SHORT)
+    gang.until(" 1/2 ")
+    gang.processes[host].send_signal(signal.SIGTERM)
+    assert gang.wait() == [143, 143]
+    return gang
+
+
 def check_that_they_are_one(one: Path, folder: Path, name: str, *arguments: str) -> None:
     """Bit for bit. Process 0 alone prints, and its stdout is JSON alone."""
     gang = Gang(place(one, folder), 2, *arguments, "--json")
@@ -71,10 +80,7 @@ def test_sigterm_to_either_saves_the_same_step_and_ends_both(
     one: Path, tmp_path: Path, host: int
 ) -> None:
     """With exit code 143; and what was saved is resumed to the bit."""
-    gang = Gang(place(one, tmp_path), 2, *SHORT)
-    gang.until(" 1/2 ")
-    gang.processes[host].send_signal(signal.SIGTERM)
-    assert gang.wait() == [143, 143]
+    gang = stopped(place(one, tmp_path), host)
     assert "Everything is saved" in gang.err(0)
     assert Gang(tmp_path, 2, "--resume", "run").wait() == [0, 0]
     assert_same_run(one / "runs" / "run", tmp_path / "runs" / "run")
@@ -109,10 +115,7 @@ def test_a_run_of_two_processes_is_resumed_by_one_in_the_same_order(
     one: Path, tmp_path: Path
 ) -> None:
     """With a warning; the history is the same but for the last digits."""
-    gang = Gang(place(one, tmp_path), 2, *SHORT)
-    gang.until(" 1/2 ")
-    gang.processes[1].send_signal(signal.SIGTERM)
-    assert gang.wait() == [143, 143]
+    stopped(place(one, tmp_path), 1)
     alone = Gang(tmp_path, 1, "--resume", "run", together=False)
     assert alone.wait() == [0]
     assert "was trained on 2 device(s), and continues on 1" in " ".join(alone.err(0).split())

@@ -33,7 +33,8 @@ class Store(NamedTuple):
 
     def fillers(self, count: int) -> Batch:
         """This process' rows of a batch of zeros with weight 0, to compile with."""
-        count = len(range(*local_rows(count).indices(count)))
+        own = local_rows(count)
+        count = own.stop - own.start
         blank = np.zeros((count, *self.images.shape[1:]), self.images.dtype)
         return Batch(blank, np.zeros(count, np.int32), np.zeros(count, np.float32))
 

@@ -153,8 +153,7 @@ class Checkpoints:
             ) from error
 
     def _steps(self, kind: str) -> dict[int, int]:
-        found = from_main(lambda: [*step_folders.steps(self.folder / kind).items()])
-        return {step: inode for step, inode in found}
+        return dict(from_main(lambda: [*step_folders.steps(self.folder / kind).items()]))
 
     def _fault(self, kind: str, step: int) -> str | None:
         where = self.folder / kind / str(step)

@@ -16,7 +16,7 @@ import numpy as np
 
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.devices.check import check_jax
-from kvgg_jax.core.devices.mesh import place_rows, run_devices, use_devices
+from kvgg_jax.core.devices.mesh import place_rows, run_devices
 from kvgg_jax.core.events import Emit, Progress, ignore
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.reader import DecodedImages
@@ -25,7 +25,7 @@ from kvgg_jax.models.cost import describe, total
 from kvgg_jax.models.registry import choose_size
 from kvgg_jax.training.augment.regions import side_to_crop
 from kvgg_jax.training.loop import Batches
-from kvgg_jax.training.setup import Network, build_network
+from kvgg_jax.training.setup import Network, build_network, devices_of
 from kvgg_jax.training.step import zero_tally
 
 MATMUL = 2048  # side of the square matrices that measure the machine's peak
@@ -69,7 +69,7 @@ def bench(config: RunConfig, *, repeats: int = 5, emit: Emit = ignore) -> Bench:
     and none are frozen.
     """
     check_jax()
-    with use_devices(config.train.devices, rows=config.train.part_size):
+    with devices_of(config):
         return _bench(config, repeats=repeats, emit=emit)
 
 

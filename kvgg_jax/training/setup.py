@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.config import RunConfig
-from kvgg_jax.core.devices.mesh import place_rows, place_state
+from kvgg_jax.core.devices.mesh import place_rows, place_state, use_devices
 from kvgg_jax.core.errors import UsageError
 from kvgg_jax.core.events import Emit, Note
 from kvgg_jax.core.history import Epoch
@@ -132,6 +133,11 @@ class Network:
             for rows in map(self.decoded.rows, (self.split.train, self.split.val))
         )
         return solve_epoch(self.config, step, (train, val), state, hooks)
+
+
+def devices_of(config: RunConfig) -> AbstractContextManager[None]:
+    """Compute on the devices of a run, as long as it is open. Raises UsageError."""
+    return use_devices(config.train.devices, rows=config.train.part_size)
 
 
 def build_network(

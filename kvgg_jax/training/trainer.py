@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy as np
 from kvgg_jax.core.config import RunConfig, settings
 from kvgg_jax.core.devices.check import check_jax
 from kvgg_jax.core.devices.hosts import are_several, check_all, from_main, is_main
-from kvgg_jax.core.devices.mesh import alone, use_devices
+from kvgg_jax.core.devices.mesh import alone
 from kvgg_jax.core.devices.stopping import agreed
 from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Emit, Finished, Started, ignore
@@ -48,7 +47,7 @@ from kvgg_jax.training.loop import LoopInputs, never, run_epochs
 from kvgg_jax.training.losses import Loss
 from kvgg_jax.training.optimizers import BuildOptimizer
 from kvgg_jax.training.recorder import Recorder
-from kvgg_jax.training.setup import Custom, Network, build_changes, build_network
+from kvgg_jax.training.setup import Custom, Network, build_changes, build_network, devices_of
 from kvgg_jax.training.step import changed
 from kvgg_jax.training.tracking.tracking import check_trackers, tracked
 from kvgg_jax.training.transfer.initial_weights import InitialWeights
@@ -114,7 +113,7 @@ def train(
         from_main(lambda: str(catalog.choose(config, out=out, name=name, overwrite=overwrite)))
     )
     # locked at once, so that no other run takes that name meanwhile
-    with _devices(config), locked(path) as hold_inside, training_memory_advice(config):
+    with devices_of(config), locked(path) as hold_inside, training_memory_advice(config):
         inputs = load_inputs(config, emit)
         warn_of_split(inputs, config, emit)
         samples, split, decoded, initial = inputs
@@ -134,7 +133,7 @@ def train(
 
         from_main(create)
         run = Run(path)
-        check_all(_unlike_main(run, decoded))
+        check_all(None if is_main() else _fault(run, decoded))
         return _run(run, config, decoded, initial, custom, stop=stop, check=check, emit=emit)
 
 
@@ -166,7 +165,7 @@ def resume(
     found = Run(
         Path(from_main(lambda: str(catalog.find(run, out=Path(out), status="unfinished").path)))
     )
-    check_all(_unlike_main(found))
+    check_all(_fault(found))
     with locked(found.path):
         config = found.config()
         check_settings(found, config)
@@ -180,11 +179,10 @@ def resume(
         initial = first_weights(found, config, emit)
         split = found.split(Path(str(config.data.dir)))
         check_files(found, split, emit)
-        with _devices(config), training_memory_advice(config):
+        with devices_of(config), training_memory_advice(config):
             warn_of_devices(found, emit)
             decoded = read_photos(split.all, config, emit)
-            check_images(found, decoded)
-            check_all(_unlike_main(found, decoded))
+            check_all(_fault(found, decoded))
             decoded = with_larger(decoded, split, config, emit)
             found.write("config.toml", config.to_toml())
             found.update_info(status="unfinished", settings=settings(config), device=device())
@@ -198,10 +196,8 @@ def prepare(config: RunConfig, emit: Emit = ignore) -> tuple[LoopInputs, TrainSt
     return network.assemble(network.state, emit), network.state
 
 
-def _unlike_main(run: Run, decoded: DecodedImages | None = None) -> str | None:
-    """What keeps this process from training beside the main one."""
-    if is_main():
-        return None
+def _fault(run: Run, decoded: DecodedImages | None = None) -> str | None:
+    """Why this process cannot train in `run`, which the main one has found or made."""
     if not run.exists:
         return f"{run.path} is not there. Put --out into a folder that all hosts share."
     try:
@@ -210,10 +206,6 @@ def _unlike_main(run: Run, decoded: DecodedImages | None = None) -> str | None:
     except RunError as error:
         return str(error)
     return None
-
-
-def _devices(config: RunConfig) -> AbstractContextManager[None]:
-    return use_devices(config.train.devices, rows=config.train.part_size)
 
 
 def _with_backbone(config: RunConfig, build: BuildBackbone) -> RunConfig:

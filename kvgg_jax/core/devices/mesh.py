@@ -77,7 +77,7 @@ def alone() -> Iterator[None]:
 def local_rows(count: int) -> slice:
     """Which of the rows of a batch this process reads: all of them, unless it is one of several."""
     if not are_several():
-        return slice(count)
+        return slice(0, count)
     import jax
 
     share = count // jax.process_count()

@@ -10,12 +10,13 @@ from pathlib import Path
 import jax
 
 from kvgg_jax.core.config import RunConfig
-from kvgg_jax.core.devices.mesh import place_rows, use_devices
+from kvgg_jax.core.devices.mesh import place_rows
 from kvgg_jax.core.errors import NonFiniteLoss, UsageError
 from kvgg_jax.core.events import Emit, Progress, ignore
 from kvgg_jax.core.memory import training_memory_advice
 from kvgg_jax.runs import catalog
 from kvgg_jax.training.inputs import complete_config
+from kvgg_jax.training.setup import devices_of
 from kvgg_jax.training.step import zero_tally
 from kvgg_jax.training.trainer import prepare
 
@@ -82,8 +83,7 @@ def lr_find(
     rates, losses, smoothed = list[float](), list[float](), list[float]()
     average, keep = 0.0, 1 - 1 / max(SHARE * steps, 1)
     reason = f"all {steps} steps are done"
-    devices = use_devices(config.train.devices, rows=config.train.part_size)
-    with devices, training_memory_advice(config):
+    with devices_of(config), training_memory_advice(config):
         inputs, state = prepare(config, emit)
         epochs = map(inputs.train.epoch, itertools.count(1))
         for step, batch in zip(range(steps), itertools.chain.from_iterable(epochs), strict=False):

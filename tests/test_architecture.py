@@ -41,6 +41,7 @@ BROAD_TESTS = {
     "resume",
     "several_devices",
     "several_processes",
+    "several_workers",
     "stdout",
     "user",
 }  # of the whole program

@@ -54,6 +54,10 @@ def tune(
         Path | None,
         typer.Option(help="TOML file with the search space.", autocompletion=completion.configs),
     ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="URL of a database, such as postgresql://..., for several workers."),
+    ] = None,
     name: Annotated[str, typer.Option(help="Name of the search: its folder in --out.")] = "tune",
     out: Out = RUNS,
     json: Json = False,
@@ -63,7 +67,8 @@ def tune(
     Tries optim.lr (1e-5 to 1e-3, logarithmic), optim.decay_rate (0.9 to 1), model.head (slim, gap,
     256), model.dropout (0 to 0.5), train.batch_size (16, 32) and data.augment (none, light), or
     what --space says. A setting given here is not searched. If it was stopped, the same
-    command resumes it. Needs the extra `tune`.
+    command resumes it. The same command with --storage on several machines shares the trials.
+    Needs the extra `tune`.
 
     Example: `kvgg tune --data photos --image-size 48 --epochs 8 --trials 20`
     """
@@ -82,6 +87,7 @@ def tune(
             settings,
             searched,
             trials=trials,
+            storage=storage,
             out=out,
             name=name,
             stop=stop,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -69,8 +70,7 @@ def tune_json(result: TuneResult) -> dict[str, Any]:
 
 
 def _trial_json(trial: Trial) -> dict[str, Any]:
-    names = ("number", "state", "epochs", "epoch", "val_accuracy", "val_loss", "seconds", "values")
-    return {"run": str(trial.run), **{name: getattr(trial, name) for name in names}}
+    return {**asdict(trial), "run": str(trial.run)}
 
 
 def tune_text(result: TuneResult) -> None:
@@ -80,7 +80,8 @@ def tune_text(result: TuneResult) -> None:
     for trial in sorted(result.trials, key=lambda trial: trial.rank, reverse=True):
         print_line(_trial_line(trial), "green" if trial is best else "")
     accuracy = f"validation accuracy {figure(best.val_accuracy, '.4f')} in epoch {best.epoch}"
-    print_line(f"Best: trial {best.number} in {best.run}, {accuracy}", "bold")
+    where = f"{best.run} on {best.host}" if best.host else best.run
+    print_line(f"Best: trial {best.number} in {where}, {accuracy}", "bold")
     print_line(f"Its settings: {result.config}")
     print_line(f"Next: {program()} evaluate --run {quote(str(best.run))}")
     print_line(f"      {program()} train --config {quote(str(result.config))} --epochs N")

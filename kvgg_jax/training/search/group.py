@@ -36,22 +36,24 @@ def finish(
     stop: Callable[[], bool],
     before_run: Callable[[], None] | None,
     emit: Emit,
+    check: Callable[[Run], None] | None = None,
 ) -> None:
     """Train a member of the group, resume it, or leave it as it is when it is finished.
 
-    `before_run` is called before a run that still has something to do. Raises RunError, before the
-    first step, when its photos are not those of the other members.
+    `before_run` is called before a run that still has something to do. `check`, before the first
+    step, raises RunError when its photos are not those of the others: `check_photos` if not given.
     """
+    check = check or check_photos
     if run.is_finished:
-        check_photos(run)
+        check(run)
         return
     if before_run is not None:
         before_run()
     if run.exists:
-        resume(run.path, track=config.train.track, stop=stop, check=check_photos, emit=emit)
+        resume(run.path, track=config.train.track, stop=stop, check=check, emit=emit)
         return
     out, name = run.path.parent, run.path.name
-    train(config, out=out, name=name, stop=stop, check=check_photos, emit=emit)
+    train(config, out=out, name=name, stop=stop, check=check, emit=emit)
 
 
 def check_photos(run: Run) -> None:

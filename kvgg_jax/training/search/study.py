@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.config_file import with_values
@@ -22,19 +18,17 @@ from kvgg_jax.core.errors import (
 )
 from kvgg_jax.core.events import Emit, EpochEnded, Event, Note, Warned, ignore
 from kvgg_jax.core.history import Epoch
-from kvgg_jax.core.process import is_own_process
 from kvgg_jax.core.text import escape_name, figure
 from kvgg_jax.runs.folder import Run, write_file
 from kvgg_jax.training.loop import never
-from kvgg_jax.training.search.group import finish
+from kvgg_jax.training.search.group import check_photos, finish
 from kvgg_jax.training.search.space import Range, Space, Value, short
+from kvgg_jax.training.search.storage import Storage, number
 
 if TYPE_CHECKING:
     import optuna
 
-JOURNAL = "journal.jsonl"
 BEST = "best.toml"
-STUDY = "kvgg"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +49,8 @@ class Trial:
     val_accuracy: float | None
     val_loss: float | None
     seconds: float
+    host: str | None = None
+    """Where its run is, if a database keeps the search."""
 
     @property
     def rank(self) -> tuple[float, float, int]:
@@ -70,33 +66,43 @@ class Search:
     """A study of Optuna and the runs of its trials. The caller holds the folder."""
 
     folder: Path
+    storage: Storage
     config: RunConfig
     space: Space
     stop: Callable[[], bool] = never
     before_run: Callable[[], None] | None = None
     emit: Emit = ignore
 
-    @cached_property
-    def study(self) -> optuna.Study:
-        """What Optuna knows of the trials, kept in a file of the folder."""
-        return _open_study(self.folder / JOURNAL, warmup=self.config.train.epochs // 3 + 1)
-
     def ended(self) -> list[Trial]:
         """Trials that have ended, in order."""
         return [
-            Trial(t.number + 1, self._run(t.number).path, t.params, **t.user_attrs["end"])
-            for t in self.study.trials
-            if t.state.is_finished()
+            Trial(
+                number=number(trial),
+                run=self._run(trial).path,
+                values=trial.params,
+                host=trial.user_attrs.get("host"),
+                **trial.user_attrs["end"],
+            )
+            for trial in self.storage.ended()
         ]
 
-    def run_next(self, trials: int) -> None:
-        """Continue the trial that was stopped, or start one, and take it to its end."""
-        trial = self._ask()
+    def run_next(self, trials: int) -> bool:
+        """Take a trial to its end. False where `trials` have ended already."""
+        trial = self.storage.take(trials, stop=self.stop, emit=self.emit)
+        if trial is None:
+            return False
+        with self.storage.held(trial, emit=self.emit):
+            self._try(trial, trials)
+        return True
+
+    def _try(self, trial: optuna.Trial, trials: int) -> None:
+        kept = self.storage.study.trials[trial.number]
         values = {key: _suggest(trial, key, choices) for key, choices in self.space.items()}
         tried = ", ".join(f"{key} {short(value)}" for key, value in values.items())
-        self.emit(Note(f"Trial {trial.number + 1} of {trials}: {tried}"))
+        self.emit(Note(f"Trial {number(kept)} of {trials}: {tried}"))
+        run, config = self._run(kept), with_values(self.config, values, where="space")
         try:
-            state = self._train(trial, with_values(self.config, values, where="space"))
+            state = self._train(trial, run, config, known=set(kept.intermediate_values))
         except NonFiniteLoss:
             state = "diverged"
         except OutOfMemory:
@@ -104,22 +110,11 @@ class Search:
         except (ConfigError, WeightsMismatch) as error:  # legal alone, but not all together
             self.emit(Warned(str(error)))
             state = "refused"
-        self._end(trial, state)
+        self._end(trial, run, state)
 
-    def _ask(self) -> optuna.Trial:
-        """A trial, whose settings depend on seed, number and the trials before it alone."""
-        import optuna
-
-        cut = [trial for trial in self.study.trials if not trial.state.is_finished()]
-        number = cut[0].number if cut else len(self.study.trials)
-        seed = int(np.random.default_rng([self.config.seed, number]).integers(2**31))
-        self.study.sampler = optuna.samplers.TPESampler(seed=seed)
-        return optuna.Trial(self.study, cut[0]._trial_id) if cut else self.study.ask()
-
-    def _train(self, trial: optuna.Trial, config: RunConfig) -> str:
+    def _train(self, trial: optuna.Trial, run: Run, config: RunConfig, *, known: set[int]) -> str:
         """Train, or resume, until the end or until Optuna prunes; how it ended."""
-        run, pruned = self._run(trial.number), False
-        known = set(self.study.trials[trial.number].intermediate_values)
+        pruned = False
 
         def report(row: Epoch) -> None:
             nonlocal pruned
@@ -136,20 +131,24 @@ class Search:
         def stop() -> bool:
             return pruned or self.stop()
 
+        def check(run: Run) -> None:
+            check_photos(run)
+            self.storage.check_photos(trial, run)
+
         for row in run.history():  # what an earlier start had no time to report
             report(row)
         try:
-            finish(run, config, stop=stop, before_run=self.before_run, emit=listen)
+            finish(run, config, stop=stop, before_run=self.before_run, check=check, emit=listen)
         except Stopped:
             if not pruned:
                 raise
             return "pruned"
         return "complete"
 
-    def _end(self, trial: optuna.Trial, state: str) -> None:
+    def _end(self, trial: optuna.Trial, run: Run, state: str) -> None:
         import optuna
 
-        history = self._run(trial.number).history()
+        history, study = run.history(), self.storage.study
         best = history.best
         end = {
             "state": state,
@@ -161,10 +160,10 @@ class Search:
         }
         trial.set_user_attr("end", end)
         if state == "complete":
-            self.study.tell(trial, end["val_accuracy"])
+            study.tell(trial, end["val_accuracy"])
         else:  # to Optuna a trial that diverged is one not to repeat
-            self.study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-        text = f"Trial {trial.number + 1}: {state}"
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        text = f"Trial {number(study.trials[trial.number])}: {state}"
         if best is not None:
             text += f", accuracy {best.val_accuracy:.4f}"
         top = self.write_best()
@@ -182,27 +181,8 @@ class Search:
             write_file(self.folder / BEST, head + toml)
         return best
 
-    def _run(self, number: int) -> Run:
-        return Run(self.folder / f"trial-{number + 1:03}")
-
-
-def _open_study(file: Path, *, warmup: int) -> optuna.Study:
-    """The study kept in `file`. A trial is pruned below the median, from epoch `warmup` on."""
-    import optuna
-    from optuna.storages.journal import JournalFileBackend, JournalStorage
-
-    if is_own_process():
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if file.exists():  # a loss of power may leave half a line, and a lock that nobody holds
-        os.truncate(file, file.read_bytes().rfind(b"\n") + 1)
-        file.with_name(f"{file.name}.lock").unlink(missing_ok=True)
-    return optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(file))),
-        study_name=STUDY,
-        direction="maximize",
-        pruner=optuna.pruners.MedianPruner(n_warmup_steps=warmup),
-        load_if_exists=True,
-    )
+    def _run(self, trial: optuna.trial.FrozenTrial) -> Run:
+        return Run(self.folder / f"trial-{number(trial):03}")
 
 
 def _suggest(trial: optuna.Trial, key: str, choices: tuple[Value, ...] | Range) -> Any:

@@ -6,7 +6,8 @@ on the seed and the trials before it alone, and can be resumed itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from kvgg_jax.training.inputs import complete_config
 from kvgg_jax.training.loop import never
 from kvgg_jax.training.search.group import group_folder
 from kvgg_jax.training.search.space import DEFAULT_SPACE, Space, check_space, to_table
+from kvgg_jax.training.search.storage import Journal, Storage
 from kvgg_jax.training.search.study import BEST, Search, Trial
 from kvgg_jax.training.tracking.tracking import check_trackers
 
@@ -51,6 +53,7 @@ def tune(
     space: Space = DEFAULT_SPACE,
     *,
     trials: int = 20,
+    storage: str | None = None,
     out: str | Path = catalog.OUT,
     name: str = "tune",
     stop: Callable[[], bool] = never,
@@ -59,9 +62,12 @@ def tune(
 ) -> TuneResult:
     """Search `space` around `config` until `out/name` holds `trials` trials.
 
-    Called again with the same arguments, or more trials, it resumes. `stop` and `before_run` are as
-    for `crossval`. Raises MissingExtra without Optuna, ConfigError for a space that is not legal,
-    and RunError when the folder holds another search or no trial was completed.
+    Called again with the same arguments, or more trials, it resumes. `storage` is the URL of a
+    database, in which several workers, each a call on any machine, share the search `name`.
+    `stop` and `before_run` are as for `crossval`. Raises MissingExtra without Optuna or a driver of
+    the database, ConfigError for a space that is not legal, UsageError for a `storage` that is no
+    URL, and RunError when the folder or the database holds another search, when the database does
+    not answer, or when no trial was completed.
     """
     require("tune", by="kvgg tune")
     catalog.check_name(name)
@@ -70,13 +76,22 @@ def tune(
     check_space(space, config, where="space")
     if trials < 1:
         raise UsageError(f"--trials {trials}: at least 1.")
-    with group_folder(folder, mark=SEARCHED, what="search"):
-        _check_settings(folder, config, space)
+    with (
+        group_folder(folder, mark=SEARCHED, what="search", shared=storage is not None),
+        _opened(storage, folder, config) as opened,
+    ):
+        _check_settings(folder, opened, config, space)
         search = Search(
-            folder=folder, config=config, space=space, stop=stop, before_run=before_run, emit=emit
+            folder=folder,
+            storage=opened,
+            config=config,
+            space=space,
+            stop=stop,
+            before_run=before_run,
+            emit=emit,
         )
-        while len(search.ended()) < trials:
-            search.run_next(trials)
+        while search.run_next(trials):
+            pass
         search.write_best()  # a kill after the last trial may have come before it
         found = TuneResult(folder, tuple(search.ended()), folder / BEST)
     if found.best.state != "complete":
@@ -87,20 +102,39 @@ def tune(
     return found
 
 
-def _check_settings(folder: Path, config: RunConfig, space: Space) -> None:
-    """Write down what is searched. Raises RunError when the folder holds another search."""
+@contextmanager
+def _opened(url: str | None, folder: Path, config: RunConfig) -> Iterator[Storage]:
+    """The trials in `folder`, or those in a database under the same name."""
+    warmup = config.train.epochs // 3 + 1
+    if url is None:
+        yield Journal(folder, seed=config.seed, warmup=warmup)
+        return
+    from kvgg_jax.training.search.database import Database, answering
+
+    with answering(url):
+        yield Database(url, folder.name, seed=config.seed, warmup=warmup)
+
+
+def _check_settings(folder: Path, storage: Storage, config: RunConfig, space: Space) -> None:
+    """Write down what is searched. Raises RunError when something else is searched there."""
     file = folder / SEARCHED
     now = {"config": _table(config), "space": to_table(space)}
-    if not file.exists():
+    if file.exists():
+        _refuse_another(folder, read_toml(file, errors="surrogateescape"), now)
+    else:
         write_file(file, tomli_w.dumps(now))
-        return
-    then, flat = _flat(read_toml(file, errors="surrogateescape")), _flat(now)
+    if storage.is_shared:
+        _refuse_another("The database", storage.study.user_attrs.get(SEARCHED, now), now)
+        storage.study.set_user_attr(SEARCHED, now)
+
+
+def _refuse_another(holder: object, then: dict[str, Any], now: dict[str, Any]) -> None:
     # a setting that the version that started it did not know had its default
-    defaults = _flat({"config": _table(RunConfig())})
-    then = {key: value for key, value in defaults.items() if key in flat} | then
+    defaults, flat = _flat({"config": _table(RunConfig())}), _flat(now)
+    known = {key: value for key, value in defaults.items() if key in flat} | _flat(then)
     refuse(
-        f"{folder} holds another search:",
-        differences(then, flat, {f"config.{key}" for key in UNSEEN}),
+        f"{holder} holds another search:",
+        differences(known, flat, {f"config.{key}" for key in UNSEEN}),
         "Search with its settings, or choose another --name.",
     )
 

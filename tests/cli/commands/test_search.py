@@ -94,6 +94,7 @@ def test_tune_json_is_what_the_documents_promise(searches):
         "val_loss": 0.0625,
         "seconds": 95.0,
         "values": {"optim.lr": 0.00031},
+        "host": None,
     }
     failed = {
         "run": "r/t/trial-002",
@@ -105,6 +106,7 @@ def test_tune_json_is_what_the_documents_promise(searches):
         "val_loss": None,
         "seconds": 0.0,
         "values": {"optim.lr": 0.1},
+        "host": None,
     }
     assert found == {
         "folder": "r/t",

@@ -22,6 +22,7 @@ from kvgg_jax.core.events import EpochEnded
 from kvgg_jax.core.history import Epoch
 from kvgg_jax.training.search import group
 from kvgg_jax.training.search.space import Range, Space
+from kvgg_jax.training.search.storage import Journal
 from kvgg_jax.training.search.study import Search, Trial
 from kvgg_jax.training.search.tuning import tune
 from support.runs import small_config
@@ -60,7 +61,8 @@ def row(epoch: int, accuracy: float) -> Epoch:
 
 def search_in(folder: Path, config: RunConfig) -> Search:
     """The search that a folder keeps, to look at."""
-    return Search(folder=folder, config=config, space=SPACE)
+    kept = Journal(folder, seed=config.seed, warmup=1)
+    return Search(folder=folder, storage=kept, config=config, space=SPACE)
 
 
 def trainer(after: Callable[[int], Any]) -> Callable[..., None]:
@@ -125,4 +127,4 @@ def test_a_trial_below_the_median_is_pruned(config, tmp_path, monkeypatch):
     assert reports == [0, 0]
     search = search_in(tmp_path / "tune", config)
     assert [trial.state for trial in search.ended()] == ["pruned"]
-    assert search.study.trials[0].intermediate_values == {1: 0.5, 2: 0.5}
+    assert search.storage.study.trials[0].intermediate_values == {1: 0.5, 2: 0.5}

@@ -82,7 +82,8 @@ def test_sharded_weights_give_the_same_and_take_a_share_of_the_memory(found: Fou
 
 
 def check_runs(found: Found) -> None:
-    """Two runs are alike to the bit, and so is one that was cut amid an epoch and resumed.
+    """Two runs are alike to the bit, whether the photos are on the devices or come from the host,
+    and so is one that was cut amid an epoch and resumed.
 
     What it had saved loads alike on one, two and eight devices.
     """

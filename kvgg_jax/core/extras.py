@@ -11,6 +11,7 @@ EXTRAS = {
     "mlflow": ("mlflow-skinny", "sqlalchemy", "alembic"),
     "tensorboard": ("tensorboard",),
     "tune": ("optuna",),
+    "postgresql": ("psycopg", "sqlalchemy"),
     "wandb": ("wandb",),
     "onnx": ("onnx", "onnxruntime"),
     "safetensors": ("safetensors",),

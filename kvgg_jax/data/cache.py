@@ -51,7 +51,7 @@ class OnDisk:
                 os.posix_fallocate(self._file.fileno(), 0, self._bytes * shape[0])
         except OSError as error:
             raise DataError(
-                f"Cannot keep {_gib(self._bytes * shape[0])} of decoded photos in {folder}: "
+                f"Cannot keep {gib(self._bytes * shape[0])} of decoded photos in {folder}: "
                 f"{error.strerror}. Make room there, or decode anew each time: `data.cache = none`."
             ) from None
 
@@ -118,7 +118,7 @@ def choose(need: int, folder: Path) -> tuple[Kind, str | None]:
         return "memory", None
     existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     space = shutil.disk_usage(existing).free
-    head = f"The decoded photos take {_gib(need)}, more than half of the free memory ({_gib(free)})"
+    head = f"The decoded photos take {gib(need)}, more than half of the free memory ({gib(free)})"
     if need <= space / 2:
         return "disk", f"{head}: they are kept in a file in {folder}. `data.cache` chooses."
     return "none", f"{head} and of the free disk: each is decoded every time. `data.cache` chooses."
@@ -149,5 +149,6 @@ def sha256(image: Pixels) -> str:
     return hashlib.sha256(np.ascontiguousarray(image).data).hexdigest()
 
 
-def _gib(count: float) -> str:
+def gib(count: float) -> str:
+    """So many bytes, for a message."""
     return f"{count / 2**30:.1f} GiB"

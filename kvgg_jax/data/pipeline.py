@@ -13,16 +13,19 @@ from numpy.typing import NDArray
 
 from kvgg_jax.core.devices.mesh import local_rows
 from kvgg_jax.core.errors import DataError
+from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.state import Batch
 from kvgg_jax.core.tf_gate import tf
 from kvgg_jax.data.cache import Images
 from kvgg_jax.data.class_balance import draw_evenly
+from kvgg_jax.data.on_device import OnDevice, on_device
 from kvgg_jax.data.reader import DecodedImages
 
 
-def hold(decoded: DecodedImages) -> Store:
-    """Images and labels that several pipelines share."""
-    return Store(decoded.images, np.array(decoded.samples.labels, np.int32))
+def hold(decoded: DecodedImages, cache: str = "memory", emit: Emit = ignore) -> Store:
+    """Images and labels that several pipelines share; `cache` is as for `on_device`."""
+    placed = on_device(decoded.images, cache, emit)
+    return Store(decoded.images, np.array(decoded.samples.labels, np.int32), placed)
 
 
 class Store(NamedTuple):
@@ -30,6 +33,8 @@ class Store(NamedTuple):
 
     images: Images
     labels: NDArray[np.int32]
+    placed: OnDevice | None = None
+    """The images once more, where they are trained on."""
 
     def fillers(self, count: int) -> Batch:
         """This process' rows of a batch of zeros with weight 0, to compile with."""
@@ -86,6 +91,11 @@ class Pipeline:
             return draw_evenly(self.rows, self._store.labels[self.rows], rng)
         return rng.permutation(self.rows)
 
+    def first(self, count: int) -> Batch:
+        """At most `count` images of the first batch of the first epoch, on the host."""
+        images, labels = self._take(self.order(1)[: min(count, self.batch_size)])
+        return Batch(images, labels, np.ones(len(labels), np.float32))
+
     def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
         """The batches of `epoch` from step `start` on, gathered ahead while the device works."""
         order = self.order(epoch)
@@ -93,7 +103,12 @@ class Pipeline:
         # Fillers are real images from the epoch's start, with weight 0: batch norm sees photos.
         indices = np.resize(order, shape)[start:, own]
         weight = (np.arange(math.prod(shape)) < self.count).astype(np.float32)
-        data = tf.data.Dataset.from_tensor_slices((indices, weight.reshape(shape)[start:, own]))
+        weight = weight.reshape(shape)[start:, own]
+        if (placed := self._store.placed) is not None:  # nothing to gather ahead
+            for rows, counted in zip(indices, weight, strict=True):
+                yield Batch(placed[rows], self._store.labels[rows], counted)
+            return
+        data = tf.data.Dataset.from_tensor_slices((indices, weight))
         data = data.map(self._gather, num_parallel_calls=2, deterministic=True).prefetch(2)
         options = tf.data.Options()
         # Its thread has nothing to tune here, and sometimes delays the end of an epoch by seconds.

@@ -45,7 +45,7 @@ from kvgg_jax.training.step import (
     make_train_step,
     zero_tally,
 )
-from kvgg_jax.training.transfer.frozen_features import head_on_features, trainable_part
+from kvgg_jax.training.transfer.frozen_features import are_constant, head_on_features
 from kvgg_jax.training.transfer.initial_weights import InitialWeights
 from kvgg_jax.training.transfer.linear_head import solve_epoch
 from kvgg_jax.training.transfer.stage_rates import make_shares
@@ -88,6 +88,8 @@ class Network:
     built: Built
     optimizer: keras.Optimizer
     state: TrainState
+    store: Store
+    """All images."""
     batches: Pipeline
     """Training images."""
     custom: Custom = Custom()
@@ -95,9 +97,10 @@ class Network:
     def assemble(self, state: TrainState, emit: Emit) -> LoopInputs:
         """Pipelines and compiled steps of a run that has reached `state`."""
         config, weights = self.config, (state.params, state.model_state)
-        model, store = trainable_part(config, self.built, self.decoded, weights, emit=emit)
-        train, part = self.batches, config.train.part_size
-        if model is not self.built.model:
+        model, store, train = self.built.model, self.store, self.batches
+        part = config.train.part_size
+        if are_constant(config):
+            model, store = head_on_features(config, self.built, self.decoded, weights, emit=emit)
             train = _batches(config, store, train.rows)
         samples, loss = self.split.train, self.custom.loss
         step = build_step(config, model, self.optimizer, samples, loss=loss, emit=emit)
@@ -165,11 +168,14 @@ def build_network(
     frozen = sum(math.prod(v.shape) for v in model.non_trainable_weights)
     trained = f", of which {count - frozen:,} are trained" if config.model.freezes else ""
     emit(Note(f"{name}, {size} px: {count:,} parameters{trained}"))
-    photos = decoded.larger or decoded
-    batches = _batches(config, hold(photos), photos.rows(split.train))
+    store = hold(decoded, config.data.cache, emit)
+    photos, held = decoded, store
+    if decoded.larger is not None:
+        photos, held = decoded.larger, hold(decoded.larger, config.data.cache, emit)
+    batches = _batches(config, held, photos.rows(split.train))
     steps = _optimizer_steps(config, batches.steps)
     optimizer, state = build_start(config, model, steps=steps, build=custom.optimizer)
-    return Network(config, decoded, split, built, optimizer, state, batches, custom)
+    return Network(config, decoded, split, built, optimizer, state, store, batches, custom)
 
 
 def _optimizer_steps(config: RunConfig, per_epoch: int) -> int:

@@ -18,7 +18,7 @@ from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Emit, Finished, Started, ignore
 from kvgg_jax.core.history import History
 from kvgg_jax.core.memory import training_memory_advice
-from kvgg_jax.core.state import Batch, TrainState, discard
+from kvgg_jax.core.state import TrainState, discard
 from kvgg_jax.core.tables.architectures import BuildBackbone, register_backbone
 from kvgg_jax.core.tables.train import Tracked
 from kvgg_jax.data.reader import DecodedImages
@@ -259,7 +259,7 @@ def _draw_samples(run: Run, network: Network) -> None:
     For a mixed image that is the class with the larger share.
     """
     classes = network.split.train.classes
-    first = Batch(*(part[:SAMPLES] for part in next(iter(network.batches.epoch(1)))))
+    first = network.batches.first(SAMPLES)
     changes = build_changes(network.config, network.config.image_size, len(classes))
     images, labels, _ = changed(first, jnp.zeros((), jnp.int32), *changes)
     labels = np.argmax(labels, axis=-1) if np.ndim(labels) == 2 else labels

@@ -102,7 +102,8 @@ def blank_charts() -> Iterator[None]:
 
 # They change no step.
 ABOUT_THE_RUN = {
-    *("data.dir", "train.epochs", "train.min_delta", "train.patience", "train.save_every_steps")
+    *("data.dir", "data.cache"),
+    *("train.epochs", "train.min_delta", "train.patience", "train.save_every_steps"),
 }
 
 

@@ -109,9 +109,10 @@ def compare(photos: Path, case: str) -> dict[str, Any]:
 
 
 def train_some(config: RunConfig, out: Path) -> dict[str, Any]:
-    """A run on all devices, the same again, and one that is cut in its second epoch and resumed."""
-    for name in ("whole", "again"):
-        trainer.train(config, out=out, name=name)
+    """A run on all devices, the same again with its photos on them, and one that is cut in its
+    second epoch and resumed."""
+    trainer.train(config, out=out, name="whole")
+    trainer.train(config.with_data(cache="device"), out=out, name="again")
     asked, warnings = count(), list[str]()
     try:
         trainer.train(config, out=out, name="cut", stop=lambda: next(asked) == 7)

@@ -95,14 +95,20 @@ def run_devices() -> list[Device]:
 def place_rows(batch: T) -> T:
     """A tree of arrays whose rows are divided among the devices of the run.
 
-    Each process has its `local_rows`.
+    Each process has its `local_rows`. What is placed already stays there.
     """
     import jax
 
     sharding = _sharding(BATCH)
     if sharding.is_fully_addressable:
         return jax.device_put(batch, sharding)
-    return jax.tree.map(lambda a: jax.make_array_from_process_local_data(sharding, a), batch)
+
+    def place(rows: Any) -> Array:
+        if isinstance(rows, jax.Array) and rows.sharding == sharding:
+            return rows
+        return jax.make_array_from_process_local_data(sharding, rows)
+
+    return jax.tree.map(place, batch)
 
 
 def place_state(state: T, *, sharded: bool = False) -> T:

@@ -74,9 +74,12 @@ class DataConfig(Table):
     below."""
     skip_bad: bool = setting(False, "photos", "images")
     """Leave out unreadable photos."""
-    cache: Literal["auto", "memory", "disk", "none"] = setting("auto", "reading", resume="config")
-    """Where decoded photos are kept: auto, memory, disk or none. `disk` is a file in the cache
-    folder, `none` decodes each time, `auto` the fastest that fits."""
+    cache: Literal["auto", "memory", "disk", "none", "device"] = setting(
+        "auto", "reading", resume="config"
+    )
+    """Where decoded photos are kept: auto, memory, disk, none or device. `disk` is a file in the
+    cache folder, `none` decodes each time, `device` is a GPU's memory, `auto` the fastest that
+    fits."""
 
     @model_validator(mode="after")
     def _is_a_fold(self) -> DataConfig:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from kvgg_jax.core.errors import KvggError, MissingExtra, RunError, Stopped, UsageError
 from kvgg_jax.core.events import Emit, Note, Warned
+from kvgg_jax.core.extras import require
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.training.search.storage import Storage, number
 
@@ -171,6 +172,8 @@ def answering(url: str) -> Iterator[None]:
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+    if url.startswith("postgresql:"):
+        require("postgresql", by="--storage postgresql:")
     try:
         shown = make_url(url).render_as_string(hide_password=True)
         make_url(url).get_dialect().import_dbapi()
@@ -180,8 +183,8 @@ def answering(url: str) -> Iterator[None]:
         ) from None
     except ImportError as error:
         raise MissingExtra(
-            f"--storage {shown} needs {error.name}, which is not installed. For PostgreSQL, add "
-            'it: pip install "kvgg_jax[postgresql]"'
+            f"--storage {shown} needs {error.name}, which is not installed. Add the driver that "
+            "SQLAlchemy wants for this database, or take postgresql://."
         ) from None
     try:
         yield

@@ -48,15 +48,6 @@ def are_constant(config: RunConfig) -> bool:
     return whole and not changed and data.cache != "none"
 
 
-def trainable_part(
-    config: RunConfig, built: Built, decoded: DecodedImages, weights: Weights, *, emit: Emit
-) -> tuple[keras.Model, Store]:
-    """What is trained, and on what: the network on images, or its head on their features."""
-    if not are_constant(config):
-        return built.model, hold(decoded)
-    return head_on_features(config, built, decoded, weights, emit=emit)
-
-
 def head_on_features(
     config: RunConfig, built: Built, decoded: DecodedImages, weights: Weights, *, emit: Emit
 ) -> tuple[keras.Model, Store]:

@@ -261,8 +261,8 @@ def test_workers_need_the_same_photos(url, tmp_path, config):
         (
             "mysql://me:secret@host/trials",
             MissingExtra,
-            "--storage mysql://me:***@host/trials needs MySQLdb, which is not installed. For "
-            'PostgreSQL, add it: pip install "kvgg_jax[postgresql]"',
+            "--storage mysql://me:***@host/trials needs MySQLdb, which is not installed. Add the "
+            "driver that SQLAlchemy wants for this database, or take postgresql://.",
         ),
         (
             "sqlite:////no/such/folder/trials.db",

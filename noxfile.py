@@ -49,6 +49,14 @@ def backbones(session: nox.Session) -> None:
 
 
 @nox.session
+def gpu(session: nox.Session) -> None:
+    """Show on an NVIDIA GPU what only a GPU can show; fails where there is none."""
+    session.install(*PINNED, "-e", ".[cuda13]", *group("tests"))
+    whole = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}
+    session.run("pytest", "-m", "gpu", *session.posargs, env=whole)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style, formatting, and that packages import downward only."""
     session.install(*UNCOMPILED, *group("lint"))

@@ -30,6 +30,7 @@ BROAD_TESTS = {
     "docs",
     "faults",
     "fuzz",
+    "gpu",
     "gpu_benchmark",
     "guest",
     "hostile",

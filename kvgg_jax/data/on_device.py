@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from kvgg_jax.core.devices.hosts import from_main
 from kvgg_jax.core.devices.mesh import place_rows, place_state, run_devices
 from kvgg_jax.core.events import Emit, Note
 from kvgg_jax.data.cache import Images, OnDisk, Undecoded, gib
@@ -38,11 +39,14 @@ def on_device(images: Images, cache: str, emit: Emit) -> OnDevice | None:
     memory of their own.
     """
     need = math.prod(images.shape)
-    if cache == "auto" and not isinstance(images, OnDisk | Undecoded):
+
+    def fits() -> bool:
         memory = run_devices()[0].memory_stats()
-        fits = memory and need <= (memory["bytes_limit"] - memory["bytes_in_use"]) / SHARE
-        cache = "device" if fits else cache
-    if cache != "device":
+        if not memory or isinstance(images, OnDisk | Undecoded):
+            return False
+        return need <= (memory["bytes_limit"] - memory["bytes_in_use"]) / SHARE
+
+    if cache != "device" and not (cache == "auto" and from_main(fits)):
         return None
     emit(Note(f"The decoded photos, {gib(need)}, are kept on the device. `data.cache` chooses."))
     return OnDevice(images)

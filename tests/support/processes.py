@@ -26,8 +26,9 @@ class Gang:
         *arguments: str,
         together: bool = True,
         elsewhere: Mapping[int, Path] = MappingProxyType({}),
+        xla: str = "",
     ) -> None:
-        """Those in `elsewhere` start in another folder."""
+        """Those in `elsewhere` start in another folder; `xla` are flags of XLA's."""
         self.folder = folder
         (folder / "cli.py").write_text(PROGRAM)
         with socket.socket() as free:
@@ -44,7 +45,7 @@ class Gang:
             env = {
                 **{name: v for name, v in os.environ.items() if "_proxy" not in name.lower()},
                 **(joining if together else {}),
-                "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+                "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {xla}",
                 "PYTHONPATH": str(ROOT),
             }
             words = [sys.executable, str(folder / "cli.py"), "train", "--devices", str(devices)]

@@ -56,15 +56,20 @@ def _validated(
 
 
 def parse_set(text: str) -> tuple[str, tuple[str, object]]:
-    """One `--set optim.decay_steps=50` as an entry for `resolve`'s flags."""
+    """One `--set optim.decay_steps=50` as an entry for `resolve`'s flags.
+
+    The bare word `none` is None for a setting whose default is that: it takes back a recipe's.
+    """
     key, equals, value = text.partition("=")
     flag = f"--set {escape_name(text)}"
     if not equals or not key.strip():
         raise UsageError(f"{flag}: expected KEY=VALUE, such as --set optim.decay_steps=50.")
     try:
         parsed = tomllib.loads(f"value = {value}")
-    except (ValueError, RecursionError):
-        parsed = {"value": value.strip()}  # a bare word: --set model.head=slim
+    except (ValueError, RecursionError):  # a bare word: --set model.head=slim
+        known, word = SETTINGS.get(key.strip()), value.strip()
+        is_none = word == "none" and known is not None and known.default is None
+        parsed = {"value": None if is_none else word}
     if len(parsed) > 1:
         raise UsageError(f"{flag}: one key is set each time; repeat --set for others.")
     return key.strip(), (flag, parsed["value"])

@@ -57,6 +57,15 @@ def test_an_unknown_key_in_a_flag_is_a_usage_error():
     assert caught.value.exit_code == 2
 
 
+def test_none_takes_back_what_a_recipe_sets(tmp_path):
+    """Where that is the default; elsewhere, and in quotes, it is the word."""
+    file = tmp_path / "c.toml"
+    file.write_text('[optim]\nunfreeze_every = 1\n[data]\naugment = "light"\n')
+    words = ["optim.unfreeze_every=none", "data.augment= none", 'data.dir="none"']
+    config = resolve(file, dict(map(parse_set, words)))
+    assert config == RunConfig(data={"dir": "none"})
+
+
 @pytest.mark.parametrize(
     ("flag", "nearest"),
     [

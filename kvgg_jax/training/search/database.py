@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 BEAT, GRACE = 30, 120  # seconds between two signs of life, and from the last until it is taken
 HOST = "host"  # the attribute of a trial that says where its run is
 PAUSE = 1.0  # seconds between two looks at the trials of others
+RETRIES = 10  # of a trial whose workers end, say for lack of memory
 
 
 class Database(Storage):
@@ -38,7 +39,7 @@ class Database(Storage):
 
         super().__init__(seed, warmup)
         with _unwarned():
-            self._again = optuna.storages.RetryHeartbeatStaleTrialCallback()
+            self._again = optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)
             self._storage = optuna.storages.RDBStorage(
                 url,
                 engine_kwargs={"pool_pre_ping": True},

@@ -15,7 +15,7 @@ import argparse
 from itertools import pairwise
 from pathlib import Path
 
-from augmentation import link_some
+from changes import link_some
 
 from kvgg_jax import RunConfig, compare_runs, evaluate, resume, train
 from kvgg_jax.cli.console import Screen

@@ -1,10 +1,11 @@
-"""Do random crops and erasing help, from random weights? A Markdown table.
+"""Does a change to the recipe `fast` help, from random weights? A Markdown table.
 
-python benchmarks/augmentation.py ../shared/data/flowers --train 200 --val 200 --seeds 3
-python benchmarks/augmentation.py ../shared/data/flowers --time   # seconds of a step instead
+python benchmarks/changes.py augmentation ../shared/data/flowers --train 60 --val 100
+python benchmarks/changes.py precision ../shared/data/coffee --train 60 --val 50
+python benchmarks/changes.py augmentation ../shared/data/flowers --time   # of a step
 
-The recipe `fast` at --image-size, with one change each. Each seed draws --train photos per class,
-and --val others to validate on: the same ones for all changes. Accuracy is that of the last epoch,
+The recipe at --image-size, with one change each. Each seed draws --train photos per class, and
+--val others to validate on: the same ones for all changes. Accuracy is that of the last epoch,
 which is not chosen. Called again with the same --out, it continues.
 """
 
@@ -18,20 +19,26 @@ from pathlib import Path
 import numpy as np
 
 from kvgg_jax import RunConfig, resume, train
-from kvgg_jax.core.config_file import read_toml
+from kvgg_jax.core.config_file import resolve, with_values
 from kvgg_jax.data.folder import scan
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.training.benchmark import bench
 
 FAST = Path(__file__).parents[1] / "configs" / "fast.toml"
-CHANGES: dict[str, dict[str, object]] = {
-    "--augment none": {"augment": "none"},
-    "none (the recipe)": {},
-    "--crop 0.35": {"crop": 0.35},
-    "--erase 0.25": {"erase": 0.25},
-    "--crop 0.35 --erase 0.25": {"crop": 0.35, "erase": 0.25},
+CHANGES: dict[str, dict[str, dict[str, object]]] = {
+    "augmentation": {
+        "--augment none": {"data.augment": "none"},
+        "none (the recipe)": {},
+        "--crop 0.35": {"data.crop": 0.35},
+        "--erase 0.25": {"data.erase": 0.25},
+        "--crop 0.35 --erase 0.25": {"data.crop": 0.35, "data.erase": 0.25},
+    },
+    "precision": {
+        "none (float32)": {},
+        "--precision bfloat16": {"train.precision": "bfloat16"},
+    },
 }
-TIMED = CHANGES | {"--augment randaugment": {"augment": "randaugment"}}
+TIMED = {"augmentation": {"--augment randaugment": {"data.augment": "randaugment"}}}
 
 
 def link_some(source: Path, folder: Path, counts: dict[str, int], *, seed: int) -> Path:
@@ -51,10 +58,12 @@ def link_some(source: Path, folder: Path, counts: dict[str, int], *, seed: int) 
 
 def recipe(args: argparse.Namespace, change: dict[str, object], *, seed: int = 0) -> RunConfig:
     """`fast`, with what was asked for and one change."""
-    table = read_toml(FAST)
-    table["data"] |= {"image_size": args.image_size, **change}
-    table["train"] |= {"epochs": args.epochs, "patience": args.epochs}
-    return RunConfig.model_validate({**table, "seed": seed})
+    asked = {
+        "data.image_size": args.image_size,
+        "train.epochs": args.epochs,
+        "train.patience": args.epochs,
+    }
+    return with_values(resolve(FAST), {"seed": seed, **asked, **change}, where="a change")
 
 
 def accuracy(config: RunConfig, run: Run) -> tuple[float, float]:
@@ -71,7 +80,7 @@ def print_accuracies(args: argparse.Namespace, out: Path) -> None:
     """A row per change, as soon as its runs are done."""
     print("| change | validation accuracy, last epoch, by seed | mean | in training |")
     print("|---|---|---|---|")
-    for number, (name, change) in enumerate(CHANGES.items()):
+    for number, (name, change) in enumerate(CHANGES[args.of].items()):
         found = []
         for seed in range(1, args.seeds + 1):
             counts = {"train": args.train, "val": args.val}
@@ -86,18 +95,20 @@ def print_accuracies(args: argparse.Namespace, out: Path) -> None:
 
 def print_times(args: argparse.Namespace) -> None:
     """Seconds of a training step with each change, the least of the rounds, which take turns."""
-    configs = {name: recipe(args, change) for name, change in TIMED.items()}
+    changes = CHANGES[args.of] | TIMED.get(args.of, {})
+    configs = {name: recipe(args, change) for name, change in changes.items()}
     rounds = [
         {name: bench(config).train_step_seconds for name, config in configs.items()}
         for _ in range(args.seeds)
     ]
     print("| change | px | seconds per step |\n|---|---|---|")
-    for name in TIMED:
+    for name in changes:
         print(f"| {name} | {args.image_size} | {min(one[name] for one in rounds):.3f} |")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("of", choices=CHANGES)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--time", action="store_true")
     parser.add_argument("--image-size", type=int, default=64)

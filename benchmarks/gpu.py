@@ -1,21 +1,26 @@
-"""One card in five minutes: our step and forward pass beside Keras' own.
+"""One card in five minutes: our step and forward pass beside Keras' own, and PyTorch.
 
 python benchmarks/gpu.py
 python benchmarks/gpu.py --arch vgg11 --batch-size 4 --image-size 32 --precision float32  # a CPU
 
-Needs Keras, JAX, NumPy and pydantic alone. Prints Markdown as it measures: medians of --repeats
-runs after one that is not counted, the share of the card's peak (a matrix product of the same
-precision), and how far the gradients of the first step are from those of the CPU.
+Needs Keras, JAX, NumPy and pydantic alone; VGGs are timed in PyTorch too if it is there. Prints
+Markdown as it measures: medians of --repeats runs after one that is not counted, the share of the
+card's peak (a matrix product of the same precision), and how far the gradients of the first step
+are from those of the CPU.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch needs some memory too
+
+import gpu_torch
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,6 +30,7 @@ from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import Batch, TrainState
 from kvgg_jax.models.build import build
 from kvgg_jax.models.cost import describe, total
+from kvgg_jax.models.vgg import BLOCKS
 from kvgg_jax.training.optimizers import build_optimizer
 from kvgg_jax.training.step import init_state, make_eval_step, make_train_step, zero_tally
 
@@ -33,7 +39,7 @@ SIDE = 8192  # of the square matrices that measure a GPU's peak; a CPU gets a qu
 PRECISIONS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}
 HEAD = (
     "| network | precision | images | step, ms | of the peak | forward, ms | of the peak "
-    "| Keras' step, ms | memory, GiB | gradients |"
+    "| Keras' step, ms | PyTorch's | memory, GiB | gradients |"
 )
 
 
@@ -126,6 +132,14 @@ def of_keras(case: Case, repeats: int) -> float:
     return seconds(lambda: model.train_on_batch(images, batch.labels), repeats)
 
 
+def of_torch(case: Case, repeats: int) -> str:
+    """Milliseconds of a step of the same VGG in PyTorch; a dash for others, and without it."""
+    if case.arch not in BLOCKS or not gpu_torch.is_there():
+        return "-"
+    step = gpu_torch.make_step(BLOCKS[case.arch], case.batch(), case.precision, classes=CLASSES)
+    return f"{1000 * seconds(step, repeats):.1f}"
+
+
 def peak(precision: str, repeats: int) -> float:
     """FLOP/s of a product of square matrices."""
     side = SIDE if jax.default_backend() != "cpu" else SIDE // 4
@@ -145,6 +159,7 @@ def row(case: Case, flops: float, repeats: int) -> str:
         *(f"{1000 * step:.1f}", f"{cost.training_flops / step / flops:.0%}"),
         *(f"{1000 * forward:.1f}", f"{cost.forward_flops / forward / flops:.0%}"),
         f"{1000 * of_keras(case, repeats):.1f}",
+        of_torch(case, repeats),
         "-" if memory is None else f"{memory / 2**30:.1f}",
         f"{distance:.1e}",
     ]

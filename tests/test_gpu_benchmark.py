@@ -61,5 +61,7 @@ def test_it_prints_a_row_per_case(
     lines = capsys.readouterr().out.splitlines()
     assert lines[2] == gpu.HEAD
     number = r"[\d.]+"
-    cells = rf"vgg11 \| bfloat16 \| 2 \| {number} \| \d+% \| {number} \| \d+% \| {number} \| - \| "
+    cells = (
+        rf"vgg11 \| bfloat16 \| 2 \| {number} \| \d+% \| {number} \| \d+% \| {number} \| - \| - \| "
+    )
     assert re.fullmatch(rf"\| {cells}0.0e\+00 \|", lines[4])

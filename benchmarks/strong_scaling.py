@@ -96,7 +96,10 @@ def started(one: Contestant, args: argparse.Namespace) -> Iterator[list[subproce
         processes.append(process)
     yield processes
     for process in processes:
-        process.communicate()
+        assert process.stdin is not None
+        process.stdin.close()
+    for process in processes:  # they wait for each other at their ends
+        process.wait()
 
 
 def turn(processes: list[subprocess.Popen[str]]) -> tuple[float, float]:

@@ -33,6 +33,7 @@ TUNE = (
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Of a server that only this test uses."""
+    pytest.importorskip("psycopg", reason="needs the extra postgresql")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs' of a missing XDG_RUNTIME_DIR
         pgserver = pytest.importorskip("pgserver", reason="brings the server of this test")

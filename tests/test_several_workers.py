@@ -31,7 +31,7 @@ TUNE = (
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def url() -> Iterator[str]:
     """Of a server that only this test uses."""
     pytest.importorskip("psycopg", reason="needs the extra postgresql")
     with warnings.catch_warnings():

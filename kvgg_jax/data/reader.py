@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kvgg_jax.core.errors import DataError, ImageError, OutOfMemory
 from kvgg_jax.core.events import Emit, Note, Warned, ignore
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.data.cache import Chosen, Images, OnDisk, Undecoded, choose, sha256
+from kvgg_jax.data.cache import Chosen, Images, OnDisk, Undecoded, choose, gib, sha256
 from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.source import each, keys, load_photo
 
@@ -108,10 +108,9 @@ def _place(
     try:
         return np.empty(shape, np.uint8)
     except MemoryError:
-        size = f"{math.prod(shape) / 2**30:.1f} GiB"
         raise OutOfMemory(
-            f"{shape[0]:,} decoded photos take {size}, which memory does not hold. "
-            "Keep them in a file: `data.cache = disk`."
+            f"{shape[0]:,} decoded photos take {gib(math.prod(shape))}, which memory does not "
+            "hold. Keep them in a file: `data.cache = disk`."
         ) from None
 
 

@@ -168,10 +168,11 @@ def build_network(
     frozen = sum(math.prod(v.shape) for v in model.non_trainable_weights)
     trained = f", of which {count - frozen:,} are trained" if config.model.freezes else ""
     emit(Note(f"{name}, {size} px: {count:,} parameters{trained}"))
-    store = hold(decoded, config.data.cache, emit)
+    cache = "memory" if are_constant(config) else config.data.cache  # then features are trained on
+    store = hold(decoded, cache, emit)
     photos, held = decoded, store
     if decoded.larger is not None:
-        photos, held = decoded.larger, hold(decoded.larger, config.data.cache, emit)
+        photos, held = decoded.larger, hold(decoded.larger, cache, emit)
     batches = _batches(config, held, photos.rows(split.train))
     steps = _optimizer_steps(config, batches.steps)
     optimizer, state = build_start(config, model, steps=steps, build=custom.optimizer)

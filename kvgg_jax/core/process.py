@@ -1,4 +1,4 @@
-"""The version, who owns the process, and where the cache is.
+"""The version, who owns the process, where the cache is, and for which processor.
 
 The command owns its process. As a library, kvgg_jax is a guest and changes nothing of its host.
 """
@@ -6,7 +6,9 @@ The command owns its process. As a library, kvgg_jax is a guest and changes noth
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
+import platform
 import tempfile
 from pathlib import Path
 
@@ -41,3 +43,15 @@ def cache_folder() -> Path:
 @functools.cache
 def _scratch() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="kvgg_jax-", ignore_cleanup_errors=True)
+
+
+@functools.cache
+def processor() -> str:
+    """A short digest of the processor's name and instruction sets."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        text = "\n".join(sorted({x for x in lines if x.startswith(("model name", "flags"))}))
+    except OSError:  # no such file outside Linux
+        text = ""
+    text = text or f"{platform.machine()} {platform.processor()} {platform.node()}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

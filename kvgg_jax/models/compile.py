@@ -6,12 +6,9 @@ the programs that Keras makes while it builds a network.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import jax
@@ -19,7 +16,7 @@ import jaxlib
 
 from kvgg_jax.core.devices.mesh import result_shardings
 from kvgg_jax.core.events import Compiled, Emit, Progress, ignore
-from kvgg_jax.core.process import cache_folder, is_own_process
+from kvgg_jax.core.process import cache_folder, is_own_process, processor
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,21 +61,10 @@ def keep_compiled_programs() -> None:
         or jax.config.values["jax_compilation_cache_dir"]
     ):
         return
-    folder = cache_folder() / "xla" / f"{jaxlib.__version__}-{_processor()}"
+    folder = cache_folder() / "xla" / f"{jaxlib.__version__}-{processor()}"
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-
-def _processor() -> str:
-    """A short digest of the processor's name and instruction sets."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        text = "\n".join(sorted({x for x in lines if x.startswith(("model name", "flags"))}))
-    except OSError:  # no such file outside Linux
-        text = ""
-    text = text or f"{platform.machine()} {platform.processor()} {platform.node()}"
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 if is_own_process():

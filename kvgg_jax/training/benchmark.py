@@ -22,6 +22,7 @@ from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.data.split import Split
 from kvgg_jax.models.cost import describe, total
+from kvgg_jax.models.kernels.native import library
 from kvgg_jax.models.registry import choose_size
 from kvgg_jax.training.augment.regions import side_to_crop
 from kvgg_jax.training.loop import Batches
@@ -50,6 +51,8 @@ class Bench:
     """Of both steps; near 0 when they come from the cache."""
     peak_mib: float
     """Largest resident memory of the process."""
+    convolutions: str
+    """Which 3x3 convolutions ran."""
 
     @property
     def train_share(self) -> float:
@@ -110,6 +113,7 @@ def _bench(config: RunConfig, *, repeats: int, emit: Emit) -> Bench:
         pipeline_images_per_second=_pipeline_speed(inputs.train),
         compile_seconds=compile_seconds,
         peak_mib=_peak_mib(),
+        convolutions=library.describe(),
     )
 
 

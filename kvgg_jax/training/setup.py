@@ -27,6 +27,7 @@ from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.data.split import Split
 from kvgg_jax.models.build import Built, build
 from kvgg_jax.models.compile import compile_step
+from kvgg_jax.models.kernels.native import library
 from kvgg_jax.training.augment.layers import in_turn
 from kvgg_jax.training.augment.levels import make_augment
 from kvgg_jax.training.augment.mixing import make_mix
@@ -168,6 +169,8 @@ def build_network(
     frozen = sum(math.prod(v.shape) for v in model.non_trainable_weights)
     trained = f", of which {count - frozen:,} are trained" if config.model.freezes else ""
     emit(Note(f"{name}, {size} px: {count:,} parameters{trained}"))
+    if library.is_news():
+        emit(Note(f"3x3 convolutions: {library.describe()}"))
     cache = "memory" if are_constant(config) else config.data.cache  # then features are trained on
     store = hold(decoded, cache, emit)
     photos, held = decoded, store

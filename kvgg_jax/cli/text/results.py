@@ -125,4 +125,5 @@ def bench_text(result: Bench) -> None:
         )
     print_line(f"matrix multiply (the peak): {result.matmul_flops_per_second / 1e9:.0f} GFLOP/s")
     print_line(f"pipeline: {result.pipeline_images_per_second:,.0f} images/s")
+    print_line(f"3x3 convolutions: {result.convolutions}")
     print_line(f"compiling: {result.compile_seconds:.1f} s; memory: {result.peak_mib:,.0f} MiB")

@@ -1,8 +1,8 @@
 """A 3x3 convolution (stride 1, SAME) that trains faster on CPUs, as a function.
 
 XLA's weight gradient runs at a quarter of the matrix-multiply peak and less from 16 px up, and
-its forward and input gradient collapse at 2x2. `plan` chooses the algorithm for each shape;
-elsewhere, and on every platform but the CPU, the stock convolution runs.
+its forward and input gradient collapse at 2x2. Native code runs where it can; elsewhere `plan` chooses
+the algorithm for each shape. On every platform but the CPU, the stock convolution runs.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from jax import Array, lax
 
 from kvgg_jax.core.devices.mesh import by_rows, sum_over_devices
 from kvgg_jax.models.kernels import winograd
+from kvgg_jax.models.kernels.native import convolution as native
 
 
 class Plan(NamedTuple):
@@ -44,7 +45,7 @@ class Plan(NamedTuple):
 # 32 x   6, 512 -> 512                                            22 ~  23
 # 32 x   2, 512 -> 512        253 ->   2 taps  255 ->   3 taps     2
 def plan(shape: tuple[int, ...], cout: int) -> Plan:
-    """The fastest algorithms for images [batch, h, w, cin], by the table above."""
+    """The fastest algorithms without native code for [batch, h, w, cin], by the table above."""
     batch, height, width, cin = shape
     if max(height, width) <= 2:
         return Plan("taps", "stock")
@@ -92,11 +93,21 @@ def _stock_backward(x: Array, w: Array, g: Array) -> tuple[Array, Array]:
 
 
 def _forward(x: Array, w: Array) -> Array:
+    if native.fits(x.shape, w.shape[-1]):
+        return native.convolve(x, w)
     algorithms = {"stock": _stock, "taps": _taps, "winograd": winograd.convolve}
     return algorithms[plan(x.shape, w.shape[-1]).forward](x, w)
 
 
 def _backward(x: Array, w: Array, g: Array) -> tuple[Array, Array]:
+    if native.fits(x.shape, w.shape[-1]):
+        dx, dw = native.convolve(g, w, turned=True), native.weight_grad(x, g)
+    else:
+        dx, dw = _planned_backward(x, w, g)
+    return dx, sum_over_devices(dw)
+
+
+def _planned_backward(x: Array, w: Array, g: Array) -> tuple[Array, Array]:
     chosen = plan(x.shape, w.shape[-1])
     dx, dw = _stock_backward(x, w, g)  # XLA drops what is replaced below
     if chosen.forward == "taps":
@@ -107,7 +118,7 @@ def _backward(x: Array, w: Array, g: Array) -> tuple[Array, Array]:
         dw = _weight_grad_patches(x, g).astype(w.dtype)
     if chosen.weight_grad == "winograd":
         dw = winograd.weight_grad(x, g).astype(w.dtype)
-    return dx, sum_over_devices(dw)
+    return dx, dw
 
 
 def _taps(x: Array, w: Array) -> Array:

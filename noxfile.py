@@ -42,6 +42,13 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def sanitizers(session: nox.Session) -> None:
+    """Run the C++ code under AddressSanitizer, UBSan and ThreadSanitizer."""
+    session.install(*PINNED, "-e", ".", *group("tests"))
+    session.run("pytest", "-m", "sanitizers", *session.posargs)
+
+
+@nox.session
 def backbones(session: nox.Session) -> None:
     """Take real backbones of Keras through everything, for some 20 minutes."""
     session.install(*PINNED, "-e", ".[hub,onnx,safetensors,tune]", *group("tests"))

@@ -1,8 +1,9 @@
 """A 3x3 convolution (stride 1, SAME) that trains faster on CPUs, as a function.
 
-XLA's weight gradient runs at a quarter of the matrix-multiply peak and less from 16 px up, and
-its forward and input gradient collapse at 2x2. Native code runs where it can; elsewhere `plan` chooses
-the algorithm for each shape. On every platform but the CPU, the stock convolution runs.
+Native code computes what fits it, where it can be built. For the rest, XLA's weight gradient runs
+at a quarter of the matrix-multiply peak and less from 16 px up, and its forward and input gradient
+collapse at 2x2: there `plan` chooses the algorithm for each shape. On every platform but the CPU,
+the stock convolution runs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The 3x3 convolution: the stock one's numbers, at whichever algorithm `plan` picks."""
+"""The 3x3 convolution: the stock one's numbers, at whichever algorithm `plan` picks.
+
+Without native code."""
 
 from __future__ import annotations
 
@@ -6,10 +8,11 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from kvgg_jax.models.kernels.conv import Plan, conv3x3, plan
+from kvgg_jax.models.kernels.native import convolution as native
+from support.convolutions import draw, error, exact, results
 
 
 def stock(x, w):
@@ -18,27 +21,11 @@ def stock(x, w):
     )
 
 
-@partial(jax.jit, static_argnums=0)
-def results(convolution, x, w, g):
-    """Forward, input gradient and weight gradient."""
-    y, pullback = jax.vjp(convolution, x, w)
-    return y, *pullback(g)
-
-
-def draw(shape, cout, *, dtype="float32"):
-    """Images as a ReLU leaves them, weights as He draws them, and gradients of both signs."""
-    rng = np.random.default_rng(0)
-    cin = shape[-1]
-    x = np.maximum(rng.normal(size=shape), 0)
-    w = rng.normal(size=(3, 3, cin, cout)) * (2 / (9 * cin)) ** 0.5
-    g = rng.normal(size=(*shape[:3], cout))
-    return [jnp.asarray(a, dtype) for a in (x, w, g)]
-
-
-def error(a, b):
-    """The norm of the difference, relative to the norm of `b`."""
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    return np.linalg.norm(a - b) / np.linalg.norm(b)
+@pytest.fixture(autouse=True)
+def no_native_code(monkeypatch):
+    """`native/test_convolution.py` is about that."""
+    monkeypatch.setattr(native, "fits", lambda *_: False)
+    results.clear_cache()
 
 
 CASES = [
@@ -74,17 +61,7 @@ def test_every_algorithm_gives_the_numbers_of_the_stock_convolution(shape, cout,
 def test_the_error_against_float64_stays_below_a_hundred_thousandth(shape):
     """Winograd's F(4x4, 3x3) loses about a digit to the direct form, and stays under 1e-5."""
     x, w, g = draw(shape, 256)
-    x64, w64, g64 = (np.asarray(a, np.float64) for a in (x, w, g))
-    padded = np.pad(x64, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    beyond = np.pad(g64, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    _, high, wide, _ = shape
-    exact = [np.zeros(a.shape) for a in (g, x, w)]
-    for i, j in np.ndindex(3, 3):
-        near = padded[:, i : i + high, j : j + wide]
-        exact[0] += near @ w64[i, j]
-        exact[1] += beyond[:, 2 - i : 2 - i + high, 2 - j : 2 - j + wide] @ w64[i, j].T
-        exact[2][i, j] = np.tensordot(near, g64, ((0, 1, 2), (0, 1, 2)))
-    for ours, reference in zip(results(conv3x3, x, w, g), exact, strict=True):
+    for ours, reference in zip(results(conv3x3, x, w, g), exact(x, w, g), strict=True):
         assert error(ours, reference) < 1e-5
 
 

@@ -26,7 +26,7 @@ def fits(shape: tuple[int, ...], cout: int) -> bool:
 
 
 def convolve(x: Array, w: Array, *, turned: bool = False) -> Array:
-    """The convolution, of what `fits`; `turned`: the gradient of its input, from that of its output.
+    """The convolution of what `fits`, or `turned` the input's gradient, from the output's.
 
     It computes in float32; the result is of the type of `x`.
     """

@@ -1,0 +1,130 @@
+"""Native convolutions: the numbers of float64, and the same bits whatever the threads do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from kvgg_jax.models.kernels.conv import conv3x3
+from kvgg_jax.models.kernels.native.convolution import convolve, fits, weight_grad
+from kvgg_jax.models.kernels.native.library import SOURCE, Library, load
+from support.convolutions import draw, error, exact, results
+from support.runs import PATIENCE, ROOT
+
+pytestmark = pytest.mark.skipif(
+    not isinstance(load(), Library), reason="native code cannot be built here"
+)
+PAIRS = [(64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 512), (512, 512)]
+"""Channels in and out of VGG11 to 19, but for the first layer."""
+ODD = [(1, 13, 17), (2, 25, 3), (3, 5, 31), (33, 1, 9), (5, 4, 4), (2, 16, 64)]
+
+
+@jax.jit
+def native(x, w, g):
+    return convolve(x, w), convolve(g, w, turned=True), weight_grad(x, g)
+
+
+@pytest.mark.parametrize(("cin", "cout"), PAIRS)
+def test_the_error_against_float64_is_below_5e_6_for_the_channels_of_every_vgg(cin, cout):
+    x, w, g = draw((2, 11, 14, cin), cout)
+    for ours, reference in zip(native(x, w, g), exact(x, w, g), strict=True):
+        assert error(ours, reference) < 5e-6
+
+
+@pytest.mark.parametrize("sides", ODD)
+def test_so_it_is_for_odd_sides_and_batches(sides):
+    x, w, g = draw((*sides, 32), 96)
+    for ours, reference in zip(native(x, w, g), exact(x, w, g), strict=True):
+        assert ours.shape == reference.shape
+        assert error(ours, reference) < 5e-6
+
+
+def test_many_tiles_are_summed_in_parts():
+    """One long sum in float32 would have an error of 2e-5."""
+    x, w, g = draw((4, 96, 96, 32), 32)
+    assert error(native(x, w, g)[2], exact(x, w, g)[2]) < 5e-6
+
+
+def test_conv3x3_and_its_gradients_are_native_where_it_fits():
+    x, w, g = draw((8, 12, 12, 64), 32)
+    assert fits(x.shape, 32)
+    library = load()
+    program = results.lower(conv3x3, x, w, g).as_text()
+    assert program.count(f"@{library.convolve}") == 2
+    assert program.count(f"@{library.weight_gradient}") == 1
+    for ours, reference in zip(results(conv3x3, x, w, g), native(x, w, g), strict=True):
+        np.testing.assert_array_equal(ours, reference)
+
+
+@pytest.mark.parametrize(
+    ("shape", "cout", "fit"),
+    [
+        ((8, 12, 12, 64), 64, True),
+        ((1, 12, 12, 64), 64, False),  # few tiles
+        ((32, 2, 2, 64), 64, False),  # small images
+        ((8, 12, 12, 3), 64, False),
+        ((8, 12, 12, 64), 40, False),
+    ],
+)
+def test_few_tiles_and_odd_channels_take_another_way(shape, cout, fit):
+    assert fits(shape, cout) is fit
+    x, w, _ = draw(shape, cout)
+    assert ("kvgg_convolve" in jax.jit(conv3x3).lower(x, w).as_text()) is fit
+
+
+def test_bfloat16_in_gives_bfloat16_out_within_its_rounding():
+    x, w, g = draw((8, 12, 12, 64), 64, dtype="bfloat16")
+    reference = exact(*(a.astype(jnp.float32) for a in (x, w, g)))
+    for ours, theirs in zip(results(conv3x3, x, w, g), reference, strict=True):
+        assert ours.dtype == jnp.bfloat16
+        assert error(ours, theirs) < 5e-3
+
+
+def test_vmap_takes_one_after_the_other():
+    x, w, _ = draw((8, 12, 12, 32), 32)
+    both = jax.vmap(conv3x3)(jnp.stack([x, 2 * x]), jnp.stack([w, w]))
+    np.testing.assert_array_equal(both[0], conv3x3(x, w))
+    np.testing.assert_array_equal(both[1], conv3x3(2 * x, w))
+
+
+PROGRAM = """
+import hashlib
+from kvgg_jax.models.kernels.conv import conv3x3
+from support.convolutions import draw, results
+arrays = draw((3, 40, 21, 64), 160)
+for _ in range(3):
+    print(hashlib.sha256(b"".join(map(bytes, results(conv3x3, *arrays)))).hexdigest())
+"""
+
+
+def test_the_bits_are_the_same_on_1_2_and_8_threads():
+    digests = set()
+    for threads in (1, 2, 8):  # NPROC is what XLA takes for its pool
+        env = os.environ | {"NPROC": str(threads), "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+        command = [sys.executable, "-c", PROGRAM]
+        done = subprocess.run(
+            command, env=env, capture_output=True, text=True, timeout=PATIENCE, check=True
+        )
+        digests.update(done.stdout.split())
+    assert len(digests) == 1
+
+
+@pytest.mark.sanitizers
+@pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
+def test_no_access_is_out_of_bounds_and_no_two_race(sanitizer, tmp_path):
+    """Three calls at once on 1, 2 and 8 threads; each gives the bits of one alone on one thread."""
+    program = tmp_path / "harness"
+    flags = ["-std=c++17", "-O1", "-g", "-march=native", "-pthread", f"-fsanitize={sanitizer}"]
+    headers = ["-isystem", jax.ffi.include_dir(), "-I", str(SOURCE.parent)]
+    source = Path(__file__).with_name("harness.cc")
+    build = ["c++", *flags, "-fno-sanitize-recover=all", *headers, str(source), "-o", str(program)]
+    subprocess.run(build, check=True, timeout=PATIENCE)
+    done = subprocess.run([program], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (done.returncode, done.stdout) == (0, "the same bits\n"), done.stderr

@@ -25,7 +25,9 @@ def stock(x, w):
 def no_native_code(monkeypatch):
     """`native/test_convolution.py` is about that."""
     monkeypatch.setattr(native, "fits", lambda *_: False)
-    results.clear_cache()
+    jax.clear_caches()  # of what was traced
+    yield
+    jax.clear_caches()
 
 
 CASES = [

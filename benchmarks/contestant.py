@@ -1,6 +1,7 @@
 """One contestant of `benchmarks/peers.py`, in a process of its own with its own backend.
 
-VGG16 with the slim head, random weights and pictures, 4 classes. It prints the seconds from its
+VGG16 with the slim head, or a network of Keras with the head `gap`; random weights and pictures, 4
+classes. It prints the seconds from its
 start to the end of the first run, then runs once for each line on stdin and prints the seconds;
 when stdin ends, its peak memory in MiB.
 """
@@ -18,6 +19,7 @@ from collections.abc import Callable
 
 BLOCKS = ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3)
 HEAD = (1024, 512)
+KERAS = {"efficientnetv2-b0": "EfficientNetV2B0", "resnet50v2": "ResNet50V2"}
 Run = Callable[[], object]
 
 
@@ -29,7 +31,7 @@ def pictures(size: int, count: int):  # noqa: ANN201  # NumPy arrays, imported l
     return images, rng.integers(0, 4, count, np.int32)
 
 
-def kvgg(task: str, size: int, count: int, *, accumulate: int = 1) -> Run:
+def kvgg(task: str, arch: str, size: int, count: int, *, accumulate: int = 1) -> Run:
     import jax
     import numpy as np
 
@@ -42,13 +44,14 @@ def kvgg(task: str, size: int, count: int, *, accumulate: int = 1) -> Run:
     from kvgg_jax.training.optimizers import build_optimizer
     from kvgg_jax.training.step import init_state, make_train_step, zero_tally
 
-    model = vgg(ModelConfig(), classes=4, image_size=size)
+    config = ModelConfig(arch=arch, head="slim" if arch == "vgg16" else "gap")
+    model = vgg(config, classes=4, image_size=size)
     images, labels = pictures(size, count)
     optimizer = build_optimizer(OptimConfig(), model)
     state = init_state(model, optimizer)
     if task == "forward":
         weights = state.params, state.model_state
-        predict = compile_step("prediction", make_predict_step(ModelConfig()), *weights, images)
+        predict = compile_step("prediction", make_predict_step(config), *weights, images)
         return lambda: jax.device_get(predict(*weights, images))
     batch = Batch(images, labels, np.ones(count, np.float32))
     made = make_train_step(model, optimizer, accumulate=accumulate)
@@ -62,10 +65,14 @@ def kvgg(task: str, size: int, count: int, *, accumulate: int = 1) -> Run:
     return run
 
 
-def keras_network(size: int, *, classes: int):  # noqa: ANN201  # keras.Model, imported late
-    """With Keras' own layers, on whatever backend is set."""
+def keras_network(arch: str, size: int, *, classes: int):  # noqa: ANN201  # keras.Model
+    """With Keras' own layers, on whatever backend is set; from images in [0, 1]."""
     import keras
 
+    if arch != "vgg16":
+        image = keras.Input((size, size, 3))
+        body = getattr(keras.applications, KERAS[arch])(weights=None, include_top=False, pooling="avg")
+        return keras.Model(image, keras.layers.Dense(classes)(body(image)))
     model = keras.Sequential([keras.Input((size, size, 3))])
     for block in BLOCKS:
         for channels in block:
@@ -78,12 +85,12 @@ def keras_network(size: int, *, classes: int):  # noqa: ANN201  # keras.Model, i
     return model
 
 
-def keras_on(backend: str) -> Callable[[str, int, int], Run]:
-    def make(task: str, size: int, count: int) -> Run:
+def keras_on(backend: str) -> Callable[[str, str, int, int], Run]:
+    def make(task: str, arch: str, size: int, count: int) -> Run:
         os.environ["KERAS_BACKEND"] = backend
         import keras
 
-        model = keras_network(size, classes=4)
+        model = keras_network(arch, size, classes=4)
         schedule = keras.optimizers.schedules.ExponentialDecay(1e-4, 20, 0.95, staircase=True)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.Adam(schedule), loss, metrics=["accuracy"])
@@ -96,8 +103,9 @@ def keras_on(backend: str) -> Callable[[str, int, int], Run]:
     return make
 
 
-def torch_in(precision: str) -> Callable[[str, int, int], Run]:
-    def make(task: str, size: int, count: int) -> Run:
+def torch_in(precision: str) -> Callable[[str, str, int, int], Run]:
+    def make(task: str, arch: str, size: int, count: int) -> Run:
+        assert arch == "vgg16", "PyTorch takes part with VGG16 alone"
         import torch
         from torch import nn
 
@@ -138,7 +146,7 @@ def torch_in(precision: str) -> Callable[[str, int, int], Run]:
     return make
 
 
-CONTESTANTS: dict[str, Callable[[str, int, int], Run]] = {
+CONTESTANTS: dict[str, Callable[[str, str, int, int], Run]] = {
     "kvgg_jax": kvgg,
     "kvgg_jax-accumulate-4": functools.partial(kvgg, accumulate=4),
     "keras-jax": keras_on("jax"),
@@ -152,6 +160,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=CONTESTANTS)
     parser.add_argument("task", choices=("step", "forward"))
+    parser.add_argument("--arch", default="vgg16", choices=("vgg16", *KERAS))
     parser.add_argument("--image-size", type=int, required=True)
     parser.add_argument("--batch-size", type=int, required=True)
     args = parser.parse_args()
@@ -163,7 +172,7 @@ def main() -> None:
         own_process()
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print goes elsewhere
-    run = CONTESTANTS[args.name](args.task, args.image_size, args.batch_size)
+    run = CONTESTANTS[args.name](args.task, args.arch, args.image_size, args.batch_size)
     run()
     print(time.perf_counter() - STARTED, file=answers)
     for _ in sys.stdin:

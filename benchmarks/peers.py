@@ -1,6 +1,7 @@
 """kvgg_jax beside Keras on TensorFlow, Keras on JAX and PyTorch, on this machine, paired.
 
 nox -s peers -- step --image-size 224 --batch-size 8
+nox -s peers -- step --arch resnet50v2 --peer keras-tensorflow
 
 Each contestant runs in a process of its own (`contestant.py`); with each peer in turn, our process
 and its process take turns, so that a drifting machine hits both. A turn is some runs in a row, as
@@ -18,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from contestant import CONTESTANTS
+from contestant import CONTESTANTS, KERAS
 
 OURS = "kvgg_jax"
 
@@ -29,6 +30,7 @@ class Process:
     def __init__(self, name: str, args: argparse.Namespace) -> None:
         command = [sys.executable, str(Path(__file__).with_name("contestant.py")), name, args.task]
         command += ["--image-size", str(args.image_size), "--batch-size", str(args.batch_size)]
+        command += ["--arch", args.arch]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -81,6 +83,7 @@ def pair(peer: str, args: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("task", choices=("step", "forward"))
+    parser.add_argument("--arch", default="vgg16", choices=("vgg16", *KERAS))
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--pairs", type=int, default=3, help="turns of each")
@@ -93,6 +96,7 @@ def main() -> None:
     args = parser.parse_args()
     result = {
         "task": args.task,
+        "arch": args.arch,
         "image_size": args.image_size,
         "batch_size": args.batch_size,
         "order": f"[{args.ours}, peer]",

@@ -63,6 +63,13 @@ def test_the_jobset_has_as_many_pods_as_processes() -> None:
     assert {one["name"] for one in container["volumeMounts"]} == volumes
 
 
+def test_the_jobset_is_one_by_the_schema_of_kubernetes() -> None:
+    """With all of its fields: what the schema does not know, it leaves out."""
+    job_set = pytest.importorskip("kubeflow_trainer_api.models.jobset_v1alpha2_job_set")
+    found = read("jobset.yaml")
+    assert job_set.JobsetV1alpha2JobSet.from_dict(found).to_dict() == found
+
+
 def test_the_task_of_skypilot_joins_its_nodes() -> None:
     """Its scripts are scripts."""
     found = read("sky.yaml")

@@ -154,22 +154,28 @@ struct KernelGradients {  // G'
   }
 };
 
-// kIn x kIn vectors -> kOut x kOut, first along the columns and then along the rows.
-template <class Transform>
-inline void transform(const Vec* in, Vec* out) {
+// kIn x kIn vectors, as `read` gives them -> kOut x kOut that `write` takes: first along the columns
+// and then along the rows.
+template <class Transform, class Read, class Write>
+inline void transform(const Read& read, const Write& write) {
   constexpr Size kIn = Transform::kIn, kOut = Transform::kOut;
   Vec half[kOut][kIn];
 #pragma GCC unroll 6
   for (Size j = 0; j < kIn; ++j) {
     Vec column[kIn], result[kOut];
 #pragma GCC unroll 6
-    for (Size i = 0; i < kIn; ++i) column[i] = in[i * kIn + j];
+    for (Size i = 0; i < kIn; ++i) column[i] = read(i * kIn + j);
     Transform::line(column, result);
 #pragma GCC unroll 6
     for (Size i = 0; i < kOut; ++i) half[i][j] = result[i];
   }
 #pragma GCC unroll 6
-  for (Size i = 0; i < kOut; ++i) Transform::line(half[i], out + i * kOut);
+  for (Size i = 0; i < kOut; ++i) {
+    Vec result[kOut];
+    Transform::line(half[i], result);
+#pragma GCC unroll 6
+    for (Size j = 0; j < kOut; ++j) write(i * kOut + j, result[j]);
+  }
 }
 
 // --- Products
@@ -251,12 +257,9 @@ void to_points(const Images& x, Size first, Size count, Size halo, Size channel,
       source[i] = inside ? x.data + pixel * x.channels + channel : nothing;
     }
     float* to = out + tile * stride;
-    for (Size c = 0; c < channels; c += kLanes) {
-      Vec pixels[kSide * kSide], points[kPoints];
-      for (Size i = 0; i < kSide * kSide; ++i) pixels[i] = load(source[i] + c);
-      transform<Transform>(pixels, points);
-      for (Size i = 0; i < kPoints; ++i) store(to + i * count * stride + c, points[i]);
-    }
+    for (Size c = 0; c < channels; c += kLanes)
+      transform<Transform>([&](Size i) { return load(source[i] + c); },
+                           [&](Size k, Vec point) { store(to + k * count * stride + c, point); });
   }
 }
 
@@ -267,16 +270,13 @@ struct Weights {  // [3, 3, channels in, channels out]; turned and with its chan
   Size in, out;
   bool turned;
 
-  // `line`[tap] = the weights from channel `i` to the kLanes channels from `o` on
-  void read(Size i, Size o, Vec* line) const {
-    for (Size tap = 0; tap < 9; ++tap) {
-      if (!turned) {
-        line[tap] = load(data + (tap * in + i) * out + o);
-        continue;
-      }
-      const float* from = data + ((8 - tap) * out + o) * in + i;
-      for (Size lane = 0; lane < kLanes; ++lane) line[tap][lane] = from[lane * in];
-    }
+  // One tap from channel `i` to the kLanes channels from `o` on.
+  Vec read(Size tap, Size i, Size o) const {
+    if (!turned) return load(data + (tap * in + i) * out + o);
+    Vec lanes;
+    for (Size lane = 0; lane < kLanes; ++lane)
+      lanes[lane] = data[((8 - tap) * out + o + lane) * in + i];
+    return lanes;
   }
 };
 
@@ -284,15 +284,12 @@ struct Weights {  // [3, 3, channels in, channels out]; turned and with its chan
 // row that is not used keeps the points from falling on the same lines of the cache.
 void kernel_points(const Weights& w, Size block, float* points) {
   const Size point = (w.in + 1) * kColumns;
-  for (Size i = 0; i < w.in; ++i) {
+  for (Size i = 0; i < w.in; ++i)
     for (Size half = 0; half < kColumns; half += kLanes) {
-      Vec taps[9], result[kPoints];
-      w.read(i, block * kColumns + half, taps);
-      transform<Kernels>(taps, result);
       float* to = points + block * kPoints * point + i * kColumns + half;
-      for (Size k = 0; k < kPoints; ++k) store(to + k * point, result[k]);
+      transform<Kernels>([&](Size tap) { return w.read(tap, i, block * kColumns + half); },
+                         [&](Size k, Vec value) { store(to + k * point, value); });
     }
-  }
 }
 
 // The outputs of `count` tiles from `first` on.
@@ -312,13 +309,13 @@ void convolve_band(const Images& x, const float* kernel, Size first, Size count,
       const Size columns = std::min<Size>(4, x.width - place.column);
       const Size pixel = (place.image * x.height + place.row) * x.width + place.column;
       for (Size half = 0; half < kColumns; half += kLanes) {
-        Vec points[kPoints], result[16];
         const float* from = outputs + tile * kColumns + half;
-        for (Size k = 0; k < kPoints; ++k) points[k] = load(from + k * count * kColumns);
-        transform<Outputs>(points, result);
-        for (Size i = 0; i < rows; ++i)
-          for (Size j = 0; j < columns; ++j)
-            store(y + (pixel + i * x.width + j) * out + channel + half, result[i * 4 + j]);
+        float* to = y + pixel * out + channel + half;
+        transform<Outputs>([&](Size k) { return load(from + k * count * kColumns); },
+                           [&](Size i, Vec value) {
+                             if (i / 4 < rows && i % 4 < columns)
+                               store(to + (i / 4 * x.width + i % 4) * out, value);
+                           });
       }
     }
   }
@@ -359,12 +356,11 @@ void block_gradient(const Images& x, const Images& g, Size first, Size end, Size
   }
   for (Size row = 0; row < in; ++row)
     for (Size column = 0; column < out; column += kLanes) {
-      Vec points[kPoints], taps[9];
       const float* from = sums + row * out + column;
-      for (Size k = 0; k < kPoints; ++k) points[k] = load(from + k * in * out);
-      transform<KernelGradients>(points, taps);
       float* to = dw + (i + row) * g.channels + o + column;
-      for (Size k = 0; k < 9; ++k) store(to + k * x.channels * g.channels, taps[k]);
+      transform<KernelGradients>(
+          [&](Size k) { return load(from + k * in * out); },
+          [&](Size tap, Vec value) { store(to + tap * x.channels * g.channels, value); });
     }
 }
 

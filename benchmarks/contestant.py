@@ -71,7 +71,9 @@ def keras_network(arch: str, size: int, *, classes: int):  # noqa: ANN201  # ker
 
     if arch != "vgg16":
         image = keras.Input((size, size, 3))
-        body = getattr(keras.applications, KERAS[arch])(weights=None, include_top=False, pooling="avg")
+        body = getattr(keras.applications, KERAS[arch])(
+            weights=None, include_top=False, pooling="avg"
+        )
         return keras.Model(image, keras.layers.Dense(classes)(body(image)))
     model = keras.Sequential([keras.Input((size, size, 3))])
     for block in BLOCKS:

@@ -78,7 +78,7 @@ def _stock(operation: Any) -> Any:
         return operation
     if isinstance(operation, Caffe):
         return _caffe(operation.name)
-    kinds = (keras.layers.Conv2D, keras.layers.MaxPooling2D)
+    kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.MaxPooling2D)
     kind = next((kind for kind in kinds if isinstance(operation, kind)), type(operation))
     config = operation.get_config() | {"dtype": "float32"}
     if kind.__module__.startswith("keras."):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from kvgg_jax.core.keras_gate import keras
+from kvgg_jax.models.kernels import taps
 from kvgg_jax.models.kernels.conv import conv3x3
 from kvgg_jax.models.kernels.relu_pool import max_pool2x2, relu
 from kvgg_jax.models.preprocess import caffe
@@ -15,7 +16,7 @@ from kvgg_jax.models.preprocess import caffe
 
 @keras.saving.register_keras_serializable(package="kvgg_jax")
 class Conv2D(keras.layers.Conv2D):
-    """Keras' `Conv2D` that uses `conv3x3` and `relu` where those apply.
+    """Keras' `Conv2D` that uses our convolutions and `relu` where those apply.
 
     It has Keras' name, because weight files name layers by class.
     """
@@ -28,13 +29,32 @@ class Conv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs: Array | keras.KerasTensor, kernel: Array) -> Any:
         """`inputs` convolved with `kernel`, before bias and activation."""
-        geometry = (self.kernel_size, self.strides, self.dilation_rate)
-        plain = geometry == ((3, 3), (1, 1), (1, 1)) and self.groups == 1
-        if not plain or self.padding != "same" or self.data_format != "channels_last":
+        if not _is_plain(self):
             return super().convolution_op(inputs, kernel)
         x, w = keras.ops.convert_to_tensor(inputs), keras.ops.convert_to_tensor(kernel)
         dtype = jnp.promote_types(x.dtype, w.dtype)
-        return conv3x3(x.astype(dtype), w.astype(dtype))
+        x, w = x.astype(dtype), w.astype(dtype)
+        if self.strides != (1, 1) or self.kernel_size == (1, 1):
+            return taps.convolve(x, w, self.strides, self.padding.upper())
+        if self.kernel_size == (3, 3) and self.padding == "same":
+            return conv3x3(x, w)
+        return super().convolution_op(inputs, kernel)
+
+
+@keras.saving.register_keras_serializable(package="kvgg_jax")
+class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
+    """Keras' `DepthwiseConv2D` that uses our convolution where that applies."""
+
+    def call(self, inputs: Array | keras.KerasTensor) -> Any:
+        """`inputs` convolved channel by channel, with bias and activation."""
+        if not _is_plain(self) or self.depth_multiplier != 1:
+            return super().call(inputs)
+        x, w = (keras.ops.convert_to_tensor(one) for one in (inputs, self.kernel))
+        dtype = jnp.promote_types(x.dtype, w.dtype)
+        kernel = w.astype(dtype)[..., 0]
+        y = taps.convolve_depthwise(x.astype(dtype), kernel, self.strides, self.padding.upper())
+        y = y + self.bias if self.use_bias else y
+        return y if self.activation is None else self.activation(y)
 
 
 @keras.saving.register_keras_serializable(package="kvgg_jax")
@@ -61,3 +81,27 @@ class Caffe(keras.layers.Layer):
     def call(self, inputs: Array) -> Any:
         """`inputs` as BGR in 0..255, less ImageNet's means."""
         return caffe(inputs)
+
+
+FASTER: dict[type, type] = {
+    keras.layers.Conv2D: Conv2D,
+    keras.layers.DepthwiseConv2D: DepthwiseConv2D,
+}
+
+
+def make_faster(layer: Any) -> None:
+    """Let a layer of Keras compute as the faster one here; others stay as they are.
+
+    It keeps its weights, names and settings: only the functions differ.
+    """
+    layer.__class__ = FASTER.get(type(layer), type(layer))
+
+
+def _is_plain(layer: Any) -> bool:
+    """Whether a convolution is of dense pixels in the usual order, and of all channels."""
+    return (
+        layer.dilation_rate == (1, 1)
+        and getattr(layer, "groups", 1) == 1
+        and layer.data_format == "channels_last"
+        and layer.padding in ("same", "valid")
+    )

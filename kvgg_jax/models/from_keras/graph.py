@@ -18,6 +18,7 @@ from jax import Array
 
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import AnyArray
+from kvgg_jax.models.layers import make_faster
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,8 @@ def connect(
 ) -> Connected:
     """Call the operations of `model` on `x`, in order; those of models inside it one by one.
 
-    Layers and weights are those of `model`, without the layers `left_out`. The weights of a layer
-    in a model inside are named by that layer alone, as in files.
+    Layers and weights are those of `model`, made faster, without the layers `left_out`. The weights
+    of a layer in a model inside are named by that layer alone, as in files.
     """
     steps: list[Step] = []
 
@@ -112,6 +113,7 @@ def connect(
             return replay(operation, *args)
         if operation.name in left_out:
             return args[0]
+        make_faster(operation)
         output = operation(*args, **kwargs)
         steps.append(Step(operation, args, kwargs, output))
         return output

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kvgg_jax.core.config import RunConfig
+from kvgg_jax.models.kernels.native import library
 from kvgg_jax.training.benchmark import Bench
 from support.commands import kvgg
 
@@ -26,9 +27,10 @@ def test_bench_prints_its_figures_as_json_and_as_lines() -> None:
     assert flops == pytest.approx(once["training_flops"])
     peak = printed["matmul_flops_per_second"]
     assert printed["train_share"] == pytest.approx(printed["train_flops_per_second"] / peak)
-    assert all(value > 0 for name, value in printed.items() if name != "device")
+    assert all(value > 0 for value in printed.values() if not isinstance(value, str))
     lines = kvgg("bench", *SMALL, "--repeats", "1").stdout.splitlines()
     assert lines[0].endswith("4 images of 32 px")
+    assert f"3x3 convolutions: {library.describe()}" in lines
 
 
 def test_bench_and_summary_are_of_the_recipe_in_a_config_file_and_flags_win(tmp_path: Path) -> None:

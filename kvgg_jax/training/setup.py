@@ -108,17 +108,16 @@ class Network:
         example = (state, zero_tally(), place_rows(train.fillers()))
         solved = train.steps if config.solves_head else 0  # no step of the optimizer
         schedule = build_schedule(config.optim, steps=_optimizer_steps(config, train.steps))
+        train_step = compile_step(
+            "training", step, *example, donate=(0,), like=example[:2], emit=emit
+        )
+        blank = place_rows(store.fillers(part))
+        eval_step = compile_step("evaluation", make_eval_step(model), *weights, blank, emit=emit)
+        if news := library.news():
+            emit(Note(news))
         return LoopInputs(
-            train_step=compile_step(
-                "training", step, *example, donate=(0,), like=example[:2], emit=emit
-            ),
-            eval_step=compile_step(
-                "evaluation",
-                make_eval_step(model),
-                *weights,
-                place_rows(store.fillers(part)),
-                emit=emit,
-            ),
+            train_step=train_step,
+            eval_step=eval_step,
             train=train,
             val=Pipeline(store, self.decoded.rows(self.split.val), batch_size=part),
             learning_rate=lambda step: float(schedule(step - solved)),
@@ -169,8 +168,6 @@ def build_network(
     frozen = sum(math.prod(v.shape) for v in model.non_trainable_weights)
     trained = f", of which {count - frozen:,} are trained" if config.model.freezes else ""
     emit(Note(f"{name}, {size} px: {count:,} parameters{trained}"))
-    if library.is_news():
-        emit(Note(f"3x3 convolutions: {library.describe()}"))
     cache = "memory" if are_constant(config) else config.data.cache  # then features are trained on
     store = hold(decoded, cache, emit)
     photos, held = decoded, store

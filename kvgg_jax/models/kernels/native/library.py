@@ -30,6 +30,7 @@ SOURCE = Path(__file__).with_name("conv3x3.cc")
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared")
 COMPILERS = ("c++", "g++", "clang++")  # after what CXX names
 PATIENCE = 300  # seconds for a compiler
+_told: list[Library | Missing] = []
 
 
 class Library(NamedTuple):
@@ -79,12 +80,14 @@ def describe() -> str:
     return f"native code{built}: {found.file}"
 
 
-def is_news() -> bool:
-    """Whether that is worth a sentence: the library was built just now, or is missed."""
-    if not load.cache_info().currsize:
-        return False
+def news() -> str:
+    """What a user should know, once a process: the library was built just now, or there is none."""
+    if _told or not load.cache_info().currsize:
+        return ""
     found = load()
-    return isinstance(found, Missing) or found.seconds > 0
+    _told.append(found)
+    built_now = isinstance(found, Missing) or found.seconds > 0
+    return f"3x3 convolutions: {describe()}" if built_now else ""
 
 
 def _load(compiler: Path, folder: Path) -> Library:

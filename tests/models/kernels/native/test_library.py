@@ -153,20 +153,24 @@ def test_it_can_be_turned_off(monkeypatch):
     assert load.__wrapped__() == Missing("KVGG_NATIVE is 0")
 
 
+BUILT = Library(Path("x.so"), "", "", 16, None, 3.4)
+
+
 @pytest.mark.parametrize(
     ("found", "text", "news"),
     [
-        (Missing("there is no C++ compiler"), "without native code, since there is no C++", True),
-        (Library(Path("x.so"), "", "", 16, None, 3.4), "native code, built in 3 s: x.so", True),
-        (Library(Path("x.so"), "", "", 16, None, 0.0), "native code: x.so", False),
+        (Missing("it is so"), "without native code, since it is so", True),
+        (BUILT, "native code, built in 3 s: x.so", True),
+        (BUILT._replace(seconds=0.0), "native code: x.so", False),
     ],
 )
-def test_a_build_is_news_and_so_is_its_lack(found, text, news, monkeypatch):
+def test_a_build_is_told_once_and_so_is_its_lack(found, text, news, monkeypatch):
+    monkeypatch.setattr(library, "_told", [])
     monkeypatch.setattr(library, "load", lambda: found)
-    library.load.cache_info = load.cache_info
-    load()
-    assert library.describe().startswith(text)
-    assert library.is_news() is news
+    library.load.cache_info = load.cache_info  # `load` was called in this process
+    assert library.describe() == text
+    assert library.news() == (f"3x3 convolutions: {text}" if news else "")
+    assert library.news() == ""
 
 
 def test_the_digest_of_the_processor_is_of_its_instruction_sets(monkeypatch):

@@ -64,6 +64,13 @@ def gpu(session: nox.Session) -> None:
 
 
 @nox.session
+def skypilot(session: nox.Session) -> None:
+    """Check deploy/sky.yaml by SkyPilot itself, which refuses a field that it does not know."""
+    session.install("skypilot>=0.14")  # in no group: its versions of libraries are not ours
+    session.run("python", "-c", "import sky; sky.Task.from_yaml('deploy/sky.yaml')")
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style, formatting, and that packages import downward only."""
     session.install(*UNCOMPILED, *group("lint"))

@@ -1,9 +1,8 @@
 """One contestant of `benchmarks/peers.py`, in a process of its own with its own backend.
 
 VGG16 with the slim head, or a network of Keras with the head `gap`; random weights and pictures, 4
-classes. It prints the seconds from its
-start to the end of the first run, then runs once for each line on stdin and prints the seconds;
-when stdin ends, its peak memory in MiB.
+classes. It prints the seconds from its start to the end of the first run, then runs once for each
+line on stdin and prints the seconds; when stdin ends, its peak memory in MiB.
 """
 
 import time

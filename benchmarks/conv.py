@@ -14,18 +14,13 @@ from unittest.mock import patch
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
 from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.models.cost import describe
+from kvgg_jax.models.kernels import stock
 from kvgg_jax.models.kernels.conv import conv3x3
 from kvgg_jax.models.kernels.native import convolution
-
-
-def stock(x: Array, w: Array) -> Array:
-    numbers = ("NHWC", "HWIO", "NHWC")
-    return lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=numbers)
-
 
 Compiled = Callable[..., Array]
 
@@ -79,7 +74,7 @@ def main() -> None:
         seen.add(shape)
         x = jnp.ones((args.batch_size, side, side, shape[1]))
         arrays = (x, jnp.ones((3, 3, shape[1], channels)), jnp.ones((*x.shape[:3], channels)))
-        rows = zip(passes(stock), passes(conv3x3), strict=True)
+        rows = zip(passes(stock.convolve), passes(conv3x3), strict=True)
         times = []
         for old, new in rows:
             ways = [compiled(old, arrays), compiled(new, arrays, native=False)]

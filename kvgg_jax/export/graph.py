@@ -17,7 +17,7 @@ from kvgg_jax.core.files import write_text
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.inference.prediction import PredictFunction
 from kvgg_jax.models.from_keras.random_weights import draw, undrawn
-from kvgg_jax.models.layers import Caffe
+from kvgg_jax.models.layers import FASTER, Caffe
 from kvgg_jax.models.preprocess import CAFFE_MEANS, PREPROCESSING
 
 LAYER_SETTINGS = {"name", "trainable", "dtype"}
@@ -78,7 +78,7 @@ def _stock(operation: Any) -> Any:
         return operation
     if isinstance(operation, Caffe):
         return _caffe(operation.name)
-    kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.MaxPooling2D)
+    kinds = (*FASTER, keras.layers.MaxPooling2D)
     kind = next((kind for kind in kinds if isinstance(operation, kind)), type(operation))
     config = operation.get_config() | {"dtype": "float32"}
     if kind.__module__.startswith("keras."):

@@ -29,15 +29,10 @@ class Conv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs: Array | keras.KerasTensor, kernel: Array) -> Any:
         """`inputs` convolved with `kernel`, before bias and activation."""
-        if not _is_plain(self):
-            return super().convolution_op(inputs, kernel)
-        x, w = keras.ops.convert_to_tensor(inputs), keras.ops.convert_to_tensor(kernel)
-        dtype = jnp.promote_types(x.dtype, w.dtype)
-        x, w = x.astype(dtype), w.astype(dtype)
-        if self.strides != (1, 1) or self.kernel_size == (1, 1):
-            return taps.convolve(x, w, self.strides, self.padding.upper())
-        if self.kernel_size == (3, 3) and self.padding == "same":
-            return conv3x3(x, w)
+        if _is_plain(self) and (self.strides != (1, 1) or self.kernel_size == (1, 1)):
+            return taps.convolve(*_alike(inputs, kernel), self.strides, self.padding.upper())
+        if _is_plain(self) and self.kernel_size == (3, 3) and self.padding == "same":
+            return conv3x3(*_alike(inputs, kernel))
         return super().convolution_op(inputs, kernel)
 
 
@@ -49,10 +44,8 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
         """`inputs` convolved channel by channel, with bias and activation."""
         if not _is_plain(self) or self.depth_multiplier != 1:
             return super().call(inputs)
-        x, w = (keras.ops.convert_to_tensor(one) for one in (inputs, self.kernel))
-        dtype = jnp.promote_types(x.dtype, w.dtype)
-        kernel = w.astype(dtype)[..., 0]
-        y = taps.convolve_depthwise(x.astype(dtype), kernel, self.strides, self.padding.upper())
+        x, w = _alike(inputs, self.kernel)
+        y = taps.convolve_depthwise(x, w[..., 0], self.strides, self.padding.upper())
         y = y + self.bias if self.use_bias else y
         return y if self.activation is None else self.activation(y)
 
@@ -94,7 +87,15 @@ def make_faster(layer: Any) -> None:
 
     It keeps its weights, names and settings: only the functions differ.
     """
-    layer.__class__ = FASTER.get(type(layer), type(layer))
+    if type(layer) in FASTER:
+        layer.__class__ = FASTER[type(layer)]
+
+
+def _alike(inputs: Any, kernel: Any) -> tuple[Array, Array]:
+    """Both as arrays of one type."""
+    x, w = keras.ops.convert_to_tensor(inputs), keras.ops.convert_to_tensor(kernel)
+    dtype = jnp.promote_types(x.dtype, w.dtype)
+    return x.astype(dtype), w.astype(dtype)
 
 
 def _is_plain(layer: Any) -> bool:

@@ -9,12 +9,7 @@ import pytest
 
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.models.layers import Conv2D, MaxPooling2D
-
-
-def error(a, b):
-    """The norm of the difference, relative to the norm of `b`."""
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    return np.linalg.norm(a - b) / np.linalg.norm(b)
+from support.convolutions import error
 
 
 def tiny_vgg(layer):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from kvgg_jax.core.devices.mesh import by_rows, sum_over_devices
-from kvgg_jax.models.kernels import winograd
+from kvgg_jax.models.kernels import stock, winograd
 from kvgg_jax.models.kernels.native import convolution as native
 
 
@@ -59,6 +59,9 @@ def plan(shape: tuple[int, ...], cout: int) -> Plan:
     return Plan("winograd" if wide and many else "stock", "winograd")
 
 
+_stock_gradients = stock.gradients_of(stock.convolve)
+
+
 @jax.custom_vjp
 def conv3x3(x: Array, w: Array) -> Array:
     """[batch, h, w, cin] and [3, 3, cin, cout], one dtype -> [batch, h, w, cout]: stride 1, SAME.
@@ -66,7 +69,9 @@ def conv3x3(x: Array, w: Array) -> Array:
     Equals `lax.conv_general_dilated`, in its gradients too, to 1e-5 relative in float32 (the norm
     of the error to the norm of the result). No forward-mode derivatives.
     """
-    return lax.platform_dependent(x, w, cpu=by_rows(_forward, rows=(True, False)), default=_stock)
+    return lax.platform_dependent(
+        x, w, cpu=by_rows(_forward, rows=(True, False)), default=stock.convolve
+    )
 
 
 def _conv3x3_fwd(x: Array, w: Array) -> tuple[Array, tuple[Array, Array]]:
@@ -75,28 +80,17 @@ def _conv3x3_fwd(x: Array, w: Array) -> tuple[Array, tuple[Array, Array]]:
 
 def _conv3x3_bwd(saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
     backward = by_rows(_backward, rows=(True, False, True), out=(True, False))
-    dx, dw = lax.platform_dependent(*saved, g, cpu=backward, default=_stock_backward)
+    dx, dw = lax.platform_dependent(*saved, g, cpu=backward, default=_stock_gradients)
     return dx, dw
 
 
 conv3x3.defvjp(_conv3x3_fwd, _conv3x3_bwd)
 
 
-def _stock(x: Array, w: Array) -> Array:
-    return lax.conv_general_dilated(
-        x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-
-
-def _stock_backward(x: Array, w: Array, g: Array) -> tuple[Array, Array]:
-    dx, dw = jax.vjp(_stock, x, w)[1](g)
-    return dx, dw
-
-
 def _forward(x: Array, w: Array) -> Array:
     if native.fits(x.shape, w.shape[-1]):
         return native.convolve(x, w)
-    algorithms = {"stock": _stock, "taps": _taps, "winograd": winograd.convolve}
+    algorithms = {"stock": stock.convolve, "taps": _taps, "winograd": winograd.convolve}
     return algorithms[plan(x.shape, w.shape[-1]).forward](x, w)
 
 
@@ -110,7 +104,7 @@ def _backward(x: Array, w: Array, g: Array) -> tuple[Array, Array]:
 
 def _planned_backward(x: Array, w: Array, g: Array) -> tuple[Array, Array]:
     chosen = plan(x.shape, w.shape[-1])
-    dx, dw = _stock_backward(x, w, g)  # XLA drops what is replaced below
+    dx, dw = _stock_gradients(x, w, g)  # XLA drops what is replaced below
     if chosen.forward == "taps":
         dx = jax.vjp(lambda x: _taps(x, w), x)[1](g)[0]
     if chosen.forward == "winograd":

@@ -8,83 +8,68 @@ depthwise one, a tap is a multiplication. On every platform but the CPU, the sto
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from kvgg_jax.models.kernels import stock
+from kvgg_jax.models.kernels.stock import Backward, Forward, gradients_of
+
 Strides = tuple[int, int]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+class _Ways(NamedTuple):
+    """Of one convolution: XLA's, and on CPUs ours."""
+
+    stock: Forward
+    forward: Forward
+    backward: Backward
+
+
 def convolve(x: Array, w: Array, strides: Strides, padding: str) -> Array:
     """[batch, h, w, cin] and [kh, kw, cin, cout] -> [batch, h', w', cout].
 
     `padding` is SAME or VALID. Equals `lax.conv_general_dilated`, gradients included, but for the
     order of sums. No forward-mode derivatives.
     """
-    stock = partial(_stock, strides=strides, padding=padding)
-    if w.shape[:2] != (1, 1):
-        return stock(x, w)
-    return lax.platform_dependent(x, w, cpu=partial(_pointwise, strides=strides), default=stock)
+    theirs = partial(stock.convolve, strides=strides, padding=padding)
+    if w.shape[:2] == (1, 1):
+        ours = partial(_pointwise, strides=strides)
+        return _by_platform(_Ways(theirs, ours, gradients_of(ours)), x, w)
+    backward = partial(_gradients, strides=strides, padding=padding)
+    return _by_platform(_Ways(theirs, theirs, backward), x, w)
 
 
-def _convolve_fwd(
-    x: Array, w: Array, strides: Strides, padding: str
-) -> tuple[Array, tuple[Array, Array]]:
-    return convolve(x, w, strides, padding), (x, w)
-
-
-def _convolve_bwd(
-    strides: Strides, padding: str, saved: tuple[Array, Array], g: Array
-) -> tuple[Array, Array]:
-    stock = _pullback(partial(_stock, strides=strides, padding=padding))
-    fast = _pullback(partial(_pointwise, strides=strides))
-    if saved[1].shape[:2] != (1, 1):
-        fast = partial(_gradients, strides=strides, padding=padding)
-    return lax.platform_dependent(*saved, g, cpu=fast, default=stock)
-
-
-convolve.defvjp(_convolve_fwd, _convolve_bwd)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def convolve_depthwise(x: Array, w: Array, strides: Strides, padding: str) -> Array:
     """[batch, h, w, c] and [kh, kw, c] -> [batch, h', w', c]: as `convolve`, channel by channel."""
-    fast, stock = _depthwise(strides, padding)
-    return lax.platform_dependent(x, w, cpu=fast, default=stock)
+    ours = partial(_depthwise, strides=strides, padding=padding)
+
+    def theirs(x: Array, w: Array) -> Array:
+        groups = x.shape[-1]
+        return stock.convolve(x, w[:, :, None], strides=strides, padding=padding, groups=groups)
+
+    return _by_platform(_Ways(theirs, ours, gradients_of(ours)), x, w)
 
 
-def _convolve_depthwise_fwd(
-    x: Array, w: Array, strides: Strides, padding: str
-) -> tuple[Array, tuple[Array, Array]]:
-    return convolve_depthwise(x, w, strides, padding), (x, w)
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _by_platform(ways: _Ways, x: Array, w: Array) -> Array:
+    return lax.platform_dependent(x, w, cpu=ways.forward, default=ways.stock)
 
 
-def _convolve_depthwise_bwd(
-    strides: Strides, padding: str, saved: tuple[Array, Array], g: Array
-) -> tuple[Array, Array]:
-    fast, stock = map(_pullback, _depthwise(strides, padding))
-    return lax.platform_dependent(*saved, g, cpu=fast, default=stock)
+def _by_platform_fwd(ways: _Ways, x: Array, w: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _by_platform(ways, x, w), (x, w)
 
 
-convolve_depthwise.defvjp(_convolve_depthwise_fwd, _convolve_depthwise_bwd)
-
-Forward = Callable[[Array, Array], Array]
-
-
-def _pullback(forward: Forward) -> Callable[[Array, Array, Array], tuple[Array, Array]]:
-    """(x, w, gradient of the result) -> gradients of x and w."""
-    return lambda x, w, g: tuple(jax.vjp(forward, x, w)[1](g))
+def _by_platform_bwd(ways: _Ways, saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+    theirs = gradients_of(ways.stock)
+    return lax.platform_dependent(*saved, g, cpu=ways.backward, default=theirs)
 
 
-def _stock(x: Array, w: Array, *, strides: Strides, padding: str, groups: int = 1) -> Array:
-    numbers = ("NHWC", "HWIO", "NHWC")
-    return lax.conv_general_dilated(
-        x, w, strides, padding, dimension_numbers=numbers, feature_group_count=groups
-    )
+_by_platform.defvjp(_by_platform_fwd, _by_platform_bwd)
 
 
 def _pointwise(x: Array, w: Array, *, strides: Strides) -> Array:
@@ -97,8 +82,8 @@ def _gradients(
     x: Array, w: Array, g: Array, *, strides: Strides, padding: str
 ) -> tuple[Array, Array]:
     """That of the weights is a product for each tap: [cin, pixels] x [pixels, cout]."""
-    stock = partial(_stock, strides=strides, padding=padding)
-    dx, _ = jax.vjp(stock, x, w)[1](g)  # XLA drops the other
+    theirs = partial(stock.convolve, strides=strides, padding=padding)
+    dx, _ = gradients_of(theirs)(x, w, g)  # XLA drops the other
     taps = [_pixels(tap).T @ _pixels(g) for tap in _taps(x, w.shape[:2], strides, padding)]
     return dx, jnp.stack(taps).reshape(w.shape).astype(w.dtype)
 
@@ -108,20 +93,11 @@ def _pixels(maps: Array) -> Array:
     return maps.reshape(-1, maps.shape[-1]).astype(jnp.float32)
 
 
-def _depthwise(strides: Strides, padding: str) -> tuple[Forward, Forward]:
-    """Ours, and XLA's."""
-
-    def fast(x: Array, w: Array) -> Array:
-        kernel = w.reshape(-1, w.shape[-1]).astype(jnp.float32)
-        taps = zip(_taps(x, w.shape[:2], strides, padding), kernel, strict=True)
-        products = [tap * factor for tap, factor in taps]
-        return sum(products[1:], products[0]).astype(x.dtype)
-
-    def stock(x: Array, w: Array) -> Array:
-        wide = w[:, :, None]
-        return _stock(x, wide, strides=strides, padding=padding, groups=x.shape[-1])
-
-    return fast, stock
+def _depthwise(x: Array, w: Array, *, strides: Strides, padding: str) -> Array:
+    kernel = w.reshape(-1, w.shape[-1]).astype(jnp.float32)
+    taps = zip(_taps(x, w.shape[:2], strides, padding), kernel, strict=True)
+    products = [tap * factor for tap, factor in taps]
+    return sum(products[1:], products[0]).astype(x.dtype)
 
 
 def _taps(x: Array, kernel: tuple[int, ...], strides: Strides, padding: str) -> Iterator[Array]:

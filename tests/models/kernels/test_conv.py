@@ -1,6 +1,7 @@
 """The 3x3 convolution: the stock one's numbers, at whichever algorithm `plan` picks.
 
-Without native code."""
+Native code is off here.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +13,7 @@ import pytest
 
 from kvgg_jax.models.kernels.conv import Plan, conv3x3, plan
 from kvgg_jax.models.kernels.native import convolution as native
-from support.convolutions import draw, error, exact, results
-
-
-def stock(x, w):
-    return jax.lax.conv_general_dilated(
-        x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+from support.convolutions import draw, error, exact, results, stock
 
 
 @pytest.fixture(autouse=True)

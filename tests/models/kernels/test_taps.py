@@ -10,14 +10,7 @@ import numpy as np
 import pytest
 
 from kvgg_jax.models.kernels.taps import convolve, convolve_depthwise
-from support.convolutions import error
-
-
-def stock(x, w, strides, padding, groups=1):
-    numbers = ("NHWC", "HWIO", "NHWC")
-    return jax.lax.conv_general_dilated(
-        x, w, strides, padding, dimension_numbers=numbers, feature_group_count=groups
-    )
+from support.convolutions import error, stock
 
 
 @partial(jax.jit, static_argnums=0)

@@ -20,7 +20,7 @@ import numpy as np
 
 from kvgg_jax import RunConfig, resume, train
 from kvgg_jax.core.config_file import resolve, with_values
-from kvgg_jax.data.folder import scan
+from kvgg_jax.data.sources.folder import scan
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.training.benchmark import bench
 

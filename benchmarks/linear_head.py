@@ -28,7 +28,7 @@ from kvgg_jax import RunConfig
 from kvgg_jax.cli.console import Screen
 from kvgg_jax.core.events import Emit
 from kvgg_jax.core.process import cache_folder
-from kvgg_jax.data.folder import scan
+from kvgg_jax.data.sources.folder import scan
 from kvgg_jax.models.build import build, variable_names
 from kvgg_jax.models.functional import MOVING, STANDARD_EPSILON
 from kvgg_jax.models.heads import LAST, STANDARDIZED

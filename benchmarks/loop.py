@@ -23,9 +23,10 @@ from kvgg_jax.core.history import NOTHING_YET, EpochProgress, History
 from kvgg_jax.core.state import TrainState, empty_batch
 from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.core.tables.optim import OptimConfig
-from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import DecodedImages
+from kvgg_jax.data.samples import Samples
+from kvgg_jax.data.sources.folder import Folder
 from kvgg_jax.models.build import vgg
 from kvgg_jax.models.compile import compile_step
 from kvgg_jax.runs.checkpoint import Checkpoints
@@ -44,7 +45,7 @@ class NoKeeper:
 
 def make(size: int, batch: int, steps: int) -> tuple[LoopInputs, TrainState]:
     count = batch * steps
-    samples = Samples(Path(), tuple(map(str, range(count))), (0,) * count, ("a", "b"))
+    samples = Samples(Folder(Path()), tuple(map(str, range(count))), (0,) * count, ("a", "b"))
     images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
     pipeline = Pipeline(
         hold(DecodedImages(samples, images)), np.arange(count), batch_size=batch, seed=0

@@ -48,9 +48,9 @@ def draw(folder: Path, kind: str, count: int, size: int = SIZE) -> None:
 
 
 def ours(folder: Path, cache: str = "auto", size: int = SIZE) -> Epoch:
-    from kvgg_jax.data.folder import scan
     from kvgg_jax.data.pipeline import Pipeline, hold
     from kvgg_jax.data.reader import read
+    from kvgg_jax.data.sources.folder import scan
 
     pictures = read(scan(folder), size, cache=cache, folder=folder.parent)
     rows = np.arange(len(pictures.samples))

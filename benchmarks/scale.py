@@ -25,8 +25,9 @@ from kvgg_jax.data.audit.color_baseline import compare_colors
 from kvgg_jax.data.audit.duplicates import Fingerprint
 from kvgg_jax.data.audit.inspect import Seen
 from kvgg_jax.data.class_balance import class_weights, draw_evenly
-from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.grouping import fill
+from kvgg_jax.data.samples import Samples
+from kvgg_jax.data.sources.folder import Folder
 from kvgg_jax.data.split import Split, split_from_csv, split_samples, split_to_csv
 
 
@@ -35,7 +36,7 @@ def made_up(classes: int, photos: int) -> Samples:
     labels = np.sort(np.random.default_rng(0).integers(0, classes * 3 // 2, photos) % classes)
     names = tuple(f"class {k:05}" for k in range(classes))
     paths = tuple(f"{names[label]}/photo {i:07}.jpg" for i, label in enumerate(labels))
-    return Samples(Path("photos"), paths, tuple(labels.tolist()), names)
+    return Samples(Folder(Path("photos")), paths, tuple(labels.tolist()), names)
 
 
 def seen(samples: Samples) -> list[Seen]:

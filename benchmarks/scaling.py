@@ -21,7 +21,7 @@ from PIL import Image
 
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.data.decode.image import load_bytes
-from kvgg_jax.data.folder import scan
+from kvgg_jax.data.sources.folder import scan
 from kvgg_jax.models.cost import Cost, describe, total
 
 ARCH, SIZE, CLASSES = "vgg16", 224, 4

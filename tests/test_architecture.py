@@ -38,6 +38,7 @@ BROAD_TESTS = {
     "lowering",
     "names",
     "no_code",
+    "own_splits",
     "read_only",
     "resume",
     "several_devices",

@@ -150,7 +150,7 @@ def test_skip_bad_goes_on_and_lists_what_it_left(beans: Path) -> None:
     assert left == [f"Left out: {bad}: {TEXT}"]
     made = Run(Path("runs/x"))
     assert made.info()["data"]["left_out"] == [f"{bad}: {TEXT}"]
-    kept = made.split(beans).all.files()
+    kept = made.split().all.files()
     assert sorted(kept) == [path for path in sorted(beans.glob("*/*")) if path != bad]
 
 

@@ -14,8 +14,8 @@ import pytest
 
 from kvgg_jax import predict
 from kvgg_jax.core.text import escape_name, printable
-from kvgg_jax.data.folder import find_images, scan
 from kvgg_jax.data.reader import read
+from kvgg_jax.data.sources.folder import find_images, scan
 from kvgg_jax.runs.folder import Run
 from support.commands import TINY, kvgg
 from support.hostile import BOMB, CLASSES, KINDS, TOO_LONG, Kind, listed, write_corpus
@@ -199,7 +199,7 @@ def test_train_names_each_bad_file_and_keeps_the_others(folder: Corpus, trained:
     assert trained.stderr_console == printable(trained.stderr_console)
     run = Run(trained.run)
     assert sorted(run.info()["data"]["left_out"]) == sorted(folder.bad)
-    assert sorted(run.split(folder.root).all.files()) == folder.good
+    assert sorted(run.split().all.files()) == folder.good
     assert run.classes() == CLASSES
 
 

@@ -17,6 +17,7 @@ import pytest
 from kvgg_jax import predict
 from kvgg_jax.core.errors import ConfigError, RunError
 from kvgg_jax.core.text import printable
+from kvgg_jax.data.sources.folder import Folder
 from kvgg_jax.inference.temperature import stored
 from kvgg_jax.runs.folder import Run
 from support.commands import kvgg, message
@@ -160,7 +161,7 @@ def test_a_pickle_in_the_place_of_a_small_file_is_refused_and_not_run(run: Path,
     reads = {
         "config.toml": here.config,
         "classes.json": here.classes,
-        "split.csv": lambda: here.split(Path("photos")),
+        "split.csv": lambda: here.split(Folder(Path("photos"))),
         "run.json": here.info,
         "history.csv": here.history,
         "digests.csv": here.read_digests,

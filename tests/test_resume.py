@@ -20,9 +20,10 @@ from kvgg_jax.core.events import EpochEnded, Event, Note, Progress, Warned
 from kvgg_jax.core.state import TrainState, Weights, discard
 from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.core.tables.optim import OptimConfig
-from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import DecodedImages
+from kvgg_jax.data.samples import Samples
+from kvgg_jax.data.sources.folder import Folder
 from kvgg_jax.evaluation.evaluate import evaluate
 from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.models.build import vgg
@@ -358,7 +359,9 @@ def test_the_seed_covers_weights_order_augmentation_and_dropout():
         assert augment is not None
         images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
         rows = np.arange(50)
-        store = hold(DecodedImages(Samples(Path(), (), (), ()), np.zeros((0, 32, 32, 3), np.uint8)))
+        store = hold(
+            DecodedImages(Samples(Folder(Path()), (), (), ()), np.zeros((0, 32, 32, 3), np.uint8))
+        )
         return [
             np.asarray(state.params["block1_conv1/kernel"]),
             np.asarray(next(iter(state.model_state.values()))),

@@ -36,8 +36,8 @@ OtherPhotos = Annotated[
     Path | None, typer.Option("--data", help="Other photos of the same classes.")
 ]
 Split = Annotated[
-    Literal["val", "all"] | None,
-    typer.Option(help="val or all. Default: val, or all with --data.", show_choices=False),
+    Literal["val", "test", "all"] | None,
+    typer.Option(help="val, test or all. Default: val, or all with --data.", show_choices=False),
 ]
 SkipBad = Annotated[
     bool | None, typer.Option("--skip-bad/--no-skip-bad", help="Leave out unreadable photos.")

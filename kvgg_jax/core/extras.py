@@ -13,6 +13,7 @@ EXTRAS = {
     "tune": ("optuna",),
     "postgresql": ("psycopg", "sqlalchemy"),
     "wandb": ("wandb",),
+    "parquet": ("pyarrow",),
     "onnx": ("onnx", "onnxruntime"),
     "safetensors": ("safetensors",),
     "serve": ("fastapi", "uvicorn", "python-multipart", "prometheus-client"),

@@ -20,7 +20,7 @@ class Batch(NamedTuple):
     labels: AnyArray
     """int32 [batch], index into the class names; after mixing float32 [batch, classes], shares."""
     weight: AnyArray
-    """float32 [batch], 1 for an image and 0 for a filler."""
+    """float32 [batch], how often an image counts, mostly 1; 0 for a filler."""
 
 
 class TrainState(NamedTuple):

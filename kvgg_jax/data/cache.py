@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import DataError, ImageError
-from kvgg_jax.data.source import THREADS, Source, load_photo
+from kvgg_jax.data.samples import Samples
+from kvgg_jax.data.source import THREADS
 
 Kind = Literal["memory", "disk", "none"]
 Pixels = NDArray[np.uint8]
@@ -70,9 +71,9 @@ class Undecoded:
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, shape: tuple[int, ...], source: Source, digests: Sequence[str]) -> None:
+    def __init__(self, shape: tuple[int, ...], samples: Samples, digests: Sequence[str]) -> None:
         self.shape = shape
-        self._source, self._digests = source, digests
+        self._samples, self._digests = samples, digests
         self._pool = ThreadPoolExecutor(THREADS)
 
     def __setitem__(self, row: int, image: Pixels) -> None:
@@ -84,12 +85,12 @@ class Undecoded:
     def _decode(self, row: np.int64) -> Pixels:
         place = int(row)
         try:
-            image = load_photo(self._source, place, self.shape[1])
+            image = self._samples.load(place, self.shape[1])
         except ImageError as error:
             raise DataError(f"A photo disappeared during the run. {error}") from None
         if sha256(image) != self._digests[place]:
             raise DataError(
-                f"{self._source.name(place)} changed during the run. Restore it and continue with "
+                f"{self._samples.name(place)} changed during the run. Restore it and continue with "
                 "--resume, or start a new run."
             )
         return image

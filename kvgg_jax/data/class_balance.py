@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.data.folder import Samples
+from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.split import rows_by_label
 
 UNEVEN = 2  # from this ratio of the largest to the smallest class on, a message says so

@@ -1,25 +1,32 @@
-"""Splits as configured, or as the folders are split: training and validation, with duplicates kept
-on one side."""
+"""Splits as configured, or as they are given: training and validation, with photos that belong
+together on one side."""
 
 from __future__ import annotations
 
-import os
+import re
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import DataError
-from kvgg_jax.core.events import Emit, Note, ignore
+from kvgg_jax.core.events import Emit, Note, Warned, ignore
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.duplicates import same_photo
 from kvgg_jax.data.audit.inspect import inspect_photos
-from kvgg_jax.data.folder import TEST, TRAIN, Samples
+from kvgg_jax.data.samples import PARTS, Part, Samples
 from kvgg_jax.data.split import Split, check_parts, split_samples
 
 GIVEN = "given"
-"""How photos in `train/` and `val/` are split, whatever `data.split` says."""
+"""How photos are split that come with their parts, whatever `data.split` says."""
+PURPOSE: dict[Part, str] = {
+    "train": "for training",
+    "val": "for validation",
+    "test": "for testing",
+}
 
 
 def split_photos(
@@ -34,16 +41,18 @@ def split_photos(
     Raises DataError when a part would be empty. `groups` says which are duplicates, where that is
     known; else the photos are compared.
     """
+    if samples.parts is not None:
+        return _given_split(config, samples, groups=groups, emit=emit)
     data, root = config.data, escape_name(samples.root)
-    if how_split(config, samples) == GIVEN:
-        return _given_split(config, samples, emit)
     seed = config.seed if data.split_seed is None else data.split_seed
     if data.split != "grouped" and not data.folds:
+        _refuse_to_divide(samples, data.split)
         return split_samples(samples, val_split=data.val_split, seed=seed, how=data.split)
     if data.split != "grouped":
         groups = np.arange(len(samples))
     elif groups is None:
         groups = find_groups(samples, emit=emit)
+    groups = _joined(groups, _named_groups(config, samples, emit))
     shares = [1 / data.folds] * data.folds if data.folds else [data.val_split, 1 - data.val_split]
     part = fill(samples.labels, groups, shares, seed=seed)
     sizes = np.bincount(part, minlength=len(shares))
@@ -59,29 +68,90 @@ def split_photos(
     return Split(samples.take(train), samples.take(val))
 
 
-def how_split(config: RunConfig, samples: Samples) -> str:
-    """`data.split`, or `GIVEN` where the photos are in `train/` and `val/`."""
-    by_class = all(
-        path.partition("/")[0] == samples.classes[label]
-        for path, label in zip(samples.paths, samples.labels, strict=True)
-    )
-    return config.data.split if by_class else GIVEN
+def how_split(config: RunConfig, split: Split) -> str:
+    """`data.split`, or `GIVEN` where the photos were split already."""
+    return GIVEN if split.given else config.data.split
 
 
-def _given_split(config: RunConfig, samples: Samples, emit: Emit) -> Split:
-    """The parts in which `samples` are; a Note says so. Raises DataError where folds are wanted."""
-    tops = np.array([path.partition("/")[0] for path in samples.paths])
-    train, val = sorted(set(tops.tolist()), key=lambda name: name.lower() not in TRAIN)
-    root = escape_name(samples.root)
+def _given_split(
+    config: RunConfig, samples: Samples, *, groups: NDArray[np.int64] | None, emit: Emit
+) -> Split:
+    """The parts in which `samples` are; a Note says so. Without a part for validation, that for
+    training is split. Raises DataError where folds are wanted."""
+    train, val, test = (samples.part(part) for part in PARTS)
+    root, counts = escape_name(samples.root), Counter(samples.parts)
     if config.data.folds:
         raise DataError(
-            f"{root} is split into {train} and {val} already, and folds are made from one folder. "
-            f"Give one part: {escape_name(samples.root / train)}."
+            f"{root} is split already, and folds are made of photos that are not. Give one part "
+            "alone: `data.dir`."
         )
-    others = [name for name in sorted(os.listdir(samples.root)) if name.lower() in TEST]
-    alone = f"; {' and '.join(others)} is not used" if others else ""
-    emit(Note(f"{root} is split already: {train} for training, {val} for validation{alone}"))
-    return Split(*(samples.take(np.flatnonzero(tops == part).tolist()) for part in (train, val)))
+    found = ", ".join(f"{counts[part]:,} {PURPOSE[part]}" for part in PARTS if counts[part])
+    emit(Note(f"{root} is split already: {found}"))
+    if not len(val):
+        own = None if groups is None else groups[np.array(samples.parts) == "train"]
+        return replace(split_photos(config, train, groups=own, emit=emit), test=test)
+    _warn_of_divided(samples, _named_groups(config, samples), emit)
+    return Split(train, val, test if len(test) else None, given=True)
+
+
+def _warn_of_divided(samples: Samples, groups: NDArray[np.int64] | None, emit: Emit) -> None:
+    """Warn of groups in several parts of a given split."""
+    if groups is None:
+        return
+    sides = {
+        (group, part) for group, part in zip(groups.tolist(), samples.parts or (), strict=True)
+    }
+    divided = sum(count > 1 for count in Counter(group for group, _ in sides).values())
+    if divided:
+        text = f"{divided:,} groups have photos in several parts of the given split, so the "
+        emit(Warned(f"{text}accuracy looks better than it is"))
+
+
+def _refuse_to_divide(samples: Samples, how: str) -> None:
+    """Raises DataError where the photos have groups, which the way to split does not see."""
+    if samples.groups is not None:
+        raise DataError(
+            f"{escape_name(samples.root)}: the photos have groups, and `data.split = {how}` would "
+            "divide them. Use `data.split = grouped`, or leave out the column."
+        )
+
+
+def _named_groups(
+    config: RunConfig, samples: Samples, emit: Emit = ignore
+) -> NDArray[np.int64] | None:
+    """The group of each photo by the list or `data.group_by`, int64 [count]; None without both.
+
+    A Note says how many there are. Raises DataError where the pattern is not found in a path.
+    """
+    names: Sequence[str] | None = samples.groups
+    if pattern := config.data.group_by:
+        compiled = re.compile(pattern)
+        found = map(compiled.search, samples.paths)
+        names = [match[min(compiled.groups, 1)] or "" if match else "" for match in found]
+        lost = [path for path, name in zip(samples.paths, names, strict=True) if not name]
+        if lost:
+            raise DataError(
+                f"`data.group_by = {pattern}` finds nothing in {len(lost):,} of {len(names):,} "
+                f"paths, such as {escape_name(lost[0])}. Each photo needs a group."
+            )
+    if names is None:
+        return None
+    _, groups = np.unique(names, return_inverse=True)
+    emit(Note(f"{groups.max() + 1:,} groups; each stays on one side of a split"))
+    return groups
+
+
+def _joined(one: NDArray[np.int64], other: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """Groups in which two photos are together if they are in one of both. int64 [count]."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    if other is None:
+        return one
+    size = one.max() + 1  # the nodes are the groups of both, each photo is an edge
+    nodes = size + other.max() + 1
+    edges = coo_array((np.ones(len(one)), (one, size + other)), shape=(nodes, nodes))
+    return connected_components(edges, directed=False)[1][one].astype(np.int64)
 
 
 def find_groups(samples: Samples, *, emit: Emit = ignore) -> NDArray[np.int64]:

@@ -24,8 +24,9 @@ from kvgg_jax.data.reader import DecodedImages
 
 def hold(decoded: DecodedImages, cache: str = "memory", emit: Emit = ignore) -> Store:
     """Images and labels that several pipelines share; `cache` is as for `on_device`."""
-    placed = on_device(decoded.images, cache, emit)
-    return Store(decoded.images, np.array(decoded.samples.labels, np.int32), placed)
+    placed, samples = on_device(decoded.images, cache, emit), decoded.samples
+    weights = None if samples.weights is None else np.array(samples.weights, np.float32)
+    return Store(decoded.images, np.array(samples.labels, np.int32), placed, weights)
 
 
 class Store(NamedTuple):
@@ -35,6 +36,8 @@ class Store(NamedTuple):
     labels: NDArray[np.int32]
     placed: OnDevice | None = None
     """The images once more, where they are trained on."""
+    weights: NDArray[np.float32] | None = None
+    """[count], how often each counts in training; None: once."""
 
     def fillers(self, count: int) -> Batch:
         """This process' rows of a batch of zeros with weight 0, to compile with."""
@@ -48,6 +51,7 @@ class Pipeline:
     """Batches of `batch_size` from the `rows` of a store; `seed=None` keeps their order.
 
     `balance` draws each class equally often instead of each image once; it needs a seed.
+    `weighted` counts images by the weights of the store.
     """
 
     def __init__(
@@ -58,9 +62,11 @@ class Pipeline:
         batch_size: int,
         seed: int | None = None,
         balance: bool = False,
+        weighted: bool = False,
     ) -> None:
         self.rows, self.batch_size, self.seed = rows, batch_size, seed
         self.balance = balance
+        self.weights = store.weights if weighted else None
         self._store = store
         self._error: DataError | None = None
 
@@ -104,6 +110,8 @@ class Pipeline:
         indices = np.resize(order, shape)[start:, own]
         weight = (np.arange(math.prod(shape)) < self.count).astype(np.float32)
         weight = weight.reshape(shape)[start:, own]
+        if self.weights is not None:
+            weight *= self.weights[indices]
         if (placed := self._store.placed) is not None:  # nothing to gather ahead
             for rows, counted in zip(indices, weight, strict=True):
                 yield Batch(placed[rows], self._store.labels[rows], counted)

@@ -14,8 +14,8 @@ from kvgg_jax.core.errors import DataError, ImageError, OutOfMemory
 from kvgg_jax.core.events import Emit, Note, Warned, ignore
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.cache import Chosen, Images, OnDisk, Undecoded, choose, gib, sha256
-from kvgg_jax.data.folder import Samples
-from kvgg_jax.data.source import each, keys, load_photo
+from kvgg_jax.data.samples import Samples
+from kvgg_jax.data.source import each
 
 SHOWN = 10  # bad files named in one message
 
@@ -34,8 +34,8 @@ class DecodedImages:
 
     def rows(self, part: Samples) -> NDArray[np.int64]:
         """Where the images of `part` are, in its order; those left out as bad are not."""
-        at = {key: row for row, key in enumerate(keys(self.samples))}
-        return np.array([at[key] for key in keys(part) if key in at], np.int64)
+        at = {path: row for row, path in enumerate(self.samples.paths)}
+        return np.array([at[path] for path in part.paths if path in at], np.int64)
 
     def digests(self) -> tuple[str, ...]:
         """SHA-256 of the pixels of each image, in hexadecimal."""
@@ -63,7 +63,7 @@ def read(
 
     def read_one(index: int) -> ImageError | None:
         try:
-            image = load_photo(samples, index, size)
+            image = samples.load(index, size)
         except ImageError as error:
             return error
         images[index], digests[index] = image, sha256(image)
@@ -126,8 +126,8 @@ def fingerprint(decoded: DecodedImages) -> str:
     """SHA-256 over keys, classes and pixels as the network sees them, in any order of reading."""
     digest = hashlib.sha256()
     samples, pixels = decoded.samples, decoded.digests()
-    for row in sorted(range(len(samples)), key=samples.key):
-        name = samples.classes[samples.label(row)]
-        line = f"{samples.key(row)}\0{name}\0{pixels[row]}\n"
+    for row in sorted(range(len(samples)), key=samples.paths.__getitem__):
+        name = samples.classes[samples.labels[row]]
+        line = f"{samples.paths[row]}\0{name}\0{pixels[row]}\n"
         digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()

@@ -1,30 +1,20 @@
-"""Where photos come from, as far as reading and splitting ask: `Source`; and how they are read.
+"""Where photos come from: `Source`, bytes by key; and work on many photos at once.
 
-`folder.Samples` is the one there is: files in class folders. Another is a small class that reads
-its bytes elsewhere, and whatever lists its keys, as `folder.scan` does. Photos in a zip archive:
-
-    class ZipSamples(Samples):  # root: the archive; paths: names in it, "<class>/<file>"
-        def read(self, i: int) -> bytes:
-            with zipfile.ZipFile(self.root) as archive:
-                return archive.read(self.paths[i])
-
-`split.csv`, `digests.csv` and the fingerprint of a run go by key, so the same photos under the same
-keys are the same data, wherever they lie. Looking for changed files at a resume still opens files
-of a folder.
+Each kind is one module in `sources/` with such a class and a function that lists its photos as
+`Samples`; `open_photos.KINDS` has them all, and docs/architecture.md an example. `split.csv`,
+`digests.csv` and the fingerprint of a run go by key, so the same photos under the same keys are the
+same data, wherever they lie.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from pathlib import Path
+from typing import Protocol, TypeVar, runtime_checkable
 
 from kvgg_jax.core.events import Emit, Progress
-from kvgg_jax.data.decode.image import load_bytes
 
 THREADS = (os.cpu_count() or 1) + 1  # one more: now and then one waits for Python's lock
 
@@ -32,36 +22,22 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+@runtime_checkable
 class Source(Protocol):
-    """Labelled photos by number, from 0 to its length."""
+    """Photos by key: what identifies a photo for good, such as its path below a folder."""
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names, in the order of the network's outputs."""
+    def root(self) -> Path:
+        """The place that messages name."""
 
-    def __len__(self) -> int: ...
+    def list_keys(self) -> Iterable[str]:
+        """Those of all photos that are there now. Raises DataError."""
 
-    def key(self, i: int) -> str:
-        """What identifies photo `i` for good: a run's files name it so."""
+    def name(self, key: str) -> str:
+        """What messages call a photo: where it is."""
 
-    def label(self, i: int) -> int:
-        """The index of its class in `classes`."""
-
-    def name(self, i: int) -> str:
-        """What messages call it: where it is."""
-
-    def read(self, i: int) -> bytes:
+    def read(self, key: str) -> bytes:
         """The content of its file. Raises ImageError, whose text has `name`, if there is none."""
-
-
-def keys(source: Source) -> list[str]:
-    """The key of each photo, in order."""
-    return [source.key(i) for i in range(len(source))]
-
-
-def load_photo(source: Source, i: int, size: int) -> NDArray[np.uint8]:
-    """Photo `i` as `image.load` gives it. Raises ImageError."""
-    return load_bytes(source.read(i), size, name=source.name(i))
 
 
 def each(function: Callable[[T], R], items: Sequence[T], *, stage: str, emit: Emit) -> list[R]:

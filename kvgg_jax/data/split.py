@@ -1,35 +1,45 @@
-"""Which photos are for training and which for validation, and the CSV file that stores it."""
+"""Which photos are for training, validation and testing, and the CSV file that stores it."""
 
 from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.data.folder import Samples
-from kvgg_jax.data.source import keys
+from kvgg_jax.data.samples import PARTS, Part, Samples, join
+from kvgg_jax.data.source import Source
 
 _COLUMNS = ["path", "class", "part"]
+_OPTIONAL = ("group", "weight")  # where samples have them
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Samples in two parts."""
+    """Samples in parts."""
 
     train: Samples
     val: Samples
+    test: Samples | None = None
+    """Photos that neither training nor the choice of the best epoch uses."""
+    given: bool = False
+    """Whether somebody else has split them, and no setting."""
 
     @property
     def all(self) -> Samples:
-        """Both parts, training first."""
-        both = self.train.paths + self.val.paths
-        return replace(self.train, paths=both, labels=self.train.labels + self.val.labels)
+        """Training and validation, in this order."""
+        return join(self.train, self.val)
+
+    def parts(self) -> Iterator[tuple[Part, Samples]]:
+        """Name and samples of each part that there is."""
+        for name in PARTS:
+            if (part := getattr(self, name)) is not None:
+                yield name, part
 
 
 def split_samples(samples: Samples, *, val_split: float, seed: int, how: str = "keras") -> Split:
@@ -68,16 +78,18 @@ def check_parts(samples: Samples, train: int, val: int, val_split: float) -> Non
 
 
 def split_to_csv(split: Split) -> str:
-    """The text of `split.csv`: key (a path relative to the data folder), class, train or val."""
+    """The text of `split.csv`: path, class, part; group and weight where they are known."""
     out = io.StringIO()
-    bare = "\r" in "".join(keys(split.all))  # which Python leaves unquoted before 3.13
-    writer = csv.writer(
+    bare = any("\r" in path for _, samples in split.parts() for path in samples.paths)
+    writer = csv.writer(  # Python leaves a \r unquoted before 3.13
         out, lineterminator="\n", quoting=csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL
     )
-    writer.writerow(_COLUMNS)
-    for part, samples in (("train", split.train), ("val", split.val)):
-        for i, key in enumerate(keys(samples)):
-            writer.writerow((key, samples.classes[samples.label(i)], part))
+    given = [name for name in _OPTIONAL if getattr(split.train, f"{name}s") is not None]
+    writer.writerow(_COLUMNS + given)
+    for part, samples in split.parts():
+        names = [samples.classes[label] for label in samples.labels]
+        columns = [getattr(samples, f"{name}s") for name in given]
+        writer.writerows(zip(samples.paths, names, [part] * len(samples), *columns, strict=True))
     return out.getvalue()
 
 
@@ -88,17 +100,32 @@ def check_below(path: str) -> str:
     return path
 
 
-def split_from_csv(text: str, *, root: Path, classes: tuple[str, ...]) -> Split:
+def split_from_csv(
+    text: str, *, source: Source, classes: tuple[str, ...], given: bool = False
+) -> Split:
     """The inverse of `split_to_csv`. Raises ValueError when the text is not such a table."""
-    rows = csv.reader(io.StringIO(text, newline=""))
-    if next(rows, None) != _COLUMNS:
+    header, *rows = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
+    optional = tuple(header[3:])
+    if header[:3] != _COLUMNS or not set(optional) <= set(_OPTIONAL):
         raise ValueError("expected the columns path,class,part")
-    parts: dict[str, tuple[list[str], list[int]]] = {"train": ([], []), "val": ([], [])}
     labels = {name: label for label, name in enumerate(classes)}
+    of_part: dict[str, list[list[str]]] = {name: [] for name in PARTS}
     for row in rows:
-        if len(row) != 3 or row[1] not in labels or row[2] not in parts:
-            raise ValueError(f"{row} is not a path, one of the run's classes, and train or val")
-        path, name, part = row
-        parts[part][0].append(check_below(path))
-        parts[part][1].append(labels[name])
-    return Split(*(Samples(root, tuple(p), tuple(n), classes) for p, n in parts.values()))
+        if len(row) != len(header) or row[1] not in labels or row[2] not in of_part:
+            raise ValueError(f"{row} is not a path, one of the run's classes, and a part")
+        of_part[row[2]].append(row)
+
+    def samples(part: Part) -> Samples:
+        rows = of_part[part]
+        extra = {name: tuple(row[3 + i] for row in rows) for i, name in enumerate(optional)}
+        return Samples(
+            source,
+            tuple(check_below(row[0]) for row in rows),
+            tuple(labels[row[1]] for row in rows),
+            classes,
+            groups=extra.get("group"),
+            weights=tuple(map(float, extra["weight"])) if "weight" in extra else None,
+        )
+
+    test = samples("test") if of_part["test"] else None
+    return Split(samples("train"), samples("val"), test, given)

@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 
 from kvgg_jax.core.errors import DataError, RunError
-from kvgg_jax.core.events import Emit, ignore
+from kvgg_jax.core.events import Emit, Note, ignore
 from kvgg_jax.core.memory import inference_memory_advice
 from kvgg_jax.core.process import cache_folder
 from kvgg_jax.core.state import empty_batch
+from kvgg_jax.core.tables.data import DataConfig
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.color_baseline import ColorBaseline, color_baseline
-from kvgg_jax.data.folder import Samples, scan
+from kvgg_jax.data.open_photos import open_photos, source_of
 from kvgg_jax.data.reader import DecodedImages, read
+from kvgg_jax.data.samples import Samples, check_classes
+from kvgg_jax.data.sources.folder import Folder
 from kvgg_jax.evaluation.metrics import compute_metrics, losses
 from kvgg_jax.evaluation.record import Evaluation, rows, worst_mistakes
 from kvgg_jax.inference.classifier import Classifier, load_classifier
@@ -24,6 +27,8 @@ from kvgg_jax.inference.temperature import apply_temperature, current_calibratio
 from kvgg_jax.models.compile import compile_step
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.manifest import check_overlap
+
+NAMED = 3  # files in one note
 
 
 def evaluate(
@@ -41,17 +46,18 @@ def evaluate(
 
     Probabilities are calibrated where `calibrate` has fitted the run, unless `raw`.
 
-    Without `data`: on the run's own validation part (`split="val"`, the default), or all of its
-    photos. With `data`: on all of that folder; with `split="val"` too, on the files there that are
-    in the run's validation part. `batch_size` None means as many as in training. Raises DataError
-    and RunError, ValueError for another `split`.
+    Without `data`: on the run's own validation part (`split="val"`, the default), its test part,
+    or all that it was trained and validated on. With `data`: on all photos of that folder or list;
+    with `split="val"` or "test" too, on those there that are in that part of the run. `batch_size`
+    None means as many as in training. Raises DataError and RunError, ValueError for another
+    `split`.
     """
     classifier = load_classifier(run, out=out, emit=emit)
-    if split not in (None, "val", "all"):
-        raise ValueError(f"split {split!r}: use 'val' or 'all'")
+    if split not in (None, "val", "test", "all"):
+        raise ValueError(f"split {split!r}: use 'val', 'test' or 'all'")
     calibration = None if raw else current_calibration(classifier.run, classifier.state, emit)
     config, part = classifier.config, split or ("all" if data else "val")
-    samples = _labelled(classifier, data, part)
+    samples = _labelled(classifier, data, part, emit)
     decoded = read(
         samples,
         classifier.image_size,
@@ -121,24 +127,41 @@ def _by_color(classifier: Classifier, evaluated: Samples, emit: Emit) -> ColorBa
     """Learned from the run's own training part, where that is still there."""
     run = classifier.run
     try:
-        train = run.split(Path(str(classifier.config.data.dir))).train
+        train = run.split().train
     except RunError as error:  # the network can be evaluated without it
         return ColorBaseline(left_out=str(error).removesuffix("."))
     return color_baseline(train, evaluated, emit=emit)
 
 
-def _labelled(classifier: Classifier, data: str | Path | None, part: str) -> Samples:
+def _labelled(
+    classifier: Classifier, data: str | Path | None, part: str, emit: Emit = ignore
+) -> Samples:
     """The photos to evaluate, labelled by the classes of the run."""
-    run, own = classifier.run, classifier.config.data.dir
-    root = Path(data or str(own))
-    if data is None or part == "val":
-        split = run.split(root)
-        return split.val if part == "val" else split.all
-    found = scan(root)
-    if unknown := [name for name in found.classes if name not in classifier.classes]:
-        raise DataError(
-            f"{root} has classes that {run.path} does not know: "
-            f"{', '.join(map(escape_name, unknown))}. "
-            f"It knows: {', '.join(map(escape_name, classifier.classes))}."
-        )
-    return found.relabel(classifier.classes)
+    run, own = classifier.run, classifier.config.data
+    if data is None or part != "all":
+        split = run.split(source_of(own.at(data)))
+        found = split.all if part == "all" else split.test if part == "test" else split.val
+        if found is None:
+            raise DataError(
+                f"{run.path} has no test photos. Train with some that training does not use: "
+                "`data.test`."
+            )
+        return found
+    found = open_photos(DataConfig(dir=str(data)), to_train=False)
+    check_classes(found, classifier.classes, of=run.path)
+    found = found.relabel(classifier.classes)
+    _tell_of_gaps(found, emit)
+    return found
+
+
+def _tell_of_gaps(samples: Samples, emit: Emit) -> None:
+    """A Note on classes without photos, and one on files that have no label."""
+    counts = np.bincount(samples.labels, minlength=len(samples.classes))
+    if absent := [escape_name(samples.classes[label]) for label in np.flatnonzero(counts == 0)]:
+        emit(Note(f"{escape_name(samples.root)} has no photos of {', '.join(absent)}"))
+    if isinstance(samples.source, Folder):
+        unused = [escape_name(path) for path, _ in samples.source.unused(samples.paths)]
+        if unused:
+            more = ", ..." if len(unused) > NAMED else ""
+            names = ", ".join(unused[:NAMED])
+            emit(Note(f"{len(unused):,} files have no class and are left out: {names}{more}"))

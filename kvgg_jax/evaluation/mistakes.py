@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kvgg_jax.core.events import Emit
 from kvgg_jax.data.decode.image import load
+from kvgg_jax.data.source import Source
 from kvgg_jax.evaluation.record import Mistake
 from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.inference.explain import Explanation, explain
@@ -34,17 +35,17 @@ class Seen:
     error: str = ""
 
 
-def look_at(mistakes: Sequence[Mistake], root: Path, run: Run, emit: Emit) -> tuple[Seen, ...]:
-    """Their photos below `root`, each under Grad-CAM for the predicted class.
+def look_at(mistakes: Sequence[Mistake], source: Source, run: Run, emit: Emit) -> tuple[Seen, ...]:
+    """Their photos in `source`, each under Grad-CAM for the predicted class.
 
     Raises RunError for the run; a photo that cannot be read has its error.
     """
     classifier = load_classifier(run.path, emit=emit)
     found: dict[Path, Explanation] = {}
     for label in dict.fromkeys(one.predicted for one in mistakes):
-        files = [root / one.path for one in mistakes if one.predicted == label]
+        files = [Path(source.name(one.path)) for one in mistakes if one.predicted == label]
         found |= {one.path: one for one in explain(files, classifier, target=label, emit=emit)}
-    return tuple(_seen(found.get(root / one.path), one) for one in mistakes)
+    return tuple(_seen(found.get(Path(source.name(one.path))), one) for one in mistakes)
 
 
 def _seen(one: Explanation | None, mistake: Mistake) -> Seen:

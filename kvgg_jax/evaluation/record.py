@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from kvgg_jax.data.audit.color_baseline import ColorBaseline
-from kvgg_jax.data.folder import Samples
+from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.split import check_below
 from kvgg_jax.evaluation.confusion import Confusion
 from kvgg_jax.inference.prediction import Probabilities
@@ -100,7 +100,7 @@ class EvaluationRecord(_Part):
     """Name of the saved step that was evaluated."""
     data: str
     """Folder of the photos."""
-    split: Literal["val", "all"]
+    split: Literal["val", "test", "all"]
     count: int = Field(gt=0)
     trained_on: int | None = None
     """How many of the photos the run was trained on; None where that is unknown."""

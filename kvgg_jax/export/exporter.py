@@ -19,8 +19,8 @@ from kvgg_jax.core.events import Emit, Note, Progress, ignore
 from kvgg_jax.core.extras import require
 from kvgg_jax.core.process import __version__
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.data.decode.image import load
-from kvgg_jax.data.folder import Samples
+from kvgg_jax.data.open_photos import source_of
+from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.split import Split
 from kvgg_jax.export.graph import About, beside, portable
 from kvgg_jax.export.output import check_free, delivered
@@ -208,22 +208,22 @@ def _compare(
 
 def _photos(run: Run, data: str | Path | None) -> Split:
     """Those of the run. Raises DataError when they are gone."""
-    root = Path(data or str(run.config().data.dir))
-    if not os.path.isdir(root):
+    photos = run.config().data.at(data)
+    root = str(photos.dir)
+    if not os.path.exists(root):
         raise DataError(
             f"int8 is evaluated on the run's photos, and {escape_name(root)} does not exist. "
             "Give their folder: --data DIR"
         )
-    return run.split(root)
+    return run.split(source_of(photos))
 
 
 def _images(samples: Samples, size: int, emit: Emit) -> Iterator[NDArray[np.uint8]]:
     """Batches of some training photos: not of those on which the result is evaluated."""
     places = np.linspace(0, len(samples) - 1, min(CALIBRATION, len(samples))).astype(int)
-    files = samples.take(places.tolist()).files()  # evenly: they may be sorted by class
-    for start in range(0, len(files), MAX_BATCH):
-        emit(Progress("calibrating", start, len(files)))
-        yield np.stack([load(file, size) for file in files[start : start + MAX_BATCH]])
+    for start in range(0, len(places), MAX_BATCH):  # evenly: they may be sorted by class
+        emit(Progress("calibrating", start, len(places)))
+        yield np.stack([samples.load(i, size) for i in places[start : start + MAX_BATCH]])
 
 
 def _cost(

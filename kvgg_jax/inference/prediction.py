@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from kvgg_jax.core.errors import DataError, ImageError, UsageError
 from kvgg_jax.core.events import Emit, Progress
 from kvgg_jax.data.decode.image import load
-from kvgg_jax.data.folder import find_images
+from kvgg_jax.data.sources.folder import find_images
 
 MAX_BATCH = 32  # images predicted at once
 

@@ -23,6 +23,8 @@ from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.files import read_text, write_bytes, write_text
 from kvgg_jax.core.history import History
 from kvgg_jax.core.text import escape_name
+from kvgg_jax.data.open_photos import source_of
+from kvgg_jax.data.source import Source
 from kvgg_jax.data.split import Split, split_from_csv
 
 T = TypeVar("T")
@@ -118,11 +120,13 @@ class Run:
             return History()
         return self._parse("history.csv", History.from_csv)
 
-    def split(self, root: Path) -> Split:
-        """The split that the run began with; paths are relative to `root`."""
-        classes = self.classes()
+    def split(self, source: Source | None = None) -> Split:
+        """The split that the run began with; the photos are in `source`, or where they were."""
+        source = source or source_of(self.config().data)
+        classes, given = self.classes(), bool(self.info().get("data", {}).get("given"))
         return self._parse(
-            "split.csv", lambda text: split_from_csv(text, root=root, classes=classes)
+            "split.csv",
+            lambda text: split_from_csv(text, source=source, classes=classes, given=given),
         )
 
     def info(self) -> dict[str, Any]:

@@ -21,9 +21,8 @@ from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, Warned
 from kvgg_jax.core.process import __version__
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.data.folder import Samples, find_images
 from kvgg_jax.data.reader import DecodedImages, fingerprint
-from kvgg_jax.data.source import keys
+from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.split import Split, split_to_csv
 from kvgg_jax.runs.folder import FORMAT, Run
 
@@ -56,6 +55,7 @@ def files_of(
             "images": len(decoded.samples),
             "fingerprint": fingerprint(decoded),
             "split": _digest(split_csv),
+            "given": split.given,
             "left_out": [str(error) for error in decoded.bad],
         },
         "settings": settings(config),
@@ -145,21 +145,23 @@ def differences(
 
 def check_files(run: Run, split: Split, emit: Emit) -> None:
     """Before the photos are read. Raises RunError when some are gone; warns of new ones."""
-    root, digest = split.train.root, _digest(split_to_csv(split))
+    source, digest = split.train.source, _digest(split_to_csv(split))
+    root = source.root
     if run.split_digest() != digest:
         raise RunError(
             f"{run.path / 'split.csv'} has changed since the run started. "
             "Restore it, or start a new run."
         )
-    if not root.is_dir():
+    if not os.path.exists(root):
         raise RunError(
             f"{root}, the photos of {run.path}, is not there. Put the folder back, or give its new "
             f"place as data.dir in {run.path / 'config.toml'}."
         )
-    if gone := [path for path in split.all.paths if not os.path.exists(root / path)]:
+    here = set(source.list_keys())
+    if gone := [path for path in split.all.paths if path not in here]:
         raise _other_photos(run, root, [count("removed", gone)])
-    here = [path.relative_to(root).as_posix() for path in find_images([root])]
-    if new := sorted({path for path in here if "/" in path} - run.read_digests().keys()):
+    known = {path for _, part in split.parts() for path in part.paths}
+    if new := sorted(here - known - run.read_digests().keys()):
         emit(Warned(f"{root}: {count('new', new)} since {run.path} started; they are not used."))
 
 
@@ -197,9 +199,8 @@ def trained_on(run: Run, decoded: DecodedImages) -> list[str]:
     A copy has the same class and pixels, which shows where both are decoded to one size.
     Raises RunError for a damaged run folder.
     """
-    own = Path(str(run.config().data.dir))
-    train, then, now = run.split(own).train, run.read_digests(), digests_of(decoded)
-    files = {os.path.realpath(file) for file in train.files()}
+    train, then, now = run.split().train, run.read_digests(), digests_of(decoded)
+    files = set(map(os.path.realpath, train.files()))
     digests = {then[path] for path in train.paths if then.get(path)}
     samples = decoded.samples
     return [
@@ -234,7 +235,7 @@ def check_overlap(
 def digests_of(decoded: DecodedImages) -> dict[str, str]:
     """Path -> SHA-256 of class name and pixels as the network sees them."""
     samples = decoded.samples
-    rows = zip(keys(samples), samples.labels, decoded.digests(), strict=True)
+    rows = zip(samples.paths, samples.labels, decoded.digests(), strict=True)
     return {path: _digest(f"{pixels}{samples.classes[label]}") for path, label, pixels in rows}
 
 
@@ -243,7 +244,7 @@ def _digests_csv(samples: Samples, decoded: DecodedImages) -> str:
     out, digests = io.StringIO(), digests_of(decoded)
     writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(("path", "sha256"))
-    writer.writerows((path, digests.get(path, "")) for path in keys(samples))
+    writer.writerows((path, digests.get(path, "")) for path in samples.paths)
     return out.getvalue()
 
 

@@ -18,8 +18,9 @@ from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.devices.check import check_jax
 from kvgg_jax.core.devices.mesh import place_rows, run_devices
 from kvgg_jax.core.events import Emit, Progress, ignore
-from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.reader import DecodedImages
+from kvgg_jax.data.samples import Samples
+from kvgg_jax.data.sources.folder import Folder
 from kvgg_jax.data.split import Split
 from kvgg_jax.models.cost import describe, total
 from kvgg_jax.models.kernels.native import library
@@ -133,7 +134,7 @@ def _network(config: RunConfig, size: int) -> Network:
     """A network, and blank photos of `CLASSES` classes for some batches of it."""
     count = max(2 * config.train.batch_size, 256)
     names, labels = tuple(map(str, range(count))), tuple(n % CLASSES for n in range(count))
-    samples = Samples(Path(), names, labels, names[:CLASSES])
+    samples = Samples(Folder(Path()), names, labels, names[:CLASSES])
     decoded = _blank(samples, size)
     if crop := config.data.crop:
         decoded = replace(decoded, larger=_blank(samples, side_to_crop(size, crop)))

@@ -17,9 +17,10 @@ from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.audit import copies_warning
 from kvgg_jax.data.class_balance import missing_in_validation
 from kvgg_jax.data.demo import cached_demo
-from kvgg_jax.data.folder import Samples, scan
-from kvgg_jax.data.grouping import how_split, split_photos
+from kvgg_jax.data.grouping import PURPOSE, how_split, split_photos
+from kvgg_jax.data.open_photos import open_photos
 from kvgg_jax.data.reader import DecodedImages, read
+from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.split import Split
 from kvgg_jax.models.cost import describe
 from kvgg_jax.models.registry import choose_size
@@ -40,7 +41,7 @@ class Inputs(NamedTuple):
     """What a new run is trained on."""
 
     samples: Samples
-    """All photos, unreadable ones included."""
+    """All photos to train and to validate on, unreadable ones included."""
     split: Split
     """Of those that can be read."""
     decoded: DecodedImages
@@ -67,20 +68,23 @@ def complete_config(config: RunConfig, emit: Emit, *, out: str | Path = catalog.
             config.data.image_size or DEMO_SIZE,
         )
     describe(config.model, classes=2, image_size=size)  # raises for one that cannot be built
-    return config.with_data(dir=str(Path(folder).absolute()), image_size=size)
+    places = {"dir": folder, "val": config.data.val, "test": config.data.test}
+    places["root"] = config.data.root
+    absolute = {key: str(Path(place).absolute()) for key, place in places.items() if place}
+    return config.with_data(**absolute, image_size=size)
 
 
 def load_inputs(config: RunConfig, emit: Emit) -> Inputs:
     """What `train` starts with, for a complete config. Raises KvggError as `train` does."""
-    samples = scan(Path(str(config.data.dir)))
+    samples = open_photos(config.data)
     split = split_photos(config, samples, emit=emit)
     _check_steps(config, len(split.train))
-    emit(
-        Note(
-            f"{len(samples):,} photos of {len(samples.classes)} classes in {samples.root}: "
-            f"{len(split.train):,} for training, {len(split.val):,} for validation"
-        )
-    )
+    total = f"{len(samples):,} photos of {len(samples.classes)} classes in {samples.root}"
+    counts = [f"{len(part):,} {PURPOSE[name]}" for name, part in split.parts()]
+    emit(Note(f"{total}: {', '.join(counts)}"))
+    if samples.parts is not None:
+        rows = [i for i, part in enumerate(samples.parts) if part != "test"]
+        samples = replace(samples, parts=None).take(rows)
     initial = load_initial_weights(config, samples.classes, emit)
     decoded = read_photos(samples, config, emit)
     split = _only_readable(split, decoded)
@@ -149,14 +153,14 @@ def _only_readable(split: Split, decoded: DecodedImages) -> Split:
                 f"{escape_name(train.root / name)} has no readable images. "
                 f"Add photos of class {name!r}, or remove the folder."
             )
-    return Split(train, val)
+    return replace(split, train=train, val=val)
 
 
 def warn_of_split(inputs: Inputs, config: RunConfig, emit: Emit) -> None:
     """Warn of copies on both sides of the split, of classes without a validation photo, and of
     validation photos that the run whose weights are used was trained on."""
     split, val, decoded = inputs.split, inputs.split.val, inputs.decoded
-    how = how_split(config, split.train)
+    how = how_split(config, split)
     digests = dict(zip(decoded.samples.paths, decoded.digests(), strict=True))
     copies = copies_warning(split, digests, grouped=how == "grouped")
     seen = _seen_by_weights(val, decoded, config)

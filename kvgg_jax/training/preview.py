@@ -16,8 +16,9 @@ from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.devices.check import check_jax
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.state import Batch
-from kvgg_jax.data.folder import Samples, scan
+from kvgg_jax.data.open_photos import open_photos
 from kvgg_jax.data.reader import read
+from kvgg_jax.data.samples import Samples
 from kvgg_jax.models.preprocess import normalize
 from kvgg_jax.models.registry import choose_size
 from kvgg_jax.runs.charts import draw_samples
@@ -43,7 +44,8 @@ def preview(
     Raises DataError for photos that cannot be used, RunError when `file` cannot be written.
     """
     check_jax()
-    config, samples = config or RunConfig(), scan(Path(folder))
+    config = (config or RunConfig()).with_data(dir=str(folder))
+    samples = open_photos(config.data)
     size, seed = choose_size(config), config.seed
     chosen = samples.take(_even_choice(samples, count, seed))
     decoded = read(chosen, size, skip_bad=config.data.skip_bad, emit=emit)

@@ -21,9 +21,9 @@ from kvgg_jax.core.tables.architectures import title
 from kvgg_jax.core.tables.optim import OptimConfig
 from kvgg_jax.core.text import qualified_name
 from kvgg_jax.data.class_balance import class_weights, describe
-from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, Store, hold
 from kvgg_jax.data.reader import DecodedImages
+from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.split import Split
 from kvgg_jax.models.build import Built, build
 from kvgg_jax.models.compile import compile_step
@@ -132,8 +132,8 @@ class Network:
         blank = place_rows(store.fillers(size))
         step = compile_step("head", make_eval_step(head), *weights, blank, emit=emit)
         train, val = (
-            Pipeline(store, rows, batch_size=size)
-            for rows in map(self.decoded.rows, (self.split.train, self.split.val))
+            Pipeline(store, self.decoded.rows(part), batch_size=size, weighted=weighted)
+            for part, weighted in ((self.split.train, True), (self.split.val, False))
         )
         return solve_epoch(self.config, step, (train, val), state, hooks)
 
@@ -197,7 +197,7 @@ def build_start(
 
 def _batches(config: RunConfig, store: Store, rows: NDArray[np.int64]) -> Pipeline:
     batch, balance = config.train.batch_size, config.data.balance
-    return Pipeline(store, rows, batch_size=batch, seed=config.seed, balance=balance)
+    return Pipeline(store, rows, batch_size=batch, seed=config.seed, balance=balance, weighted=True)
 
 
 def build_step(

@@ -155,8 +155,8 @@ def _tally(logits: Array, batch: Batch, loss: Loss) -> Tally:
     # where, not a product: a filler row's infinite loss times 0 would be NaN
     real = batch.weight > 0
     return Tally(
-        loss=jnp.sum(jnp.where(real, losses, 0.0)),
-        correct=jnp.sum(jnp.where(real, right, False).astype(jnp.float32)),
+        loss=jnp.sum(jnp.where(real, losses * batch.weight, 0.0)),
+        correct=jnp.sum(jnp.where(right, batch.weight, 0.0)),
         count=jnp.sum(batch.weight),
     )
 

@@ -177,7 +177,7 @@ def resume(
         check_trackers(config)
         check_unfinished(found, config)
         initial = first_weights(found, config, emit)
-        split = found.split(Path(str(config.data.dir)))
+        split = found.split()
         check_files(found, split, emit)
         with devices_of(config), training_memory_advice(config):
             warn_of_devices(found, emit)
@@ -230,7 +230,7 @@ def _run(
     emit(Started(run.path))
     if check is not None:
         check(run)
-    split = run.split(decoded.samples.root)
+    split = run.split(decoded.samples.source)
     with (
         curves_at_the_end(run),
         Checkpoints(run.checkpoints, run=run, emit=emit) as checkpoints,

@@ -66,7 +66,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("kvgg train --augment ", ["none", "light", "strong", "randaugment"]),
         ("kvgg data preview photos --augment l", ["light"]),
         ("kvgg data check photos --split g", ["grouped"]),
-        ("kvgg evaluate --split ", ["val", "all"]),
+        ("kvgg evaluate --split ", ["val", "test", "all"]),
         ("kvgg explain x.png --method i", ["integrated-gradients"]),
         ("kvgg export --quantize ", ["int8"]),
         ("kvgg train --track ", ["tensorboard", "mlflow", "wandb", "none"]),

@@ -20,9 +20,13 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
         "seed": 42,
         "data": {
             "dir": None,
+            "val": None,
+            "test": None,
+            "root": None,
             "image_size": None,
             "val_split": 0.2,
             "split": "keras",
+            "group_by": None,
             "split_seed": None,
             "folds": None,
             "fold": None,

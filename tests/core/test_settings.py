@@ -105,6 +105,9 @@ def test_the_rules_at_a_resume_are_those_of_the_fields() -> None:
     rules = {key: one.resume for key, one in SETTINGS.items() if one.resume != "no"}
     assert rules == {
         "data.dir": "config",
+        "data.val": "config",
+        "data.test": "config",
+        "data.root": "config",
         "data.cache": "config",
         "train.epochs": "flag",
         "train.save_every_steps": "config",
@@ -136,6 +139,10 @@ def test_what_a_search_may_not_vary_is_marked_at_the_fields() -> None:
     assert {key for key, one in SETTINGS.items() if one.no_search} == {
         "seed",
         "data.dir",
+        "data.val",
+        "data.test",
+        "data.root",
+        "data.group_by",
         "data.val_split",
         "data.split",
         "data.split_seed",
@@ -179,4 +186,4 @@ def test_every_setting_says_what_it_is_and_what_it_affects(one: Setting) -> None
 def test_no_two_settings_have_one_flag() -> None:
     """A command takes all of them."""
     flags = [one.flag for one in SETTINGS.values() if one.flag]
-    assert len(flags) == len({*flags}) == 44
+    assert len(flags) == len({*flags}) == 48

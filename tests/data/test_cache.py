@@ -7,9 +7,9 @@ from PIL import Image
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.data import cache
 from kvgg_jax.data.cache import choose
-from kvgg_jax.data.folder import scan
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import fingerprint, read
+from kvgg_jax.data.sources.folder import scan
 
 GIB = 2**30
 

@@ -11,16 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvgg_jax.data.class_balance import class_weights, describe, draw_evenly, missing_in_validation
-from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import DecodedImages
+from kvgg_jax.data.samples import Samples
+from kvgg_jax.data.sources.folder import Folder
 
 
 def samples(*counts: int) -> Samples:
     """So many photos of class a, b, c ..."""
     labels = tuple(label for label, count in enumerate(counts) for _ in range(count))
     paths = tuple(f"{number}.png" for number in range(len(labels)))
-    return Samples(Path(), paths, labels, tuple("abcdef"[: len(counts)]))
+    return Samples(Folder(Path()), paths, labels, tuple("abcdef"[: len(counts)]))
 
 
 def test_all_classes_weigh_alike_and_the_mean_over_the_photos_is_1():

@@ -7,6 +7,7 @@ import json
 import shutil
 import tracemalloc
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +15,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import DataError
-from kvgg_jax.core.events import Event, Note
+from kvgg_jax.core.events import Event, Note, Warned
 from kvgg_jax.data import grouping
 from kvgg_jax.data.audit.findings import Check
-from kvgg_jax.data.folder import scan
 from kvgg_jax.data.grouping import fill, find_groups, how_split, split_photos
-from kvgg_jax.data.split import split_samples
+from kvgg_jax.data.samples import Samples
+from kvgg_jax.data.sources.folder import Folder, scan
+from kvgg_jax.data.sources.listing import scan_list
+from kvgg_jax.data.split import Split, split_samples
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.training import trainer
 from support.commands import TINY, kvgg, message
+from support.folders import image
 from support.runs import COLORS, draw_photos, small_config
 
 
@@ -182,13 +187,13 @@ def test_a_grouped_run_keeps_its_split_and_resumes_with_it(
 ) -> None:
     """split.csv holds it as ever; a resume reads it there and compares no photos again."""
     config, started = small_config(copied, data={"split": "grouped"}), []
-    monkeypatch.setattr(trainer, "_run", lambda run, *_, **__: started.append(run.split(copied)))
+    monkeypatch.setattr(trainer, "_run", lambda run, *_, **__: started.append(run.split()))
     trainer.train(config, out=tmp_path, name="x")
     monkeypatch.setattr(grouping, "inspect_photos", None)
     trainer.resume(tmp_path / "x")
     first, again = started
     assert first == again
-    assert first == Run(tmp_path / "x").split(copied)
+    assert first == Run(tmp_path / "x").split()
 
 
 def test_the_coffee_photos_are_split_in_equal_shares(checked: Check) -> None:
@@ -246,39 +251,139 @@ def test_each_folder_is_the_part_that_it_says(parts: Path, train: str, val: str)
     assert split.train.classes == ("blue", "green", "red")
     assert split.val.relabel(split.val.classes) == split.val
     assert all(file.is_file() for file in split.all.files())
-    assert heard == [
-        Note(
-            f"{parts} is split already: {train} for training, {val} for validation; "
-            "test is not used"
-        )
-    ]
+    assert split.test is not None
+    assert {path.split("/")[0] for path in split.test.paths} == {"test"}
+    assert how_split(config, split) == "given"
+    line = f"{parts} is split already: 24 for training, 12 for validation, 36 for testing"
+    assert heard == [Note(line)]
 
 
-def test_without_a_test_part_nothing_is_left_alone(parts: Path) -> None:
+def test_a_part_for_testing_may_be_missing(parts: Path) -> None:
     """The line then says no more."""
     shutil.rmtree(parts / "test")
     heard: list[object] = []
-    split_photos(RunConfig(), scan(parts), emit=heard.append)
-    line = f"{parts} is split already: train for training, val for validation"
+    assert split_photos(RunConfig(), scan(parts), emit=heard.append).test is None
+    line = f"{parts} is split already: 24 for training, 12 for validation"
     assert heard == [Note(line)]
+
+
+def test_without_a_part_for_validation_training_photos_are_split(parts: Path) -> None:
+    """As the settings say; those for testing stay."""
+    shutil.rmtree(parts / "val")
+    config = RunConfig(data={"val_split": 0.25, "split": "stratified"})
+    split = split_photos(config, scan(parts))
+    assert split.test is not None
+    assert [len(part) for _, part in split.parts()] == [18, 6, 36]
+    assert {path.split("/")[0] for path in split.all.paths} == {"train"}
+    assert (split.given, how_split(config, split)) == (False, "stratified")
 
 
 def test_class_folders_are_split_as_the_settings_say(photos: Path) -> None:
     """Whatever the classes are called."""
     for old, new in (("blue", "train"), ("green", "val"), ("red", "test")):
         (photos / old).rename(photos / new)
-    assert how_split(RunConfig(), scan(photos)) == "keras"
+    assert how_split(RunConfig(), split_photos(RunConfig(), scan(photos))) == "keras"
 
 
-def test_both_parts_need_the_same_classes(parts: Path) -> None:
-    """Each that lacks one is named."""
+def test_a_class_that_training_lacks_is_refused(parts: Path) -> None:
+    """No output of the network would be for it. A class that only training has is fine."""
     shutil.rmtree(parts / "val" / "red")
+    assert len(scan(parts)) == 24 + 8 + 36
     (parts / "val" / "green").rename(parts / "val" / "gold")
     with pytest.raises(DataError) as caught:
         scan(parts)
     assert str(caught.value) == (
-        f"{parts}: only {parts}/train has green, red; only {parts}/val has gold. Both parts need "
-        "photos of the same classes: add some to the other, or remove the class."
+        f"{parts}/val has classes that {parts}/train does not know: gold. It knows: blue, green, "
+        "red."
+    )
+
+
+def listed(root: Path, rows: list[str]) -> Samples:
+    """Photos of `root/<group>/<class><number>.png`, each row as `path,label,group`."""
+    (root / "list.csv").write_text("\n".join(["path,label,group", *rows]) + "\n")
+    for row in rows:
+        image(root / row.partition(",")[0])
+    return scan_list(root / "list.csv")
+
+
+def groups_on_both_sides(split: Split) -> set[str]:
+    return set(split.train.groups or ()) & set(split.val.groups or ())
+
+
+@settings(max_examples=25)
+@given(sizes=st.lists(st.integers(1, 5), min_size=6, max_size=14), seed=st.integers(0, 99))
+def test_a_group_never_stands_on_two_sides(sizes: list[int], seed: int) -> None:
+    """Neither in a grouped split nor in any fold, whatever the sizes; both parts have photos."""
+    rows = [
+        (f"{group}/{k}.png", k % 2, f"lot {group}")
+        for group, size in enumerate(sizes)
+        for k in range(size + 1)
+    ]
+    paths, labels, groups = zip(*rows, strict=True)
+    samples = Samples(Folder(Path("r")), paths, labels, ("a", "b"), groups=groups)
+    alone = np.arange(len(samples))
+    config = RunConfig(seed=seed, data={"split": "grouped", "val_split": 0.4})
+    folds = [
+        RunConfig(seed=seed, data={"split": how, "folds": 3, "fold": fold})
+        for how in ("grouped", "stratified")
+        for fold in (1, 2, 3)
+    ]
+    for one in (config, *folds):
+        split = split_photos(one, samples, groups=alone)
+        assert not groups_on_both_sides(split)
+        assert sorted(split.all.paths) == sorted(paths)
+
+
+def test_duplicates_join_groups(tmp_path: Path) -> None:
+    """Of two lots that share a photo, both stay on the side of the one."""
+    rows = [f"{k}.png,{'ab'[k % 2]},lot {k // 2}" for k in range(12)]
+    samples = listed(tmp_path, rows)
+    same = np.array([0, 1, 0, *range(3, 12)])  # photo 2, of lot 1, is photo 0, of lot 0
+    for seed in range(8):
+        config = RunConfig(seed=seed, data={"split": "grouped", "val_split": 0.4})
+        split = split_photos(config, samples, groups=same)
+        sides = [{"lot 0", "lot 1"} & set(part.groups or ()) for _, part in split.parts()]
+        assert sorted(map(len, sides)) == [0, 2]
+
+
+def test_the_groups_of_a_list_are_not_divided_by_other_splits(tmp_path: Path) -> None:
+    """The message names the split that keeps them."""
+    samples = listed(tmp_path, ["1.png,a,x", "2.png,b,x", "3.png,a,y"])
+    with pytest.raises(DataError) as caught:
+        split_photos(RunConfig(), samples)
+    assert str(caught.value) == (
+        f"{tmp_path}: the photos have groups, and `data.split = keras` would divide them. Use "
+        "`data.split = grouped`, or leave out the column."
+    )
+
+
+def test_groups_may_be_found_in_the_paths(photos: Path) -> None:
+    """What the first parentheses match, or all; a Note says how many there are."""
+    heard: list[object] = []
+    samples = scan(photos)
+    config = RunConfig(data={"split": "grouped", "group_by": r"_(\d)"})
+    split = split_photos(config, samples, groups=np.arange(36), emit=heard.append)
+    tens = [{path[-6] for path in part.paths} for part in (split.train, split.val)]
+    assert not tens[0] & tens[1]
+    assert heard == [Note("2 groups; each stays on one side of a split")]
+    with pytest.raises(DataError) as caught:
+        split_photos(config.with_data(group_by=r"_0(\d)"), samples, groups=np.arange(36))
+    assert str(caught.value) == (
+        "`data.group_by = _0(\\d)` finds nothing in 6 of 36 paths, such as blue/blue_10.png. "
+        "Each photo needs a group."
+    )
+
+
+def test_groups_in_several_parts_of_a_given_split_are_a_warning(tmp_path: Path) -> None:
+    """The split is the user's, so it stays."""
+    rows = ["1.png,a,x", "2.png,b,y", "3.png,a,x"]
+    samples = replace(listed(tmp_path, rows), parts=("train", "train", "val"))
+    heard: list[object] = []
+    split = split_photos(RunConfig(), samples, emit=heard.append)
+    assert (len(split.train), len(split.val), split.given) == (2, 1, True)
+    assert heard[-1] == Warned(
+        "1 groups have photos in several parts of the given split, so the accuracy looks better "
+        "than it is"
     )
 
 
@@ -290,12 +395,16 @@ def test_a_run_on_given_parts_is_trained_resumed_evaluated_and_reported(
     monkeypatch.chdir(parts.parent)
     trained = kvgg("train", *TINY, "--data", "parts", "--epochs", "1", "--name", "x")
     assert trained.exit_code == 0, trained.output
-    assert "is split already: train for training" in " ".join(trained.stderr.split())
-    assert parts_in(Path("runs/x/split.csv")) == {"train": {"train"}, "val": {"val"}}
+    assert "is split already: 24 for training" in " ".join(trained.stderr.split())
+    assert parts_in(Path("runs/x/split.csv")) == {
+        "train": {"train"},
+        "val": {"val"},
+        "test": {"test"},
+    }
     resumed = kvgg("train", "--resume", "x", "--epochs", "2")
     assert resumed.exit_code == 0, resumed.output
-    for command, count in (("evaluate --split val", 12), ("evaluate --split all", 36)):
-        found = kvgg(*command.split(), "--run", "x", "--json")
+    for part, count in (("val", 12), ("all", 36), ("test", 36)):
+        found = kvgg("evaluate", "--split", part, "--run", "x", "--json")
         assert (found.exit_code, json.loads(found.stdout)["count"]) == (0, count)
     assert kvgg("report", "--run", "x").exit_code == 0
 
@@ -306,20 +415,31 @@ def test_folds_are_refused(parts: Path, monkeypatch: pytest.MonkeyPatch) -> None
     refused = kvgg("crossval", *TINY, "--data", parts, "--folds", "2")
     assert (refused.exit_code, message(refused).splitlines()[-1]) == (
         1,
-        f"Error: {parts} is split into train and val already, and folds are made from one folder. "
-        f"Give one part: {parts}/train.",
+        f"Error: {parts} is split already, and folds are made of photos that are not. Give one "
+        "part alone: --data.",
     )
     assert list(Path("runs").rglob("*.csv")) == []
 
 
-def test_the_check_looks_through_both_parts_and_passes_over_the_test_photos(parts: Path) -> None:
+def test_the_check_looks_through_all_parts(parts: Path) -> None:
     """A copy across the parts is a leak, which no way to split prevents."""
+    shutil.rmtree(parts / "test" / "blue")
+    for file in (parts / "test").glob("*/*"):
+        if file.name != "red_00.png":
+            Image.effect_noise((32, 32), 99).convert("RGB").save(file)
     shutil.copy(parts / "train/red/red_00.png", parts / "val/red/copy.png")
     found = json.loads(kvgg("data", "check", parts, "--json").stdout)
-    assert found["split"] == {"how": "given", "train": 24, "val": 13, "leaks": 1}
-    assert (found["count"], found["odd"]) == (37, [])
+    assert found["split"] == {
+        "how": "given",
+        "train": 24,
+        "val": 13,
+        "leaks": 1,
+        "test": 24,
+        "test_leaks": 1,
+    }
+    assert (found["count"], found["odd"]) == (61, [])
     text = " ".join(kvgg("data", "check", parts).stdout.replace("│", " ").split())
     assert (
-        "1 of 13 validation photos are in training too (split as the folders are); remove them "
-        "from one part"
+        "1 of 13 validation photos are in training too (split as given); remove them from one "
+        "part; 1 of 24 test photos are in another part"
     ) in text

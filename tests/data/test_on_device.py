@@ -12,17 +12,18 @@ import pytest
 from kvgg_jax.core.events import Note, ignore
 from kvgg_jax.data import on_device as module
 from kvgg_jax.data.cache import OnDisk
-from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.on_device import on_device
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import DecodedImages
+from kvgg_jax.data.samples import Samples
+from kvgg_jax.data.sources.folder import Folder
 
 
 @pytest.fixture
 def decoded() -> DecodedImages:
     """Twelve images of 8 x 8 random pixels, of three classes."""
     paths = tuple(f"{i}.png" for i in range(12))
-    samples = Samples(Path("r"), paths, tuple(i % 3 for i in range(12)), ("a", "b", "c"))
+    samples = Samples(Folder(Path("r")), paths, tuple(i % 3 for i in range(12)), ("a", "b", "c"))
     images = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8)
     return DecodedImages(samples, images)
 

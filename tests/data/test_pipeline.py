@@ -6,7 +6,7 @@ import gc
 import importlib
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,10 @@ from kvgg_jax import RunConfig, evaluate, load_classifier, predict
 from kvgg_jax.core import tf_gate
 from kvgg_jax.core.state import Batch, Tally
 from kvgg_jax.data.decode.image import load
-from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import DecodedImages
+from kvgg_jax.data.samples import Samples
+from kvgg_jax.data.sources.folder import Folder, scan
 from kvgg_jax.evaluation import evaluate as evaluation
 from kvgg_jax.inference import classifier as classifier_module
 from kvgg_jax.training import setup, trainer
@@ -34,7 +35,7 @@ from support.runs import Trained
 def numbered(count: int) -> DecodedImages:
     """`count` images of one pixel; image i is grey i and of class i % 3."""
     paths = tuple(f"{i}.png" for i in range(count))
-    samples = Samples(Path("r"), paths, tuple(i % 3 for i in range(count)), ("a", "b", "c"))
+    samples = Samples(Folder(Path("r")), paths, tuple(i % 3 for i in range(count)), ("a", "b", "c"))
     return DecodedImages(
         samples, np.arange(count, dtype=np.uint8).repeat(3).reshape(count, 1, 1, 3)
     )
@@ -60,6 +61,22 @@ def greys(batches: list[Batch]) -> list[int]:
         for image, weight in zip(batch.images, batch.weight, strict=True)
         if weight
     ]
+
+
+def test_weights_count_in_training_alone() -> None:
+    """Image i counts i + 1 times, a filler never."""
+    decoded = numbered(5)
+    weights = tuple(float(i + 1) for i in range(5))
+    weighted = replace(decoded, samples=replace(decoded.samples, weights=weights))
+    store = hold(weighted)
+    batches = list(Pipeline(store, np.arange(5), batch_size=4, seed=1, weighted=True).epoch(1))
+    for batch in batches:
+        numbers = batch.images[:, 0, 0, 0]
+        counted = batch.weight > 0
+        np.testing.assert_array_equal(batch.weight[counted], numbers[counted] + 1.0)
+    assert sorted(greys(batches)) == [0, 1, 2, 3, 4]
+    plain = list(Pipeline(store, np.arange(5), batch_size=4).epoch(1))
+    assert np.concatenate([batch.weight for batch in plain]).tolist() == [1.0] * 5 + [0.0] * 3
 
 
 def test_images_are_let_go_with_their_pipeline() -> None:

@@ -14,8 +14,9 @@ from PIL import Image
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Event, Progress
 from kvgg_jax.data.decode.image import load
-from kvgg_jax.data.folder import Samples, scan
 from kvgg_jax.data.reader import DecodedImages, fingerprint, read
+from kvgg_jax.data.samples import Samples
+from kvgg_jax.data.sources.folder import scan
 from support.users import nobody
 
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.tf_gate import tf  # noqa: F401  (Keras lists folders through it)
-from kvgg_jax.data.folder import Samples, scan
+from kvgg_jax.data.samples import Samples
+from kvgg_jax.data.sources.folder import Folder, scan
 from kvgg_jax.data.split import Split, split_from_csv, split_samples, split_to_csv
 from support.folders import mixed_folder
 
@@ -36,7 +37,9 @@ def keras_split(root: Path, *, val_split: float = 0.2, seed: int = 42) -> Split:
         paths = tuple(Path(p).relative_to(root).as_posix() for p in dataset.file_paths)
         classes = tuple(dataset.class_names)
         parts.append(
-            Samples(root, paths, tuple(classes.index(p.split("/")[0]) for p in paths), classes)
+            Samples(
+                Folder(root), paths, tuple(classes.index(p.split("/")[0]) for p in paths), classes
+            )
         )
     return Split(*parts)
 
@@ -77,7 +80,10 @@ def test_a_stratified_split_keeps_the_share_of_each_class(
     """int(val_split * n) of the n images of a class are for validation; none is lost or twice."""
     labels = tuple(k for k, count in enumerate(counts) for _ in range(count))
     samples = Samples(
-        Path("r"), tuple(map(str, range(len(labels)))), labels, tuple(map(str, range(len(counts))))
+        Folder(Path("r")),
+        tuple(map(str, range(len(labels)))),
+        labels,
+        tuple(map(str, range(len(counts)))),
     )
     expected = {k: int(val_split * n) for k, n in enumerate(counts)}
     if not 0 < sum(expected.values()) < len(labels):
@@ -106,15 +112,15 @@ def test_a_split_comes_back_from_its_csv(classes: list[str], files: list[str], c
     names = tuple(classes)
     labels = tuple(i % len(names) for i in range(len(files)))
     paths = tuple(f"{names[k]}/{file}" for k, file in zip(labels, files, strict=True))
-    samples = Samples(Path("r"), paths, labels, names)
+    samples = Samples(Folder(Path("r")), paths, labels, names)
     rows = list(range(len(files)))
     split = Split(samples.take(rows[:cut]), samples.take(rows[cut:]))
-    assert split_from_csv(split_to_csv(split), root=Path("r"), classes=names) == split
+    assert split_from_csv(split_to_csv(split), source=Folder(Path("r")), classes=names) == split
 
 
 def test_split_csv_is_readable() -> None:
     """Three columns: path, class, part; training first."""
-    samples = Samples(Path("r"), ("a/1.png", "b/2, 3.png"), (0, 1), ("a", "b"))
+    samples = Samples(Folder(Path("r")), ("a/1.png", "b/2, 3.png"), (0, 1), ("a", "b"))
     split = Split(samples.take([1]), samples.take([0]))
     assert split_to_csv(split) == 'path,class,part\n"b/2, 3.png",b,train\na/1.png,a,val\n'
 
@@ -125,29 +131,29 @@ def test_split_csv_is_readable() -> None:
         ("", "expected the columns path,class,part"),
         ("file,class,part\n", "expected the columns path,class,part"),
         (
-            "path,class,part\nx,a,test\n",
-            "['x', 'a', 'test'] is not a path, one of the run's classes, and train or val",
+            "path,class,part\nx,a,dev\n",
+            "['x', 'a', 'dev'] is not a path, one of the run's classes, and a part",
         ),
         (
             "path,class,part\nx,c,val\n",
-            "['x', 'c', 'val'] is not a path, one of the run's classes, and train or val",
+            "['x', 'c', 'val'] is not a path, one of the run's classes, and a part",
         ),
         (
             "path,class,part\nx,a\n",
-            "['x', 'a'] is not a path, one of the run's classes, and train or val",
+            "['x', 'a'] is not a path, one of the run's classes, and a part",
         ),
     ],
 )
 def test_a_damaged_split_csv_says_where(table: str, reason: str) -> None:
     """The row that cannot be, as it stands there."""
     with pytest.raises(ValueError, match=f"^{re.escape(reason)}$"):
-        split_from_csv(table, root=Path("r"), classes=("a", "b"))
+        split_from_csv(table, source=Folder(Path("r")), classes=("a", "b"))
 
 
 @pytest.mark.parametrize(("val_split", "train", "val"), [(0.1, 5, 0), (0.9999, 1, 4)])
 def test_each_part_needs_an_image(val_split: float, train: int, val: int) -> None:
     """Too few photos for a share: the numbers, and what to change."""
-    samples = Samples(Path("beans"), tuple("12345"), (0, 0, 0, 1, 1), ("a", "b"))
+    samples = Samples(Folder(Path("beans")), tuple("12345"), (0, 0, 0, 1, 1), ("a", "b"))
     if val == 0:
         with pytest.raises(DataError) as caught:
             split_samples(samples, val_split=val_split, seed=0)
@@ -162,7 +168,7 @@ def test_each_part_needs_an_image(val_split: float, train: int, val: int) -> Non
 
 def test_a_split_is_a_permutation_of_numpy() -> None:
     """`RandomState(seed).shuffle`, which NumPy keeps stable for ever (NEP 19)."""
-    samples = Samples(Path("r"), tuple("abcdef"), (0, 0, 0, 1, 1, 1), ("a", "b"))
+    samples = Samples(Folder(Path("r")), tuple("abcdef"), (0, 0, 0, 1, 1, 1), ("a", "b"))
     order = np.arange(6)
     np.random.RandomState(3).shuffle(order)
     assert split_samples(samples, val_split=0.5, seed=3) == Split(

@@ -43,7 +43,7 @@ def test_evaluate_counts_the_validation_photos_of_the_kept_split(
     trained: Trained,
 ) -> None:
     """`split.csv` says which; accuracy, confusion and scores agree with each other."""
-    val = find(trained.run).split(Run(trained.run).config().data.dir).val  # type: ignore[arg-type]
+    val = find(trained.run).split().val
     result = evaluate(trained.run)
     assert result.samples.paths == val.paths
     predicted = result.probabilities.argmax(axis=1)

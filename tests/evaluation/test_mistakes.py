@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kvgg_jax.core.events import ignore
+from kvgg_jax.data.sources.folder import Folder
 from kvgg_jax.evaluation.mistakes import SIDE, _place, look_at
 from kvgg_jax.evaluation.record import Mistake
 from kvgg_jax.runs.folder import Run
@@ -29,7 +30,7 @@ def test_each_mistake_is_shown_or_has_a_reason(trained: Trained, tmp_path: Path)
             ("red/red_01.png", "green"),
         )
     ]
-    seen = look_at(mistakes, photos, Run(trained.run), ignore)
+    seen = look_at(mistakes, Folder(photos), Run(trained.run), ignore)
     assert [one.mistake for one in seen] == mistakes
     assert [one.label for one in seen] == ["green", "", "green"]
     assert [one.photo is not None and one.photo.shape for one in seen] == [

@@ -19,7 +19,8 @@ import pytest
 from kvgg_jax import evaluate, export, predict
 from kvgg_jax.core.errors import DataError, KvggError, MissingExtra, RunError, UsageError
 from kvgg_jax.core.events import ignore
-from kvgg_jax.data.folder import Samples
+from kvgg_jax.data.samples import Samples
+from kvgg_jax.data.sources.folder import Folder
 from kvgg_jax.export import exporter, keras_file, saved_model, stablehlo
 from kvgg_jax.export.exporter import FORMATS, Int8
 from kvgg_jax.export.graph import portable
@@ -126,7 +127,7 @@ def test_int8_names_a_validation_photo_that_cannot_be_read(
 ) -> None:
     """It is evaluated on all of them or on none."""
     photos = shutil.copytree(finished.parents[1] / "photos", tmp_path / "photos")
-    lost = Run(finished).split(photos).val.files()[0]
+    lost = Run(finished).split(Folder(photos)).val.files()[0]
     lost.unlink()
     output = tmp_path / "x.keras"
     with pytest.raises(DataError) as caught:
@@ -140,8 +141,8 @@ def test_int8_names_a_validation_photo_that_cannot_be_read(
 def test_int8_sees_training_photos_from_first_to_last(monkeypatch: pytest.MonkeyPatch) -> None:
     """They may be sorted by class: each has its share."""
     labels = tuple(label for label in range(4) for _ in range(48))
-    samples = Samples(Path(), tuple(map(str, range(192))), labels, tuple("abcd"))
-    monkeypatch.setattr(exporter, "load", lambda file, size: np.array(int(file.name)))
+    samples = Samples(Folder(Path()), tuple(map(str, range(192))), labels, tuple("abcd"))
+    monkeypatch.setattr(Samples, "load", lambda self, i, size: np.array(int(self.paths[i])))
     places = np.concatenate(list(exporter._images(samples, 32, ignore)))
     assert np.bincount(places // 48).tolist() == [32, 32, 32, 32]
 

@@ -15,8 +15,8 @@ from PIL import Image
 from kvgg_jax import calibrate, evaluate
 from kvgg_jax.core.errors import DataError, RunError
 from kvgg_jax.core.events import Event, Warned, ignore
-from kvgg_jax.data.folder import scan
 from kvgg_jax.data.reader import read
+from kvgg_jax.data.sources.folder import scan
 from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.listing import DamagedRun, list_runs
@@ -93,7 +93,7 @@ def test_photos_that_are_gone_changed_or_unreadable_are_counted_and_named(run):
 def test_a_folder_of_photos_that_is_gone_is_named_with_the_key_of_its_place(run):
     """A disk that is not mounted, say: no photo was removed."""
     photos = run.parent / "photos"
-    split = Run(run).split(photos)
+    split = Run(run).split()
     photos.rename(run.parent / "moved")
     with pytest.raises(RunError) as caught:
         check_files(Run(run), split, ignore)
@@ -114,7 +114,7 @@ def test_photos_that_came_later_are_named_and_left_out(run):
     """The split is that of the start."""
     photos, heard = run.parent / "photos", list[Event]()
     shutil.copy(photos / "red" / "red_03.png", photos / "red" / "new.png")
-    check_files(Run(run), Run(run).split(photos), heard.append)
+    check_files(Run(run), Run(run).split(), heard.append)
     assert heard == [
         Warned(f"{photos}: 1 new (red/new.png) since {run} started; they are not used.")
     ]
@@ -179,7 +179,7 @@ def test_a_new_run_is_held_inside_its_folder_too(photos, tmp_path):
 
 
 def learned(run: Run, photos: Path) -> set[str]:
-    return set(run.split(photos).train.paths)
+    return set(run.split().train.paths)
 
 
 def warnings(heard: list[Event]) -> list[str]:
@@ -232,7 +232,7 @@ def test_evaluate_says_which_photos_flatter_the_run(known, trained, moved):
 
 def test_evaluate_says_that_its_photos_have_changed(known, trained, moved):
     """The validation photos of the known, where they are now."""
-    path = known.split(trained.photos).val.paths[0]
+    path = known.split().val.paths[0]
     Image.new("RGB", (32, 32), "white").save(moved / path)
     heard: list[Event] = []
     evaluate(known.path, data=moved, split="val", emit=heard.append)
@@ -256,7 +256,7 @@ def test_weights_of_a_run_that_has_seen_photos_for_validation_are_warned_of(know
     heard: list[Event] = []
     config = small_config(moved, model={"weights": str(known.path)}, train={"epochs": 1})
     new = Run(train(config, out=tmp_path / "runs", name="new", emit=heard.append).run)
-    val = new.split(moved).val.paths
+    val = new.split().val.paths
     seen = learned(known, moved) & set(val)
     assert seen
     assert warnings(heard) == [

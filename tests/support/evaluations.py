@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from kvgg_jax.data.audit.color_baseline import ColorBaseline
-from kvgg_jax.data.folder import Samples
+from kvgg_jax.data.samples import Samples
+from kvgg_jax.data.sources.folder import Folder
 from kvgg_jax.evaluation.evaluate import make_evaluation
 from kvgg_jax.evaluation.record import Evaluation
 from support.runs import COLORS, draw_photos
@@ -25,7 +26,9 @@ def six_photos(folder: Path) -> Evaluation:
     probabilities = np.array(
         [[8, 1, 1], [2, 5, 3], [1, 8, 1], [0, 1, 9], [1, 1, 8], [5, 1, 4]], np.float32
     ) / np.float32(10)
-    return made(folder / "run", Samples(root, paths, tuple(labels.tolist()), NAMES), probabilities)
+    return made(
+        folder / "run", Samples(Folder(root), paths, tuple(labels.tolist()), NAMES), probabilities
+    )
 
 
 def made(run: Path, samples: Samples, probabilities: np.ndarray) -> Evaluation:

@@ -11,7 +11,7 @@ from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import ConfigError, DataError
 from kvgg_jax.core.events import Event, Note, Warned, ignore
 from kvgg_jax.data.decode.image import load
-from kvgg_jax.data.folder import scan
+from kvgg_jax.data.sources.folder import scan
 from kvgg_jax.data.split import split_samples
 from kvgg_jax.training import inputs
 from kvgg_jax.training.inputs import complete_config, load_inputs, warn_of_split, with_larger

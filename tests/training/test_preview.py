@@ -13,7 +13,7 @@ from PIL import Image
 
 from kvgg_jax.core.state import Batch
 from kvgg_jax.data.decode.image import load
-from kvgg_jax.data.folder import scan
+from kvgg_jax.data.sources.folder import scan
 from kvgg_jax.training import preview
 from kvgg_jax.training.augment.levels import make_augment
 from kvgg_jax.training.augment.regions import make_crop

@@ -14,8 +14,9 @@ from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.events import ignore
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import Batch
-from kvgg_jax.data.folder import Samples
 from kvgg_jax.data.reader import DecodedImages
+from kvgg_jax.data.samples import Samples
+from kvgg_jax.data.sources.folder import Folder
 from kvgg_jax.data.split import Split
 from kvgg_jax.training import setup
 from kvgg_jax.training.setup import build_network
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("thin_network")
 
 LABELS = (0, 0, 0, 0, 0, 0, 1, 2)
 CLASSES = ("blue", "green", "red")
-SAMPLES = Samples(Path("r"), tuple(f"{i}.png" for i in range(8)), LABELS, CLASSES)
+SAMPLES = Samples(Folder(Path("r")), tuple(f"{i}.png" for i in range(8)), LABELS, CLASSES)
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
 LOGITS = np.random.default_rng(1).normal(0, 2, (8, 3)).astype(np.float32)
 

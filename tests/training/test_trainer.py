@@ -53,7 +53,7 @@ def test_samples_are_drawn_as_the_first_step_has_them(photos, tmp_path, monkeypa
     result = train(small_config(photos, data={"crop": 0.5}), out=tmp_path, name="crops")
     ((images, names, file),) = drawn
     run = Run(result.run)
-    train_photos = run.split(photos).train
+    train_photos = run.split().train
     order = np.random.default_rng([42, 1]).permutation(29)[:8].tolist()
     larger = np.stack([load(train_photos.files()[row], 46) for row in order]) / np.float32(255)
     crop = make_crop(0.5, seed=42, image_size=32)
@@ -90,7 +90,7 @@ def test_a_check_sees_a_run_before_its_first_step_and_may_refuse_it(photos, fini
 
     def refuse(run: Run) -> None:
         assert heard[-1] == Started(run.path)
-        raise RunError(f"{run.path.name}: {len(run.split(photos).all)} photos")
+        raise RunError(f"{run.path.name}: {len(run.split().all)} photos")
 
     with pytest.raises(RunError, match=r"^new: 36 photos$"):
         train(small_config(photos), out=tmp_path, name="new", check=refuse, emit=heard.append)

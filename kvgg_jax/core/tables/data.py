@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
@@ -19,20 +21,38 @@ def _large_enough(size: int) -> int:
     return size
 
 
+def _a_pattern(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"is not a regular expression: {error}") from None
+    return pattern
+
+
 def _not_empty(folder: str) -> str:
     if not folder:
         raise ValueError("is empty; name the folder of the photos")
     return folder
 
 
+Place = Annotated[str, BeforeValidator(as_text), AfterValidator(_not_empty)]
+
+
 class DataConfig(Table):
     """Where the photos are, how they are split, and how they are augmented."""
 
-    dir: Annotated[str, BeforeValidator(as_text), AfterValidator(_not_empty)] | None = setting(
-        None, "photos", flag="--data", is_folder=True, resume="config"
+    dir: Place | None = setting(None, "photos", flag="--data", is_folder=True, resume="config")
+    """Folder with one sub-folder per class, or a list of photos. A list is a CSV, JSON lines or
+    Parquet file with the columns path and label. Without it: `./data`, or the demo set if there
+    is none ([data](data.md))."""
+    val: Place | None = setting(None, "photos", is_folder=True, resume="config")
+    """Photos for validation, a folder or a list. All of `data.dir` is then for training."""
+    test: Place | None = setting(None, "photos", is_folder=True, resume="config")
+    """Photos that only `evaluate --split test` uses, a folder or a list."""
+    root: Place | None = setting(
+        None, "photos", flag="--data-root", is_folder=True, resume="config"
     )
-    """Folder with one sub-folder per class. Without it: `./data`, or the demo set if there is
-    none."""
+    """Folder where the paths of a list start. Without it: the folder of the list."""
     image_size: Annotated[int, AfterValidator(_large_enough)] | None = setting(
         None, "images", "network", le=4096
     )
@@ -42,8 +62,13 @@ class DataConfig(Table):
     split: Literal["keras", "stratified", "grouped"] = setting("keras", "photos")
     """How photos are split: keras, stratified or grouped. `keras`: the files that
     `image_dataset_from_directory` would choose; `stratified`: each class has the same share in
-    both parts; `grouped`: exact and near duplicates stay on one side, and class shares are kept
-    as far as that allows ([data](data.md))."""
+    both parts; `grouped`: exact and near duplicates, and the groups of a list or of
+    `data.group_by`, stay on one side, and class shares are kept as far as that allows
+    ([data](data.md))."""
+    group_by: Annotated[str, AfterValidator(_a_pattern)] | None = setting(None, "photos")
+    """Regular expression that finds the group of a photo, such as a lot or a patient, in its path.
+    The group is what its first parentheses match, or all that it matches. Needs `data.split =
+    grouped`, or folds ([data](data.md))."""
     split_seed: int | None = setting(None, "photos", flag=None, ge=0, lt=2**32)
     """Seed of the split alone, without it `seed`: compare other seeds on one split."""
     folds: int | None = setting(None, "photos", flag=None, ge=2)
@@ -81,10 +106,16 @@ class DataConfig(Table):
     cache folder, `none` decodes each time, `device` is a GPU's memory, `auto` the fastest that
     fits."""
 
+    def at(self, place: str | Path | None) -> DataConfig:
+        """The same photos in another folder or list; None: where they are."""
+        return self if place is None else self.model_copy(update={"dir": str(place)})
+
     @model_validator(mode="after")
     def _is_a_fold(self) -> DataConfig:
         if (self.folds is None) != (self.fold is None) or (self.fold or 0) > (self.folds or 0):
             raise ValueError(f"folds {self.folds}, fold {self.fold}: set both, and fold 1 to folds")
         if self.folds and self.split == "keras":
             raise ValueError("folds need split stratified or grouped")
+        if self.group_by and self.split != "grouped" and not self.folds:
+            raise ValueError("group_by needs split grouped: another one divides groups")
         return self

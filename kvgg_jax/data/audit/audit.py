@@ -16,10 +16,13 @@ from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.color_baseline import ColorBaseline, compare_colors
 from kvgg_jax.data.audit.duplicates import group_equal, same_photo
-from kvgg_jax.data.audit.findings import AGAINST, TRAIN, VAL, Check, Duplicates, Photo
+from kvgg_jax.data.audit.findings import AGAINST, TEST, TRAIN, VAL, Check, Duplicates, Photo
 from kvgg_jax.data.audit.inspect import Seen, inspect_photos
-from kvgg_jax.data.folder import Samples, all_files, find_images, scan
+from kvgg_jax.data.audit.series import find_series
 from kvgg_jax.data.grouping import how_split, split_photos
+from kvgg_jax.data.open_photos import open_photos
+from kvgg_jax.data.samples import Samples
+from kvgg_jax.data.sources.folder import Folder, find_images, scan
 from kvgg_jax.data.split import Split, rows_by_label
 
 FLAT = 1 / 255  # spread of every channel below which an image has only one color
@@ -40,7 +43,8 @@ def check_data(
     Nothing is written. Raises DataError for a folder that `train` would refuse as a whole;
     unreadable files are part of the answer.
     """
-    config, samples = config or RunConfig(), split.all if split else scan(Path(folder))
+    config = (config or RunConfig()).with_data(dir=str(folder))
+    samples = split.all if split else open_photos(config.data)
     others = _others(Path(against), samples.root) if against else None
     seen = inspect_photos(samples, *([others] if others else []), emit=emit, stage="looking")
     groups, own = same_photo([one.look for one in seen]), seen[: len(samples)]
@@ -48,14 +52,15 @@ def check_data(
         # `train` does not know the others, which might join two groups of its own.
         alone = same_photo([one.look for one in own]) if others else groups
         split = split_photos(config, samples, groups=alone)
-    val = set(split.val.paths)
-    photos = _photos(samples, [VAL if path in val else TRAIN for path in samples.paths])
+    part_of = {path: part for part, ones in split.parts() for path in ones.paths}
+    photos = _photos(samples, [part_of[path] for path in samples.paths])
     photos += _photos(others, [AGAINST] * len(others)) if others else []
     headers = [one.header for one in own if one.header]
     counts, in_val = Counter(samples.labels), Counter(split.val.labels)
     return Check(
         folder=samples.root,
         against=others.root if others else None,
+        samples=samples,
         classes={name: counts[k] for k, name in enumerate(samples.classes)},
         sizes=Counter(header.size for header in headers),
         modes=Counter(header.mode for header in headers),
@@ -63,8 +68,14 @@ def check_data(
         bad=tuple((one.path, str(one.error)) for one in seen if one.error),
         odd=(*_odd(seen), *_unused(samples)),
         duplicates=tuple(sorted(_duplicates(seen, groups, photos), key=_harm)),
-        how=how_split(config, samples),
-        parts={TRAIN: len(split.train), VAL: len(split.val), AGAINST: len(others or ())},
+        how=how_split(config, split),
+        parts={
+            TRAIN: len(split.train),
+            VAL: len(split.val),
+            TEST: len(split.test or ()),
+            AGAINST: len(others or ()),
+        },
+        series=None if split.given else find_series(split.train, split.val),
         color=_color(own, samples, split),
         chance=max(in_val.values()) / len(split.val),
     )
@@ -81,7 +92,7 @@ def _others(root: Path, folder: Path) -> Samples:
         if not found:
             raise
     paths = tuple(path.relative_to(root).as_posix() for path in found)
-    return Samples(root, paths, (0,) * len(paths), ("",))
+    return Samples(Folder(root), paths, (0,) * len(paths), ("",))
 
 
 def _photos(samples: Samples, parts: Sequence[str]) -> list[Photo]:
@@ -113,17 +124,9 @@ def _odd(seen: Sequence[Seen]) -> Iterator[tuple[Path, str]]:
 
 
 def _unused(samples: Samples) -> Iterator[tuple[Path, str]]:
-    """Files that `train` passes over without a message; hidden ones are meant to be."""
-    for name in sorted(os.listdir(samples.root)):
-        if not name.startswith(".") and os.path.isfile(samples.root / name):
-            yield samples.root / name, "is outside the class folders and is not used"
-    used = set(samples.files())
-    # Not all folders: the test part of an existing split is left alone.
-    tops = sorted({path.partition("/")[0] for path in samples.paths})
-    for top in filter(os.path.isdir, (samples.root / top for top in tops)):
-        for path in all_files(top):
-            if path not in used:
-                yield path, "is not a known image file and is not used"
+    """Files that `train` passes over without a message."""
+    if isinstance(samples.source, Folder):
+        yield from samples.source.unused(samples.paths)
 
 
 def _color(seen: Sequence[Seen], samples: Samples, split: Split) -> ColorBaseline:

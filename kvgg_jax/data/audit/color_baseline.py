@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.inspect import Seen, inspect_photos
-from kvgg_jax.data.folder import Samples
+from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.split import rows_by_label
 
 LIMIT = 10_000  # training photos to compare with: so many are read in a minute, and are enough

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from kvgg_jax.data.audit.color_baseline import ColorBaseline
+from kvgg_jax.data.audit.series import Series
+from kvgg_jax.data.samples import Samples
 
 NEAR = 0.1  # above chance, from which accuracy on color matters
 COMMON = 5  # sizes named
-TRAIN, VAL, AGAINST = "train", "val", "against"
+TRAIN, VAL, TEST, AGAINST = "train", "val", "test", "against"
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One of several duplicates; `part` is train, val, or against; `label` "" without a class."""
+    """One of several duplicates; `part` is train, val, test or against; `label` may be ""."""
 
     path: Path
     label: str
@@ -38,12 +40,12 @@ class Duplicates:
 
     @property
     def across(self) -> bool:
-        """Whether some are for training and some for validation."""
-        return bool(self.parts[TRAIN] and self.parts[VAL])
+        """Whether some are in one part of the split and some in another."""
+        return sum(bool(self.parts[part]) for part in (TRAIN, VAL, TEST)) > 1
 
     @property
     def parts(self) -> Counter[str]:
-        """How many are in train, val and against."""
+        """How many are in train, val, test and against."""
         return Counter(photo.part for photo in self.photos)
 
     def to_json(self) -> dict[str, Any]:
@@ -58,6 +60,8 @@ class Check:
 
     folder: Path
     against: Path | None
+    samples: Samples
+    """Those in `folder`."""
     classes: dict[str, int]
     """Photos of each class in `folder`; all other figures are of readable ones."""
     sizes: Counter[str]
@@ -71,7 +75,9 @@ class Check:
     how: str
     """How `train` would split the photos: keras, stratified, grouped, or given."""
     parts: dict[str, int]
-    """Photos in `train`, `val` and `against`."""
+    """Photos in `train`, `val`, `test` and `against`."""
+    series: Series | None
+    """What the file names say of photos that belong together."""
     color: ColorBaseline
     """Learned from the training part, measured on the validation part."""
     chance: float
@@ -95,7 +101,12 @@ class Check:
     @property
     def split_leaks(self) -> int:
         """Validation photos that are in the training part too."""
-        return sum(group.parts[VAL] for group in self.duplicates if group.across)
+        return sum(group.parts[VAL] for group in self.duplicates if group.parts[TRAIN])
+
+    @property
+    def test_leaks(self) -> int:
+        """Test photos that are in another part too."""
+        return sum(group.parts[TEST] for group in self.duplicates if group.across)
 
     @property
     def folder_leaks(self) -> int:
@@ -119,7 +130,9 @@ class Check:
     def to_json(self) -> dict[str, Any]:
         """All that was found; docs/json.md describes it."""
         other = {"count": self.parts[AGAINST], "leaks": self.folder_leaks}
-        split = {name: self.parts[name] for name in (TRAIN, VAL)}
+        split: dict[str, Any] = {name: self.parts[name] for name in (TRAIN, VAL)}
+        if self.parts[TEST]:
+            split |= {"test": self.parts[TEST], "test_leaks": self.test_leaks}
         return {
             "folder": str(self.folder),
             "count": self.count,
@@ -133,6 +146,7 @@ class Check:
             "duplicates": [group.to_json() for group in self.duplicates],
             "contradictory": self.contradictory,
             "split": {"how": self.how, **split, "leaks": self.split_leaks},
+            "series": self.series.to_json() if self.series else None,
             "against": {"folder": str(self.against), **other} if self.against else None,
             "color": {**self.color.to_json(), "chance": self.chance},
         }

@@ -17,7 +17,8 @@ from kvgg_jax.data.audit.duplicates import SIDE, Fingerprint, look
 from kvgg_jax.data.decode.file_types import HEAD, check_kind
 from kvgg_jax.data.decode.image import decode_bytes
 from kvgg_jax.data.decode.limits import open_header
-from kvgg_jax.data.source import Source, each
+from kvgg_jax.data.samples import Samples
+from kvgg_jax.data.source import each
 
 LONG = 3  # times as wide as high, or high as wide
 _SUFFIXES = {".jpg": ".jpeg", ".tif": ".tiff"}  # short -> long
@@ -44,18 +45,18 @@ class Seen:
     error: ImageError | None = None
 
 
-def inspect_photos(*sources: Source, emit: Emit = ignore, stage: str = "comparing") -> list[Seen]:
-    """A look at each photo of all sources, in order, on all cores. A JPEG is decoded small, which
+def inspect_photos(*several: Samples, emit: Emit = ignore, stage: str = "comparing") -> list[Seen]:
+    """A look at each photo of all samples, in order, on all cores. A JPEG is decoded small, which
     is quicker."""
-    photos = [(source, i) for source in sources for i in range(len(source))]
+    photos = [(samples, i) for samples in several for i in range(len(samples))]
     return each(_inspect, photos, stage=stage, emit=emit)
 
 
-def _inspect(photo: tuple[Source, int]) -> Seen:
-    source, i = photo
-    path = Path(source.name(i))
+def _inspect(photo: tuple[Samples, int]) -> Seen:
+    samples, i = photo
+    path = Path(samples.name(i))
     try:
-        content = source.read(i)
+        content = samples.read(i)
         pixels = decode_bytes(content, name=path, at_least=SIDE)
         return Seen(path, look(pixels), read_header(content, path))
     except ImageError as error:

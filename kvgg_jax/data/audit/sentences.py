@@ -7,7 +7,8 @@ from pathlib import Path
 
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.color_baseline import ColorBaseline
-from kvgg_jax.data.audit.findings import COMMON, Check
+from kvgg_jax.data.audit.findings import COMMON, TEST, Check
+from kvgg_jax.data.audit.series import Series
 from kvgg_jax.data.class_balance import UNEVEN
 from kvgg_jax.data.grouping import GIVEN
 
@@ -28,6 +29,8 @@ def facts(result: Check) -> list[tuple[str, str]]:
         ("contradictory", f"groups in several classes: {result.contradictory or 'none'}"),
         ("across the split", _split(result)),
     ]
+    if result.series:
+        lines.append(("series", _series(result.series)))
     if result.against:
         shared = f"{result.folder_leaks:,} of {result.parts['against']:,} photos are here too"
         lines.append((f"in {escape_name(result.against)}", shared))
@@ -52,12 +55,31 @@ def _common(counts: Counter[str]) -> str:
 
 
 def _split(result: Check) -> str:
+    """On photos that are in two parts."""
+    text = _training_leaks(result)
+    if not result.parts[TEST]:
+        return text
+    return (
+        f"{text}; {result.test_leaks:,} of {result.parts[TEST]:,} test photos are in another part"
+    )
+
+
+def _training_leaks(result: Check) -> str:
     leaks = f"{result.split_leaks:,} of {result.parts['val']:,} validation photos are in training"
     if result.how == GIVEN:
         advice = "; remove them from one part" if result.split_leaks else ""
-        return f"{leaks} too (split as the folders are){advice}"
+        return f"{leaks} too (split as given){advice}"
     better = "; --split grouped prevents it" if result.split_leaks else ""
     return f"{leaks} too (--split {result.how}){better}"
+
+
+def _series(series: Series) -> str:
+    """On file names that say which photos belong together."""
+    named = f"{series.count:,} by their file names, such as {escape_name(series.example)}"
+    sides = f"{series.across:,} of them have photos on both sides of the split"
+    if not series.across:
+        return f"{named}; {sides}"
+    return f"{named}; {sides}. --split grouped --group-by '{series.pattern}' prevents it"
 
 
 def color_advice(result: Check) -> str:

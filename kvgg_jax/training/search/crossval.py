@@ -130,7 +130,7 @@ def _check_settings(path: Path, members: list[RunConfig]) -> None:
 
 
 def _measured(run: Run, fold: int) -> Fold:
-    history, split = run.history(), run.split(Path())
+    history, split = run.history(), run.split()
     best = history.best
     if best is None:
         raise RunError(f"{run.path} has no epoch in its history.csv. Remove it and call again.")

@@ -58,7 +58,10 @@ def solve_epoch(
     hooks.emit(Progress("solving the head", 0, 1))
     balanced = config.data.balance or config.train.class_weight == "balanced"
     classes = state.params[f"{LAST}/bias"].shape[0]
-    found = solve(*train.whole(), classes=classes, seed=config.seed, balanced=balanced)
+    counts = None if train.weights is None else train.weights[train.rows]
+    found = solve(
+        *train.whole(), classes=classes, seed=config.seed, balanced=balanced, counts=counts
+    )
     how = "" if found.is_exact else ", not for each C to the last digit"
     hooks.emit(Note(f"Solved the head by logistic regression, C = {found.strength:g}{how}"))
     state = _with_weights(state._replace(step=jnp.int32(train.steps)), found.weights)
@@ -80,19 +83,26 @@ def solve_epoch(
 
 
 def solve(
-    features: NDArray[Any], labels: NDArray[Any], *, classes: int, seed: int, balanced: bool = False
+    features: NDArray[Any],
+    labels: NDArray[Any],
+    *,
+    classes: int,
+    seed: int,
+    balanced: bool = False,
+    counts: NDArray[np.float32] | None = None,
 ) -> Solution:
     """The linear head for `features` [count, n] and `labels` [count] of `classes` classes.
 
     It minimizes the cross-entropy summed over the images, plus L2 / (2 C) of the kernel, on the
     standardized features. C is that of `STRENGTHS` with the smallest cross-entropy in `FOLDS`-fold
     cross-validation, where each class has two images or more. `balanced` weighs images by
-    count / (classes * images of the class).
+    count / (classes * images of the class); `counts` [count] weighs each one.
     """
     mean, variance = features.mean(axis=0, dtype=np.float64), features.var(axis=0, dtype=np.float64)
     variance[variance == 0] = 1.0  # as scikit-learn's StandardScaler
     scaled = (features - mean) / np.sqrt(variance + STANDARD_EPSILON)
-    fitted, is_exact = _fit(scaled, labels, seed=seed, weight="balanced" if balanced else None)
+    weight = "balanced" if balanced else None
+    fitted, is_exact = _fit(scaled, labels, seed=seed, weight=weight, counts=counts)
     kernel, bias = np.zeros((features.shape[1], classes)), np.full(classes, -np.inf)
     kernel[:, fitted.classes_], bias[fitted.classes_] = _columns(fitted)
     bias[np.isinf(bias)] = bias[fitted.classes_].min() - 10.0  # no image: hardly ever predicted
@@ -106,7 +116,12 @@ def solve(
 
 
 def _fit(
-    features: NDArray[Any], labels: NDArray[Any], *, seed: int, weight: str | None
+    features: NDArray[Any],
+    labels: NDArray[Any],
+    *,
+    seed: int,
+    weight: str | None,
+    counts: NDArray[np.float32] | None,
 ) -> tuple[Any, bool]:
     """scikit-learn's model, fitted, and whether it is at the optimum for each C."""
     from sklearn.exceptions import ConvergenceWarning
@@ -130,7 +145,7 @@ def _fit(
     # one thread: between the small products of each step, two would wait for each other
     with threadpool_limits(1), warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always", ConvergenceWarning)
-        model.fit(features, labels)
+        model.fit(features, labels, sample_weight=counts)
     return model, not any(issubclass(one.category, ConvergenceWarning) for one in found)
 
 

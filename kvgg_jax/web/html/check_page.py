@@ -13,15 +13,14 @@ from PIL import Image
 from kvgg_jax.core.errors import ImageError
 from kvgg_jax.core.events import Emit, Progress, ignore
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.data.audit.findings import AGAINST, TRAIN, VAL, Check, Duplicates, Photo
+from kvgg_jax.data.audit.findings import AGAINST, TEST, TRAIN, VAL, Check, Duplicates, Photo
 from kvgg_jax.data.audit.sentences import facts, reason
 from kvgg_jax.data.decode.image import decode
-from kvgg_jax.data.folder import scan
 from kvgg_jax.web.html.page import data_url, write_page
 
 SIDE = 128  # pixels of a thumbnail's longer side
 GROUPS, FILES, EXAMPLES = 200, 200, 6  # shown: groups, files of a list, photos per class
-_PARTS = {TRAIN: "training", VAL: "validation", AGAINST: "other folder"}
+_PARTS = {TRAIN: "training", VAL: "validation", TEST: "test", AGAINST: "other folder"}
 
 
 def write_check(result: Check, file: Path, *, emit: Emit = ignore) -> None:
@@ -65,7 +64,7 @@ def _place(photo: Photo) -> str:
 
 
 def _classes(result: Check, emit: Emit) -> Iterator[dict[str, Any]]:
-    samples, of_class = scan(result.folder), defaultdict[int, list[int]](list)
+    samples, of_class = result.samples, defaultdict[int, list[int]](list)
     for place, label in enumerate(samples.labels):
         of_class[label].append(place)
     for label, (name, count) in enumerate(result.classes.items()):

@@ -15,6 +15,7 @@ from kvgg_jax.core.events import Emit, Note, Warned, ignore
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.audit import check_data
 from kvgg_jax.data.audit.findings import Check
+from kvgg_jax.data.open_photos import source_of
 from kvgg_jax.evaluation.evaluate import evaluate
 from kvgg_jax.evaluation.files import read_evaluation, try_to_keep
 from kvgg_jax.evaluation.mistakes import Seen, look_at
@@ -81,8 +82,10 @@ def report(
     run that cannot be used and for a page that cannot be written, ValueError for another `split`
     or number of `mistakes`.
     """
-    if split not in (None, "val", "all") or not 0 <= mistakes <= WORST:
-        raise ValueError(f"split {split!r}, mistakes {mistakes}: use val or all, and 0 to {WORST}")
+    if split not in (None, "val", "test", "all") or not 0 <= mistakes <= WORST:
+        raise ValueError(
+            f"split {split!r}, mistakes {mistakes}: use val, test or all, and 0 to {WORST}"
+        )
     found, summary = _begun(run, Path(out))
     file = Path(output) if output else found.path / FILE
     check_writable(file, option="--output")
@@ -107,7 +110,7 @@ def report(
     worst = figures.mistakes[:mistakes] if figures else ()
     seen = unless_missing(lambda: sources.mistakes(figures, worst), "mistakes")
     findings = unless_missing(lambda: sources.check(summary.config), "photos")
-    page = Contents(summary, found.split(own), figures, worst, seen, findings, left_out)
+    page = Contents(summary, found.split(), figures, worst, seen, findings, left_out)
     size = write_report(page, file, now=datetime.now())
     contents = tuple(section for section in HEADINGS if section not in left_out)
     return Report(found.path, file, size, part, contents, left_out)
@@ -161,20 +164,22 @@ class _Sources:
         """The photos of the mistakes, with their heatmaps."""
         if figures is None:
             raise DataError("There are no figures that would name them.")
-        return look_at(worst, _existing(self.evaluated), self.run, self.emit) if worst else ()
+        _existing(self.evaluated)
+        source = source_of(self.run.config().data.at(self.evaluated))
+        return look_at(worst, source, self.run, self.emit) if worst else ()
 
     def check(self, config: RunConfig) -> Check:
         """What `data check` finds in the photos of the run, beside those of `--data`."""
-        has_moved = self.part == "val"
+        has_moved = self.part != "all"
         folder = _existing(self.evaluated if has_moved else self.own)
         other = folder if has_moved else _existing(self.evaluated)
         against = None if other.samefile(folder) else other
-        split = self.run.split(folder)
+        split = self.run.split(source_of(config.data.at(folder)))
         return check_data(folder, against=against, config=config, split=split, emit=self.emit)
 
 
 def _existing(folder: Path) -> Path:
-    if not os.path.isdir(folder):
+    if not os.path.exists(folder):
         raise DataError(
             f"The photos are not in {escape_name(folder)}. Say where they are: --data DIR "
             "--split val"

@@ -271,9 +271,10 @@ def test_every_flag_of_train_reaches_its_setting(
     }
     words = [word for flag in flags.items() for word in flag]
     switches = ("--batch-norm", "--skip-bad", "--augment-color")
-    # the last goes without --class-weight alone, and --loss without --label-smoothing
-    elsewhere = {"--data", "--track", "--loss", "--balance", "--devices", "--shard"}
-    asked = {*flags, *switches, *elsewhere}
+    photos = {"--data", "--val", "--test", "--data-root", "--group-by"}
+    # --balance goes without --class-weight alone, and --loss without --label-smoothing
+    elsewhere = {"--track", "--loss", "--balance", "--devices", "--shard"}
+    asked = {*flags, *switches, *photos, *elsewhere}
     assert asked == {setting.flag for setting in SETTINGS.values() if setting.flag}
     result = kvgg("train", "--data", "photos", *words, *switches, "--name", "x")
     assert result.exit_code == 0, result.output

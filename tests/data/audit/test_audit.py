@@ -19,8 +19,8 @@ from kvgg_jax.data.audit import audit
 from kvgg_jax.data.audit.audit import copies_warning
 from kvgg_jax.data.audit.duplicates import Fingerprint, same_photo
 from kvgg_jax.data.audit.findings import Check
-from kvgg_jax.data.folder import scan
 from kvgg_jax.data.grouping import split_photos
+from kvgg_jax.data.sources.folder import scan
 from kvgg_jax.data.split import split_samples
 from kvgg_jax.training import trainer
 from support.commands import TINY, kvgg, message
@@ -85,6 +85,7 @@ def test_all_that_is_odd_in_a_folder_is_found(beans: Path) -> None:
         ],
         "contradictory": 1,
         "split": {"how": "stratified", "train": 21, "val": 4, "leaks": 0},
+        "series": None,
         "against": None,
     }
     assert list(color) == ["class_mean", "nearest", "reference", "chance"]

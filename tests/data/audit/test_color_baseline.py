@@ -14,7 +14,7 @@ from kvgg_jax.data.audit.color_baseline import ColorBaseline, color_baseline, co
 from kvgg_jax.data.audit.duplicates import Fingerprint
 from kvgg_jax.data.audit.findings import Check
 from kvgg_jax.data.audit.inspect import Seen
-from kvgg_jax.data.folder import scan
+from kvgg_jax.data.sources.folder import scan
 from support.commands import kvgg
 from support.runs import COLORS, Trained, draw_photos
 

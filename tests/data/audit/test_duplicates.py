@@ -18,7 +18,8 @@ from kvgg_jax.data.audit import duplicates
 from kvgg_jax.data.audit.duplicates import Fingerprint, group_equal, look, same_photo
 from kvgg_jax.data.audit.findings import Check, Duplicates
 from kvgg_jax.data.audit.inspect import inspect_photos
-from kvgg_jax.data.folder import Samples
+from kvgg_jax.data.samples import Samples
+from kvgg_jax.data.sources.folder import Folder
 from support.images import scene
 
 KNOWN = {  # found by hand before this program looked
@@ -75,7 +76,7 @@ def test_equal_pixels_are_an_exact_duplicate_whatever_the_file(tmp_path: Path) -
     for name in ("a.png", "b.bmp", "c.webp"):
         image.save(tmp_path / name, lossless=True)
     names = ("a.png", "b.bmp", "c.webp")
-    samples = Samples(tmp_path, names, (0, 0, 0), ("x",))
+    samples = Samples(Folder(tmp_path), names, (0, 0, 0), ("x",))
     a, b, c = (seen.look for seen in inspect_photos(samples))
     assert a is not None
     assert a.digest == b.digest == c.digest

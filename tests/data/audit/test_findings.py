@@ -10,6 +10,8 @@ import pytest
 
 from kvgg_jax.data.audit.color_baseline import ColorBaseline
 from kvgg_jax.data.audit.findings import Check, Duplicates, Photo
+from kvgg_jax.data.samples import Samples
+from kvgg_jax.data.sources.folder import Folder
 
 
 def group(*photos: str, exact: bool = True) -> Duplicates:
@@ -22,6 +24,7 @@ def check(*duplicates: Duplicates) -> Check:
     return Check(
         folder=Path("beans"),
         against=Path("new"),
+        samples=Samples(Folder(Path("beans")), (), (), ("a", "b")),
         classes={"a": 30, "b": 10},
         sizes=Counter({"64 x 64": 39}),
         modes=Counter({"RGB": 39}),
@@ -30,7 +33,8 @@ def check(*duplicates: Duplicates) -> Check:
         odd=((Path("beans/b/2.png"), "has only one color"),),
         duplicates=duplicates,
         how="keras",
-        parts={"train": 32, "val": 8, "against": 5},
+        parts={"train": 32, "val": 8, "test": 0, "against": 5},
+        series=None,
         color=ColorBaseline(class_mean=0.5, nearest=0.75, reference=32),
         chance=0.75,
     )
@@ -80,6 +84,7 @@ def test_json_has_all_that_was_found() -> None:
         ],
         "contradictory": 1,
         "split": {"how": "keras", "train": 32, "val": 8, "leaks": 1},
+        "series": None,
         "against": {"folder": "new", "count": 5, "leaks": 0},
         "color": {"class_mean": 0.5, "nearest": 0.75, "reference": 32, "chance": 0.75},
     }

@@ -10,7 +10,8 @@ from PIL import Image
 
 from kvgg_jax.data.audit.inspect import Header, inspect_photos, read_header
 from kvgg_jax.data.decode.image import load
-from kvgg_jax.data.folder import Samples
+from kvgg_jax.data.samples import Samples
+from kvgg_jax.data.sources.folder import Folder
 
 
 def header(path: Path) -> Header:
@@ -91,7 +92,7 @@ def test_the_six_numbers_are_mean_and_spread_of_each_channel(tmp_path: Path) -> 
     pixels = np.zeros((64, 64, 3), np.uint8)
     pixels[:32, :, 0] = 255
     Image.fromarray(pixels).save(tmp_path / "x.png")
-    (seen,) = inspect_photos(Samples(tmp_path, ("x.png",), (0,), ("a",)))
+    (seen,) = inspect_photos(Samples(Folder(tmp_path), ("x.png",), (0,), ("a",)))
     assert seen.look is not None
     assert seen.look.color.tolist() == [0.5, 0.0, 0.0, 0.5, 0.0, 0.0]
 
@@ -101,12 +102,12 @@ def test_photos_of_any_source_are_inspected_and_a_bad_one_is_named(tmp_path: Pat
     Image.new("RGB", (40, 32), "red").save(tmp_path / "red.png")
     content = {"a": (tmp_path / "red.png").read_bytes(), "b": b"no image"}
 
-    class InMemory(Samples):
-        def read(self, i: int) -> bytes:
-            return content[self.paths[i]]
+    class InMemory(Folder):
+        def read(self, key: str) -> bytes:
+            return content[key]
 
-    first = InMemory(Path("elsewhere"), ("a", "b"), (0, 0), ("x",))
-    red, bad, again = inspect_photos(first, Samples(tmp_path, ("red.png",), (0,), ("x",)))
+    first = Samples(InMemory(Path("elsewhere")), ("a", "b"), (0, 0), ("x",))
+    red, bad, again = inspect_photos(first, Samples(Folder(tmp_path), ("red.png",), (0,), ("x",)))
     assert (red.path, again.path) == (Path("elsewhere/a"), tmp_path / "red.png")
     assert red.look is not None
     assert again.look is not None

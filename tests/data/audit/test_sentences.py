@@ -11,11 +11,15 @@ import pytest
 from kvgg_jax.data.audit.color_baseline import ColorBaseline
 from kvgg_jax.data.audit.findings import Check, Duplicates, Photo
 from kvgg_jax.data.audit.sentences import color_advice, color_text, facts, reason
+from kvgg_jax.data.audit.series import Series
+from kvgg_jax.data.samples import Samples
+from kvgg_jax.data.sources.folder import Folder
 
 LEAK = Duplicates(True, (Photo(Path("1"), "a", "train"), Photo(Path("2"), "b", "val")))
 FOUND = Check(
     folder=Path("beans"),
     against=None,
+    samples=Samples(Folder(Path("beans")), (), (), ("a", "b")),
     classes={"a": 1500, "b": 500},
     sizes=Counter({"1 x 1": 6, "2 x 1": 5, "3 x 1": 4, "4 x 1": 3, "5 x 1": 2, "6 x 1": 1}),
     modes=Counter({"RGB": 2000}),
@@ -24,7 +28,8 @@ FOUND = Check(
     odd=((Path("x"), "has only one color"),),
     duplicates=(LEAK, replace(LEAK, exact=False, photos=LEAK.photos[:1] * 2)),
     how="keras",
-    parts={"train": 1600, "val": 400, "against": 0},
+    parts={"train": 1600, "val": 400, "test": 0, "against": 0},
+    series=None,
     color=ColorBaseline(class_mean=0.3, nearest=0.5, reference=1600),
     chance=0.75,
 )
@@ -60,7 +65,7 @@ def test_sentences_follow_what_was_found() -> None:
     """Even classes, no duplicates, another folder, an existing split, no baseline."""
     color = ColorBaseline(left_out="there are no photos to compare")
     even = replace(FOUND, classes={"a": 5, "b": 5}, duplicates=(), color=color)
-    texts = dict(facts(replace(even, against=Path("new"), parts={"val": 4, "against": 7})))
+    texts = dict(facts(replace(even, against=Path("new"), parts=Counter({"val": 4, "against": 7}))))
     assert (texts["class sizes"], texts["duplicates"]) == ("even: 5 each", "none")
     assert texts["contradictory"] == "groups in several classes: none"
     assert texts["in new"] == "0 of 7 photos are here too"
@@ -68,8 +73,22 @@ def test_sentences_follow_what_was_found() -> None:
     nearly = dict(facts(replace(FOUND, classes={"a": 5, "b": 7}, how="given")))
     assert nearly["class sizes"] == "nearly even: 5 to 7"
     assert nearly["across the split"] == (
-        "1 of 400 validation photos are in training too (split as the folders are); remove them "
-        "from one part"
+        "1 of 400 validation photos are in training too (split as given); remove them from one part"
+    )
+
+
+def test_sentences_on_series_and_test_photos() -> None:
+    """What to do about them, where they are on two sides."""
+    series = Series(12, "a/lot 3", 0, "(.+/.+)/")
+    found = replace(FOUND, series=series, parts=Counter({"val": 400, "test": 9}))
+    texts = dict(facts(found))
+    named = "12 by their file names, such as a/lot 3"
+    assert texts["series"] == f"{named}; 0 of them have photos on both sides of the split"
+    assert texts["across the split"].endswith("; 0 of 9 test photos are in another part")
+    texts = dict(facts(replace(found, series=replace(series, across=3))))
+    assert texts["series"] == (
+        f"{named}; 3 of them have photos on both sides of the split. "
+        "--split grouped --group-by '(.+/.+)/' prevents it"
     )
 
 

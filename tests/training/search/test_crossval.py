@@ -23,8 +23,8 @@ from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import DataError, RunError, Stopped, UsageError
 from kvgg_jax.core.events import Emit, Event, Note
 from kvgg_jax.core.history import Epoch, History
-from kvgg_jax.data.folder import scan
 from kvgg_jax.data.grouping import split_photos
+from kvgg_jax.data.sources.folder import scan
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.lock import locked
 from kvgg_jax.runs.manifest import settings
@@ -89,7 +89,7 @@ def test_every_photo_is_held_out_once(trained: list[str], photos: Path, tmp_path
         shutil.copy(photos / "red" / "red_03.png", photos / "red" / f"{name}.png")
     result = crossval(small_config(photos), folds=3, out=tmp_path, name="x")
     assert trained == ["fold-1", "fold-2", "fold-3"]
-    splits = [Run(tmp_path / "x" / f"fold-{fold}").split(photos) for fold in (1, 2, 3)]
+    splits = [Run(tmp_path / "x" / f"fold-{fold}").split() for fold in (1, 2, 3)]
     held_out = [path for split in splits for path in split.val.paths]
     assert sorted(held_out) == sorted(scan(photos).paths)
     for split, fold in zip(splits, result.folds, strict=True):
@@ -146,7 +146,7 @@ def test_folds_differ_in_the_split_alone(trained: list[str], photos: Path, tmp_p
     first = settings(runs[0].config())
     for number, run in enumerate(runs, 1):
         assert settings(run.config()) == {**first, "data.fold": number}
-        assert split_photos(run.config(), scan(photos)) == run.split(photos)
+        assert split_photos(run.config(), scan(photos)) == run.split()
     assert (first["data.split"], first["data.folds"], first["seed"]) == ("grouped", 3, 42)
 
 

@@ -16,8 +16,8 @@ import pytest
 from kvgg_jax.core.config import SETTINGS, RunConfig, settings
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Compiled, EpochEnded, Event, Note, Progress
-from kvgg_jax.data.folder import scan
 from kvgg_jax.data.reader import read
+from kvgg_jax.data.sources.folder import scan
 from kvgg_jax.evaluation.evaluate import evaluate
 from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.training.trainer import TrainResult, resume, train

@@ -43,17 +43,20 @@ def clouds(classes: int, count: int = 60) -> tuple[NDArray[np.float32], NDArray[
 
 
 @pytest.mark.parametrize("balanced", [False, True])
+@pytest.mark.parametrize("counted", [False, True])
 @pytest.mark.parametrize("classes", [2, 3])
 def test_it_is_the_logistic_regression_of_scikit_learn_on_standardized_features(
-    classes: int, balanced: bool
+    classes: int, counted: bool, balanced: bool
 ) -> None:
     """At the strength that it has chosen."""
     features, labels = clouds(classes)
     features, labels = features[:-20], labels[:-20]
-    found = solve(features, labels, classes=classes, seed=0, balanced=balanced)
+    counts = np.resize(np.float32([1, 5, 0.5]), len(labels)) if counted else None
+    found = solve(features, labels, classes=classes, seed=0, balanced=balanced, counts=counts)
     weight = "balanced" if balanced else None
     head = LogisticRegression(C=found.strength, class_weight=weight, max_iter=1000, tol=1e-6)
-    expected = make_pipeline(StandardScaler(), head).fit(features, labels)
+    expected = make_pipeline(StandardScaler(), head)
+    expected.fit(features, labels, logisticregression__sample_weight=counts)
     own = np.exp(logits(found, features))
     np.testing.assert_allclose(
         own / own.sum(axis=1, keepdims=True), expected.predict_proba(features), atol=1e-3

@@ -12,7 +12,8 @@ import pytest
 
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.tf_gate import tf  # noqa: F401  (Keras lists folders through it)
-from kvgg_jax.data.folder import Samples, find_images, scan
+from kvgg_jax.data.samples import Samples
+from kvgg_jax.data.sources.folder import Folder, find_images, scan
 from support.folders import image, mixed_folder
 from support.users import nobody
 
@@ -34,7 +35,7 @@ def test_images_are_listed_by_class_folder_and_name(tmp_path: Path) -> None:
     for name in ("b/2.png", "b/10.png", "a/z.png", "a/Z.png", "B/1.png"):
         image(tmp_path / name)
     assert scan(tmp_path) == Samples(
-        root=tmp_path,
+        source=Folder(tmp_path),
         paths=("B/1.png", "a/Z.png", "a/z.png", "b/10.png", "b/2.png"),
         labels=(0, 1, 1, 2, 2),
         classes=("B", "a", "b"),
@@ -95,15 +96,6 @@ def test_samples_open_by_root_and_path(tmp_path: Path) -> None:
     assert scan(tmp_path).files() == [tmp_path / "a" / "1.png", tmp_path / "b" / "1.png"]
 
 
-def test_take_and_relabel_keep_path_and_class_together() -> None:
-    """Other numbers for the classes, the same class for each path."""
-    samples = Samples(Path("r"), ("a/1", "b/1", "b/2"), (0, 1, 1), ("a", "b"))
-    assert samples.take([2, 0]) == Samples(Path("r"), ("b/2", "a/1"), (1, 0), ("a", "b"))
-    assert samples.relabel(("b", "c", "a")) == Samples(
-        Path("r"), ("a/1", "b/1", "b/2"), (2, 0, 0), ("b", "c", "a")
-    )
-
-
 def test_files_to_predict_are_kept_and_folders_replaced_by_their_images(tmp_path: Path) -> None:
     """A file is taken at the user's word, even when it is missing: predict reports it."""
     inner = image(tmp_path / "some" / "b" / "2.png")
@@ -152,20 +144,18 @@ def test_a_folder_that_will_not_do_is_explained(tmp_path: Path, case: str) -> No
     assert str(caught.value) == message.format(root=root)
 
 
-@pytest.mark.parametrize("names", [("train", "test"), ("Train", "val", "valid")])
+@pytest.mark.parametrize("names", [("test", "val"), ("Train", "val", "valid")])
 def test_parts_of_a_split_are_not_taken_for_classes(tmp_path: Path, names) -> None:
     """Else a network would learn to tell them; which two are meant is not guessed."""
     for name in names:
         two_classes(tmp_path / name)
     with pytest.raises(DataError) as caught:
         scan(tmp_path)
-    first, other = sorted(names, key=lambda name: name.lower() != "train")[:2]
     assert str(caught.value) == (
         f"{tmp_path} contains {' and '.join(sorted(names))}, the parts of a split, instead of "
-        f"classes. Use one part: --data {tmp_path / first} to train, which splits it again, and "
-        f"--data {tmp_path / other} to evaluate."
+        f"classes. Say which is which: --data {tmp_path / min(names)} --val DIR --test DIR"
     )
-    assert scan(tmp_path / first).classes == ("a", "b")
+    assert scan(tmp_path / min(names)).classes == ("a", "b")
 
 
 def test_classes_may_be_called_train_and_test(tmp_path: Path) -> None:

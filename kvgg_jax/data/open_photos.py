@@ -1,0 +1,85 @@
+"""The photos that a configuration names, in whatever kind of source they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from kvgg_jax.core.errors import ConfigError
+from kvgg_jax.core.tables.data import DataConfig
+from kvgg_jax.core.text import escape_name
+from kvgg_jax.data.samples import Part, Samples
+from kvgg_jax.data.source import Source
+from kvgg_jax.data.sources.folder import Folder, scan
+from kvgg_jax.data.sources.listing import Listed, is_list, scan_list
+from kvgg_jax.data.sources.parts import Parts, join_parts
+
+
+class Kind(NamedTuple):
+    """A kind of source; a place is what the user names, `root` is `data.root`."""
+
+    fits: Callable[[str], bool]
+    """Whether a place is of this kind, by its name."""
+    source: Callable[[Path, Path | None], Source]
+    """Of a place and `root`; nothing is read."""
+    scan: Callable[[Path, Path | None, bool], Samples]
+    """All photos of a place, with `root`; the last says whether to train on them."""
+
+
+KINDS = (
+    Kind(
+        is_list,
+        lambda file, root: Listed((root or file.parent).absolute(), file),
+        lambda file, root, to_train: scan_list(file, root, to_train=to_train),
+    ),
+    Kind(
+        lambda place: True,
+        lambda folder, root: Folder(folder),
+        lambda folder, root, to_train: scan(folder, to_train=to_train),
+    ),
+)
+
+
+def open_photos(data: DataConfig, *, to_train: bool = True) -> Samples:
+    """All photos of `data.dir`, and those of `data.val` and `data.test` as parts of a split.
+
+    Without `to_train`, one class is enough. Raises DataError, and ConfigError where one of the
+    places is split already.
+    """
+    found = {
+        part: _kind(place).scan(Path(place), _root(data), to_train and part == "train")
+        for part, place in _places(data).items()
+    }
+    if data.root is not None and not any(map(is_list, _places(data).values())):
+        raise ConfigError(f"`data.root` has no effect: {escape_name(data.dir)} is not a list.")
+    if len(found) == 1:
+        return found["train"]
+    for one in found.values():
+        if one.parts:
+            raise ConfigError(
+                f"{escape_name(one.root)} is split already, so it cannot be one part of a split. "
+                "Name its parts: `data.dir`, `data.val`, `data.test`."
+            )
+    return join_parts(found)
+
+
+def source_of(data: DataConfig) -> Source:
+    """Where the photos of `data` are. Nothing is read."""
+    sources = {
+        part: _kind(place).source(Path(place), _root(data)) for part, place in _places(data).items()
+    }
+    return Parts(**sources) if len(sources) > 1 else sources["train"]
+
+
+def _places(data: DataConfig) -> dict[Part, str]:
+    every: dict[Part, str | None] = {"train": data.dir, "val": data.val, "test": data.test}
+    return {part: place for part, place in every.items() if place is not None}
+
+
+def _root(data: DataConfig) -> Path | None:
+    return None if data.root is None else Path(data.root)
+
+
+def _kind(place: str) -> Kind:
+    return next(kind for kind in KINDS if kind.fits(place))

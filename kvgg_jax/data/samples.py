@@ -1,0 +1,118 @@
+"""Labelled photos as a value: a table of keys and classes over a `Source`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvgg_jax.core.errors import DataError
+from kvgg_jax.core.text import escape_name
+from kvgg_jax.data.decode.image import load_bytes
+from kvgg_jax.data.source import Source
+
+Part = Literal["train", "val", "test"]
+PARTS: tuple[Part, ...] = get_args(Part)
+_OPTIONAL = ("parts", "groups", "weights")
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Photos of `source` by their keys, `paths`; each has a label, an index into `classes`.
+
+    The other columns are None where nobody has given them.
+    """
+
+    source: Source
+    paths: tuple[str, ...]
+    labels: tuple[int, ...]
+    classes: tuple[str, ...]
+    parts: tuple[Part, ...] | None = None
+    """The part of a split that each is in already."""
+    groups: tuple[str, ...] | None = None
+    """Photos of one group, such as a lot or a patient, belong on one side of a split."""
+    weights: tuple[float, ...] | None = None
+    """How often each counts in the training loss."""
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def root(self) -> Path:
+        """The place of the source."""
+        return self.source.root
+
+    def name(self, i: int) -> str:
+        """What messages call photo `i`."""
+        return self.source.name(self.paths[i])
+
+    def files(self) -> list[Path]:
+        """The name of each, as a path."""
+        return [Path(self.source.name(path)) for path in self.paths]
+
+    def read(self, i: int) -> bytes:
+        """The content of its file. Raises ImageError."""
+        return self.source.read(self.paths[i])
+
+    def load(self, i: int, size: int) -> NDArray[np.uint8]:
+        """Photo `i` as `image.load` gives it. Raises ImageError."""
+        return load_bytes(self.read(i), size, name=self.name(i))
+
+    def take(self, indices: Iterable[int]) -> Samples:
+        """The samples at `indices`, in that order."""
+        rows = list(indices)
+        given = {name: column for name in _OPTIONAL if (column := getattr(self, name)) is not None}
+        columns: dict[str, Any] = {"paths": self.paths, "labels": self.labels, **given}
+        taken: dict[str, Any] = {n: tuple(c[i] for i in rows) for n, c in columns.items()}
+        return replace(self, **taken)
+
+    def part(self, name: Part) -> Samples:
+        """Those of one part of a given split."""
+        rows = [i for i, part in enumerate(self.parts or ()) if part == name]
+        return replace(self, parts=None).take(rows)
+
+    def relabel(self, classes: tuple[str, ...]) -> Samples:
+        """The same samples, labelled by the index of their class in `classes`."""
+        places = {name: place for place, name in enumerate(classes)}
+        labels = tuple(places[self.classes[label]] for label in self.labels)
+        return replace(self, labels=labels, classes=classes)
+
+
+def join(one: Samples, other: Samples) -> Samples:
+    """The samples of both, which have the same source, classes and columns."""
+    names = [name for name in _OPTIONAL if getattr(one, name) is not None]
+    both = {n: getattr(one, n) + getattr(other, n) for n in ("paths", "labels", *names)}
+    return replace(one, **both)
+
+
+def combine(source: Source, parts: Mapping[Part, tuple[str, Samples]]) -> Samples:
+    """All samples of a split, by the keys of `source`: a name for the part, a slash, their own.
+
+    The classes are those of the training part. Where one part has groups or weights, the others
+    get groups of one and weights of 1.
+    """
+    classes = parts["train"][1].classes
+    columns: dict[str, list[Any]] = {"paths": [], "labels": [], "parts": []}
+    given = [one for _, one in parts.values()]
+    columns |= {n: [] for n in ("groups", "weights") if any(getattr(one, n) for one in given)}
+    for part, (name, one) in parts.items():
+        paths = [f"{name}/{path}" for path in one.paths]
+        own = {"paths": paths, "labels": one.relabel(classes).labels, "parts": [part] * len(one)}
+        own |= {"groups": one.groups or paths, "weights": one.weights or [1.0] * len(one)}
+        for column, values in columns.items():
+            values.extend(own[column])
+    return Samples(source=source, classes=classes, **{n: tuple(v) for n, v in columns.items()})
+
+
+def check_classes(samples: Samples, classes: tuple[str, ...], *, of: object) -> None:
+    """Raises DataError where `samples` have classes that are not those `of` a folder or run."""
+    if unknown := [name for name in samples.classes if name not in classes]:
+        raise DataError(
+            f"{escape_name(samples.root)} has classes that {escape_name(of)} does not know: "
+            f"{', '.join(map(escape_name, unknown))}. "
+            f"It knows: {', '.join(map(escape_name, classes))}."
+        )

@@ -1,0 +1,1 @@
+"""One module per kind of source: where photos are, and how they are listed."""

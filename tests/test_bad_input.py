@@ -321,8 +321,8 @@ def test_a_config_file_that_cannot_be_read_is_named(here: Path, file: str, reaso
     ("words", "expected"),
     [
         (
-            "evaluate --split test",
-            "Invalid value for '--split': Value error, 'test' is not one of 'val', 'all'.",
+            "evaluate --split dev",
+            "Invalid value for '--split': Value error, 'dev' is not one of 'val', 'test', 'all'.",
         ),
         (
             "predict x.png --csv --json",

@@ -11,6 +11,7 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 PINNED = ("-c", str(Path("constraints.txt").absolute()))
 # Where no test runs: what is not imported need not be compiled. Within a test it would warn.
 UNCOMPILED = ("--no-compile", *PINNED)
+INTEGRATION = "tests/integration"
 PARALLEL = ("-n", "logical", "--maxprocesses", "4", "--dist", "loadfile")
 
 
@@ -20,9 +21,16 @@ def group(name: str) -> list[str]:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the default tests, on all cores up to four; arguments go to pytest."""
+    """Run the tests of each module, on all cores up to four; arguments go to pytest."""
     session.install(*PINNED, "-e", ".", *group("tests"))
-    session.run("pytest", *PARALLEL, *session.posargs)
+    session.run("pytest", *PARALLEL, f"--ignore={INTEGRATION}", *session.posargs)
+
+
+@nox.session(venv_location=".nox/tests", reuse_venv=True)
+def integration(session: nox.Session) -> None:
+    """Run the tests of the whole program, as users, hosts and several processes have it."""
+    session.install(*PINNED, "-e", ".", *group("tests"))
+    session.run("pytest", *PARALLEL, INTEGRATION, *session.posargs)
 
 
 @nox.session

@@ -98,9 +98,7 @@ def _warn_of_divided(samples: Samples, groups: NDArray[np.int64] | None, emit: E
     """Warn of groups in several parts of a given split."""
     if groups is None:
         return
-    sides = {
-        (group, part) for group, part in zip(groups.tolist(), samples.parts or (), strict=True)
-    }
+    sides = set(zip(groups.tolist(), samples.parts or (), strict=True))
     divided = sum(count > 1 for count in Counter(group for group, _ in sides).values())
     if divided:
         text = f"{divided:,} groups have photos in several parts of the given split, so the "

@@ -97,7 +97,7 @@ class _Table:
             elif not os.path.isfile(root / key):
                 faults.append((line, f"{escape_name(text)} is not a file"))
             lines.setdefault(key, line)
-        start = f"Paths start from {escape_name(root)}; `data.root` is to name another folder."
+        start = f"Paths start from {escape_name(root)}. To start elsewhere: `data.root = DIR`."
         self._refuse(faults, start)
         return list(lines)
 

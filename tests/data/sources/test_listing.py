@@ -131,7 +131,7 @@ def test_a_split_of_scikit_learn_is_reproduced_file_for_file(root: Path) -> None
 def test_each_fault_of_a_row_is_named_with_its_line(root: Path, rows: str, fault: str) -> None:
     """And what to do about it."""
     file = listed(root, f"path,label\n{rows}\n")
-    start = f"Paths start from {root}; `data.root` is to name another folder."
+    start = f"Paths start from {root}. To start elsewhere: `data.root = DIR`."
     assert refused(file) == f"{file}, {fault.format(start=start, root=root)}"
 
 

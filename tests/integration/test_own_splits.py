@@ -110,6 +110,6 @@ def test_bad_lists_are_refused_before_anything_is_written(here: Path) -> None:
     assert (refused.exit_code, message(refused)) == (
         1,
         f"Error: {here}/list.csv, line 2: red/red_00.png is not a file; line 3: blue/blue_00.png "
-        f"is not a file. Paths start from {here}; --data-root is to name another folder.\n",
+        f"is not a file. Paths start from {here}. To start elsewhere: --data-root DIR.\n",
     )
     assert list(Path("runs").rglob("*.csv")) == []

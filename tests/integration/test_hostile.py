@@ -98,7 +98,7 @@ def decoded(corpus: Corpus) -> dict[str, dict]:
     """What a process of its own made of each file; it may not hang, nor talk."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", DECODE, str(corpus.root)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, Path(__file__).parent)))},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests")))},
         capture_output=True,
         text=True,
         timeout=PATIENCE,

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from kvgg_jax.models.kernels.conv import conv3x3
+from kvgg_jax.models.kernels.native.build import SOURCE
 from kvgg_jax.models.kernels.native.convolution import convolve, fits, weight_grad
-from kvgg_jax.models.kernels.native.library import SOURCE, Library, load
+from kvgg_jax.models.kernels.native.library import load
 from support.convolutions import draw, error, exact, results
+from support.native import needs_library
 from support.runs import PATIENCE, ROOT
 
-pytestmark = pytest.mark.skipif(
-    not isinstance(load(), Library), reason="native code cannot be built here"
-)
+pytestmark = needs_library
 PAIRS = [(64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 512), (512, 512)]
 """Channels in and out of VGG11 to 19, but for the first layer."""
 ODD = [(1, 13, 17), (2, 25, 3), (3, 5, 31), (33, 1, 9), (5, 4, 4), (2, 16, 64)]

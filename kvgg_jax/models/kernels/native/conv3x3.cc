@@ -4,9 +4,9 @@
 // A tile is 4x4 outputs, read from 6x6 inputs: in 36 points they are 36 products of channels where
 // the direct form has 144. Points are computed band by band, so that they stay in the cache.
 //
-// The bits of a result depend on shapes and the width of a vector, not on threads: forward, each
-// value is one sum over channels; backward, the tiles of a part are summed in their order, and
-// then the parts in theirs.
+// The bits of a result depend on shapes and the compiled code, not on threads: forward, each
+// value is one sum over channels; backward, a part sums bands of at most 56 tiles, then the bands,
+// and then the parts are summed: such sums of sums keep the error small.
 
 #include <algorithm>
 #include <array>
@@ -25,8 +25,8 @@
 
 namespace ffi = xla::ffi;
 using Size = std::ptrdiff_t;
-using Array = ffi::Buffer<ffi::F32>;
-using Result = ffi::ResultBuffer<ffi::F32>;
+using Array = ffi::Buffer<ffi::F32, 4>;
+using Room = ffi::Buffer<ffi::F32>;
 
 namespace {
 
@@ -44,10 +44,11 @@ constexpr Size kPoints = 36;
 constexpr Size kForwardTiles = kLanes == 16 ? 28 : 30;  // in a band, at most
 constexpr Size kBackwardTiles = 56;
 constexpr Size kBlock = 128;  // channels of a block of weight gradients, at most
-constexpr Size kParts = 16;   // blocks x parts of the tiles, at least
+constexpr Size kParts = 16;   // blocks x parts of the tiles, about
 
 using Vec = float __attribute__((vector_size(4 * kLanes)));
-using Unaligned = float __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
+// No `using`: clang would not see the alignment.
+typedef float Unaligned __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
 
 inline Vec load(const float* from) { return *reinterpret_cast<const Unaligned*>(from); }
 inline void store(float* to, Vec value) { *reinterpret_cast<Unaligned*>(to) = value; }
@@ -55,9 +56,11 @@ inline void store(float* to, Vec value) { *reinterpret_cast<Unaligned*>(to) = va
 // --- Threads
 
 // task(0) ... task(count - 1), on this thread and those of the pool that are free. It waits for
-// tasks that run, never for queued ones: two calls at once could wait for each other.
+// tasks that run, never for queued helpers: two calls at once could wait for each other. A helper
+// that starts after the return finds no task left, and touches only `shared`. No exception leaves:
+// helpers could still be using `task`.
 template <class Pool, class Task>
-void for_each(Pool& pool, Size count, const Task& task) {
+void for_each(Pool& pool, Size count, const Task& task) noexcept {
   struct Shared {
     std::atomic<Size> next{0}, done{0};
   };
@@ -325,7 +328,7 @@ void convolve_band(const Images& x, const float* kernel, Size first, Size count,
 template <class Pool>
 void convolve(Pool& pool, const Images& x, const Weights& w, float* y, float* kernel) {
   for_each(pool, w.out / kColumns, [&](Size block) { kernel_points(w, block, kernel); });
-  const Size threads = pool.num_threads();
+  const Size threads = std::max<Size>(1, pool.num_threads());  // 0: XLA gives no pool
   const Size rounds = (x.tiles() + kForwardTiles * threads - 1) / (kForwardTiles * threads);
   const Size bands = rounds * threads;  // as many for each thread
   for_each(pool, bands, [&](Size band) {
@@ -401,37 +404,50 @@ Images images(const Array& array) {
   return {array.typed_data(), sides[0], sides[1], sides[2], sides[3]};
 }
 
-ffi::Error call_convolve(ffi::ThreadPool pool, Array x, Array w, bool turned, Result y,
-                         Result kernel) {
-  const auto sides = w.dimensions();
-  const Weights weights{w.typed_data(), sides[turned ? 3 : 2], sides[turned ? 2 : 3], turned};
-  convolve(pool, images(x), weights, y->typed_data(), kernel->typed_data());
+// Whether it has these sides, and channels in a multiple of kColumns.
+bool is_of(const Array& array, Size first, Size second, Size third, Size channels) {
+  const std::array<Size, 4> sides{first, second, third, channels};
+  return channels > 0 && channels % kColumns == 0 &&
+         std::equal(sides.begin(), sides.end(), array.dimensions().begin());
+}
+
+ffi::Error wrong_shapes() { return ffi::Error::InvalidArgument("shapes that do not fit"); }
+
+ffi::Error call_convolve(ffi::ThreadPool pool, Array x, Array w, bool turned,
+                         ffi::Result<Array> y, ffi::Result<Room> kernel) {
+  const Images from = images(x), to = images(*y);
+  const Weights weights{w.typed_data(), from.channels, to.channels, turned};
+  const Size in = turned ? to.channels : from.channels, out = turned ? from.channels : to.channels;
+  if (!is_of(x, to.count, to.height, to.width, from.channels) ||
+      !is_of(*y, from.count, from.height, from.width, to.channels) || !is_of(w, 3, 3, in, out) ||
+      Size(kernel->element_count()) < kPoints * (from.channels + 1) * to.channels)
+    return wrong_shapes();
+  convolve(pool, from, weights, y->typed_data(), kernel->typed_data());
   return ffi::Error::Success();
 }
 
-ffi::Error call_weight_gradient(ffi::ThreadPool pool, Array x, Array g, Result dw, Result partial) {
-  weight_gradient(pool, images(x), images(g), dw->typed_data(), partial->typed_data());
+ffi::Error call_weight_gradient(ffi::ThreadPool pool, Array x, Array g, ffi::Result<Array> dw,
+                                ffi::Result<Room> partial) {
+  const Images from = images(x), to = images(g);
+  if (from.tiles() == 0 || !is_of(x, to.count, to.height, to.width, from.channels) ||
+      !is_of(*dw, 3, 3, from.channels, to.channels))
+    return wrong_shapes();
+  const Size parts = parts_of(from.channels, to.channels, from.tiles());
+  if (parts > 1 && partial->element_count() < parts * dw->element_count()) return wrong_shapes();
+  weight_gradient(pool, from, to, dw->typed_data(), partial->typed_data());
   return ffi::Error::Success();
 }
 
 }  // namespace
 
 // [3, 3, channels in, channels out], or `turned`: the gradient of the input, from that of the output.
-XLA_FFI_DEFINE_HANDLER_SYMBOL(kvgg_convolve, call_convolve,
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<Array>()
-                                  .Arg<Array>()
-                                  .Attr<bool>("turned")
-                                  .Ret<Array>()
-                                  .Ret<Array>());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(kvgg_weight_gradient, call_weight_gradient,
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<Array>()
-                                  .Arg<Array>()
-                                  .Ret<Array>()
-                                  .Ret<Array>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    kvgg_convolve, call_convolve,
+    ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Array>().Arg<Array>().Attr<bool>("turned")
+        .Ret<Array>().Ret<Room>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    kvgg_weight_gradient, call_weight_gradient,
+    ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Array>().Arg<Array>().Ret<Array>().Ret<Room>());
 
 // Channels come in multiples of it.
 extern "C" Size kvgg_channels() { return kColumns; }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 
 from kvgg_jax.models.kernels.conv import conv3x3
-from kvgg_jax.models.kernels.native.build import SOURCE
+from kvgg_jax.models.kernels.native import build, convolution
+from kvgg_jax.models.kernels.native.build import FLAGS, SOURCE
 from kvgg_jax.models.kernels.native.convolution import convolve, fits, weight_grad
 from kvgg_jax.models.kernels.native.library import load
 from support.convolutions import draw, error, exact, results
@@ -79,6 +81,53 @@ def test_few_tiles_and_odd_channels_take_another_way(shape, cout, fit):
     assert ("kvgg_convolve" in jax.jit(conv3x3).lower(x, w).as_text()) is fit
 
 
+def call(target, inputs, outputs, **attributes):
+    """Of arrays of zeros."""
+    results = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in outputs]
+    return jax.ffi.ffi_call(target, results)(*map(jnp.zeros, inputs), **attributes)
+
+
+X, W, G, POINTS = (2, 5, 5, 32), (3, 3, 32, 64), (2, 5, 5, 64), (36, 33, 64)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"),
+    [
+        ((X, W), (G, (36, 32, 64))),
+        ((X, W), ((2, 5, 4, 64), POINTS)),
+        ((X, W[1:]), (G, POINTS)),
+        ((X[1:], W), (G, POINTS)),
+        ((X, (3, 3, 64, 32)), (G, POINTS)),
+        ((X, (2, 3, 32, 64)), (G, POINTS)),
+        ((X, (3, 3, 32, 40)), ((2, 5, 5, 40), (36, 33, 40))),
+        (((2, 5, 5, 24), (3, 3, 24, 64)), (G, (36, 25, 64))),
+        (((2, 5, 5, 0), (3, 3, 0, 64)), (G, POINTS)),
+    ],
+)
+def test_a_call_with_shapes_that_do_not_fit_is_an_error(inputs, outputs):
+    """And reads or writes nothing."""
+    call(load().convolve, (X, W), (G, POINTS), turned=False)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INVALID_ARGUMENT"):
+        call(load().convolve, inputs, outputs, turned=False)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"),
+    [
+        ((X, G), ((3, 3, 64, 32), (0,))),
+        ((X, (2, 5, 4, 64)), (W, (0,))),
+        ((X, G[1:]), (W, (0,))),
+        (((0, 5, 5, 32), (0, 5, 5, 64)), (W, (0,))),
+        (((2, 5, 5, 24), G), ((3, 3, 24, 64), (0,))),
+        (((8, 32, 32, 32), (8, 32, 32, 64)), (W, (0,))),  # of several parts
+    ],
+)
+def test_so_it_is_for_the_weight_gradient(inputs, outputs):
+    call(load().weight_gradient, (X, G), (W, (0,)))
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INVALID_ARGUMENT"):
+        call(load().weight_gradient, inputs, outputs)
+
+
 def test_bfloat16_in_gives_bfloat16_out_within_its_rounding():
     x, w, g = draw((8, 12, 12, 64), 64, dtype="bfloat16")
     reference = exact(*(a.astype(jnp.float32) for a in (x, w, g)))
@@ -117,14 +166,33 @@ def test_the_bits_are_the_same_on_1_2_and_8_threads():
 
 
 @pytest.mark.sanitizers
+@pytest.mark.parametrize("lanes", [8, 16])
 @pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
-def test_no_access_is_out_of_bounds_and_no_two_race(sanitizer, tmp_path):
-    """Three calls at once on 1, 2 and 8 threads; each gives the bits of one alone on one thread."""
+def test_no_access_is_out_of_bounds_and_no_two_race(sanitizer, lanes, tmp_path):
+    """Three calls at once on 0 to 8 threads; each gives the bits of one alone on one thread."""
     program = tmp_path / "harness"
-    flags = ["-std=c++17", "-O1", "-g", "-march=native", "-pthread", f"-fsanitize={sanitizer}"]
+    flags = ["-std=c++17", "-O1", "-g", "-march=native", "-pthread", f"-DKVGG_LANES={lanes}"]
+    checks = [f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all"]
     headers = ["-isystem", jax.ffi.include_dir(), "-I", str(SOURCE.parent)]
     source = Path(__file__).with_name("harness.cc")
-    build = ["c++", *flags, "-fno-sanitize-recover=all", *headers, str(source), "-o", str(program)]
-    subprocess.run(build, check=True, timeout=PATIENCE)
+    command = ["c++", *flags, *checks, *headers, str(source), "-o", str(program)]
+    subprocess.run(command, check=True, timeout=PATIENCE)
     done = subprocess.run([program], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert (done.returncode, done.stdout) == (0, "the same bits\n"), done.stderr
+
+
+@pytest.mark.sanitizers
+@pytest.mark.parametrize("compiler", ["g++", "clang++"])
+@pytest.mark.parametrize("lanes", [8, 16])
+def test_vectors_of_either_width_give_the_numbers_of_float64(lanes, compiler, cache, monkeypatch):
+    """This processor takes one of them, others the other."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"no {compiler}")
+    monkeypatch.setenv("CXX", compiler)
+    monkeypatch.setattr(build, "FLAGS", (*FLAGS, f"-DKVGG_LANES={lanes}"))
+    library = load.__wrapped__()
+    monkeypatch.setattr(convolution, "load", lambda: library)
+    assert library.channels == 2 * lanes
+    x, w, g = draw((4, 21, 30, 64), 160)
+    for ours, reference in zip(native.__wrapped__(x, w, g), exact(x, w, g), strict=True):
+        assert error(ours, reference) < 5e-6

@@ -67,7 +67,8 @@ def conv3x3(x: Array, w: Array) -> Array:
     """[batch, h, w, cin] and [3, 3, cin, cout], one dtype -> [batch, h, w, cout]: stride 1, SAME.
 
     Equals `lax.conv_general_dilated`, in its gradients too, to 1e-5 relative in float32 (the norm
-    of the error to the norm of the result). No forward-mode derivatives.
+    of the error to the norm of the result). So too in float64: all but
+    the stock convolution compute in float32. No forward-mode derivatives.
     """
     return lax.platform_dependent(
         x, w, cpu=by_rows(_forward, rows=(True, False)), default=stock.convolve
@@ -96,7 +97,7 @@ def _forward(x: Array, w: Array) -> Array:
 
 def _backward(x: Array, w: Array, g: Array) -> tuple[Array, Array]:
     if native.fits(x.shape, w.shape[-1]):
-        dx, dw = native.convolve(g, w, turned=True), native.weight_grad(x, g)
+        dx, dw = native.gradients(x, w, g)
     else:
         dx, dw = _planned_backward(x, w, g)
     return dx, sum_over_devices(dw)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from kvgg_jax.models.kernels import stock
 from kvgg_jax.models.kernels.native.library import Library, load
 
 LEAST_CHANNELS = 16  # a library that takes fewer at a time is not built
@@ -15,7 +16,7 @@ LEAST_TILES = 32  # for fewer, the kernel's points take longer than the products
 def fits(shape: tuple[int, ...], cout: int) -> bool:
     """Whether native code computes [batch, h, w, cin] -> [batch, h, w, cout], and is the faster."""
     batch, height, width, cin = shape
-    if not isinstance(batch, int) or max(height, width) <= 2:
+    if not isinstance(batch, int) or max(height, width) <= 2 or min(cin, cout) < LEAST_CHANNELS:
         return False
     if _tiles(shape) < LEAST_TILES or cin % LEAST_CHANNELS or cout % LEAST_CHANNELS:
         return False
@@ -23,6 +24,23 @@ def fits(shape: tuple[int, ...], cout: int) -> bool:
         return False  # else a machine with a GPU would build what it never runs
     library = load()
     return isinstance(library, Library) and not (cin % library.channels or cout % library.channels)
+
+
+@jax.custom_vjp
+def gradients(x: Array, w: Array, g: Array) -> tuple[Array, Array]:
+    """Those of input and weights, from the output's. Their own derivatives are XLA's."""
+    return convolve(g, w, turned=True), weight_grad(x, g)
+
+
+def _gradients_fwd(*arrays: Array) -> tuple[tuple[Array, Array], tuple[Array, ...]]:
+    return gradients(*arrays), arrays
+
+
+def _gradients_bwd(saved: tuple[Array, ...], g: tuple[Array, Array]) -> tuple[Array, ...]:
+    return jax.vjp(stock.gradients_of(stock.convolve), *saved)[1](g)
+
+
+gradients.defvjp(_gradients_fwd, _gradients_bwd)
 
 
 def convolve(x: Array, w: Array, *, turned: bool = False) -> Array:

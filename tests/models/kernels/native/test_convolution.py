@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -18,7 +19,7 @@ from kvgg_jax.models.kernels.native import build, convolution
 from kvgg_jax.models.kernels.native.build import FLAGS, SOURCE
 from kvgg_jax.models.kernels.native.convolution import convolve, fits, weight_grad
 from kvgg_jax.models.kernels.native.library import load
-from support.convolutions import draw, error, exact, results
+from support.convolutions import draw, error, exact, results, stock
 from support.native import needs_library
 from support.runs import PATIENCE, ROOT
 
@@ -79,6 +80,24 @@ def test_few_tiles_and_odd_channels_take_another_way(shape, cout, fit):
     assert fits(shape, cout) is fit
     x, w, _ = draw(shape, cout)
     assert ("kvgg_convolve" in jax.jit(conv3x3).lower(x, w).as_text()) is fit
+
+
+@pytest.mark.parametrize(("cin", "cout"), [(0, 64), (64, 0)])
+def test_no_channels_take_another_way_too(cin, cout):
+    assert not fits((8, 12, 12, cin), cout)
+
+
+def test_second_derivatives_are_those_of_xla():
+    x, w, _ = draw((8, 12, 12, 32), 32)
+
+    def penalty(convolution, x, w):
+        """Of the gradients' norm, as in Gulrajani et al. 2017, arXiv:1704.00028."""
+        gradients = jax.grad(lambda x, w: (convolution(x, w) ** 2).sum(), (0, 1))(x, w)
+        return sum((one**2).sum() for one in gradients)
+
+    both = (jax.grad(partial(penalty, one), (0, 1))(x, w) for one in (conv3x3, stock))
+    for ours, theirs in zip(*both, strict=True):
+        assert error(ours, theirs) < 2e-5
 
 
 def call(target, inputs, outputs, **attributes):

@@ -7,6 +7,7 @@ import importlib.metadata
 from kvgg_jax.core.errors import MissingExtra
 
 EXTRAS = {
+    "heic": ("pillow-heif",),
     "hub": ("keras-hub",),
     "mlflow": ("mlflow-skinny", "sqlalchemy", "alembic"),
     "tensorboard": ("tensorboard",),
@@ -26,11 +27,22 @@ def require(extra: str, *, by: str) -> None:
 
     It checks distributions, not modules: a folder named `wandb` would pass for a module.
     """
+    if missing := missing_from(extra):
+        raise MissingExtra(
+            f"{by} needs {missing}, which is not installed. Add it: {how_to_add(extra)}"
+        )
+
+
+def missing_from(extra: str) -> str | None:
+    """The first distribution of `extra` that is not installed; None where all are."""
     for distribution in EXTRAS[extra]:
         try:
             importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
-            raise MissingExtra(
-                f"{by} needs {distribution}, which is not installed. "
-                f'Add it: pip install "kvgg_jax[{extra}]"'
-            ) from None
+            return distribution
+    return None
+
+
+def how_to_add(extra: str) -> str:
+    """The command that installs it."""
+    return f'pip install "kvgg_jax[{extra}]"'

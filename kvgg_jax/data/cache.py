@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import DataError, ImageError
+from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.source import THREADS
 
@@ -71,9 +72,11 @@ class Undecoded:
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, shape: tuple[int, ...], samples: Samples, digests: Sequence[str]) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], samples: Samples, digests: Sequence[str], resize: Resize
+    ) -> None:
         self.shape = shape
-        self._samples, self._digests = samples, digests
+        self._samples, self._digests, self._resize = samples, digests, resize
         self._pool = ThreadPoolExecutor(THREADS)
 
     def __setitem__(self, row: int, image: Pixels) -> None:
@@ -85,7 +88,7 @@ class Undecoded:
     def _decode(self, row: np.int64) -> Pixels:
         place = int(row)
         try:
-            image = self._samples.load(place, self.shape[1])
+            image = self._samples.load(place, self.shape[1], self._resize)
         except ImageError as error:
             raise DataError(f"A photo disappeared during the run. {error}") from None
         if sha256(image) != self._digests[place]:

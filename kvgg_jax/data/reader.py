@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import DataError, ImageError, OutOfMemory
 from kvgg_jax.core.events import Emit, Note, Warned, ignore
+from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.cache import Chosen, Images, OnDisk, Undecoded, choose, gib, sha256
 from kvgg_jax.data.samples import Samples
@@ -46,6 +47,7 @@ class DecodedImages:
 def read(
     samples: Samples,
     size: int,
+    resize: Resize = "squash",
     *,
     skip_bad: bool = False,
     cache: str = "memory",
@@ -54,16 +56,17 @@ def read(
 ) -> DecodedImages:
     """Decode all samples to `size` pixels a side, on all cores, and keep them as `cache` says.
 
+    `resize` is how a photo becomes a square, `data.resize`.
     `cache` is memory, disk (in `folder`), none, or auto, which takes what there is room for.
     Raises DataError naming the unreadable files, unless `skip_bad` leaves them out, each with a
     Warned event.
     """
     digests = [""] * len(samples)
-    images = _place((len(samples), size, size, 3), samples, digests, cache, folder, emit)
+    images = _place((len(samples), size, size, 3), samples, digests, cache, folder, resize, emit)
 
     def read_one(index: int) -> ImageError | None:
         try:
-            image = samples.load(index, size)
+            image = samples.load(index, size, resize)
         except ImageError as error:
             return error
         images[index], digests[index] = image, sha256(image)
@@ -95,6 +98,7 @@ def _place(
     digests: list[str],
     cache: str,
     folder: Path,
+    resize: Resize,
     emit: Emit,
 ) -> NDArray[np.uint8] | OnDisk | Undecoded:
     if cache == "auto":
@@ -104,7 +108,7 @@ def _place(
     if cache == "disk":
         return OnDisk(shape, folder)
     if cache == "none":
-        return Undecoded(shape, samples, digests)
+        return Undecoded(shape, samples, digests, resize)
     try:
         return np.empty(shape, np.uint8)
     except MemoryError:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import DataError
+from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.image import load_bytes
 from kvgg_jax.data.source import Source
@@ -58,9 +59,9 @@ class Samples:
         """The content of its file. Raises ImageError."""
         return self.source.read(self.paths[i])
 
-    def load(self, i: int, size: int) -> NDArray[np.uint8]:
+    def load(self, i: int, size: int, resize: Resize) -> NDArray[np.uint8]:
         """Photo `i` as `image.load` gives it. Raises ImageError."""
-        return load_bytes(self.read(i), size, name=self.name(i))
+        return load_bytes(self.read(i), size, resize, name=self.name(i))
 
     def take(self, indices: Iterable[int]) -> Samples:
         """The samples at `indices`, in that order."""

@@ -104,7 +104,7 @@ def draw_mistakes(result: Evaluation, file: Path) -> None:
     for axes in figure.subplots(rows, columns, squeeze=False).flat:
         axes.axis("off")
     for axes, one in zip(figure.axes, worst, strict=False):
-        axes.imshow(load(Path(result.samples.source.name(one.path)), THUMB))
+        axes.imshow(load(Path(result.samples.source.name(one.path)), THUMB, result.resize))
         name, true, predicted = map(_short, (Path(one.path).name, one.true, one.predicted))
         text = f"{name}\ntrue: {true}\npredicted: {predicted} {one.probability:.1%}"
         axes.set_title(text, fontsize=7)

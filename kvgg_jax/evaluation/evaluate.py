@@ -61,6 +61,7 @@ def evaluate(
     decoded = read(
         samples,
         classifier.image_size,
+        classifier.resize,
         skip_bad=config.data.skip_bad if skip_bad is None else skip_bad,
         cache=config.data.cache,
         folder=cache_folder(),
@@ -80,6 +81,7 @@ def evaluate(
         split=part,
         loss=loss,
         state=classifier.state,
+        resize=classifier.resize,
         calibration=calibration,
         color=_by_color(classifier, decoded.samples, emit),
         trained_on=known,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.events import Emit
+from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.source import Source
 from kvgg_jax.evaluation.record import Mistake
@@ -45,14 +46,16 @@ def look_at(mistakes: Sequence[Mistake], source: Source, run: Run, emit: Emit) -
     for label in dict.fromkeys(one.predicted for one in mistakes):
         files = [Path(source.name(one.path)) for one in mistakes if one.predicted == label]
         found |= {one.path: one for one in explain(files, classifier, target=label, emit=emit)}
-    return tuple(_seen(found.get(Path(source.name(one.path))), one) for one in mistakes)
+    return tuple(
+        _seen(found.get(Path(source.name(one.path))), one, classifier.resize) for one in mistakes
+    )
 
 
-def _seen(one: Explanation | None, mistake: Mistake) -> Seen:
+def _seen(one: Explanation | None, mistake: Mistake, resize: Resize) -> Seen:
     if one is None or one.heat is None:
         reason = one.prediction.error if one else None
         return Seen(mistake, error=reason or "is no image any more")
-    photo = load(one.path, SIDE)
+    photo = load(one.path, SIDE, resize)
     drawn = overlay(photo, enlarge(one.heat, SIDE))
     return Seen(mistake, photo, drawn, one.label, _place(one.heat))
 

@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.data.audit.color_baseline import ColorBaseline
 from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.split import check_below
@@ -170,6 +171,8 @@ class Evaluation(EvaluationRecord):
     samples: Samples = Field(exclude=True, repr=False)
     probabilities: Probabilities = Field(exclude=True, repr=False)
     """[count, classes], in the order of `samples`; `loss` and all figures are of these."""
+    resize: Resize = Field("squash", exclude=True, repr=False)
+    """How the photos became squares, `data.resize` of the run."""
 
     def rows(self) -> Iterator[Row]:
         """The photos, in their order."""

@@ -19,6 +19,7 @@ from kvgg_jax.core.events import Emit, Note, Progress, ignore
 from kvgg_jax.core.extras import require
 from kvgg_jax.core.process import __version__
 from kvgg_jax.core.text import escape_name
+from kvgg_jax.data.decode.resize import SENTENCES
 from kvgg_jax.data.open_photos import source_of
 from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.split import Split
@@ -137,7 +138,7 @@ def export(
         predict: PredictFunction = module.read(new)
         difference, int8 = _compare(format, classifier, temperature, predict), None
         if split is not None:
-            module.quantize(new, _images(split.train, classifier.image_size, emit))
+            module.quantize(new, _images(split.train, classifier, emit))
             difference, int8 = _cost(split.val, classifier, (predict, module.read(new)), emit)
         size = sum(file.stat().st_size for file in (new, *new.rglob("*")) if file.is_file())
     seconds = time.perf_counter() - started
@@ -179,7 +180,8 @@ def _about(classifier: Classifier, temperature: float | None) -> About:
         "image_size": size,
         "input": f"image: uint8 [batch, {size}, {size}, 3], RGB in 0..255",
         "preprocessing": "division by 255 is inside",
-        "resizing": "before: the whole image to a square, bilinear with antialiasing",
+        "resize": classifier.resize,
+        "resizing": f"before: {SENTENCES[classifier.resize]}; bilinear with antialiasing",
         "output": f"probabilities: float32 [batch, {count}], in the order of classes",
         "temperature": temperature,
         "model": classifier.config.model.model_dump(exclude={"weights", "freeze"}),
@@ -218,12 +220,13 @@ def _photos(run: Run, data: str | Path | None) -> Split:
     return run.split(source_of(photos))
 
 
-def _images(samples: Samples, size: int, emit: Emit) -> Iterator[NDArray[np.uint8]]:
+def _images(samples: Samples, of: Classifier, emit: Emit) -> Iterator[NDArray[np.uint8]]:
     """Batches of some training photos: not of those on which the result is evaluated."""
     places = np.linspace(0, len(samples) - 1, min(CALIBRATION, len(samples))).astype(int)
     for start in range(0, len(places), MAX_BATCH):  # evenly: they may be sorted by class
         emit(Progress("calibrating", start, len(places)))
-        yield np.stack([samples.load(i, size) for i in places[start : start + MAX_BATCH]])
+        some = places[start : start + MAX_BATCH]
+        yield np.stack([samples.load(i, of.image_size, of.resize) for i in some])
 
 
 def _cost(
@@ -243,7 +246,8 @@ def _probabilities(
     samples: Samples, classifier: Classifier, predict: PredictFunction, emit: Emit
 ) -> NDArray[np.float64]:
     """Probabilities [photos, classes]. Raises DataError for a photo that cannot be read."""
-    network = Predictor(predict, classifier.classes, classifier.image_size)
+    size, resize = classifier.image_size, classifier.resize
+    network = Predictor(predict, classifier.classes, size, resize=resize)
     batch = min(len(samples), MAX_BATCH)
     found = list(classify(samples.files(), network, batch=batch, emit=emit))
     for one in found:

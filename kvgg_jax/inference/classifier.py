@@ -17,6 +17,7 @@ from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, Note, ignore
 from kvgg_jax.core.memory import inference_memory_advice
 from kvgg_jax.core.state import Weights, empty_batch
+from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.inference import onnx_session
 from kvgg_jax.inference.prediction import (
     MAX_BATCH,
@@ -73,6 +74,11 @@ class Classifier:
     def image_size(self) -> int:
         """Pixels a side of the network's input."""
         return self.config.image_size
+
+    @property
+    def resize(self) -> Resize:
+        """How a photo becomes that square."""
+        return self.config.data.resize
 
 
 def load_classifier(
@@ -160,7 +166,7 @@ def predict_each(
             return own if calibration is None else apply_temperature(own, calibration.temperature)
 
         temperature = calibration.temperature if calibration else None
-        network = Predictor(probabilities, classifier.classes, size, temperature)
+        network = Predictor(probabilities, classifier.classes, size, temperature, classifier.resize)
         yield from classify(
             part.of(files),
             network,

@@ -99,7 +99,7 @@ def _each(
         emit(Progress("explaining", done, len(found)))
         try:
             label = target or one.label
-            image = load(one.path, classifier.image_size)
+            image = load(one.path, classifier.image_size, classifier.resize)
         except ImageError as error:
             yield Explanation(Prediction(one.path, error=str(error)), target or "", method)
             continue

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from kvgg_jax.core.tables.data import Resize
+from kvgg_jax.data.decode.resize import box_of, scaled
 from kvgg_jax.runs.charts import plain, save
 
 COVER = 0.75  # of the image, where the heat is greatest
@@ -42,6 +44,22 @@ def layer(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
     """What `overlay` lays over an image, with its opacity: uint8 [size, size, 4], RGBA."""
     opacity = np.rint(255 * COVER * np.abs(_scaled(heat)))[..., None].astype(np.uint8)
     return np.concatenate([colored(heat), opacity], axis=-1)
+
+
+def over_photo(
+    pixels: NDArray[np.uint8], photo: tuple[int, int], resize: Resize
+) -> NDArray[np.uint8]:
+    """The `layer` of a network's square as one to stretch over the whole photo.
+
+    `photo` is its width and height. Clear where the network has not seen it, and without what was
+    padded: uint8 [h, w, 4] of its shape, at most as large as the square; for "squash" the square.
+    """
+    size = len(pixels)
+    whole = (size, size) if resize == "squash" else scaled(photo, size, "pad")
+    width, height = (max(round(side), 1) for side in whole)
+    box = box_of(photo, size, resize)
+    extent = Image.Transform.EXTENT
+    return np.array(Image.fromarray(pixels).transform((width, height), extent, box))
 
 
 def colored(heat: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, NamedTuple, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.extras import require
+from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.inference.prediction import (
     MAX_BATCH,
@@ -111,7 +112,7 @@ def open_onnx(path: Path) -> Predictor:
             )
         return probabilities
 
-    return Predictor(predict, about.classes, about.image_size, about.temperature)
+    return Predictor(predict, about.classes, about.image_size, about.temperature, about.resize)
 
 
 class _Description(NamedTuple):
@@ -119,13 +120,15 @@ class _Description(NamedTuple):
     classes: tuple[str, ...]
     image_size: int
     temperature: float | None
+    resize: Resize
 
 
 def _description(session: onnxruntime.InferenceSession, path: Path) -> _Description:
     """What the file says of itself. Raises RunError if it is not one of `export`."""
     try:
         about = session.get_modelmeta().custom_metadata_map
-        classes, temperature = json.loads(about["classes"]), _temperature(about)
+        classes = json.loads(about["classes"])
+        temperature, resize = _temperature(about), _resize(about)
         (image,), (output,) = session.get_inputs(), session.get_outputs()
         size = image.shape[1]
         fits = (image.type, image.shape[1:], output.shape[1:]) == (
@@ -140,7 +143,7 @@ def _description(session: onnxruntime.InferenceSession, path: Path) -> _Descript
             f"{escape_name(path)} was not made by kvgg export: it lacks the class names or "
             "the image size."
         ) from None
-    return _Description(image.name, tuple(classes), size, temperature)
+    return _Description(image.name, tuple(classes), size, temperature, resize)
 
 
 def _bounded(
@@ -188,5 +191,13 @@ def _temperature(about: Mapping[str, str]) -> float | None:
     """None also for a file from before there were any. Raises ValueError for another value."""
     found = json.loads(about.get("temperature", "null"))
     if found is not None and not (isinstance(found, float) and LOWEST <= found <= HIGHEST):
+        raise ValueError
+    return found
+
+
+def _resize(about: Mapping[str, str]) -> Resize:
+    """Squash also for a file from before there was another. Raises ValueError for no such way."""
+    found = json.loads(about.get("resize", '"squash"'))
+    if found not in get_args(Resize):
         raise ValueError
     return found

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kvgg_jax.core.errors import DataError, ImageError, UsageError
 from kvgg_jax.core.events import Emit, Progress
+from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.sources.folder import find_images
 
@@ -115,6 +116,8 @@ class Predictor:
     image_size: int
     temperature: float | None = None
     """That its probabilities are calibrated with; None for the network's own."""
+    resize: Resize = "squash"
+    """How a photo becomes a square."""
 
 
 def classify(
@@ -138,7 +141,7 @@ def classify(
     with ThreadPoolExecutor() as pool:
         for start in range(after // batch * batch, len(files), batch):
             chunk = files[start : start + batch]
-            loaded = list(pool.map(partial(_load, size=size), chunk))
+            loaded = list(pool.map(partial(_load, size=size, resize=network.resize), chunk))
             images = np.zeros((batch, size, size, 3), np.uint8)
             for row, image in enumerate(loaded):
                 images[row] = 0 if isinstance(image, ImageError) else image
@@ -152,9 +155,9 @@ def classify(
                     yield rank(path, probabilities[row])
 
 
-def _load(path: Path, *, size: int) -> NDArray[np.uint8] | ImageError:
+def _load(path: Path, *, size: int, resize: Resize) -> NDArray[np.uint8] | ImageError:
     try:
-        return load(path, size)
+        return load(path, size, resize)
     except ImageError as error:
         return error
 

@@ -98,6 +98,7 @@ def read_photos(
     return read(
         samples,
         size or config.image_size,
+        config.data.resize,
         skip_bad=config.data.skip_bad,
         cache=config.data.cache,
         folder=cache_folder(),

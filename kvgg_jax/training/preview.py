@@ -46,16 +46,16 @@ def preview(
     check_jax()
     config = (config or RunConfig()).with_data(dir=str(folder))
     samples = open_photos(config.data)
-    size, seed = choose_size(config), config.seed
+    size, seed, resize = choose_size(config), config.seed, config.data.resize
     chosen = samples.take(_even_choice(samples, count, seed))
-    decoded = read(chosen, size, skip_bad=config.data.skip_bad, emit=emit)
+    decoded = read(chosen, size, resize, skip_bad=config.data.skip_bad, emit=emit)
     labels = np.array(decoded.samples.labels, np.int32)
     images = np.asarray(normalize(decoded.images[np.arange(len(labels))]))
     names = [samples.classes[label] for label in labels]
     augment, mix = build_changes(config, size, len(samples.classes))
     if augment or mix:
         side = side_to_crop(size, config.data.crop) if config.data.crop else size
-        given = read(decoded.samples, side, emit=emit).images[np.arange(len(labels))]
+        given = read(decoded.samples, side, resize, emit=emit).images[np.arange(len(labels))]
         batch, steps = Batch(given, labels, np.ones(len(labels), np.float32)), range(1, COLUMNS)
         change = jax.jit(partial(changed, augment=augment, mix=mix))
         later = [np.asarray(change(batch, jnp.int32(step - 1)).images) for step in steps]

@@ -97,6 +97,13 @@ def ordinary(kind: str = "PNG", **options: Any) -> bytes:
     return encode(flat("RGB", MINE), kind, **{**BEST[kind], **options})
 
 
+def avif(size: tuple[int, int]) -> bytes:
+    """Red, 16 pixels a side, which calls itself `size`."""
+    content = encode(flat("RGB", RED), "AVIF")
+    place = content.index(b"ispe") + 8  # ISO/IEC 23008-12, 6.5.3: behind version and flags
+    return content[:place] + struct.pack(">II", *size) + content[place + 8 :]
+
+
 def gif(canvas: tuple[int, int], frame: tuple[int, int] = (1, 1)) -> bytes:
     """Red, one pixel of data."""
     head = b"GIF89a" + struct.pack("<HH", *canvas) + b"\x80\0\0" + b"\xff\0\0\0\xff\0"
@@ -322,6 +329,9 @@ KINDS: dict[str, Kind] = {
     "cut.webp": damaged(
         encode(noise(64), "WEBP")[:1000], "WEBP", "could not create decoder object"
     ),
+    "cut.avif": damaged(
+        encode(noise(64), "AVIF")[:3000], "AVIF", "Failed to decode frame 0: Truncated data"
+    ),
     "cut.tif": damaged(
         encode(noise(64), "TIFF")[:5000], "TIFF", "image file is truncated (60 bytes not processed)"
     ),
@@ -342,9 +352,9 @@ KINDS: dict[str, Kind] = {
     "pointer.png": wrong(b"version https://git-lfs", f"is text, not an image. {DROP}"),
     "paper.jpg": wrong(b"%PDF-1.7\n", f"is a PDF document, not an image. {DROP}"),
     "archive.jpg": wrong(b"PK\x03\x04" + bytes(30), f"is a ZIP archive, not an image. {DROP}"),
-    "phone.jpg": wrong(
-        b"\0\0\0\x18ftypheic" + bytes(30),
-        "is an image in HEIC, which is not supported. Convert it to JPEG or PNG.",
+    "raw.jpg": wrong(
+        b"\0\0\0\x18ftypcrx " + bytes(30),
+        "is an image in Canon's raw format, which is not supported. Convert it to JPEG or PNG.",
     ),
     "pickle.png": wrong(
         b"cposix\nsystem\n(S'touch evaluated'\ntR.", f"is text, not an image. {DROP}"
@@ -354,7 +364,9 @@ KINDS: dict[str, Kind] = {
     ),
     **{
         f"{kind} called {other}.{other}": right(ordinary(kind), off=4)
-        for kind, other in zip(FORMATS, ("png", "gif", "jpg", "webp", "tif", "bmp"), strict=True)
+        for kind, other in zip(
+            FORMATS, ("png", "gif", "jpg", "webp", "tif", "bmp", "heic"), strict=True
+        )
     },
     # Bombs
     "bomb.png": wrong(
@@ -363,6 +375,7 @@ KINDS: dict[str, Kind] = {
     "bomb.gif": wrong(gif((65_535, 65_535)), f"has 65535 x 65535 pixels; {TOO_MANY}"),
     "bomb.tif": wrong(deflated_tiff((20_000, 20_000)), f"has 20000 x 20000 pixels; {TOO_MANY}"),
     "bomb.webp": wrong(webp((16_383, 16_383)), f"has 16383 x 16383 pixels; {PILLOW}"),
+    "bomb.avif": damaged(avif((20_000, 20_000)), "AVIF", HEADER),  # a limit of libavif's
     "bomb.bmp": wrong(bmp((60_000, 60_000), 1, b"\0\1"), f"has 60000 x 60000 pixels; {TOO_MANY}"),
     "small bomb.png": wrong(
         png((14_000, 14_000), 1, 0, bytes(1750)), f"has 14000 x 14000 pixels in 23896 bytes, {BOMB}"
@@ -372,6 +385,9 @@ KINDS: dict[str, Kind] = {
         deflated_tiff((14_000, 14_000)), f"has 14000 x 14000 pixels in 23948 bytes, {BOMB}"
     ),
     "small bomb.webp": wrong(webp((14_000, 14_000)), f"has 14000 x 14000 pixels; {PILLOW}"),
+    "small bomb.avif": wrong(
+        avif((14_000, 14_000)), f"has 14000 x 14000 pixels in 313 bytes, {BOMB}"
+    ),
     "small bomb.bmp": wrong(
         bmp((14_000, 14_000), 1, b"\0\1"), f"has 14000 x 14000 pixels in 64 bytes, {BOMB}"
     ),

@@ -24,9 +24,21 @@ BEST: dict[str, dict[str, Any]] = {  # the least loss that each format is capabl
     "BMP": {},
     "WEBP": {"lossless": True, "exact": True},
     "TIFF": {},
+    "AVIF": {"quality": 100, "subsampling": "4:4:4"},
 }
 ODD_NAMES = ["r\udce9d", "$x_", "中", "two\nlines"]  # no text, math markup, no glyph, two lines
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+
+STORED: dict[int, Callable[[Pixels], Pixels]] = {  # EXIF 2.32: where row 0 and column 0 are seen
+    1: lambda upright: upright,  # top, left
+    2: lambda upright: upright[:, ::-1],  # top, right
+    3: lambda upright: upright[::-1, ::-1],  # bottom, right
+    4: lambda upright: upright[::-1],  # bottom, left
+    5: lambda upright: upright.swapaxes(0, 1),  # left, top
+    6: np.rot90,  # right, top
+    7: lambda upright: upright[::-1, ::-1].swapaxes(0, 1),  # right, bottom
+    8: lambda upright: np.rot90(upright, -1),  # left, bottom
+}
 
 
 def png_size(file: Path) -> tuple[int, int]:
@@ -63,6 +75,16 @@ def encode(image: Image.Image | Pixels, kind: str, **options: Any) -> bytes:
         image = Image.fromarray(image)
     file = io.BytesIO()
     image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def heic(pixels: Pixels, orientation: int = 1) -> bytes:
+    """As phones write it, stored in that orientation (EXIF 2.32). Needs the extra `heic`."""
+    pillow_heif = pytest.importorskip("pillow_heif", reason='needs pip install "kvgg_jax[heic]"')
+    exif, file, (height, width, _) = Image.Exif(), io.BytesIO(), pixels.shape
+    exif[0x0112] = orientation
+    data = {"exif": exif.tobytes(), "quality": 95}
+    pillow_heif.encode("RGB", (width, height), pixels.tobytes(), file, **data)
     return file.getvalue()
 
 

@@ -14,6 +14,8 @@ from kvgg_jax.core.tables.table import Table, as_text
 PHOTO_SIZE = 224  # pixels per side unless set, as in the VGG paper
 MIN_IMAGE_SIZE = 32  # pixels per side that every network accepts
 
+Resize = Literal["squash", "crop", "pad"]
+
 
 def _large_enough(size: int) -> int:
     if size < MIN_IMAGE_SIZE:
@@ -57,6 +59,10 @@ class DataConfig(Table):
         None, "images", "network", le=4096
     )
     """Pixels per side, 32 to 4096; without it 224 for photos, 48 for the demo set."""
+    resize: Resize = setting("squash", "images")
+    """How a photo becomes a square: squash, crop or pad. `squash`: the whole photo, its sides
+    scaled apart; `crop`: the largest square in its middle; `pad`: the whole photo, with gray
+    beside it ([data](data.md#photos-that-are-not-square))."""
     val_split: float = setting(0.2, "photos", gt=0, lt=1)
     """Share of the photos kept for validation."""
     split: Literal["keras", "stratified", "grouped"] = setting("keras", "photos")

@@ -14,14 +14,14 @@ from kvgg_jax.core.errors import ImageError
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.tables.data import MIN_IMAGE_SIZE
 from kvgg_jax.data.audit.duplicates import SIDE, Fingerprint, look
-from kvgg_jax.data.decode.file_types import HEAD, check_kind
+from kvgg_jax.data.decode.file_types import HEAD, check_kind, named
 from kvgg_jax.data.decode.image import decode_bytes
 from kvgg_jax.data.decode.limits import open_header
 from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.source import each
 
 LONG = 3  # times as wide as high, or high as wide
-_SUFFIXES = {".jpg": ".jpeg", ".tif": ".tiff"}  # short -> long
+_SUFFIXES = {".jpg": ".jpeg", ".tif": ".tiff", ".heif": ".heic"}  # another -> that of the format
 
 
 class Header(NamedTuple):
@@ -65,14 +65,14 @@ def _inspect(photo: tuple[Samples, int]) -> Seen:
 
 def read_header(content: bytes, path: Path) -> Header:
     """The header of a file that `image.decode_bytes` can read."""
-    with open_header(io.BytesIO(content), check_kind(path, content[:HEAD])) as image:
+    kind = check_kind(path, content[:HEAD])
+    with open_header(io.BytesIO(content), kind) as image:
         is_pair = image.format == "MPO"  # of many phones: a JPEG that brings a second image
-        kind = "JPEG" if is_pair else str(image.format)
         suffix = _SUFFIXES.get(path.suffix.lower(), path.suffix.lower())
         short, long = sorted(image.size)
         mode, size = image.mode, f"{image.width} x {image.height}"
         odd = {
-            f"is a {kind} file with another suffix": suffix != f".{kind.lower()}",
+            f"is {named(kind)} with another suffix": suffix != f".{kind.lower()}",
             "has several frames; only the first is used": not is_pair and _has_frames(image),
             f"has {size} pixels and is resized to a square": long >= LONG * short,
             f"has {size} pixels, fewer than any network here accepts": short < MIN_IMAGE_SIZE,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import stat
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,10 @@ from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from kvgg_jax.core.errors import ImageError
+from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.color import mend_transparency, upright_rgb
-from kvgg_jax.data.decode.file_types import DROP, HEAD, check_kind, kind_not_read, kind_of
+from kvgg_jax.data.decode.file_types import DROP, HEAD, check_kind, kind_not_read, kind_of, named
 from kvgg_jax.data.decode.limits import (
     MAX_BYTES,
     MAX_PIXELS,
@@ -25,16 +27,20 @@ from kvgg_jax.data.decode.limits import (
     refuse_bombs,
     refuse_many_parts,
 )
+from kvgg_jax.data.decode.resize import scaled, to_square
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp", ".tif", ".tiff")
+SUFFIXES = (
+    *(".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp", ".tif", ".tiff"),
+    *(".avif", ".heic", ".heif"),
+)
 
 
 def looks_like_image(path: Path) -> bool:
-    """Whether the first 16 bytes of the file `path` are those of an image, whatever its suffix.
+    """Whether the first 64 bytes of the file `path` are those of an image, whatever its suffix.
 
-    True for HEIC and the like too, and for a file that cannot be opened: `load` then says what to
-    do, where passing them over would train on a part of the photos. False for what is not a regular
-    file: a folder, a pipe, a device.
+    True for raw photos and the like too, and for a file that cannot be opened: `load` then says
+    what to do, where passing them over would train on a part of the photos. False for what is not a
+    regular file: a folder, a pipe, a device.
     """
     try:
         status = path.stat()
@@ -48,26 +54,40 @@ def looks_like_image(path: Path) -> bool:
         return True
 
 
-def load(path: Path, size: int) -> NDArray[np.uint8]:
-    """The image in `path`, squashed to a square: uint8 (size, size, 3), 0..255, sRGB.
+class Square(NamedTuple):
+    """What the network gets of a photo."""
 
-    Bilinear with antialiasing; the aspect ratio is not kept, as in Keras'
-    `image_dataset_from_directory`. Raises ImageError as `decode` does.
+    pixels: NDArray[np.uint8]
+    """[size, size, 3]."""
+    photo: tuple[int, int]
+    """Width and height of the whole photo, upright, as decoded."""
+
+
+def load(path: Path, size: int, resize: Resize = "squash") -> NDArray[np.uint8]:
+    """The image in `path` as a square: uint8 (size, size, 3), 0..255, sRGB.
+
+    `resize` is the setting `data.resize`: "squash" does not keep the aspect ratio, as in Keras'
+    `image_dataset_from_directory`. Bilinear with antialiasing. Raises ImageError as `decode` does.
     """
-    return load_bytes(read_file(path), size, name=path)
+    return load_bytes(read_file(path), size, resize, name=path)
 
 
 def load_bytes(
-    content: bytes, size: int, *, name: Path | str, max_pixels: int = MAX_PIXELS
+    content: bytes, size: int, resize: Resize = "squash", *, name: Path | str
 ) -> NDArray[np.uint8]:
-    """As `load`, from the content of a file that messages call `name`.
+    """As `load`, from the content of a file that messages call `name`."""
+    return load_square(content, size, resize, name=name).pixels
+
+
+def load_square(
+    content: bytes, size: int, resize: Resize, *, name: Path | str, max_pixels: int = MAX_PIXELS
+) -> Square:
+    """As `load_bytes`, with the shape of the photo.
 
     Raises ImageError as `decode` does, for more than `max_pixels` too.
     """
-    image = _decode(content, name, at_least=size, max_pixels=max_pixels)
-    if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
-    return np.array(image)
+    image = _decode(content, name, size=size, resize=resize, max_pixels=max_pixels)
+    return Square(np.array(to_square(image, size, resize)), image.size)
 
 
 def decode(path: Path, *, at_least: int | None = None) -> NDArray[np.uint8]:
@@ -85,7 +105,7 @@ def decode_bytes(
     content: bytes, *, name: Path | str, at_least: int | None = None
 ) -> NDArray[np.uint8]:
     """As `decode`, from the content of a file that messages call `name`."""
-    return np.array(_decode(content, name, at_least=at_least))
+    return np.array(_decode(content, name, size=at_least))
 
 
 def read_file(path: Path) -> bytes:
@@ -119,17 +139,27 @@ def read_file(path: Path) -> bytes:
 
 
 def _decode(
-    content: bytes, name: Path | str, *, at_least: int | None, max_pixels: int = MAX_PIXELS
+    content: bytes,
+    name: Path | str,
+    *,
+    size: int | None,
+    resize: Resize = "squash",
+    max_pixels: int = MAX_PIXELS,
 ) -> Image.Image:
-    """`content` as an upright RGB image; ImageError if that cannot be."""
+    """`content` as an upright RGB image; ImageError if that cannot be.
+
+    A JPEG comes smaller where it still has one and a half times the pixels a side that its square
+    of `size` needs.
+    """
     kind = check_kind(name, content[:HEAD])
     try:
         refuse_many_parts(name, content, kind, max_pixels)
         with open_header(io.BytesIO(content), kind) as image:
             refuse_bombs(name, image, content, max_pixels)
             # Not for CMYK: there libjpeg and the color profile must see the same ink.
-            if at_least and isinstance(image, JpegImageFile) and image.mode in ("RGB", "L"):
-                image.draft(None, (at_least * 3 // 2, at_least * 3 // 2))
+            if size and isinstance(image, JpegImageFile) and image.mode in ("RGB", "L"):
+                width, height = scaled(image.size, size, resize)
+                image.draft(None, (max(int(width * 1.5), 1), max(int(height * 1.5), 1)))
             mend_transparency(image)
             image.load()
             return upright_rgb(name, image)
@@ -165,5 +195,5 @@ def _damaged(name: Path | str, kind: str, error: Exception) -> ImageError:
     if isinstance(error, UnidentifiedImageError):
         reason = "its header is damaged or unusual"
     return ImageError(
-        f"{escape_name(name)}: is a {kind} file, truncated or damaged ({reason}). {DROP}"
+        f"{escape_name(name)}: is {named(kind)}, truncated or damaged ({reason}). {DROP}"
     )

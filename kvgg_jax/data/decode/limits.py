@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO
@@ -18,7 +19,7 @@ from PIL.JpegImagePlugin import MARKER
 
 from kvgg_jax.core.errors import ImageError
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.data.decode.file_types import DROP
+from kvgg_jax.data.decode.file_types import DROP, HEIC
 
 MAX_BYTES = 2**31  # of a file
 MAX_PIXELS = 200_000_000  # 800 MB while decoded; the largest phone sensors have as many
@@ -39,14 +40,24 @@ def open_header(file: BinaryIO, kind: str) -> ImageFile:
 
     Pillow keeps to it, 178,956,970 pixels, as it opens WebP.
     """
+    file.seek(0)
+    try:
+        return _opener(kind)(file, "")
+    except (SyntaxError, IndexError, TypeError, struct.error) as error:
+        raise UnidentifiedImageError(str(error)) from error
+
+
+def _opener(kind: str) -> Callable[[BinaryIO, str], ImageFile]:
+    """Pillow's reader of a format. That of HEIC is not made known to Pillow, where the program that
+    uses this package would find it too."""
+    if kind == HEIC:
+        from pillow_heif import HeifImageFile
+
+        return HeifImageFile
     Image.preinit()
     if kind not in Image.OPEN:
         Image.init()
-    file.seek(0)
-    try:
-        return Image.OPEN[kind][0](file, "")
-    except (SyntaxError, IndexError, TypeError, struct.error) as error:
-        raise UnidentifiedImageError(str(error)) from error
+    return Image.OPEN[kind][0]
 
 
 def refuse_many_parts(name: Path | str, content: bytes, kind: str, max_pixels: int) -> None:

@@ -129,14 +129,16 @@ class Database(Storage):
             beating.join()
 
     def check_photos(self, trial: optuna.Trial, run: Run) -> None:
-        """Their digests are compared, of images of the same size."""
+        """Their digests are compared, of images of the same size and `data.resize`."""
         ours = run.info().get("data", {})
         kept = {key: ours.get(key) for key in ("fingerprint", "left_out", "split")}
-        kept["image_size"] = run.config().data.image_size
+        config = run.config().data
+        shape = {"image_size": config.image_size, "resize": config.resize}
+        kept |= shape
         trial.set_user_attr("photos", kept)
         for other in self.study.trials:
-            theirs = other.user_attrs.get("photos", kept)
-            if theirs["image_size"] == kept["image_size"] and theirs != kept:
+            theirs = {"resize": "squash", **other.user_attrs.get("photos", kept)}
+            if shape.items() <= theirs.items() and theirs != kept:
                 raise RunError(
                     f"The photos here are not those of trial {number(other)}, on "
                     f"{other.user_attrs[HOST]}, so the two cannot be compared. "

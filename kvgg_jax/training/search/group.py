@@ -59,12 +59,14 @@ def finish(
 def check_photos(run: Run) -> None:
     """Raises RunError where `run` has other photos, or another split, than the runs before it.
 
-    Pixels are compared between runs of one image size, splits between runs of one fold.
+    Pixels are compared between runs of one image size and `data.resize`, splits between runs of
+    one fold.
     """
     folder, ours, photos = run.path.parent, run.config().data, run.info().get("data", {})
     for other in itertools.takewhile(lambda one: one.path != run.path, catalog.ordered(folder)):
         theirs, others = other.config().data, other.info().get("data", {})
-        keys = ["fingerprint", "left_out"] if ours.image_size == theirs.image_size else []
+        is_alike = (ours.image_size, ours.resize) == (theirs.image_size, theirs.resize)
+        keys = ["fingerprint", "left_out"] if is_alike else []
         keys += ["split"] if ours.fold == theirs.fold else []
         if any(photos.get(key) != others.get(key) for key in keys):
             raise RunError(

@@ -15,9 +15,9 @@ from PIL import Image
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from kvgg_jax.core.errors import ImageError
-from kvgg_jax.data.decode.image import load_bytes
+from kvgg_jax.data.decode.image import Square, load_square
 from kvgg_jax.inference.gradients import cell_size
-from kvgg_jax.inference.heatmap import layer, spread
+from kvgg_jax.inference.heatmap import layer, over_photo, spread
 from kvgg_jax.web.serve.batcher import Batcher
 from kvgg_jax.web.serve.limits import Limits
 from kvgg_jax.web.serve.network import InputImage, Network, Seen
@@ -103,24 +103,29 @@ class Service:
     async def _one(self, upload: Upload, top: int, heat: bool) -> Found | Unread:
         loop = asyncio.get_running_loop()
         try:
-            image = await loop.run_in_executor(self._decoders, self._decode, upload)
+            square = await loop.run_in_executor(self._decoders, self._decode, upload)
         except ImageError as error:
             self.metrics.photos.labels("unreadable").inc()
             return Unread(name=upload.name, error=str(error))
-        seen = await self._batcher.ask(image)
+        seen = await self._batcher.ask(square.pixels)
         self.metrics.photos.labels("predicted").inc()
         fields = self.network.prediction(upload.name, seen).to_json(top=top)
-        drawn = await loop.run_in_executor(self._decoders, self._draw, seen) if heat else None
+        drawn = None
+        if heat:
+            drawn = await loop.run_in_executor(self._decoders, self._draw, seen, square.photo)
         return Found.model_validate({**fields, "name": upload.name, "heat": drawn})
 
-    def _decode(self, upload: Upload) -> InputImage:
-        size = self.network.classifier.image_size
-        return load_bytes(upload.content, size, name=upload.name, max_pixels=self.limits.pixels)
+    def _decode(self, upload: Upload) -> Square:
+        of, most = self.network.classifier, self.limits.pixels
+        return load_square(
+            upload.content, of.image_size, of.resize, name=upload.name, max_pixels=most
+        )
 
-    def _draw(self, seen: Seen) -> str:
+    def _draw(self, seen: Seen, photo: tuple[int, int]) -> str:
         classifier = self.network.classifier
         cell = cell_size(classifier.config.model)
-        pixels = layer(spread(seen.heat, classifier.image_size, cell=cell))
+        square = layer(spread(seen.heat, classifier.image_size, cell=cell))
+        pixels = over_photo(square, photo, classifier.resize)
         Image.fromarray(pixels).save(buffer := io.BytesIO(), "PNG", compress_level=1)
         return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 

@@ -6,7 +6,6 @@ import io
 import os
 import struct
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,15 +18,15 @@ from PIL import Image
 
 from kvgg_jax.core.errors import ImageError
 from kvgg_jax.data.decode import color
-from kvgg_jax.data.decode.file_types import FORMATS
+from kvgg_jax.data.decode.file_types import FORMATS, named
 from kvgg_jax.data.decode.image import decode, load, load_bytes, looks_like_image
 from support.hostile import KINDS
 from support.images import (
     BEST,
     BLUE,
     RED,
+    STORED,
     WHITE,
-    Pixels,
     corners,
     encode,
     flat,
@@ -49,7 +48,7 @@ def file(tmp_path: Path) -> Path:
 # Formats
 
 
-@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF", "AVIF"])
 def test_of_several_frames_the_first_counts(kind: str, file: Path) -> None:
     """An animation, or a TIFF of pages, is its first image."""
     more = [flat("RGB", BLUE)]
@@ -86,20 +85,9 @@ def palette_image() -> Image.Image:
 
 # Orientation
 
-STORED: dict[int, Callable[[Pixels], Pixels]] = {  # EXIF 2.32: where row 0 and column 0 are seen
-    1: lambda upright: upright,  # top, left
-    2: lambda upright: upright[:, ::-1],  # top, right
-    3: lambda upright: upright[::-1, ::-1],  # bottom, right
-    4: lambda upright: upright[::-1],  # bottom, left
-    5: lambda upright: upright.swapaxes(0, 1),  # left, top
-    6: np.rot90,  # right, top
-    7: lambda upright: upright[::-1, ::-1].swapaxes(0, 1),  # right, bottom
-    8: lambda upright: np.rot90(upright, -1),  # left, bottom
-}
-
 
 @pytest.mark.parametrize("orientation", STORED)
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 def test_every_exif_orientation_gives_the_same_upright_image(
     kind: str, orientation: int, file: Path
 ) -> None:
@@ -109,7 +97,9 @@ def test_every_exif_orientation_gives_the_same_upright_image(
     exif = Image.Exif()
     exif[0x0112] = orientation
     write(file, encode(stored, kind, exif=exif, **BEST[kind]))
-    assert np.abs(decode(file).astype(int) - upright).max() <= (4 if kind == "JPEG" else 0)
+    assert np.abs(decode(file).astype(int) - upright).max() <= (
+        4 if kind in ("JPEG", "AVIF") else 0
+    )
     small = decode(file, at_least=8)
     assert small.shape == ((16, 32, 3) if kind == "JPEG" else upright.shape)
     assert np.abs(load(file, 2).astype(int) - corners(2, 2)).mean() < 45  # blurred, not turned
@@ -274,7 +264,7 @@ def test_a_truncated_file_is_never_half_an_image(
     """Wherever the copy broke off, and on the reduced path too."""
     whole = encode(noise(64), kind, **options)
     write(file, whole[: int(len(whole) * share)])
-    start = f"{file}: is a {kind} file, truncated or damaged ("
+    start = f"{file}: is {named(kind)}, truncated or damaged ("
     assert message(lambda: decode(file)).startswith(start)
     assert message(lambda: load(file, 8)).endswith(f"). {DROP}")
 
@@ -364,6 +354,7 @@ MAGIC = [
     b"II*\0",
     b"MM\0*",
     b"RIFF\0\0\0\0WEBPVP8 ",
+    b"\0\0\0\x1cftypavif\0\0\0\0mif1avif\0\0\0",
 ]
 
 
@@ -381,6 +372,7 @@ SOUND = [
     encode(palette_image(), "PNG", transparency=1),
     encode(noise(16), "JPEG", exif=EXIF, icc_profile=p3_profile()),
     encode(flat("CMYK", (1, 2, 3, 4)), "JPEG", icc_profile=grey_paper_profile()),
+    encode(noise(16), "AVIF", exif=EXIF, icc_profile=p3_profile()),
 ]
 
 

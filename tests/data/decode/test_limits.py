@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from kvgg_jax.core.errors import ImageError
-from kvgg_jax.data.decode.image import decode, load_bytes
+from kvgg_jax.data.decode.image import decode, load_bytes, load_square
 from kvgg_jax.data.decode.limits import (
     _too_many_blocks,
     _too_many_chunks,
@@ -105,9 +105,10 @@ def test_where_pillow_refuses_pixels_the_message_is_ours(
 def test_a_server_can_have_a_lower_limit_of_pixels() -> None:
     """The message names it."""
     content = encode(flat("RGB", RED, (20, 10)), "PNG")
-    assert load_bytes(content, 8, name="a.png", max_pixels=200).shape == (8, 8, 3)
+    square = load_square(content, 8, "squash", name="a.png", max_pixels=200)
+    assert (square.pixels.shape, square.photo) == ((8, 8, 3), (20, 10))
     with pytest.raises(ImageError, match=r"^a\.png: has 20 x 10 pixels; the limit is 199 in total"):
-        load_bytes(content, 8, name="a.png", max_pixels=199)
+        load_square(content, 8, "squash", name="a.png", max_pixels=199)
 
 
 def test_a_file_of_more_than_two_gib_is_not_read(file: Path) -> None:

@@ -24,6 +24,7 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
             "test": None,
             "root": None,
             "image_size": None,
+            "resize": "squash",
             "val_split": 0.2,
             "split": "keras",
             "group_by": None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import shutil
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from PIL.ExifTags import Base as Tag
 from kvgg_jax import RunConfig, evaluate, load_classifier, predict
 from kvgg_jax.core import tf_gate
 from kvgg_jax.core.state import Batch, Tally
+from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import DecodedImages
@@ -28,6 +30,7 @@ from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.sources.folder import Folder, scan
 from kvgg_jax.evaluation import evaluate as evaluation
 from kvgg_jax.inference import classifier as classifier_module
+from kvgg_jax.runs.folder import Run
 from kvgg_jax.training import setup, trainer
 from support.runs import Trained
 
@@ -232,19 +235,22 @@ def awkward_photos(root: Path) -> Path:
 
 
 @pytest.mark.usefixtures("thin")
+@pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
 def test_training_evaluation_and_prediction_get_the_same_pixels(
-    tmp_path: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch, resize: Resize
 ) -> None:
     """Whatever the file, the three verbs show the network what `image.load` gives, bit by bit."""
     photos, spy = awkward_photos(tmp_path / "photos"), Spy()
-    classifier = load_classifier(trained.run)
+    run = Run(shutil.copytree(trained.run, tmp_path / "run"))
+    run.write("config.toml", run.config().with_data(resize=resize).to_toml())
+    classifier = load_classifier(run.path)
     monkeypatch.setattr(setup, "compile_step", spy.compile_step)
     for module in (classifier_module, evaluation):
         monkeypatch.setattr(module, "compile_step", spy.compile_step)
-    expected = [load(path, 32) for path in scan(photos).files()]
+    expected = [load(path, 32, resize) for path in scan(photos).files()]
 
     config = RunConfig(
-        data={"dir": str(photos), "image_size": 32},
+        data={"dir": str(photos), "image_size": 32, "resize": resize},
         model={"arch": "vgg11", "head": "gap"},
         train={"epochs": 1, "batch_size": 4},
     )
@@ -254,7 +260,7 @@ def test_training_evaluation_and_prediction_get_the_same_pixels(
     assert sorted(part) == sorted(image.tobytes() for image in expected)
 
     spy.seen.clear()
-    evaluate(trained.run, data=photos)
+    evaluate(run.path, data=photos)
     np.testing.assert_array_equal(spy.seen["evaluation"], expected)
     predict(photos, classifier)
     np.testing.assert_array_equal(spy.seen["prediction"], expected)

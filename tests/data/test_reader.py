@@ -62,6 +62,14 @@ def test_each_image_is_what_load_gives(folder: Path) -> None:
     assert len({image.tobytes() for image in decoded.images}) == 6
 
 
+@pytest.mark.parametrize("cache", ["memory", "none"])
+def test_each_image_is_resized_as_asked(cache: str, folder: Path) -> None:
+    """At the first reading and, without a cache, at every other."""
+    decoded = read(scan(folder), 16, "pad", cache=cache)
+    expected = np.stack([load(path, 16, "pad") for path in scan(folder).files()])
+    np.testing.assert_array_equal(decoded.images[np.arange(6)], expected)
+
+
 def test_reading_is_reported_image_by_image(folder: Path) -> None:
     """A progress bar that ends at the number of images."""
     seen: list[Event] = []

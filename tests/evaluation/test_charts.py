@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from PIL import Image
 
 from kvgg_jax.core.history import Epoch, History
+from kvgg_jax.core.tables.data import Resize
+from kvgg_jax.data.decode.image import load
 from kvgg_jax.evaluation import charts
 from kvgg_jax.evaluation.charts import (
     COLUMNS,
+    THUMB,
     draw_comparison,
     draw_confusion,
     draw_mistakes,
@@ -24,7 +28,7 @@ from kvgg_jax.evaluation.confusion import Confusion
 from kvgg_jax.evaluation.metrics import class_figures, reliability
 from kvgg_jax.evaluation.record import MATRIX, Evaluation, Mistake
 from support.evaluations import six_photos
-from support.images import ODD_NAMES, png_size
+from support.images import ODD_NAMES, noise, png_size
 
 
 @pytest.fixture
@@ -80,6 +84,20 @@ def test_one_photo_is_enough_for_a_reliability_diagram(tmp_path: Path) -> None:
     bins = reliability(np.array([0]), np.array([[0.9, 0.1]]))
     draw_reliability(bins, tmp_path / "reliability.png", title="x")
     assert png_size(tmp_path / "reliability.png") == (600, 672)
+
+
+@pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
+def test_the_gallery_has_photos_as_the_network_gets_them(
+    result: Evaluation, tmp_path: Path, drawn: list[Figure], resize: Resize
+) -> None:
+    """By the setting of the run."""
+    Image.fromarray(noise(64)[:24]).save(result.samples.root / "wide.png")
+    one = Mistake(path="wide.png", true="blue", predicted="red", probability=0.5)
+    changed = result.model_copy(update={"mistakes": (one,), "resize": resize})
+    draw_mistakes(changed, tmp_path / "m.png")
+    (shown,) = drawn[0].axes[0].images
+    expected = load(result.samples.root / "wide.png", THUMB, resize)
+    np.testing.assert_array_equal(shown.get_array(), expected)
 
 
 def test_a_run_without_an_epoch_has_no_curve(tmp_path: Path) -> None:

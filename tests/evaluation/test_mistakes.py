@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from kvgg_jax.core.events import ignore
+from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.sources.folder import Folder
 from kvgg_jax.evaluation.mistakes import SIDE, _place, look_at
 from kvgg_jax.evaluation.record import Mistake
 from kvgg_jax.runs.folder import Run
+from support.images import noise
 from support.runs import Trained
 
 pytestmark = pytest.mark.usefixtures("thin_network")
@@ -39,6 +42,17 @@ def test_each_mistake_is_shown_or_has_a_reason(trained: Trained, tmp_path: Path)
         (SIDE, SIDE, 3),
     ]
     assert seen[1].error.startswith(f"{photos}/green/green_00.png: ")
+
+
+def test_a_mistake_is_shown_as_the_network_gets_it(trained: Trained, tmp_path: Path) -> None:
+    """The heat lies over that square, by the setting of the run."""
+    run = shutil.copytree(trained.run, tmp_path / "run")
+    config = Run(run).config().with_data(resize="pad")
+    Run(run).write("config.toml", config.to_toml())
+    Image.fromarray(noise(64)[:24]).save(tmp_path / "wide.png")
+    mistake = Mistake(path="wide.png", true="blue", predicted="green", probability=0.9)
+    (seen,) = look_at([mistake], Folder(tmp_path), Run(run), ignore)
+    np.testing.assert_array_equal(seen.photo, load(tmp_path / "wide.png", SIDE, "pad"))
 
 
 @pytest.mark.parametrize(

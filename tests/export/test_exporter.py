@@ -10,15 +10,19 @@ import resource
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from kvgg_jax import evaluate, export, predict
 from kvgg_jax.core.errors import DataError, KvggError, MissingExtra, RunError, UsageError
 from kvgg_jax.core.events import ignore
+from kvgg_jax.core.tables.data import Resize
+from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.sources.folder import Folder
 from kvgg_jax.export import exporter, keras_file, saved_model, stablehlo
@@ -30,6 +34,7 @@ from kvgg_jax.inference.temperature import apply_temperature
 from kvgg_jax.runs.folder import Run
 from support.commands import kvgg, message
 from support.exports import CLASSES, about, needs
+from support.images import noise
 from support.users import nobody
 
 pytestmark = [
@@ -57,6 +62,44 @@ def test_an_average_pooled_network_is_read_back_as_it_is(
     assert (result.path, result.format, result.int8) == (tmp_path / name, format, None)
     beside = {f"{name}.json"} if format == "stablehlo" else set()
     assert {path.name for path in tmp_path.iterdir()} == {name} | beside
+
+
+# Photos that are not square
+
+
+@pytest.mark.parametrize(
+    ("resize", "sentence"),
+    [
+        ("squash", "the whole image to a square, its sides scaled apart"),
+        ("crop", "the largest square in the middle of the image, scaled"),
+        (
+            "pad",
+            "the whole image, its longer side scaled to the square's, in the middle of RGB "
+            "(128, 128, 128)",
+        ),
+    ],
+)
+def test_a_file_says_how_photos_become_squares(
+    run: Classifier, tmp_path: Path, resize: Resize, sentence: str
+) -> None:
+    """In a word, and in a sentence: it does not resize by itself."""
+    other = replace(run, config=run.config.with_data(resize=resize))
+    written = about(export("stablehlo", other, output=tmp_path).path)
+    assert written["resize"] == resize
+    assert written["resizing"] == f"before: {sentence}; bilinear with antialiasing"
+
+
+def test_int8_sees_photos_as_the_run_resizes_them(run: Classifier, tmp_path: Path) -> None:
+    """Those it is calibrated on, and those it is evaluated on."""
+    Image.fromarray(noise(64)[:24]).save(tmp_path / "wide.png")
+    samples = Samples(Folder(tmp_path), ("wide.png",), (0,), ("blue", "green", "red"))
+    other = replace(run, config=run.config.with_data(resize="pad"))
+    expected = load(tmp_path / "wide.png", 32, "pad")[None]
+    (calibrated,) = exporter._images(samples, other, ignore)
+    np.testing.assert_array_equal(calibrated, expected)
+    seen: list[np.ndarray] = []
+    exporter._probabilities(samples, other, lambda x: seen.append(x) or np.ones((1, 3)), ignore)
+    np.testing.assert_array_equal(seen, [expected])
 
 
 # Calibration
@@ -138,12 +181,14 @@ def test_int8_names_a_validation_photo_that_cannot_be_read(
     assert not output.exists()
 
 
-def test_int8_sees_training_photos_from_first_to_last(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_int8_sees_training_photos_from_first_to_last(
+    run: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They may be sorted by class: each has its share."""
     labels = tuple(label for label in range(4) for _ in range(48))
     samples = Samples(Folder(Path()), tuple(map(str, range(192))), labels, tuple("abcd"))
-    monkeypatch.setattr(Samples, "load", lambda self, i, size: np.array(int(self.paths[i])))
-    places = np.concatenate(list(exporter._images(samples, 32, ignore)))
+    monkeypatch.setattr(Samples, "load", lambda self, i, *_: np.array(int(self.paths[i])))
+    places = np.concatenate(list(exporter._images(samples, run, ignore)))
     assert np.bincount(places // 48).tolist() == [32, 32, 32, 32]
 
 

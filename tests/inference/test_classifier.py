@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from kvgg_jax import evaluate, load_classifier, predict
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.runs.catalog import find
 from kvgg_jax.runs.folder import Run
+from support.images import encode, heic, write
 from support.runs import Trained
 
 pytestmark = pytest.mark.usefixtures("thin_network")
@@ -34,6 +36,26 @@ def test_predict_gives_the_probabilities_of_evaluate(trained: Trained) -> None:
     assert [one.path for one in found] == evaluated.samples.files()
     got = [[dict(one.top)[name] for name in evaluated.classes] for one in found]
     np.testing.assert_allclose(got, evaluated.probabilities, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["AVIF", pytest.param("HEIC", marks=pytest.mark.extras)])
+def test_a_photo_has_one_class_whatever_its_format(
+    whole: Trained, tmp_path: Path, kind: str
+) -> None:
+    """That of the same photo as JPEG, of a phone held sideways."""
+    exif, by_jpeg, by_kind = Image.Exif(), [], []
+    exif[0x0112] = 6
+    for photo in sorted(whole.photos.glob("*/*_00.png")):
+        pixels = np.ascontiguousarray(np.rot90(Image.open(photo).resize((64, 64))))
+        jpeg = encode(pixels, "JPEG", exif=exif, quality=95)
+        by_jpeg.append(write(tmp_path / f"{photo.stem}.jpg", jpeg))
+        other = heic(pixels, 6) if kind == "HEIC" else encode(pixels, kind, exif=exif, quality=95)
+        by_kind.append(write(tmp_path / f"{photo.stem}.{kind.lower()}", other))
+    found, expected = predict(by_kind, whole.run), predict(by_jpeg, whole.run)
+    assert [one.label for one in found] == [one.label for one in expected]
+    assert [one.label for one in expected] == ["blue", "green", "red"]
+    for one, its in zip(found, expected, strict=True):
+        assert dict(one.top) == pytest.approx(dict(its.top), abs=0.05)
 
 
 def test_a_run_without_a_checkpoint_says_so(trained: Trained, tmp_path: Path) -> None:

@@ -11,10 +11,12 @@ from PIL import Image
 
 from kvgg_jax import explain, load_classifier, predict, vgg
 from kvgg_jax.core.errors import RunError
+from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.inference.classifier import Classifier
 from kvgg_jax.inference.explain import METHODS
 from kvgg_jax.models.build import variable_names
+from support.images import noise
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 
@@ -45,6 +47,20 @@ def test_an_explanation_goes_with_the_prediction(
         assert np.isfinite(one.heat).all()
         assert (one.path, one.method) == (file, method)
         assert (one.label, one.probability) == one.prediction.top[0]
+
+
+@pytest.mark.parametrize("resize", ["crop", "pad"])
+def test_the_heat_lies_over_the_square_that_the_network_gets(
+    classifier: Classifier, tmp_path: Path, resize: Resize
+) -> None:
+    """Both are of the photo as the run resizes it."""
+    file = tmp_path / "wide.png"
+    Image.fromarray(noise(64)[:24]).save(file)
+    other = replace(classifier, config=classifier.config.with_data(resize=resize))
+    (one,) = explain(file, other)
+    np.testing.assert_array_equal(one.image, load(file, 32, resize))
+    assert one.prediction == predict(file, other)[0]
+    assert one.heat.shape == (32, 32)
 
 
 def test_a_class_can_be_asked_for(classifier: Classifier, files: list[Path]) -> None:

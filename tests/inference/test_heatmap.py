@@ -14,6 +14,7 @@ from kvgg_jax.inference.heatmap import (
     draw_explanation,
     enlarge,
     layer,
+    over_photo,
     overlay,
     spread,
 )
@@ -87,3 +88,30 @@ def test_a_cell_lies_over_its_own_pixels() -> None:
     assert not over[48:].any()
     assert not over[:, 48:].any()
     assert over[40, 7] == pytest.approx(1, abs=0.05)
+
+
+def square_layer() -> np.ndarray:
+    """8 x 8, opaque; each row and column is another color."""
+    rows, columns = np.indices((8, 8), np.uint8)
+    return np.stack([rows, columns, rows * columns, np.full((8, 8), 255, np.uint8)], axis=-1)
+
+
+def test_a_layer_of_a_squashed_photo_is_stretched_as_it_is() -> None:
+    """Whatever the shape of the photo."""
+    np.testing.assert_array_equal(over_photo(square_layer(), (900, 20), "squash"), square_layer())
+
+
+def test_a_layer_of_the_middle_of_a_photo_is_clear_where_nothing_was_seen() -> None:
+    """Left and right of a photo twice as wide as high, which has half as many rows."""
+    whole = over_photo(square_layer(), (40, 20), "crop")
+    assert whole.shape == (4, 8, 4)
+    assert not whole[:, [0, 1, 6, 7]].any()
+    assert (whole[:, 2:6, 3] == 255).all()
+    np.testing.assert_array_equal(whole[:, 2:6, :2], square_layer()[1::2, 1::2, :2])
+
+
+def test_a_layer_of_a_padded_photo_is_that_of_the_photo_alone() -> None:
+    """Without the rows above and below it, or the columns beside it."""
+    np.testing.assert_array_equal(over_photo(square_layer(), (40, 20), "pad"), square_layer()[2:6])
+    high = over_photo(square_layer(), (20, 40), "pad")
+    np.testing.assert_array_equal(high, square_layer()[:, 2:6])

@@ -8,10 +8,12 @@ import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from kvgg_jax import export, load_classifier, predict
 from kvgg_jax.core.errors import RunError, UsageError
@@ -20,6 +22,7 @@ from kvgg_jax.inference import onnx_session
 from kvgg_jax.inference.onnx_session import is_onnx, open_onnx
 from kvgg_jax.runs.folder import Run
 from support.commands import calibrate_at, kvgg, message
+from support.images import noise
 from support.runs import ROOT, draw_photos
 
 pytest.importorskip("onnxruntime", reason='needs pip install "kvgg_jax[onnx]"')
@@ -53,6 +56,26 @@ def test_predict_answers_as_with_the_run(finished: Path, model: Path, tmp_path: 
     printed = json.loads(result.stdout)
     assert [one["path"] for one in printed] == [str(one.path) for one in by_file]
     assert printed[-1]["class"] == by_file[-1].label
+
+
+def test_photos_are_resized_as_the_file_says(finished: Path, tmp_path: Path) -> None:
+    """As with the run; a file from before it said so squashes them, another word is refused."""
+    photo, run = tmp_path / "wide.png", load_classifier(finished)
+    Image.fromarray(noise(64)[:24]).save(photo)
+    run = replace(run, config=run.config.with_data(resize="crop"))
+    file = export("onnx", run, output=tmp_path / "x.onnx").path
+    (by_run,), (by_file,) = predict(photo, run), predict(photo, file)
+    assert dict(by_run.top) == pytest.approx(dict(by_file.top), abs=1e-4)
+    assert open_onnx(file).resize == "crop"
+    loaded = onnx.load(file)
+    (entry,) = [one for one in loaded.metadata_props if one.key == "resize"]
+    entry.value = '"stretch"'
+    onnx.save(loaded, file)
+    with pytest.raises(RunError, match="was not made by kvgg export"):
+        open_onnx(file)
+    loaded.metadata_props.remove(entry)
+    onnx.save(loaded, file)
+    assert open_onnx(file).resize == "squash"
 
 
 @pytest.fixture(scope="module")

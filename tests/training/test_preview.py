@@ -18,6 +18,7 @@ from kvgg_jax.training import preview
 from kvgg_jax.training.augment.levels import make_augment
 from kvgg_jax.training.augment.regions import make_crop
 from support.commands import kvgg, message
+from support.images import noise
 from support.runs import draw_photos, small_config
 
 
@@ -76,6 +77,20 @@ def test_crops_are_cut_from_larger_photos(photos: Path, drawn: list[tuple[Any, .
     crop = make_crop(0.5, seed=42, image_size=32)
     assert crop is not None
     expected = jax.jit(crop)(load(file, 46)[None] / np.float32(255), jnp.int32(0))
+    np.testing.assert_allclose(images[1], expected[0], rtol=0, atol=1e-6)
+
+
+def test_photos_are_squares_as_in_training(photos: Path, drawn: list[tuple[Any, ...]]) -> None:
+    """Those that crops are cut from too."""
+    for file in photos.glob("*/*"):
+        Image.fromarray(noise(64)[:24]).save(file)
+    config = small_config(photos, data={"crop": 0.5, "resize": "pad"})
+    preview.preview(photos, "x.png", config=config, count=1)
+    ((images, _, _, _),) = drawn
+    assert is_of(images[0], load(file, 32, "pad"))
+    crop = make_crop(0.5, seed=42, image_size=32)
+    assert crop is not None
+    expected = jax.jit(crop)(load(file, 46, "pad")[None] / np.float32(255), jnp.int32(0))
     np.testing.assert_allclose(images[1], expected[0], rtol=0, atol=1e-6)
 
 

@@ -242,6 +242,7 @@ def test_every_flag_of_train_reaches_its_setting(
         "--epochs": "3",
         "--batch-size": "2",
         "--image-size": "40",
+        "--resize": "pad",
         "--optimizer": "rmsprop",
         "--lr": "0.01",
         "--momentum": "0.75",
@@ -283,6 +284,7 @@ def test_every_flag_of_train_reaches_its_setting(
         data={
             "dir": str(quick / "photos"),
             "image_size": 40,
+            "resize": "pad",
             "val_split": 0.5,
             "split": "stratified",
             "augment": "strong",

@@ -229,22 +229,23 @@ def test_workers_of_one_search_search_the_same(url, config, tmp_path, run_of):
 
 
 def test_workers_need_the_same_photos(url, tmp_path, config):
-    """Of one image size."""
+    """Of one image size and `data.resize`."""
 
     class Prepared:
-        def __init__(self, fingerprint: str, image_size: int = 32) -> None:
-            self.size, self.fingerprint = image_size, fingerprint
+        def __init__(self, fingerprint: str, **shape: Any) -> None:
+            self.shape, self.fingerprint = {"image_size": 32, **shape}, fingerprint
 
         def info(self) -> Any:
             return {"data": {"fingerprint": self.fingerprint, "left_out": [], "split": "s"}}
 
         def config(self) -> RunConfig:
-            return config.with_data(image_size=self.size)
+            return config.with_data(**self.shape)
 
     one, other = worker(url), worker(url)
     one.check_photos(take(one, 4), Prepared("a"))
     other.check_photos(take(other, 4), Prepared("a"))
     other.check_photos(take(other, 4), Prepared("b", image_size=48))
+    other.check_photos(take(other, 4), Prepared("c", resize="crop"))
     with pytest.raises(RunError) as caught:
         other.check_photos(take(other, 4), Prepared("b"))
     assert str(caught.value) == (

@@ -39,11 +39,12 @@ def test_runs_of_other_photos_or_of_another_split_cannot_be_compared(members, ke
     )
 
 
-def test_pixels_are_compared_between_runs_of_one_image_size(members):
-    """They differ by size; the split does not."""
+@pytest.mark.parametrize("shape", [{"image_size": 64}, {"resize": "pad"}])
+def test_pixels_are_compared_between_runs_of_one_image_size(members, shape):
+    """They differ by size, and by how photos become squares; the split does not."""
     _, two = members
-    two.write("config.toml", two.config().with_data(image_size=64).to_toml())
-    change(two, fingerprint="of 64 px")
+    two.write("config.toml", two.config().with_data(**shape).to_toml())
+    change(two, fingerprint="of other pixels")
     check_photos(two)
     change(two, split="another")
     with pytest.raises(RunError, match="The photos changed since"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import io
 import json
 import threading
@@ -16,11 +17,13 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from kvgg_jax import explain
+from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.data.decode.file_types import DROP
-from kvgg_jax.inference.heatmap import layer
+from kvgg_jax.inference.heatmap import layer, over_photo
 from kvgg_jax.web.serve.limits import MIB, Limits
 from kvgg_jax.web.serve.network import Network
 from support.commands import calibration_at, kvgg
+from support.images import encode, noise, write
 from support.runs import PATIENCE, Trained
 from support.served import files, network_of, serving
 
@@ -94,6 +97,26 @@ def test_the_heatmap_is_that_of_explain(client: TestClient, trained: Trained, ph
     assert expected.heat.max() > 0
     difference = np.asarray(drawn).astype(int) - layer(expected.heat)
     assert np.abs(difference).max() <= 2  # levels of 255: two ways of adding up
+
+
+@pytest.mark.parametrize("resize", ["crop", "pad"])
+def test_a_photo_is_resized_as_its_run_does(
+    network: Network, tmp_path: Path, resize: Resize
+) -> None:
+    """So is its heatmap, which is stretched over the whole photo."""
+    wide = write(tmp_path / "wide.png", encode(noise(64)[:32], "PNG"))
+    other, own = copy.copy(network), network.classifier
+    other.classifier = replace(own, config=own.config.with_data(resize=resize))
+    with serving(other) as client:
+        said = client.post("/api/predict?heat=true", files=files((wide.name, wide.read_bytes())))
+    (one,) = said.json()["results"]
+    (expected,) = explain(wide, other.classifier)
+    assert one["probability"] == pytest.approx(expected.probability, abs=1e-6)
+    uri = one["heat"].removeprefix("data:image/png;base64,")
+    drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri)))).astype(int)
+    assert drawn.shape == (16, 32, 4)
+    assert expected.heat is not None
+    assert np.abs(drawn - over_photo(layer(expected.heat), (64, 32), resize)).max() <= 2
 
 
 def test_a_calibrated_run_is_unsure_as_in_predict(trained: Trained, photo: Path) -> None:

@@ -74,8 +74,7 @@ def test_an_average_pooled_network_is_read_back_as_it_is(
         ("crop", "the largest square in the middle of the image, scaled"),
         (
             "pad",
-            "the whole image, its longer side scaled to the square's, in the middle of RGB "
-            "(128, 128, 128)",
+            "the whole image in the middle, its longer side scaled, RGB (128, 128, 128) beside it",
         ),
     ],
 )

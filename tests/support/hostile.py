@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
-from kvgg_jax.data.decode.file_types import FORMATS
+from kvgg_jax.data.decode.file_types import FORMATS, named
 from support.images import (
     BEST,
     BLUE,
@@ -90,7 +90,7 @@ def wrong(make: bytes | Make, error: str):
 
 
 def damaged(content: bytes, kind: str, reason: str):
-    return wrong(content, f"is a {kind} file, truncated or damaged ({reason}). {DROP}")
+    return wrong(content, f"is {named(kind)}, truncated or damaged ({reason}). {DROP}")
 
 
 def ordinary(kind: str = "PNG", **options: Any) -> bytes:
@@ -386,7 +386,7 @@ KINDS: dict[str, Kind] = {
     ),
     "small bomb.webp": wrong(webp((14_000, 14_000)), f"has 14000 x 14000 pixels; {PILLOW}"),
     "small bomb.avif": wrong(
-        avif((14_000, 14_000)), f"has 14000 x 14000 pixels in 313 bytes, {BOMB}"
+        avif((14_000, 14_000)), f"has 14000 x 14000 pixels in 318 bytes, {BOMB}"
     ),
     "small bomb.bmp": wrong(
         bmp((14_000, 14_000), 1, b"\0\1"), f"has 14000 x 14000 pixels in 64 bytes, {BOMB}"

@@ -12,8 +12,7 @@ is near 0 after any network's preprocessing."""
 SENTENCES: dict[Resize, str] = {
     "squash": "the whole image to a square, its sides scaled apart",
     "crop": "the largest square in the middle of the image, scaled",
-    "pad": "the whole image, its longer side scaled to the square's, in the middle of RGB "
-    f"({', '.join(map(str, GRAY))})",
+    "pad": f"the whole image in the middle, its longer side scaled, RGB {GRAY} beside it",
 }
 """What is done, for those who read a file of `export`."""
 

@@ -242,12 +242,12 @@ def test_workers_need_the_same_photos(url, tmp_path, config):
             return config.with_data(**self.shape)
 
     one, other = worker(url), worker(url)
-    one.check_photos(take(one, 4), Prepared("a"))
-    other.check_photos(take(other, 4), Prepared("a"))
-    other.check_photos(take(other, 4), Prepared("b", image_size=48))
-    other.check_photos(take(other, 4), Prepared("c", resize="crop"))
+    one.check_photos(take(one, 5), Prepared("a"))
+    other.check_photos(take(other, 5), Prepared("a"))
+    other.check_photos(take(other, 5), Prepared("b", image_size=48))
+    other.check_photos(take(other, 5), Prepared("c", resize="crop"))
     with pytest.raises(RunError) as caught:
-        other.check_photos(take(other, 4), Prepared("b"))
+        other.check_photos(take(other, 5), Prepared("b"))
     assert str(caught.value) == (
         f"The photos here are not those of trial 1, on {socket.gethostname()}, so the two cannot "
         "be compared. Give all workers the same photos, or choose another --name."

@@ -112,9 +112,9 @@ async function form(one) {
   const { file, photo } = one;
   if (!photo.complete) await new Promise((done) => { photo.addEventListener("load", done); photo.addEventListener("error", done); });
   const tooLarge = model && (file.size > model.max_upload_bytes - 4096 || photo.naturalWidth * photo.naturalHeight > model.max_pixels);
-  const unknown = /hei[cf]|avif/.test(file.type) || /\.(hei[cf]|avif)$/i.test(file.name); // to the server
+  const perhaps = /hei[cf]/.test(file.type) || /\.hei[cf]$/i.test(file.name); // the server may not read it
   const body = new FormData();
-  body.append("files", tooLarge || unknown || one.slow ? await smaller(file) : file, file.name);
+  body.append("files", tooLarge || perhaps || one.slow ? await smaller(file) : file, file.name);
   return body;
 }
 

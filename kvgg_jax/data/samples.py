@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.data.decode.image import load_bytes
+from kvgg_jax.data.decode.image import Read, load_bytes, read_file
 from kvgg_jax.data.source import Source
 
 Part = Literal["train", "val", "test"]
@@ -81,6 +81,17 @@ class Samples:
         places = {name: place for place, name in enumerate(classes)}
         labels = tuple(places[self.classes[label]] for label in self.labels)
         return replace(self, labels=labels, classes=classes)
+
+
+def reader(*several: Samples) -> Read:
+    """What gives the content of each of their `files()`, and of other files."""
+    places = {path: (samples, i) for samples in several for i, path in enumerate(samples.files())}
+
+    def read(path: Path) -> bytes:
+        samples, i = places.get(path, (None, 0))
+        return samples.read(i) if samples else read_file(path)
+
+    return read
 
 
 def join(one: Samples, other: Samples) -> Samples:

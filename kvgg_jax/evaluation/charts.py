@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kvgg_jax.core.history import History
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.data.decode.image import load
+from kvgg_jax.data.decode.image import load_bytes
 from kvgg_jax.evaluation.confusion import Confusion
 from kvgg_jax.evaluation.metrics import calibration_error, has_curves
 from kvgg_jax.evaluation.record import MATRIX, Bin, Evaluation
@@ -104,7 +104,9 @@ def draw_mistakes(result: Evaluation, file: Path) -> None:
     for axes in figure.subplots(rows, columns, squeeze=False).flat:
         axes.axis("off")
     for axes, one in zip(figure.axes, worst, strict=False):
-        axes.imshow(load(Path(result.samples.source.name(one.path)), THUMB, result.resize))
+        source = result.samples.source
+        content, where = source.read(one.path), source.name(one.path)
+        axes.imshow(load_bytes(content, THUMB, result.resize, name=where))
         name, true, predicted = map(_short, (Path(one.path).name, one.true, one.predicted))
         text = f"{name}\ntrue: {true}\npredicted: {predicted} {one.probability:.1%}"
         axes.set_title(text, fontsize=7)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kvgg_jax.core.events import Emit
 from kvgg_jax.core.tables.data import Resize
-from kvgg_jax.data.decode.image import load
+from kvgg_jax.data.decode.image import Read, load_bytes
 from kvgg_jax.data.source import Source
 from kvgg_jax.evaluation.record import Mistake
 from kvgg_jax.inference.classifier import load_classifier
@@ -41,21 +41,27 @@ def look_at(mistakes: Sequence[Mistake], source: Source, run: Run, emit: Emit) -
 
     Raises RunError for the run; a photo that cannot be read has its error.
     """
-    classifier = load_classifier(run.path, emit=emit)
-    found: dict[Path, Explanation] = {}
+    classifier, found = load_classifier(run.path, emit=emit), dict[Path, Explanation]()
+    files = {one: Path(source.name(one.path)) for one in mistakes}
+    keys = {file: one.path for one, file in files.items()}
+
+    def read(file: Path) -> bytes:
+        return source.read(keys[file])
+
     for label in dict.fromkeys(one.predicted for one in mistakes):
-        files = [Path(source.name(one.path)) for one in mistakes if one.predicted == label]
-        found |= {one.path: one for one in explain(files, classifier, target=label, emit=emit)}
+        those = [file for one, file in files.items() if one.predicted == label]
+        shown = explain(those, classifier, target=label, read=read, emit=emit)
+        found |= {one.path: one for one in shown}
     return tuple(
-        _seen(found.get(Path(source.name(one.path))), one, classifier.resize) for one in mistakes
+        _seen(found.get(file), one, classifier.resize, read) for one, file in files.items()
     )
 
 
-def _seen(one: Explanation | None, mistake: Mistake, resize: Resize) -> Seen:
+def _seen(one: Explanation | None, mistake: Mistake, resize: Resize, read: Read) -> Seen:
     if one is None or one.heat is None:
         reason = one.prediction.error if one else None
         return Seen(mistake, error=reason or "is no image any more")
-    photo = load(one.path, SIDE, resize)
+    photo = load_bytes(read(one.path), SIDE, resize, name=one.path)
     drawn = overlay(photo, enlarge(one.heat, SIDE))
     return Seen(mistake, photo, drawn, one.label, _place(one.heat))
 

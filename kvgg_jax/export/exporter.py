@@ -21,7 +21,7 @@ from kvgg_jax.core.process import __version__
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.resize import SENTENCES
 from kvgg_jax.data.open_photos import source_of
-from kvgg_jax.data.samples import Samples
+from kvgg_jax.data.samples import Samples, reader
 from kvgg_jax.data.split import Split
 from kvgg_jax.export.graph import About, beside, portable
 from kvgg_jax.export.output import check_free, delivered
@@ -249,7 +249,7 @@ def _probabilities(
     size, resize = classifier.image_size, classifier.resize
     network = Predictor(predict, classifier.classes, size, resize=resize)
     batch = min(len(samples), MAX_BATCH)
-    found = list(classify(samples.files(), network, batch=batch, emit=emit))
+    found = list(classify(samples.files(), network, batch=batch, read=reader(samples), emit=emit))
     for one in found:
         if one.error:
             raise DataError(f"int8 is evaluated on all validation photos. {one.error}")

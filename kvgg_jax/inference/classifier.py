@@ -18,6 +18,7 @@ from kvgg_jax.core.events import Emit, Note, ignore
 from kvgg_jax.core.memory import inference_memory_advice
 from kvgg_jax.core.state import Weights, empty_batch
 from kvgg_jax.core.tables.data import Resize
+from kvgg_jax.data.decode.image import Read, read_file
 from kvgg_jax.inference import onnx_session
 from kvgg_jax.inference.prediction import (
     MAX_BATCH,
@@ -140,12 +141,13 @@ def predict_each(
     batch_size: int | None = None,
     part: Part = WHOLE,
     after: int = 0,
+    read: Read = read_file,
     out: str | Path = catalog.OUT,
     emit: Emit = ignore,
 ) -> Iterator[Prediction]:
     """As `predict`, one by one: those of a `part` of the files, without its first `after`.
 
-    No digit depends on the latter.
+    No digit depends on the latter. `read` gives the content of a file.
     """
     files = find_files(paths)
     classifier = run if isinstance(run, Classifier) else load_classifier(run, out=out, emit=emit)
@@ -173,6 +175,7 @@ def predict_each(
             batch=batch,
             unsure_below=unsure_below,
             after=after,
+            read=read,
             emit=emit,
         )
 

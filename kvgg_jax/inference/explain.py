@@ -13,8 +13,8 @@ from kvgg_jax.core.errors import ImageError, RunError
 from kvgg_jax.core.events import Emit, Progress, ignore
 from kvgg_jax.core.state import empty_batch
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.data.decode.image import load
-from kvgg_jax.inference.classifier import Classifier, load_classifier, predict
+from kvgg_jax.data.decode.image import Read, load_bytes, read_file
+from kvgg_jax.inference.classifier import Classifier, load_classifier, predict_each
 from kvgg_jax.inference.gradients import cell_size, make_grad_cam_step, make_gradient_step
 from kvgg_jax.inference.heatmap import spread
 from kvgg_jax.inference.prediction import Prediction
@@ -62,12 +62,14 @@ def explain(
     *,
     method: str = "grad-cam",
     target: str | None = None,
+    read: Read = read_file,
     out: str | Path = catalog.OUT,
     emit: Emit = ignore,
 ) -> Iterator[Explanation]:
     """Explain files, and the images in folders, by the best weights of a run, one by one.
 
-    `method` is one of `METHODS`; `target` a class, None for the one predicted for each image.
+    `method` is one of `METHODS`; `target` a class, None for the one predicted for each image;
+    `read` gives the content of a file.
 
     - "grad-cam": where the last block's features speak for the class (Selvaraju et al. 2017),
       as fine as these: a sixteenth of the image's side.
@@ -87,19 +89,25 @@ def explain(
             f"{classifier.run.path} does not know the class {escape_name(target)}. "
             f"It knows: {', '.join(map(escape_name, classifier.classes))}."
         )
-    found = predict(paths, classifier, emit=emit)
-    return _each(found, classifier, method, target, emit)
+    found = list(predict_each(paths, classifier, read=read, emit=emit))
+    return _each(found, classifier, method, target, read, emit)
 
 
 def _each(
-    found: list[Prediction], classifier: Classifier, method: str, target: str | None, emit: Emit
+    found: list[Prediction],
+    classifier: Classifier,
+    method: str,
+    target: str | None,
+    read: Read,
+    emit: Emit,
 ) -> Iterator[Explanation]:
     attribute = METHODS[method](classifier, emit)
     for done, one in enumerate(found):
         emit(Progress("explaining", done, len(found)))
         try:
             label = target or one.label
-            image = load(one.path, classifier.image_size, classifier.resize)
+            content, size = read(one.path), classifier.image_size
+            image = load_bytes(content, size, classifier.resize, name=one.path)
         except ImageError as error:
             yield Explanation(Prediction(one.path, error=str(error)), target or "", method)
             continue

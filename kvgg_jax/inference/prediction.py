@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from kvgg_jax.core.errors import DataError, ImageError, UsageError
 from kvgg_jax.core.events import Emit, Progress
 from kvgg_jax.core.tables.data import Resize
-from kvgg_jax.data.decode.image import load
+from kvgg_jax.data.decode.image import Read, load_bytes, read_file
 from kvgg_jax.data.sources.folder import find_images
 
 MAX_BATCH = 32  # images predicted at once
@@ -127,6 +127,7 @@ def classify(
     batch: int,
     unsure_below: float | None = None,
     after: int = 0,
+    read: Read = read_file,
     emit: Emit,
 ) -> Iterator[Prediction]:
     """Predict the classes of `files`, `batch` at once; the last batch is filled up with black.
@@ -138,10 +139,11 @@ def classify(
     rank = partial(
         ranked, classes=network.classes, calibrated=calibrated, unsure_below=unsure_below
     )
+    load = partial(_load, size=size, resize=network.resize, read=read)
     with ThreadPoolExecutor() as pool:
         for start in range(after // batch * batch, len(files), batch):
             chunk = files[start : start + batch]
-            loaded = list(pool.map(partial(_load, size=size, resize=network.resize), chunk))
+            loaded = list(pool.map(load, chunk))
             images = np.zeros((batch, size, size, 3), np.uint8)
             for row, image in enumerate(loaded):
                 images[row] = 0 if isinstance(image, ImageError) else image
@@ -155,9 +157,9 @@ def classify(
                     yield rank(path, probabilities[row])
 
 
-def _load(path: Path, *, size: int, resize: Resize) -> NDArray[np.uint8] | ImageError:
+def _load(path: Path, *, size: int, resize: Resize, read: Read) -> NDArray[np.uint8] | ImageError:
     try:
-        return load(path, size, resize)
+        return load_bytes(read(path), size, resize, name=path)
     except ImageError as error:
         return error
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kvgg_jax.core.errors import DataError
-from kvgg_jax.data.samples import Samples, check_classes, combine, join
+from kvgg_jax.data.samples import Samples, check_classes, combine, join, reader
 from kvgg_jax.data.sources.folder import Folder
 
 ROOT = Folder(Path("r"))
@@ -64,6 +64,18 @@ def test_what_one_part_lacks_is_filled_in_where_parts_are_combined() -> None:
         groups=("x", "y", "v/b/2"),
         weights=(1.0, 2.0, 1.0),
     )
+
+
+def test_a_reader_gives_what_the_source_has_and_other_files(tmp_path: Path) -> None:
+    """By the path that messages show, which need not be one of a file."""
+
+    class InMemory(Folder):
+        def read(self, key: str) -> bytes:
+            return key.encode()
+
+    (tmp_path / "other").write_bytes(b"\xff\xd8\xff other")
+    read = reader(replace(THREE, source=InMemory(Path("zip"))))
+    assert [read(Path("zip/a/1")), read(tmp_path / "other")] == [b"a/1", b"\xff\xd8\xff other"]
 
 
 def test_unknown_classes_are_named() -> None:

@@ -55,6 +55,21 @@ def test_a_mistake_is_shown_as_the_network_gets_it(trained: Trained, tmp_path: P
     np.testing.assert_array_equal(seen.photo, load(tmp_path / "wide.png", SIDE, "pad"))
 
 
+def test_photos_of_any_source_are_shown(trained: Trained) -> None:
+    """By what it reads, not by opening a path."""
+    photos = Folder(trained.photos)
+
+    class Elsewhere(Folder):
+        def read(self, key: str) -> bytes:
+            return photos.read(key)
+
+    mistake = Mistake(path="red/red_01.png", true="red", predicted="green", probability=0.5)
+    (there,) = look_at([mistake], Elsewhere(Path("nowhere")), Run(trained.run), ignore)
+    (here,) = look_at([mistake], photos, Run(trained.run), ignore)
+    assert there.error == ""
+    np.testing.assert_array_equal(there.overlay, here.overlay)
+
+
 @pytest.mark.parametrize(
     ("row", "column", "expected"),
     [

@@ -61,6 +61,7 @@ def check_data(
         folder=samples.root,
         against=others.root if others else None,
         samples=samples,
+        others=others,
         classes={name: counts[k] for k, name in enumerate(samples.classes)},
         sizes=Counter(header.size for header in headers),
         modes=Counter(header.mode for header in headers),

@@ -62,6 +62,8 @@ class Check:
     against: Path | None
     samples: Samples
     """Those in `folder`."""
+    others: Samples | None
+    """Those in `against`."""
     classes: dict[str, int]
     """Photos of each class in `folder`; all other figures are of readable ones."""
     sizes: Counter[str]

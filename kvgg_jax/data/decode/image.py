@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +34,10 @@ SUFFIXES = (
     *(".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp", ".tif", ".tiff"),
     *(".avif", ".heic", ".heif"),
 )
+
+
+Read = Callable[[Path], bytes]
+"""What gives the content of a file. Raises ImageError."""
 
 
 def looks_like_image(path: Path) -> bool:

@@ -15,7 +15,8 @@ from kvgg_jax.core.events import Emit, Progress, ignore
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.findings import AGAINST, TEST, TRAIN, VAL, Check, Duplicates, Photo
 from kvgg_jax.data.audit.sentences import facts, reason
-from kvgg_jax.data.decode.image import decode
+from kvgg_jax.data.decode.image import Read, decode_bytes
+from kvgg_jax.data.samples import reader
 from kvgg_jax.web.html.page import data_url, write_page
 
 SIDE = 128  # pixels of a thumbnail's longer side
@@ -25,26 +26,29 @@ _PARTS = {TRAIN: "training", VAL: "validation", TEST: "test", AGAINST: "other fo
 
 def write_check(result: Check, file: Path, *, emit: Emit = ignore) -> None:
     """Write the page in one move. Raises RunError when it cannot be written."""
+    read = reader(result.samples, *([result.others] if result.others else []))
     write_page(
         file,
         "check.html.j2",
         title=f"Photos in {escape_name(result.folder)}",
         facts=facts(result),
-        groups=list(_groups(result.duplicates, emit)),
+        groups=list(_groups(result.duplicates, read, emit)),
         groups_left=len(result.duplicates) - GROUPS,
         lists=[
             {
                 "heading": heading,
-                "files": [_file(path, path, reason(path, text)) for path, text in found[:FILES]],
+                "files": [
+                    _file(path, path, read, reason(path, text)) for path, text in found[:FILES]
+                ],
                 "left": len(found) - FILES,
             }
             for heading, found in (("Unreadable files", result.bad), ("Odd files", result.odd))
         ],
-        classes=list(_classes(result, emit)),
+        classes=list(_classes(result, read, emit)),
     )
 
 
-def _groups(groups: Sequence[Duplicates], emit: Emit) -> Iterator[dict[str, Any]]:
+def _groups(groups: Sequence[Duplicates], read: Read, emit: Emit) -> Iterator[dict[str, Any]]:
     for done, group in enumerate(groups[:GROUPS], 1):
         marks = {
             "in several classes": group.contradictory,
@@ -54,7 +58,7 @@ def _groups(groups: Sequence[Duplicates], emit: Emit) -> Iterator[dict[str, Any]
         yield {
             "kind": "Exactly the same" if group.exact else "Nearly the same",
             "marks": [text for text, applies in marks.items() if applies],
-            "files": [_file(one.path, one.path, _place(one)) for one in group.photos[:FILES]],
+            "files": [_file(one.path, one.path, read, _place(one)) for one in group.photos[:FILES]],
         }
         emit(Progress("drawing", done, min(len(groups), GROUPS)))
 
@@ -63,28 +67,28 @@ def _place(photo: Photo) -> str:
     return f"{photo.label}, {_PARTS[photo.part]}" if photo.label else _PARTS[photo.part]
 
 
-def _classes(result: Check, emit: Emit) -> Iterator[dict[str, Any]]:
+def _classes(result: Check, read: Read, emit: Emit) -> Iterator[dict[str, Any]]:
     samples, of_class = result.samples, defaultdict[int, list[int]](list)
     for place, label in enumerate(samples.labels):
         of_class[label].append(place)
     for label, (name, count) in enumerate(result.classes.items()):
         places = of_class[label]
         chosen = places[:: max(len(places) // EXAMPLES, 1)][:EXAMPLES]
-        files = [_file(path, path.name) for path in samples.take(chosen).files()]
+        files = [_file(path, path.name, read) for path in samples.take(chosen).files()]
         yield {"name": name, "count": count, "files": files}
         emit(Progress("drawing classes", label + 1, len(result.classes)))
 
 
-def _file(path: Path, name: object, text: str = "") -> dict[str, Any]:
+def _file(path: Path, name: object, read: Read, text: str = "") -> dict[str, Any]:
     """Its thumbnail, its name on the page and a line on it."""
     alt = f"{path}, {text}" if text else path
-    return {"image": _thumbnail(path), "alt": alt, "name": name, "text": text}
+    return {"image": _thumbnail(path, read), "alt": alt, "name": name, "text": text}
 
 
-def _thumbnail(path: Path) -> Markup | None:
+def _thumbnail(path: Path, read: Read) -> Markup | None:
     """A JPEG of `SIDE` pixels as a data URL; None where the file cannot be read."""
     try:
-        image = Image.fromarray(decode(path, at_least=SIDE))
+        image = Image.fromarray(decode_bytes(read(path), name=path, at_least=SIDE))
     except ImageError:
         return None
     image.thumbnail((SIDE, SIDE))

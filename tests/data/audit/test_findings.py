@@ -34,6 +34,7 @@ def check(*duplicates: Duplicates) -> Check:
         duplicates=duplicates,
         how="keras",
         parts={"train": 32, "val": 8, "test": 0, "against": 5},
+        others=None,
         series=None,
         color=ColorBaseline(class_mean=0.5, nearest=0.75, reference=32),
         chance=0.75,

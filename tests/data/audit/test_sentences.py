@@ -29,6 +29,7 @@ FOUND = Check(
     duplicates=(LEAK, replace(LEAK, exact=False, photos=LEAK.photos[:1] * 2)),
     how="keras",
     parts={"train": 1600, "val": 400, "test": 0, "against": 0},
+    others=None,
     series=None,
     color=ColorBaseline(class_mean=0.3, nearest=0.5, reference=1600),
     chance=0.75,

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kvgg_jax.core.errors import DataError
+from kvgg_jax.core.errors import DataError, MissingExtra
+from kvgg_jax.core.extras import EXTRAS
 from kvgg_jax.data.sources.listing import EXPECTED, Listed, is_list, scan_list
 from kvgg_jax.data.split import split_samples, split_to_csv
 from support.folders import image
@@ -64,8 +65,9 @@ def test_json_lines_say_the_same(root: Path) -> None:
     assert scan_list(file).classes == ("10", "7")
 
 
+@pytest.mark.extras
 def test_parquet_says_the_same(root: Path) -> None:
-    """It needs the extra `parquet`."""
+    """Rows are numbered as lines are."""
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
@@ -73,6 +75,24 @@ def test_parquet_says_the_same(root: Path) -> None:
     parquet.write_table(table, root / "photos.parquet")
     found = scan_list(root / "photos.parquet")
     assert (found.paths, found.weights) == (("1.png", "2.png"), (1.0, 3.0))
+    (root / "2.png").unlink()
+    assert "photos.parquet, line 2: 2.png is not a file" in refused(root / "photos.parquet")
+    (root / "photos.parquet").write_text("no table")
+    assert refused(root / "photos.parquet").startswith(
+        f"{root}/photos.parquet cannot be read as Parquet ("
+    )
+
+
+def test_parquet_needs_its_extra(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says how to add it."""
+    monkeypatch.setitem(EXTRAS, "parquet", ("no-such-library",))
+    file = listed(root, "", "photos.parquet")
+    with pytest.raises(MissingExtra) as caught:
+        scan_list(file)
+    assert str(caught.value) == (
+        f"{file} needs no-such-library, which is not installed. Add it: pip install "
+        '"kvgg_jax[parquet]"'
+    )
 
 
 def test_paths_may_start_elsewhere(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -9,7 +9,7 @@ from jax import Array
 
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.models.kernels import taps
-from kvgg_jax.models.kernels.conv import conv3x3
+from kvgg_jax.models.kernels.conv import conv3x3, conv3x3_valid
 from kvgg_jax.models.kernels.relu_pool import max_pool2x2, relu
 from kvgg_jax.models.preprocess import caffe
 
@@ -31,8 +31,9 @@ class Conv2D(keras.layers.Conv2D):
         """`inputs` convolved with `kernel`, before bias and activation."""
         if _is_plain(self) and (self.strides != (1, 1) or self.kernel_size == (1, 1)):
             return taps.convolve(*_alike(inputs, kernel), self.strides, self.padding.upper())
-        if _is_plain(self) and self.kernel_size == (3, 3) and self.padding == "same":
-            return conv3x3(*_alike(inputs, kernel))
+        if _is_plain(self) and self.kernel_size == (3, 3):
+            convolve = conv3x3 if self.padding == "same" else conv3x3_valid
+            return convolve(*_alike(inputs, kernel))
         return super().convolution_op(inputs, kernel)
 
 

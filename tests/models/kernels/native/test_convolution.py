@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kvgg_jax.models.kernels.conv import conv3x3
+from kvgg_jax.models.kernels.conv import conv3x3, conv3x3_valid
 from kvgg_jax.models.kernels.native import build, convolution
 from kvgg_jax.models.kernels.native.build import FLAGS, SOURCE
 from kvgg_jax.models.kernels.native.convolution import convolve, fits, weight_grad
@@ -64,6 +64,18 @@ def test_conv3x3_and_its_gradients_are_native_where_it_fits():
     assert program.count(f"@{library.weight_gradient}") == 1
     for ours, reference in zip(results(conv3x3, x, w, g), native(x, w, g), strict=True):
         np.testing.assert_array_equal(ours, reference)
+
+
+@pytest.mark.parametrize(("side", "calls"), [(16, 2), (15, 0)])
+def test_without_padding_it_is_the_inner_part_where_that_is_not_small(side, calls):
+    x, w, _ = draw((4, side, side, 32), 64)
+    g = jax.random.normal(jax.random.key(1), (4, side - 2, side - 2, 64))
+    program = results.lower(conv3x3_valid, x, w, g).as_text()
+    assert program.count(f"@{load().convolve}") == calls
+    expected = results(partial(stock, padding="VALID"), x, w, g)
+    for ours, reference in zip(results(conv3x3_valid, x, w, g), expected, strict=True):
+        assert ours.shape == reference.shape
+        assert error(ours, reference) < 1e-5
 
 
 @pytest.mark.parametrize(

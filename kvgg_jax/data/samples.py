@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -13,31 +13,46 @@ from numpy.typing import NDArray
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.core.text import escape_name
+from kvgg_jax.data.columns import Categories, Column, Numbers, Texts
 from kvgg_jax.data.decode.image import Read, load_bytes, read_file
 from kvgg_jax.data.source import Source
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = get_args(Part)
-_OPTIONAL = ("parts", "groups", "weights")
+_COLUMNS: dict[str, tuple[type[Column[Any]], Callable[[Any], Column[Any]]]] = {
+    "paths": (Texts, Texts.of),
+    "labels": (Numbers, lambda values: Numbers(np.array(values, np.int32))),
+    "parts": (Categories, Categories.of),
+    "groups": (Categories, Categories.of),
+    "weights": (Numbers, lambda values: Numbers(np.array(values, np.float64))),
+}
+"""Column of samples -> what it is kept as, and how it is made of any sequence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
     """Photos of `source` by their keys, `paths`; each has a label, an index into `classes`.
 
-    The other columns are None where nobody has given them.
+    The other columns are None where nobody has given them. All are kept as a `columns.Column`,
+    whatever sequence is given.
     """
 
     source: Source
-    paths: tuple[str, ...]
-    labels: tuple[int, ...]
+    paths: Sequence[str]
+    labels: Sequence[int]
     classes: tuple[str, ...]
-    parts: tuple[Part, ...] | None = None
+    parts: Sequence[Part] | None = None
     """The part of a split that each is in already."""
-    groups: tuple[str, ...] | None = None
+    groups: Sequence[str] | None = None
     """Photos of one group, such as a lot or a patient, belong on one side of a split."""
-    weights: tuple[float, ...] | None = None
+    weights: Sequence[float] | None = None
     """How often each counts in the training loss."""
+
+    def __post_init__(self) -> None:
+        for name, column in self._columns().items():
+            kind, make = _COLUMNS[name]
+            if not isinstance(column, kind):
+                object.__setattr__(self, name, make(column))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -65,22 +80,24 @@ class Samples:
 
     def take(self, indices: Iterable[int]) -> Samples:
         """The samples at `indices`, in that order."""
-        rows = list(indices)
-        given = {name: column for name in _OPTIONAL if (column := getattr(self, name)) is not None}
-        columns: dict[str, Any] = {"paths": self.paths, "labels": self.labels, **given}
-        taken: dict[str, Any] = {n: tuple(c[i] for i in rows) for n, c in columns.items()}
-        return replace(self, **taken)
+        rows = np.fromiter(indices, np.int64)
+        return replace(self, **{name: one.take(rows) for name, one in self._columns().items()})
 
     def part(self, name: Part) -> Samples:
         """Those of one part of a given split."""
-        rows = [i for i, part in enumerate(self.parts or ()) if part == name]
-        return replace(self, parts=None).take(rows)
+        column = self._columns().get("parts")
+        return replace(self, parts=None).take([] if column is None else column.rows(name))
 
     def relabel(self, classes: tuple[str, ...]) -> Samples:
         """The same samples, labelled by the index of their class in `classes`."""
         places = {name: place for place, name in enumerate(classes)}
-        labels = tuple(places[self.classes[label]] for label in self.labels)
-        return replace(self, labels=labels, classes=classes)
+        new = {label: places[self.classes[label]] for label in set(self.labels)}
+        return replace(self, labels=[new[label] for label in self.labels], classes=classes)
+
+    def _columns(self) -> dict[str, Any]:
+        """Those that are given."""
+        every = {name: getattr(self, name) for name in _COLUMNS}
+        return {name: column for name, column in every.items() if column is not None}
 
 
 def reader(*several: Samples) -> Read:
@@ -96,9 +113,10 @@ def reader(*several: Samples) -> Read:
 
 def join(one: Samples, other: Samples) -> Samples:
     """The samples of both, which have the same source, classes and columns."""
-    names = [name for name in _OPTIONAL if getattr(one, name) is not None]
-    both = {n: getattr(one, n) + getattr(other, n) for n in ("paths", "labels", *names)}
-    return replace(one, **both)
+    both = other._columns()
+    return replace(
+        one, **{name: column.join(both[name]) for name, column in one._columns().items()}
+    )
 
 
 def combine(source: Source, parts: Mapping[Part, tuple[str, Samples]]) -> Samples:
@@ -117,7 +135,7 @@ def combine(source: Source, parts: Mapping[Part, tuple[str, Samples]]) -> Sample
         own |= {"groups": one.groups or paths, "weights": one.weights or [1.0] * len(one)}
         for column, values in columns.items():
             values.extend(own[column])
-    return Samples(source=source, classes=classes, **{n: tuple(v) for n, v in columns.items()})
+    return Samples(source=source, classes=classes, **columns)
 
 
 def check_classes(samples: Samples, classes: tuple[str, ...], *, of: object) -> None:

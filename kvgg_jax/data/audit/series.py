@@ -40,7 +40,7 @@ def find_series(train: Samples, val: Samples) -> Series | None:
     There are if half of the photos or more are in some of several photos, and a class has two of
     them: one per class, such as Dark/1.png to Dark/300.png, says nothing.
     """
-    paths, labels = train.paths + val.paths, train.labels + val.labels
+    paths, labels = [*train.paths, *val.paths], [*train.labels, *val.labels]
     for pattern in PATTERNS:
         found = [_series_of(pattern, path) for path in paths]
         sizes = Counter(name for name in found if name)

@@ -6,7 +6,7 @@ import csv
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ class Listed(Files):
 
     list: Path
 
-    def list_keys(self) -> tuple[str, ...]:
+    def list_keys(self) -> Sequence[str]:
         """Those in the list now. Raises DataError."""
         return scan_list(self.list, self.root, to_train=False).paths
 

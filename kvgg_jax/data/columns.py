@@ -1,0 +1,168 @@
+"""Columns of a table of photos: sequences of values in a few arrays.
+
+A million paths take the memory of their bytes, where a million strings take 100 MB more. A column
+equals any sequence of the same values.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Generic, Self, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+T = TypeVar("T")
+CHUNK = 4096  # values made at a time by an iterator
+Rows = NDArray[np.int64]
+
+
+class Column(Sequence[T], Generic[T]):
+    """A sequence whose rows are taken as an array's are."""
+
+    @abstractmethod
+    def take(self, rows: Rows) -> Self:
+        """The values at `rows`, in that order."""
+
+    @abstractmethod
+    def join(self, other: Self) -> Self:
+        """The values of both."""
+
+    @abstractmethod
+    def _values(self, rows: slice) -> Iterable[T]: ...
+
+    @overload
+    def __getitem__(self, at: int) -> T: ...
+    @overload
+    def __getitem__(self, at: slice) -> Self: ...
+    def __getitem__(self, at: int | slice) -> T | Self:
+        if isinstance(at, slice):
+            return self.take(np.arange(len(self))[at])
+        row = range(len(self))[at]  # IndexError as of a list
+        (value,) = self._values(slice(row, row + 1))
+        return value
+
+    def __iter__(self) -> Iterator[T]:
+        for start in range(0, len(self), CHUNK):
+            yield from self._values(slice(start, start + CHUNK))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
+
+
+class Numbers(Column[T]):
+    """Python's numbers from `values`, an array of one dimension."""
+
+    def __init__(self, values: NDArray[Any]) -> None:
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.values, dtype, copy=copy)
+
+    def take(self, rows: Rows) -> Self:
+        """The values at `rows`, in that order."""
+        return type(self)(self.values[rows])
+
+    def join(self, other: Self) -> Self:
+        """The values of both."""
+        return type(self)(np.concatenate([self.values, other.values]))
+
+    def _values(self, rows: slice) -> Iterable[T]:
+        return self.values[rows].tolist()
+
+
+class Texts(Column[str]):
+    """Texts in one string of bytes, which those taken from it share."""
+
+    def __init__(self, content: Any, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> None:
+        self.content, self.starts, self.stops = memoryview(content), starts, stops
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Self:
+        """Those of any sequence."""
+        content, ends = bytearray(), array("q", [0])
+        for text in texts:
+            content += encode(text)
+            ends.append(len(content))
+        return cls.packed(content, np.array(ends))
+
+    @classmethod
+    def packed(cls, content: Any, ends: NDArray[np.int64]) -> Self:
+        """Those that follow each other in `content`; `ends` are 0 and the end of each."""
+        return cls(content, ends[:-1], ends[1:])
+
+    def pack(self) -> tuple[bytes, NDArray[np.int64]]:
+        """The inverse of `packed`."""
+        pairs = zip(self.starts.tolist(), self.stops.tolist(), strict=True)
+        content = b"".join(self.content[start:stop] for start, stop in pairs)
+        return content, np.append(0, np.cumsum(self.stops - self.starts))
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def take(self, rows: Rows) -> Self:
+        """The values at `rows`, in that order."""
+        return type(self)(self.content, self.starts[rows], self.stops[rows])
+
+    def join(self, other: Self) -> Self:
+        """The values of both."""
+        content, shift = self.content, 0
+        if other.content.obj is not content.obj:
+            content, shift = memoryview(b"".join([content, other.content])), len(content)
+        starts = np.concatenate([self.starts, other.starts + shift])
+        return type(self)(content, starts, np.concatenate([self.stops, other.stops + shift]))
+
+    def _values(self, rows: slice) -> Iterable[str]:
+        pairs = zip(self.starts[rows].tolist(), self.stops[rows].tolist(), strict=True)
+        return (str(self.content[start:stop], "utf-8", "surrogatepass") for start, stop in pairs)
+
+
+class Categories(Column[str]):
+    """Few texts, `names`, that come many times: `codes` are their places."""
+
+    def __init__(self, names: Sequence[str], codes: NDArray[np.int32]) -> None:
+        self.names, self.codes = names, codes
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Self:
+        """Those of any sequence; the names are in the order of their first use."""
+        places: dict[str, int] = {}
+        codes = np.fromiter((places.setdefault(text, len(places)) for text in texts), np.int32)
+        return cls(tuple(places), codes)
+
+    def rows(self, name: str) -> Rows:
+        """Where `name` is, in order."""
+        return np.flatnonzero(self.codes == self.names.index(name) if name in self.names else [])
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def take(self, rows: Rows) -> Self:
+        """The values at `rows`, in that order."""
+        return type(self)(self.names, self.codes[rows])
+
+    def join(self, other: Self) -> Self:
+        """The values of both."""
+        if self.names is other.names:
+            return type(self)(self.names, np.concatenate([self.codes, other.codes]))
+        return type(self).of([*self, *other])
+
+    def _values(self, rows: slice) -> Iterable[str]:
+        return (self.names[code] for code in self.codes[rows].tolist())
+
+
+def encode(text: str) -> bytes:
+    """UTF-8, and of what is no text in a file's name, surrogates, too."""
+    return text.encode("utf-8", "surrogatepass")

@@ -1,0 +1,74 @@
+"""Columns of photos: sequences like a tuple, in the memory of their bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvgg_jax.data.columns import CHUNK, Categories, Column, Numbers, Texts
+
+VALUES = ("a/1.png", "", "b/grün.png", "b/\udcfc", "\ud800", "a/1.png")
+
+
+@pytest.fixture(params=[Texts.of, Categories.of, lambda values: Numbers(np.arange(6))])
+def column(request: pytest.FixtureRequest) -> tuple[Column[object], tuple[object, ...]]:
+    """A column, and the tuple of its values."""
+    made = request.param(VALUES)
+    return made, tuple(range(6)) if isinstance(made, Numbers) else VALUES
+
+
+def test_a_column_is_a_sequence_of_its_values(
+    column: tuple[Column[object], tuple[object, ...]],
+) -> None:
+    """Whatever bytes a name has, and where it is asked for."""
+    made, values = column
+    assert (tuple(made), len(made), repr(made)) == (values, 6, repr(values))
+    assert (made[0], made[-1], made[1:4]) == (values[0], values[-1], values[1:4])
+    assert [made == one for one in (values, made[:], values[:5], (*values[:5], 7), 7)] == [
+        *(True, True, False, False, False)
+    ]
+    assert values == made
+    with pytest.raises(IndexError):
+        made[6]
+
+
+def test_rows_are_taken_and_joined(column: tuple[Column[object], tuple[object, ...]]) -> None:
+    """In any order, of one column or of two."""
+    made, values = column
+    taken = made.take(np.array([4, 2]))
+    assert taken == (values[4], values[2])
+    assert taken.join(made[:1]) == (values[4], values[2], values[0])
+
+
+def test_columns_of_their_own_are_joined() -> None:
+    """Then nothing is shared."""
+    assert Texts.of("ab").take(np.array([1])).join(Texts.of(["c", "dd"])) == ("b", "c", "dd")
+    assert Categories.of("ab").join(Categories.of("bc")) == ("a", "b", "b", "c")
+
+
+def test_the_rows_of_a_name_are_known() -> None:
+    """None of a name that is not there."""
+    column = Categories.of(VALUES)
+    assert [column.rows(name).tolist() for name in ("a/1.png", "x")] == [[0, 5], []]
+
+
+def test_an_array_of_numbers_is_one() -> None:
+    """Of the type that is asked for; its values are Python's own."""
+    labels = Numbers(np.array([3, 1], np.int32))
+    np.testing.assert_array_equal(np.array(labels, np.int64), np.array([3, 1]))
+    assert (np.array(labels).dtype, type(labels[0])) == (np.int32, int)
+
+
+@given(st.lists(st.text(max_size=5), max_size=20))
+def test_texts_are_packed_and_come_back(texts: list[str]) -> None:
+    """Those of a part alone too."""
+    rows = np.arange(len(texts))[::2]
+    content, ends = Texts.of(texts).take(rows).pack()
+    assert Texts.packed(content, ends) == texts[::2]
+
+
+def test_many_values_come_in_order() -> None:
+    """They are made in chunks."""
+    assert list(Numbers(np.arange(2 * CHUNK + 1))) == list(range(2 * CHUNK + 1))

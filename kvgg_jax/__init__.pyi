@@ -4,6 +4,8 @@ from .core.process import __version__ as __version__
 from .core.tables.architectures import register_backbone as register_backbone
 from .core.tables.model import ModelConfig as ModelConfig
 from .data.audit.audit import check_data as check_data
+from .data.shards.pack import pack_data as pack_data
+from .data.shards.verify import verify_data as verify_data
 from .evaluation.calibration import calibrate as calibrate
 from .evaluation.comparison import compare_runs as compare_runs
 from .evaluation.evaluate import evaluate as evaluate

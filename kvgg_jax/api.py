@@ -10,6 +10,8 @@ from kvgg_jax.core.tables.architectures import BuildBackbone, register_backbone
 from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.data.audit.audit import check_data
 from kvgg_jax.data.audit.findings import Check
+from kvgg_jax.data.shards.pack import Pack, pack_data
+from kvgg_jax.data.shards.verify import Verification, verify_data
 from kvgg_jax.evaluation.calibration import Calibrated, calibrate
 from kvgg_jax.evaluation.comparison import Comparison, compare_runs
 from kvgg_jax.evaluation.evaluate import evaluate
@@ -44,6 +46,7 @@ __all__ = [
     "History",
     "KvggError",
     "ModelConfig",
+    "Pack",
     "Prediction",
     "RangeTest",
     "Report",
@@ -51,6 +54,7 @@ __all__ = [
     "RunSummary",
     "TrainResult",
     "TuneResult",
+    "Verification",
     "calibrate",
     "check_data",
     "compare_runs",
@@ -62,11 +66,13 @@ __all__ = [
     "list_runs",
     "load_classifier",
     "lr_find",
+    "pack_data",
     "predict",
     "register_backbone",
     "report",
     "resume",
     "train",
     "tune",
+    "verify_data",
     "vgg",
 ]

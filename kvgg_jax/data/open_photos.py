@@ -14,13 +14,14 @@ from kvgg_jax.data.source import Source
 from kvgg_jax.data.sources.folder import Folder, scan
 from kvgg_jax.data.sources.listing import Listed, is_list, scan_list
 from kvgg_jax.data.sources.parts import Parts, join_parts
+from kvgg_jax.data.sources.shards import Shards, is_packed, scan_shards
 
 
 class Kind(NamedTuple):
     """A kind of source; a place is what the user names, `root` is `data.root`."""
 
     fits: Callable[[str], bool]
-    """Whether a place is of this kind, by its name."""
+    """Whether a place is of this kind, by its name or by what is there."""
     source: Callable[[Path, Path | None], Source]
     """Of a place and `root`; nothing is read."""
     scan: Callable[[Path, Path | None, bool], Samples]
@@ -32,6 +33,11 @@ KINDS = (
         is_list,
         lambda file, root: Listed((root or file.parent).absolute(), file),
         lambda file, root, to_train: scan_list(file, root, to_train=to_train),
+    ),
+    Kind(
+        is_packed,
+        lambda folder, root: Shards(folder),
+        lambda folder, root, to_train: scan_shards(folder, to_train=to_train),
     ),
     Kind(
         lambda place: True,

@@ -9,14 +9,16 @@ same data, wherever they lie.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
 from kvgg_jax.core.events import Emit, Progress
 
 THREADS = (os.cpu_count() or 1) + 1  # one more: now and then one waits for Python's lock
+AHEAD = 8 * THREADS
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -43,12 +45,23 @@ class Source(Protocol):
 def each(function: Callable[[T], R], items: Sequence[T], *, stage: str, emit: Emit) -> list[R]:
     """`function` of each item, in order, on all cores, with a Progress of `stage` after each."""
     results: list[R] = []
+    for result in in_order(function, items):
+        results.append(result)
+        emit(Progress(stage, len(results), len(items)))
+    return results
+
+
+def in_order(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """`function` of each item, in order, on all cores: `AHEAD` are computed before they are used,
+    so a million take no memory."""
+    waiting: deque[Future[R]] = deque()
     with ThreadPoolExecutor(THREADS) as pool:
         try:
-            for result in pool.map(function, items):
-                results.append(result)
-                emit(Progress(stage, len(results), len(items)))
-        except BaseException:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
             pool.shutdown(cancel_futures=True)  # Ctrl-C need not wait for the whole folder
-            raise
-    return results

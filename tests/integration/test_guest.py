@@ -109,6 +109,8 @@ REST = {
     "load_classifier": "kvgg_jax.load_classifier(run).model",
     "vgg": "kvgg_jax.vgg(classes=4, image_size=32)",
     "check_data": "kvgg_jax.check_data('photos', against='others')",
+    "pack_data": "kvgg_jax.pack_data('photos', 'packed', size=32)",
+    "verify_data": "kvgg_jax.verify_data('packed')",
     "calibrate": "kvgg_jax.calibrate(run, data='others')",
     "compare_runs": "kvgg_jax.compare_runs([run, kvgg_jax.train(config, name='y').run])",
     "crossval": "kvgg_jax.crossval(config.with_data(split='stratified'), folds=2)",

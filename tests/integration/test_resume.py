@@ -23,6 +23,7 @@ from kvgg_jax.core.tables.optim import OptimConfig
 from kvgg_jax.data.pipeline import Pipeline, hold
 from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.data.samples import Samples
+from kvgg_jax.data.shards.pack import pack_data
 from kvgg_jax.data.sources.folder import Folder
 from kvgg_jax.evaluation.evaluate import evaluate
 from kvgg_jax.inference.classifier import load_classifier
@@ -123,6 +124,17 @@ def test_a_run_that_was_cut_and_resumed_is_the_run_that_was_never_cut(lab, tmp_p
     run = cut(lab.config(), tmp_path, when)
     assert Run(run).info()["status"] == "unfinished"
     assert_is_the_whole_run(resume(out=tmp_path), lab)
+
+
+def test_a_run_on_shards_that_was_cut_is_the_run_on_the_folder(lab, tmp_path):
+    """In the middle of an epoch, each photo being read from its shard every time."""
+    packed = pack_data(lab.photos, tmp_path / "packed", shard_bytes=20_000).folder
+    config = eventful(packed, data={"cache": "none"})
+    found = resume(cut(config, tmp_path, amid("training", 3)))
+    assert timeless(found.history) == timeless(lab.whole.history())
+    assert_same(states(found.run), lab.end)
+    for name in ("split.csv", "digests.csv", "classes.json"):
+        assert (found.run / name).read_bytes() == (lab.whole.path / name).read_bytes()
 
 
 def test_the_weights_do_change_between_the_cut_and_the_end(lab):

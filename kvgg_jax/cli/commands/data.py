@@ -12,11 +12,11 @@ from kvgg_jax.cli.app import app, command
 from kvgg_jax.cli.console import Screen
 from kvgg_jax.cli.flags import Given
 from kvgg_jax.cli.options import Json, Photos, takes_settings
-from kvgg_jax.cli.output import print_json, print_note
-from kvgg_jax.core.text import program
+from kvgg_jax.cli.output import print_json, print_line, print_note
+from kvgg_jax.core.text import escape_name, program
 
 data_app = typer.Typer(
-    no_args_is_help=True, help="Check a folder of photos, preview it, or draw the demo set."
+    no_args_is_help=True, help="Check photos, preview or pack them, or draw the demo set."
 )
 app.add_typer(data_app, name="data")
 
@@ -91,3 +91,66 @@ def preview(
     with Screen() as screen:
         draw(folder, output, config=settings, count=count, emit=screen)
     print_note(f"Wrote {output}")
+
+
+SPLITS = {"seed", "data.val_split", "data.split", "data.group_by"}  # a pack has no split of its own
+
+
+@command(cls=takes_settings({"photos"}, without={"data.dir", *SPLITS}), group=data_app)
+def pack(
+    ctx: typer.Context,
+    folder: Photos,
+    output: Annotated[Path, typer.Argument(help="Folder to write; continued if it was stopped.")],
+    size: Annotated[
+        int | None,
+        typer.Option(min=32, max=4096, help="Pixels per side. Default: files as they are."),
+    ] = None,
+    shard_mib: Annotated[int, typer.Option(min=1, help="Size of a shard in MiB.")] = 256,
+    json: Json = False,
+) -> None:
+    """Pack photos into tar shards with an index, for `train --data OUTPUT`.
+
+    Example: `kvgg data pack photos packed --size 224`
+    """
+    given: Given = ctx.obj
+    settings = given.resolve()
+    from kvgg_jax.data.shards.pack import pack_data
+
+    with Screen() as screen:
+        found = pack_data(
+            folder,
+            output,
+            size=size,
+            shard_bytes=shard_mib * 2**20,
+            config=settings,
+            emit=screen,
+        )
+    if json:
+        print_json(found.to_json())
+    else:
+        print_line(f"Packed {found.photos:,} photos into {found.shards:,} shards in {output}")
+
+
+@command(group=data_app)
+def verify(
+    folder: Annotated[Path, typer.Argument(help="Folder that `kvgg data pack` wrote.")],
+    json: Json = False,
+) -> None:
+    """Compare packed photos, byte by byte, with the digests in their index.
+
+    Example: `kvgg data verify packed`
+    """
+    from kvgg_jax.data.shards.verify import verify_data
+
+    with Screen() as screen:
+        found = verify_data(folder, emit=screen)
+    if json:
+        print_json(found.to_json())
+    else:
+        for change in found.changes:
+            what = "its tar headers or labels" if change.photo is None else change.photo
+            print_line(f"{change.shard}: {escape_name(what)} changed since it was packed")
+        result = f"{len(found.changes):,} changed" if found.changes else "unchanged"
+        print_line(f"{found.photos:,} photos in {found.shards:,} shards: {result}")
+    if found.changes:
+        raise typer.Exit(1)

@@ -1,12 +1,14 @@
-"""`kvgg data demo`."""
+"""`kvgg data demo`, `pack` and `verify`."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from support.commands import kvgg
+from support.commands import TINY, kvgg, message
+from support.runs import draw_photos
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 
@@ -28,3 +30,66 @@ def test_data_demo_writes_a_folder_to_train_on(
         for name in ("Dark", "Green", "Light", "Medium")
         for i in range(2)
     ]
+
+
+def test_packed_photos_are_trained_on_and_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the split that the folder would have."""
+    monkeypatch.chdir(tmp_path)
+    photos = draw_photos(tmp_path / "photos", per_class=4)
+    packed = kvgg("data", "pack", "photos", "packed", "--size", "32")
+    assert (packed.exit_code, packed.stdout) == (0, "Packed 12 photos into 1 shards in packed\n")
+    splits = []
+    for place in (photos, Path("packed")):
+        words = ("--data", place, "--name", place.name, "--epochs", "1")
+        result = kvgg("train", *TINY, *words)
+        assert result.exit_code == 0, result.output
+        splits.append(Path("runs", place.name, "split.csv").read_bytes())
+    assert splits[0] == splits[1]
+    verified = kvgg("data", "verify", "packed")
+    assert (verified.exit_code, verified.stdout) == (0, "12 photos in 1 shards: unchanged\n")
+
+
+def test_a_changed_photo_is_named_with_exit_code_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As JSON too."""
+    monkeypatch.chdir(tmp_path)
+    draw_photos(tmp_path / "photos", per_class=4)
+    packed = kvgg("data", "pack", "photos", "packed", "--json")
+    shard = Path("packed/shard-000000.tar")
+    assert json.loads(packed.stdout) == {
+        "folder": "packed",
+        "photos": 12,
+        "shards": 1,
+        "bytes": shard.stat().st_size,
+        "left_out": 0,
+    }
+    content = bytearray(shard.read_bytes())
+    content[600] ^= 1
+    shard.write_bytes(content)
+    verified = kvgg("data", "verify", "packed")
+    assert (verified.exit_code, verified.stdout) == (
+        1,
+        "shard-000000.tar: blue/blue_00.png changed since it was packed\n"
+        "12 photos in 1 shards: 1 changed\n",
+    )
+    found = kvgg("data", "verify", "packed", "--json")
+    assert (found.exit_code, json.loads(found.stdout)) == (
+        1,
+        {
+            "folder": "packed",
+            "photos": 12,
+            "shards": 1,
+            "changes": [{"shard": "shard-000000.tar", "photo": "blue/blue_00.png"}],
+        },
+    )
+    shard.write_bytes(content[:600])
+    cut = kvgg("train", *TINY, "--data", "packed")
+    assert (cut.exit_code, message(cut)) == (
+        1,
+        f"Error: {tmp_path}/packed/shard-000000.tar is missing or damaged (600 bytes, packed were "
+        f"{len(content):,}). Copy it again, or pack the photos again.\n",
+    )
+    assert list(Path("runs").rglob("*.csv")) == []

@@ -80,16 +80,18 @@ def takes_settings(
     affecting: Collection[Part] = PARTS,
     *,
     without: Collection[str] = (),
+    also: Collection[str] = (),
     defaults: Mapping[str, object] | None = None,
 ) -> type[TyperCommand]:
     """For `@command(cls=...)`: a command with the settings that affect one of these parts.
 
-    Keys in `without` are left out; `defaults` are those of this command, by key. `--config`,
-    `--recipe` and `--set` are added. `ctx.obj` holds what was given, a `Given`.
+    Keys in `without` are left out, those in `also` are added; `defaults` are those of this
+    command, by key. `--config`, `--recipe` and `--set` are added. `ctx.obj` holds what was given,
+    a `Given`.
     """
 
     class Command(_TakesSettings):
-        affects, left_out, own_defaults = {*affecting}, without, defaults or {}
+        affects, left_out, added, own_defaults = {*affecting}, without, also, defaults or {}
 
     return Command
 
@@ -97,6 +99,7 @@ def takes_settings(
 class _TakesSettings(TyperCommand):
     affects: ClassVar[Collection[Part]]
     left_out: ClassVar[Collection[str]]
+    added: ClassVar[Collection[str]]
     own_defaults: ClassVar[Mapping[str, object]]
 
     @cached_property
@@ -104,10 +107,12 @@ class _TakesSettings(TyperCommand):
         """The settings by the name of their parameter."""
         from kvgg_jax.core.config import SETTINGS
 
+        own = {key for key, one in SETTINGS.items() if one.affects & {*self.affects}}
+        own = (own - {*self.left_out}) | {*self.added}
         return {
             setting.flag[2:].replace("-", "_"): setting
             for key, setting in SETTINGS.items()
-            if setting.flag and setting.affects & {*self.affects} and key not in self.left_out
+            if setting.flag and key in own
         }
 
     @cached_property

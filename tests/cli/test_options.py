@@ -59,7 +59,7 @@ def affecting(*parts: Part) -> set[str]:
         ("summary", affecting("network")),
         ("bench", affecting("network", "step")),
         ("data check", affecting("photos") - {"data.dir", "data.skip_bad"}),
-        ("data pack", {"data.val", "data.test", "data.root", "data.skip_bad"}),
+        ("data pack", {"data.val", "data.test", "data.root", "data.resize", "data.skip_bad"}),
         ("data preview", affecting("images")),
     ],
 )

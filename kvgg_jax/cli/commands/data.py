@@ -93,10 +93,10 @@ def preview(
     print_note(f"Wrote {output}")
 
 
-SPLITS = {"seed", "data.val_split", "data.split", "data.group_by"}  # a pack has no split of its own
+PACKED = {"data.val", "data.test", "data.root", "data.resize", "data.skip_bad"}
 
 
-@command(cls=takes_settings({"photos"}, without={"data.dir", *SPLITS}), group=data_app)
+@command(cls=takes_settings((), also=PACKED), group=data_app)
 def pack(
     ctx: typer.Context,
     folder: Photos,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Emit, ignore
+from kvgg_jax.core.tables.data import DataConfig
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.color_baseline import ColorBaseline, compare_colors
 from kvgg_jax.data.audit.duplicates import group_equal, same_photo
@@ -22,7 +23,7 @@ from kvgg_jax.data.audit.series import find_series
 from kvgg_jax.data.grouping import how_split, split_photos
 from kvgg_jax.data.open_photos import open_photos
 from kvgg_jax.data.samples import Samples
-from kvgg_jax.data.sources.folder import Folder, find_images, scan
+from kvgg_jax.data.sources.folder import Folder, find_images
 from kvgg_jax.data.split import Split, rows_by_label
 
 FLAT = 1 / 255  # spread of every channel below which an image has only one color
@@ -87,7 +88,7 @@ def _others(root: Path, folder: Path) -> Samples:
     if os.path.exists(root) and root.samefile(folder):
         raise DataError(f"{escape_name(root)} is the folder itself; --against needs another.")
     try:
-        return scan(root)
+        return open_photos(DataConfig(dir=str(root)))
     except DataError:
         found = find_images([root]) if os.path.isdir(root) else []
         if not found:

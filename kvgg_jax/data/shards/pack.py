@@ -64,7 +64,8 @@ def pack_data(
     """Pack the photos of a folder or a list into `folder`, from which `train` reads them too.
 
     The photos keep their keys, classes, parts, groups and weights. Their files are packed as they
-    are; with `size`, as PNGs of that many pixels a side, which training at this size sees alike.
+    are; with `size`, as squares of that many pixels a side by `data.resize`, in PNG, which training
+    at this size sees alike.
     A shard has `shard_bytes` at most, if no photo is larger. A pack that was stopped continues
     with the next shard, if the photos and options are the same.
     Raises DataError for what `train` would refuse, for other photos, and for a finished pack.
@@ -75,6 +76,7 @@ def pack_data(
         "format": FORMAT,
         "photos": _digest(samples),
         "size": size,
+        "resize": config.data.resize,
         "shard_bytes": shard_bytes,
         "skip_bad": config.data.skip_bad,
     }
@@ -166,7 +168,7 @@ def _readable(
             if job["size"] is None:
                 return samples.read(row)
             png = BytesIO()
-            Image.fromarray(samples.load(row, job["size"])).save(png, "png")
+            Image.fromarray(samples.load(row, job["size"], job["resize"])).save(png, "png")
             return png.getvalue()
         except ImageError as error:
             return error

@@ -47,6 +47,14 @@ def test_packed_photos_are_trained_on_and_verified(
         assert result.exit_code == 0, result.output
         splits.append(Path("runs", place.name, "split.csv").read_bytes())
     assert splits[0] == splits[1]
+    for words in (
+        ("evaluate", "--run", "packed", "--data", "packed"),
+        ("report", "--run", "packed", "--output", "report.html"),
+        ("data", "check", "packed", "--html", "check.html"),
+    ):
+        found = kvgg(*words)
+        assert found.exit_code == 0, found.output
+    assert "exist" not in Path("report.html").read_text()
     verified = kvgg("data", "verify", "packed")
     assert (verified.exit_code, verified.stdout) == (0, "12 photos in 1 shards: unchanged\n")
 

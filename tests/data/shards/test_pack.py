@@ -13,6 +13,7 @@ from PIL import Image
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Event, Note, Progress, Warned
+from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.shards.pack import Pack, pack_data
 from kvgg_jax.data.sources.folder import scan
@@ -46,12 +47,17 @@ def test_packed_photos_are_those_of_the_folder(photos: Path, tmp_path: Path) -> 
     assert [there.read(i) for i in range(36)] == [here.read(i) for i in range(36)]
 
 
-def test_photos_may_be_packed_at_the_size_of_training(photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
+def test_photos_may_be_packed_at_the_size_of_training(
+    resize: Resize, photos: Path, tmp_path: Path
+) -> None:
     """Without loss: the pixels are those that the folder gives at this size."""
-    pack_data(photos, tmp_path / "out", size=20)
+    Image.new("RGB", (60, 20), "red").save(photos / "red" / "long.png")
+    config = RunConfig().with_data(resize=resize)
+    pack_data(photos, tmp_path / "out", size=20, config=config)
     there = scan_shards(tmp_path / "out")
     for i, file in enumerate(scan(photos).files()):
-        np.testing.assert_array_equal(there.load(i, 20), load(file, 20))
+        np.testing.assert_array_equal(there.load(i, 20, resize), load(file, 20, resize))
 
 
 def test_a_list_is_packed_with_all_that_it_says(tmp_path: Path) -> None:

@@ -124,6 +124,16 @@ class Texts(Column[str]):
         starts = np.concatenate([self.starts, other.starts + shift])
         return type(self)(content, starts, np.concatenate([self.stops, other.stops + shift]))
 
+    def find(self, other: Texts) -> Rows:
+        """Where each of `other` is in this one, which has each text once; -1 where it is not."""
+        if other.content.obj is not self.content.obj:
+            at = {text: row for row, text in enumerate(self)}
+            return np.fromiter((at.get(text, -1) for text in other), np.int64, len(other))
+        order = np.argsort(self.starts)  # what starts at one place is one text
+        places = np.searchsorted(self.starts, other.starts, sorter=order)
+        rows = np.append(order, -1)[places]
+        return np.where(np.append(self.starts, -1)[rows] == other.starts, rows, -1)
+
     def _values(self, rows: slice) -> Iterable[str]:
         pairs = zip(self.starts[rows].tolist(), self.stops[rows].tolist(), strict=True)
         return (str(self.content[start:stop], "utf-8", "surrogatepass") for start, stop in pairs)
@@ -161,6 +171,40 @@ class Categories(Column[str]):
 
     def _values(self, rows: slice) -> Iterable[str]:
         return (self.names[code] for code in self.codes[rows].tolist())
+
+
+class Digests(Column[str]):
+    """SHA-256 in hexadecimal, each kept as its 32 bytes: uint8 [count, 32]."""
+
+    def __init__(self, values: NDArray[np.uint8]) -> None:
+        self.values = values
+
+    @classmethod
+    def blank(cls, count: int) -> Self:
+        """As many, to `put` others into."""
+        return cls(np.zeros((count, 32), np.uint8))
+
+    def put(self, row: int, digest: str) -> None:
+        """Replace one."""
+        self.values[row] = np.frombuffer(bytes.fromhex(digest), np.uint8)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """One value of 32 bytes each, sorted as their texts are."""
+        return np.array(self.values.view("V32").ravel(), dtype, copy=copy)
+
+    def take(self, rows: Rows) -> Self:
+        """The values at `rows`, in that order."""
+        return type(self)(self.values[rows])
+
+    def join(self, other: Self) -> Self:
+        """The values of both."""
+        return type(self)(np.concatenate([self.values, other.values]))
+
+    def _values(self, rows: slice) -> Iterable[str]:
+        return (row.tobytes().hex() for row in self.values[rows])
 
 
 def encode(text: str) -> bytes:

@@ -15,6 +15,7 @@ from kvgg_jax.core.events import Emit, Note, Warned, ignore
 from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.cache import Chosen, Images, OnDisk, Undecoded, choose, gib, sha256
+from kvgg_jax.data.columns import Digests
 from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.source import each
 
@@ -28,20 +29,23 @@ class DecodedImages:
     samples: Samples
     images: Images
     bad: tuple[ImageError, ...] = ()
-    known: tuple[str, ...] = ()
+    known: Digests | None = None
     """SHA-256 of each image's pixels, when `read` has made them."""
     larger: DecodedImages | None = None
     """Those for training once more, with more pixels a side, where random crops are cut."""
 
     def rows(self, part: Samples) -> NDArray[np.int64]:
         """Where the images of `part` are, in its order; those left out as bad are not."""
-        at = {path: row for row, path in enumerate(self.samples.paths)}
-        return np.array([at[path] for path in part.paths if path in at], np.int64)
+        return self.samples.rows(part)
 
-    def digests(self) -> tuple[str, ...]:
+    def digests(self) -> Digests:
         """SHA-256 of the pixels of each image, in hexadecimal."""
-        rows = np.arange(0 if self.known else len(self.samples))
-        return self.known or tuple(sha256(self.images[rows[k : k + 1]]) for k in rows)
+        if self.known is not None:
+            return self.known
+        digests = Digests.blank(len(self.samples))
+        for row in range(len(digests)):
+            digests.put(row, sha256(self.images[np.array([row])]))
+        return digests
 
 
 def read(
@@ -61,7 +65,7 @@ def read(
     Raises DataError naming the unreadable files, unless `skip_bad` leaves them out, each with a
     Warned event.
     """
-    digests = [""] * len(samples)
+    digests = Digests.blank(len(samples))
     images = _place((len(samples), size, size, 3), samples, digests, cache, folder, resize, emit)
 
     def read_one(index: int) -> ImageError | None:
@@ -69,13 +73,14 @@ def read(
             image = samples.load(index, size, resize)
         except ImageError as error:
             return error
-        images[index], digests[index] = image, sha256(image)
+        images[index] = image
+        digests.put(index, sha256(image))
         return None
 
     results = each(read_one, range(len(samples)), stage="reading", emit=emit)
     errors = tuple(filter(None, results))
     if not errors:
-        return DecodedImages(samples, images, (), tuple(digests))
+        return DecodedImages(samples, images, (), digests)
     if not samples.root.exists():
         raise DataError(
             f"{escape_name(samples.root)} is not there any more. Put the folder back, or name the "
@@ -87,15 +92,15 @@ def read(
         raise DataError(f"None of the {len(samples)} images in {samples.root} can be read.")
     for error in errors:
         emit(Warned(f"Left out: {error}"))
-    good = [index for index, error in enumerate(results) if error is None]
-    kept = Chosen(images, np.array(good))  # a copy would take the memory twice
-    return DecodedImages(samples.take(good), kept, errors, tuple(digests[index] for index in good))
+    good = np.array([index for index, error in enumerate(results) if error is None])
+    kept = Chosen(images, good)  # a copy would take the memory twice
+    return DecodedImages(samples.take(good), kept, errors, digests.take(good))
 
 
 def _place(
     shape: tuple[int, ...],
     samples: Samples,
-    digests: list[str],
+    digests: Digests,
     cache: str,
     folder: Path,
     resize: Resize,

@@ -83,6 +83,16 @@ class Samples:
         rows = np.fromiter(indices, np.int64)
         return replace(self, **{name: one.take(rows) for name, one in self._columns().items()})
 
+    def rows(self, part: Samples) -> NDArray[np.int64]:
+        """Where the photos of `part` are, in its order; those that are not here are left out."""
+        rows = self.find(part)
+        return rows[rows >= 0]
+
+    def find(self, other: Samples) -> NDArray[np.int64]:
+        """Where each photo of `other` is, by its path; -1 for those that are not here."""
+        rows: NDArray[np.int64] = self._columns()["paths"].find(other.paths)
+        return rows
+
     def part(self, name: Part) -> Samples:
         """Those of one part of a given split."""
         column = self._columns().get("parts")

@@ -21,6 +21,7 @@ from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, Warned
 from kvgg_jax.core.process import __version__
 from kvgg_jax.core.text import escape_name
+from kvgg_jax.data.columns import Digests
 from kvgg_jax.data.reader import DecodedImages, fingerprint
 from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.split import Split, split_to_csv
@@ -234,17 +235,24 @@ def check_overlap(
 
 def digests_of(decoded: DecodedImages) -> dict[str, str]:
     """Path -> SHA-256 of class name and pixels as the network sees them."""
-    samples = decoded.samples
-    rows = zip(samples.paths, samples.labels, decoded.digests(), strict=True)
-    return {path: _digest(f"{pixels}{samples.classes[label]}") for path, label, pixels in rows}
+    return dict(zip(decoded.samples.paths, _digests(decoded), strict=True))
+
+
+def _digests(decoded: DecodedImages) -> Digests:
+    samples, digests = decoded.samples, Digests.blank(len(decoded.samples))
+    rows = zip(samples.labels, decoded.digests(), strict=True)
+    for row, (label, pixels) in enumerate(rows):
+        digests.put(row, _digest(f"{pixels}{samples.classes[label]}"))
+    return digests
 
 
 def _digests_csv(samples: Samples, decoded: DecodedImages) -> str:
     """Every photo with its digest; none for one that was left out as unreadable."""
-    out, digests = io.StringIO(), digests_of(decoded)
+    out, digests = io.StringIO(), _digests(decoded)
+    rows = zip(samples.paths, decoded.samples.find(samples), strict=True)
     writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(("path", "sha256"))
-    writer.writerows((path, digests.get(path, "")) for path in samples.paths)
+    writer.writerows((path, digests[row] if row >= 0 else "") for path, row in rows)
     return out.getvalue()
 
 

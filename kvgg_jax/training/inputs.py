@@ -162,7 +162,7 @@ def warn_of_split(inputs: Inputs, config: RunConfig, emit: Emit) -> None:
     validation photos that the run whose weights are used was trained on."""
     split, val, decoded = inputs.split, inputs.split.val, inputs.decoded
     how = how_split(config, split)
-    digests = dict(zip(decoded.samples.paths, decoded.digests(), strict=True))
+    digests = decoded.digests().take(decoded.rows(split.all))
     copies = copies_warning(split, digests, grouped=how == "grouped")
     seen = _seen_by_weights(val, decoded, config)
     for warning in (copies, missing_in_validation(val, how), seen):

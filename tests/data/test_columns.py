@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvgg_jax.data.columns import CHUNK, Categories, Column, Numbers, Texts
+from kvgg_jax.data.columns import CHUNK, Categories, Column, Digests, Numbers, Texts
 
 VALUES = ("a/1.png", "", "b/grün.png", "b/\udcfc", "\ud800", "a/1.png")
 
@@ -52,6 +54,27 @@ def test_the_rows_of_a_name_are_known() -> None:
     """None of a name that is not there."""
     column = Categories.of(VALUES)
     assert [column.rows(name).tolist() for name in ("a/1.png", "x")] == [[0, 5], []]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_texts_are_found_in_others(shared: bool) -> None:
+    """By their place where they share their bytes."""
+    every = Texts.of(["b", "a/1", "c", "d"])
+    here, there = every.take(np.array([2, 0, 1])), every.take(np.array([1, 3, 2]))
+    assert here.find(there if shared else Texts.of(there)).tolist() == [2, -1, 0]
+    assert here.find(there[:0]).tolist() == []
+
+
+def test_digests_take_their_bytes() -> None:
+    """They are texts in hexadecimal, and sorted as those are."""
+    texts = [hashlib.sha256(bytes([i])).hexdigest() for i in range(20)]
+    digests = Digests.blank(20)
+    for row, text in enumerate(texts):
+        digests.put(row, text)
+    assert digests == texts
+    assert np.argsort(np.array(digests)).tolist() == np.argsort(texts).tolist()
+    rows = np.array([3, 1])
+    assert digests.take(rows).join(digests[:1]) == (texts[3], texts[1], texts[0])
 
 
 def test_an_array_of_numbers_is_one() -> None:

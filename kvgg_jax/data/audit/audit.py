@@ -137,14 +137,13 @@ def _color(seen: Sequence[Seen], samples: Samples, split: Split) -> ColorBaselin
     return compare_colors(*parts)
 
 
-def copies_warning(split: Split, digests: dict[str, str], *, grouped: bool) -> str | None:
-    """One line on exact duplicates among the photos of a split, from path -> digest.
+def copies_warning(split: Split, digests: Sequence[str], *, grouped: bool) -> str | None:
+    """One line on exact duplicates among the photos of `split.all`, from their digests.
 
     None where there are none, or where they were `grouped`, which says so, and agree.
     """
-    both, paths = split.all, split.all.paths
-    groups = group_equal([digests[path] for path in paths])
-    copies = len(paths) - len(np.unique(groups))
+    both, groups = split.all, group_equal(digests)
+    copies = len(both) - len(np.unique(groups))
     labels, trained = np.array(both.labels), len(split.train)
     leaks = np.isin(groups[trained:], groups[:trained]).sum()
     pairs = np.unique(np.stack([groups, labels]), axis=1)

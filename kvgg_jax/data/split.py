@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
-from sys import intern
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.text import escape_name
+from kvgg_jax.data.columns import Categories, Texts
 from kvgg_jax.data.samples import PARTS, Part, Samples, join
 from kvgg_jax.data.source import Source
 
@@ -112,18 +112,29 @@ def split_from_csv(
     if header[:3] != _COLUMNS or not set(optional) <= set(_OPTIONAL):
         raise ValueError("expected the columns path,class,part")
     labels = {name: label for label, name in enumerate(classes)}
-    columns: list[list[Any]] = [[] for _ in header]
-    for row in reader:
-        if len(row) != len(header) or row[1] not in labels or row[2] not in PARTS:
-            raise ValueError(f"{row} is not a path, one of the run's classes, and a part")
-        kept = check_below(row[0]), labels[row[1]], intern(row[2]), *row[3:]
-        for column, value in zip(columns, kept, strict=True):
-            column.append(value)
-    extra = dict(zip(optional, columns[3:], strict=True))
-    weights = [float(weight) for weight in extra["weight"]] if "weight" in extra else None
-    paths, places, parts = columns[:3]
-    groups = extra.get("group")
-    every = Samples(source, paths, places, classes, parts, groups, weights)
+    places, parts = array("i"), array("i")
+    extra: dict[str, list[str]] = {name: [] for name in optional}
+
+    def read_paths() -> Iterator[str]:
+        for row in reader:
+            if len(row) != len(header) or row[1] not in labels or row[2] not in PARTS:
+                raise ValueError(f"{row} is not a path, one of the run's classes, and a part")
+            places.append(labels[row[1]])
+            parts.append(PARTS.index(row[2]))
+            for column, value in zip(extra.values(), row[3:], strict=True):
+                column.append(value)
+            yield check_below(row[0])
+
+    paths = Texts.of(read_paths())
+    every = Samples(
+        source,
+        paths,
+        places,
+        classes,
+        parts=Categories(PARTS, np.array(parts, np.int32)),  # type: ignore[arg-type]
+        groups=extra.get("group"),
+        weights=[float(weight) for weight in extra["weight"]] if "weight" in extra else None,
+    )
     train, val, test = map(every.part, PARTS)
     return Split(train, val, test if len(test) else None, given)
 

@@ -58,7 +58,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("typed", "expected"),
     [
         ("kvgg tr", ["train"]),
-        ("kvgg data ", ["demo", "check", "preview"]),
+        ("kvgg data ", ["demo", "check", "preview", "pack", "verify"]),
         ("kvgg train --aug", ["--augment", "--augment-color"]),
         ("kvgg train --arch vgg", ["vgg11", "vgg13", "vgg16", "vgg19"]),
         ("kvgg train --arch mobilenetv3", ["mobilenetv3-small", "mobilenetv3-large"]),

@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from kvgg_jax.cli import completion
 from kvgg_jax.cli.flags import Given, as_flags
+from kvgg_jax.core.places import place
 from kvgg_jax.core.settings import PARTS, Part, Setting
 
 RUNS = Path("runs")
@@ -159,7 +160,7 @@ class _TakesSettings(TyperCommand):
 
 def _folder(text: str) -> str:
     """`a/` as `a`; an empty text stays empty, and is refused, where `Path` makes it `.`."""
-    return str(Path(text)) if text else ""
+    return str(place(text)) if text else ""
 
 
 def _parameter(name: str, kind: Any, option: Any, default: Any = None) -> inspect.Parameter:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from kvgg_jax.core.errors import DataError, RunError, UsageError
 from kvgg_jax.core.files import read_text, write_text
+from kvgg_jax.core.places import Place
 from kvgg_jax.core.text import csv_cell, escape_name, printable
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def print_csv(found: Iterable[Prediction], *, header: str, top: int) -> None:
 
 @contextmanager
 def opened(
-    file: Path, files: Sequence[Path], *, header: str, top: int
+    file: Path, files: Sequence[Place], *, header: str, top: int
 ) -> Iterator[tuple[Callable[[Prediction], Prediction], int]]:
     """What adds the rows of a photo to `file`, and how many of `files` it has already.
 
@@ -91,5 +92,5 @@ def _other_photos(file: Path) -> DataError:
     )
 
 
-def _cell(path: Path) -> str:
+def _cell(path: Place) -> str:
     return csv_cell(printable(str(path)))

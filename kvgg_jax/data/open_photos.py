@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kvgg_jax.core.errors import ConfigError
+from kvgg_jax.core.places import Place, Url, place
 from kvgg_jax.core.tables.data import DataConfig
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.samples import Part, Samples
 from kvgg_jax.data.source import Source
-from kvgg_jax.data.sources.folder import Folder, scan
+from kvgg_jax.data.sources.folder import Folder, scan, scan_tree
+from kvgg_jax.data.sources.hub import HuggingFace, is_hub, scan_hub
 from kvgg_jax.data.sources.listing import Listed, is_list, scan_list
 from kvgg_jax.data.sources.parts import Parts, join_parts
+from kvgg_jax.data.sources.remote import RemoteFolder
 from kvgg_jax.data.sources.shards import Shards, is_packed, scan_shards
 
 
 class Kind(NamedTuple):
     """A kind of source; a place is what the user names, `root` is `data.root`."""
 
-    fits: Callable[[str], bool]
+    fits: Callable[[Place], bool]
     """Whether a place is of this kind, by its name or by what is there."""
-    source: Callable[[Path, Path | None], Source]
+    source: Callable[[Any, Place | None], Source]
     """Of a place and `root`; nothing is read."""
-    scan: Callable[[Path, Path | None, bool], Samples]
+    scan: Callable[[Any, Place | None, bool], Samples]
     """All photos of a place, with `root`; the last says whether to train on them."""
 
 
@@ -33,6 +35,16 @@ KINDS = (
         is_list,
         lambda file, root: Listed((root or file.parent).absolute(), file),
         lambda file, root, to_train: scan_list(file, root, to_train=to_train),
+    ),
+    Kind(
+        is_hub,
+        lambda name, root: HuggingFace(name),
+        lambda name, root, to_train: scan_hub(name, to_train=to_train),
+    ),
+    Kind(
+        lambda place: isinstance(place, Url),
+        lambda url, root: RemoteFolder(url),
+        lambda url, root, to_train: scan_tree(RemoteFolder(url), to_train=to_train),
     ),
     Kind(
         is_packed,
@@ -54,8 +66,8 @@ def open_photos(data: DataConfig, *, to_train: bool = True) -> Samples:
     places is split already.
     """
     found = {
-        part: _kind(place).scan(Path(place), _root(data), to_train and part == "train")
-        for part, place in _places(data).items()
+        part: _kind(where).scan(where, _root(data), to_train and part == "train")
+        for part, where in _places(data).items()
     }
     if data.root is not None and not any(map(is_list, _places(data).values())):
         raise ConfigError(f"`data.root` has no effect: {escape_name(data.dir)} is not a list.")
@@ -73,19 +85,19 @@ def open_photos(data: DataConfig, *, to_train: bool = True) -> Samples:
 def source_of(data: DataConfig) -> Source:
     """Where the photos of `data` are. Nothing is read."""
     sources = {
-        part: _kind(place).source(Path(place), _root(data)) for part, place in _places(data).items()
+        part: _kind(where).source(where, _root(data)) for part, where in _places(data).items()
     }
     return Parts(**sources) if len(sources) > 1 else sources["train"]
 
 
-def _places(data: DataConfig) -> dict[Part, str]:
+def _places(data: DataConfig) -> dict[Part, Place]:
     every: dict[Part, str | None] = {"train": data.dir, "val": data.val, "test": data.test}
-    return {part: place for part, place in every.items() if place is not None}
+    return {part: place(given) for part, given in every.items() if given is not None}
 
 
-def _root(data: DataConfig) -> Path | None:
-    return None if data.root is None else Path(data.root)
+def _root(data: DataConfig) -> Place | None:
+    return None if data.root is None else place(data.root)
 
 
-def _kind(place: str) -> Kind:
-    return next(kind for kind in KINDS if kind.fits(place))
+def _kind(where: Place) -> Kind:
+    return next(kind for kind in KINDS if kind.fits(where))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import DataError, ImageError, OutOfMemory
 from kvgg_jax.core.events import Emit, Note, Warned, ignore
+from kvgg_jax.core.places import is_missing
 from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.cache import Chosen, Images, OnDisk, Undecoded, choose, gib, sha256
@@ -81,7 +82,7 @@ def read(
     errors = tuple(filter(None, results))
     if not errors:
         return DecodedImages(samples, images, (), digests)
-    if not samples.root.exists():
+    if is_missing(samples.root):
         raise DataError(
             f"{escape_name(samples.root)} is not there any more. Put the folder back, or name the "
             "one that holds its photos now: `data.dir`."

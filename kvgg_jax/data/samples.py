@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import DataError
+from kvgg_jax.core.places import Place, file_place
 from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.columns import Categories, Column, Numbers, Texts
@@ -58,7 +58,7 @@ class Samples:
         return len(self.paths)
 
     @property
-    def root(self) -> Path:
+    def root(self) -> Place:
         """The place of the source."""
         return self.source.root
 
@@ -66,9 +66,9 @@ class Samples:
         """What messages call photo `i`."""
         return self.source.name(self.paths[i])
 
-    def files(self) -> list[Path]:
-        """The name of each, as a path."""
-        return [Path(self.source.name(path)) for path in self.paths]
+    def files(self) -> list[Place]:
+        """Where each is, by its name."""
+        return [file_place(self.source.name(path)) for path in self.paths]
 
     def read(self, i: int) -> bytes:
         """The content of its file. Raises ImageError."""
@@ -114,7 +114,7 @@ def reader(*several: Samples) -> Read:
     """What gives the content of each of their `files()`, and of other files."""
     places = {path: (samples, i) for samples in several for i, path in enumerate(samples.files())}
 
-    def read(path: Path) -> bytes:
+    def read(path: Any) -> bytes:
         samples, i = places.get(path, (None, 0))
         return samples.read(i) if samples else read_file(path)
 

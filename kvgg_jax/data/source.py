@@ -12,10 +12,10 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
 from kvgg_jax.core.events import Emit, Progress
+from kvgg_jax.core.places import Place
 
 THREADS = (os.cpu_count() or 1) + 1  # one more: now and then one waits for Python's lock
 AHEAD = 8 * THREADS
@@ -29,7 +29,7 @@ class Source(Protocol):
     """Photos by key: what identifies a photo for good, such as its path below a folder."""
 
     @property
-    def root(self) -> Path:
+    def root(self) -> Place:
         """The place that messages name."""
 
     def list_keys(self) -> Iterable[str]:

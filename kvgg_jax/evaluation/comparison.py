@@ -14,6 +14,7 @@ import numpy as np
 from kvgg_jax.core.config import RunConfig, settings
 from kvgg_jax.core.errors import KvggError, RunError, UsageError
 from kvgg_jax.core.events import Emit, Note, Warned, ignore
+from kvgg_jax.core.places import canonical
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.evaluation.charts import draw_comparison
 from kvgg_jax.evaluation.files import read_predictions, try_to_keep
@@ -128,7 +129,7 @@ def _predictions(of: RunSummary, data: str | Path | None, emit: Emit) -> _Predic
     run = Run(of.path)
     state = step_folders.newest(run.checkpoints / "best")
     if data is None and state and (kept := read_predictions(run, state=state)) is not None:
-        return _Predictions(os.path.realpath(str(of.config.data.dir)), kept)
+        return _Predictions(canonical(of.config.data.dir), kept)
     from kvgg_jax.evaluation.evaluate import evaluate
 
     emit(Note(f"Evaluating {run.path}"))
@@ -139,7 +140,7 @@ def _predictions(of: RunSummary, data: str | Path | None, emit: Emit) -> _Predic
     except KvggError as error:
         return _Predictions(fault=str(error))
     found = {path: (name, predicted) for path, name, predicted, *_ in result.rows()}
-    return _Predictions(os.path.realpath(result.samples.root), found)
+    return _Predictions(canonical(result.samples.root), found)
 
 
 def _pair(first: str, second: str, one: _Predictions, other: _Predictions) -> Pair:

@@ -13,6 +13,7 @@ from typing import Any
 
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, Warned
+from kvgg_jax.core.places import place
 from kvgg_jax.core.text import csv_cell, escape_name, from_csv_cell
 from kvgg_jax.evaluation.charts import (
     draw_confusion,
@@ -81,7 +82,7 @@ def read_evaluation(run: Run, **expected: Any) -> EvaluationRecord | None:
 def read_predictions(run: Run, *, state: str) -> dict[str, tuple[str, str]] | None:
     """Photo -> (class, predicted), as `keep` wrote them for the run's own validation photos; None
     where it did not for this `state` of the run."""
-    own = escape_name(Path(str(run.config().data.dir)).absolute())
+    own = escape_name(place(str(run.config().data.dir)).absolute())
     record = read_evaluation(run, split="val", state=state, data=own)
     if record is None:
         return None

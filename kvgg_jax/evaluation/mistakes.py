@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.events import Emit
+from kvgg_jax.core.places import Place, file_place
 from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.data.decode.image import Read, load_bytes
 from kvgg_jax.data.source import Source
@@ -41,11 +41,11 @@ def look_at(mistakes: Sequence[Mistake], source: Source, run: Run, emit: Emit) -
 
     Raises RunError for the run; a photo that cannot be read has its error.
     """
-    classifier, found = load_classifier(run.path, emit=emit), dict[Path, Explanation]()
-    files = {one: Path(source.name(one.path)) for one in mistakes}
+    classifier, found = load_classifier(run.path, emit=emit), dict[Place, Explanation]()
+    files = {one: file_place(source.name(one.path)) for one in mistakes}
     keys = {file: one.path for one, file in files.items()}
 
-    def read(file: Path) -> bytes:
+    def read(file: Place) -> bytes:
         return source.read(keys[file])
 
     for label in dict.fromkeys(one.predicted for one in mistakes):
@@ -61,7 +61,7 @@ def _seen(one: Explanation | None, mistake: Mistake, resize: Resize, read: Read)
     if one is None or one.heat is None:
         reason = one.prediction.error if one else None
         return Seen(mistake, error=reason or "is no image any more")
-    photo = load_bytes(read(one.path), SIDE, resize, name=one.path)
+    photo = load_bytes(read(one.path), SIDE, resize, name=str(one.path))
     drawn = overlay(photo, enlarge(one.heat, SIDE))
     return Seen(mistake, photo, drawn, one.label, _place(one.heat))
 

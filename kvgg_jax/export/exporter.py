@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from kvgg_jax.core.errors import DataError, RunError, UsageError
 from kvgg_jax.core.events import Emit, Note, Progress, ignore
 from kvgg_jax.core.extras import require
+from kvgg_jax.core.places import is_missing, place
 from kvgg_jax.core.process import __version__
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.resize import SENTENCES
@@ -212,7 +213,7 @@ def _photos(run: Run, data: str | Path | None) -> Split:
     """Those of the run. Raises DataError when they are gone."""
     photos = run.config().data.at(data)
     root = str(photos.dir)
-    if not os.path.exists(root):
+    if is_missing(place(root)):
         raise DataError(
             f"int8 is evaluated on the run's photos, and {escape_name(root)} does not exist. "
             "Give their folder: --data DIR"

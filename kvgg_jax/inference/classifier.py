@@ -16,6 +16,7 @@ from kvgg_jax.core.devices.check import check_jax
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, Note, ignore
 from kvgg_jax.core.memory import inference_memory_advice
+from kvgg_jax.core.places import Place
 from kvgg_jax.core.state import Weights, empty_batch
 from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.data.decode.image import Read, read_file
@@ -104,7 +105,7 @@ def load_classifier(
 
 
 def predict(
-    paths: Iterable[str | Path] | str | Path,
+    paths: Iterable[str | Place] | str | Path,
     run: str | Path | Classifier | None = None,
     *,
     raw: bool = False,
@@ -133,7 +134,7 @@ def predict(
 
 
 def predict_each(
-    paths: Iterable[str | Path] | str | Path,
+    paths: Iterable[str | Place] | str | Path,
     run: str | Path | Classifier | None = None,
     *,
     raw: bool = False,

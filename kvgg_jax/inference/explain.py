@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import ImageError, RunError
 from kvgg_jax.core.events import Emit, Progress, ignore
+from kvgg_jax.core.places import Place
 from kvgg_jax.core.state import empty_batch
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.image import Read, load_bytes, read_file
@@ -46,7 +47,7 @@ class Explanation:
     which the sum of `heat` would be with endless steps."""
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Place:
         """The file."""
         return self.prediction.path
 
@@ -57,7 +58,7 @@ class Explanation:
 
 
 def explain(
-    paths: Iterable[str | Path] | str | Path,
+    paths: Iterable[str | Place] | str | Path,
     run: str | Path | Classifier | None = None,
     *,
     method: str = "grad-cam",
@@ -107,7 +108,7 @@ def _each(
         try:
             label = target or one.label
             content, size = read(one.path), classifier.image_size
-            image = load_bytes(content, size, classifier.resize, name=one.path)
+            image = load_bytes(content, size, classifier.resize, name=str(one.path))
         except ImageError as error:
             yield Explanation(Prediction(one.path, error=str(error)), target or "", method)
             continue

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.extras import require
+from kvgg_jax.core.places import Place
 from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.inference.prediction import (
@@ -47,7 +48,7 @@ def is_onnx(run: object) -> TypeGuard[str | Path]:
 
 
 def predict_each(
-    paths: Iterable[str | Path] | str | Path,
+    paths: Iterable[str | Place] | str | Path,
     model: str | Path,
     *,
     raw: bool = False,

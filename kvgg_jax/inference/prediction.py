@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kvgg_jax.core.errors import DataError, ImageError, UsageError
 from kvgg_jax.core.events import Emit, Progress
+from kvgg_jax.core.places import Place, Url
 from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.data.decode.image import Read, load_bytes, read_file
 from kvgg_jax.data.sources.folder import find_images
@@ -28,7 +29,7 @@ PredictFunction = Callable[[NDArray[np.uint8]], ArrayLike]
 class Prediction:
     """Classes of one file by falling probability; `error` instead when it cannot be read."""
 
-    path: Path
+    path: Place
     top: tuple[tuple[str, float], ...] = ()
     error: str | None = None
     calibrated: bool = False
@@ -89,7 +90,7 @@ class Part:
                 return part
         raise UsageError(f"--part {text}: give the part and their number, such as 2/5.")
 
-    def of(self, files: Sequence[Path]) -> Sequence[Path]:
+    def of(self, files: Sequence[Place]) -> Sequence[Place]:
         """The files of this part; those of all parts, one after the other, are all files."""
         ends = [len(files) * n // self.count for n in (self.number - 1, self.number)]
         return files[slice(*ends)]
@@ -98,10 +99,10 @@ class Part:
 WHOLE = Part(1, 1)
 
 
-def find_files(paths: Iterable[str | Path] | str | Path) -> list[Path]:
+def find_files(paths: Iterable[str | Place] | str | Path) -> list[Place]:
     """Files as given, and the images in folders. Raises DataError when there are none."""
     given = [paths] if isinstance(paths, str | Path) else paths
-    files = find_images([Path(path) for path in given])
+    files = find_images(path if isinstance(path, Url) else Path(path) for path in given)
     if not files:
         raise DataError("No photos to classify: give image files, or folders with images.")
     return files
@@ -121,7 +122,7 @@ class Predictor:
 
 
 def classify(
-    files: Sequence[Path],
+    files: Sequence[Place],
     network: Predictor,
     *,
     batch: int,
@@ -157,15 +158,15 @@ def classify(
                     yield rank(path, probabilities[row])
 
 
-def _load(path: Path, *, size: int, resize: Resize, read: Read) -> NDArray[np.uint8] | ImageError:
+def _load(path: Place, *, size: int, resize: Resize, read: Read) -> NDArray[np.uint8] | ImageError:
     try:
-        return load_bytes(read(path), size, resize, name=path)
+        return load_bytes(read(path), size, resize, name=str(path))
     except ImageError as error:
         return error
 
 
 def ranked(
-    path: Path,
+    path: Place,
     probabilities: NDArray[np.floating],
     classes: tuple[str, ...],
     *,

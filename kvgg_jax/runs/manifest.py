@@ -12,13 +12,13 @@ import platform
 import uuid
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from kvgg_jax.core.config import SETTINGS, RunConfig, settings
 from kvgg_jax.core.devices.mesh import run_devices
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, Warned
+from kvgg_jax.core.places import Place, canonical, is_missing
 from kvgg_jax.core.process import __version__
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.columns import Digests
@@ -153,7 +153,7 @@ def check_files(run: Run, split: Split, emit: Emit) -> None:
             f"{run.path / 'split.csv'} has changed since the run started. "
             "Restore it, or start a new run."
         )
-    if not os.path.exists(root):
+    if is_missing(root):
         raise RunError(
             f"{root}, the photos of {run.path}, is not there. Put the folder back, or give its new "
             f"place as data.dir in {run.path / 'config.toml'}."
@@ -180,7 +180,7 @@ def _changed(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     return [path for path in now if then.get(path) and then[path] != now[path]]
 
 
-def _other_photos(run: Run, root: Path, found: list[str]) -> RunError:
+def _other_photos(run: Run, root: Place, found: list[str]) -> RunError:
     return RunError(
         f"The photos in {root} have changed since {run.path} started: {', '.join(found)}. "
         "Restore them, or start a new run."
@@ -201,13 +201,13 @@ def trained_on(run: Run, decoded: DecodedImages) -> list[str]:
     Raises RunError for a damaged run folder.
     """
     train, then, now = run.split().train, run.read_digests(), digests_of(decoded)
-    files = set(map(os.path.realpath, train.files()))
+    files = set(map(canonical, train.files()))
     digests = {then[path] for path in train.paths if then.get(path)}
     samples = decoded.samples
     return [
         path
         for path, file in zip(samples.paths, samples.files(), strict=True)
-        if now[path] in digests or os.path.realpath(file) in files
+        if now[path] in digests or canonical(file) in files
     ]
 
 

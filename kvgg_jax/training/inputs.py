@@ -12,6 +12,7 @@ from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.devices.check import check_jax
 from kvgg_jax.core.errors import ConfigError, DataError, RunError
 from kvgg_jax.core.events import Emit, Note, Warned
+from kvgg_jax.core.places import place
 from kvgg_jax.core.process import cache_folder
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.audit import copies_warning
@@ -70,7 +71,7 @@ def complete_config(config: RunConfig, emit: Emit, *, out: str | Path = catalog.
     describe(config.model, classes=2, image_size=size)  # raises for one that cannot be built
     places = {"dir": folder, "val": config.data.val, "test": config.data.test}
     places["root"] = config.data.root
-    absolute = {key: str(Path(place).absolute()) for key, place in places.items() if place}
+    absolute = {key: str(place(given).absolute()) for key, given in places.items() if given}
     return config.with_data(**absolute, image_size=size)
 
 

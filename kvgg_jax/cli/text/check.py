@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from pathlib import Path
 
 from kvgg_jax.cli.output import print_line, print_table
+from kvgg_jax.core.places import Place
 from kvgg_jax.data.audit.findings import Check
 from kvgg_jax.data.audit.sentences import facts, reason
 
@@ -34,8 +34,8 @@ def _photos(result: Check) -> Iterator[tuple[str, ...]]:
             yield f"{number} {kind}", _inside(photo.path, result.folder), photo.label, photo.part
 
 
-def _inside(path: Path, folder: Path) -> str:
-    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+def _inside(path: Place, folder: Place) -> str:
+    return str(path).removeprefix(f"{folder}/")
 
 
 def _first_rows(title: str, headers: tuple[str, ...], rows: Rows, count: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
@@ -112,7 +111,7 @@ class DataConfig(Table):
     cache folder, `none` decodes each time, `device` is a GPU's memory, `auto` the fastest that
     fits."""
 
-    def at(self, place: str | Path | None) -> DataConfig:
+    def at(self, place: object) -> DataConfig:
         """The same photos in another folder or list; None: where they are."""
         return self if place is None else self.model_copy(update={"dir": str(place)})
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Emit, ignore
+from kvgg_jax.core.places import Place, Url, canonical, is_missing, place
 from kvgg_jax.core.tables.data import DataConfig
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.color_baseline import ColorBaseline, compare_colors
@@ -23,16 +22,16 @@ from kvgg_jax.data.audit.series import find_series
 from kvgg_jax.data.grouping import how_split, split_photos
 from kvgg_jax.data.open_photos import open_photos
 from kvgg_jax.data.samples import Samples
-from kvgg_jax.data.sources.folder import Folder, find_images
+from kvgg_jax.data.sources.folder import Folder, all_images
 from kvgg_jax.data.split import Split, rows_by_label
 
 FLAT = 1 / 255  # spread of every channel below which an image has only one color
 
 
 def check_data(
-    folder: str | Path,
+    folder: str | Place,
     *,
-    against: str | Path | None = None,
+    against: str | Place | None = None,
     config: RunConfig | None = None,
     split: Split | None = None,
     emit: Emit = ignore,
@@ -46,7 +45,7 @@ def check_data(
     """
     config = (config or RunConfig()).with_data(dir=str(folder))
     samples = split.all if split else open_photos(config.data)
-    others = _others(Path(against), samples.root) if against else None
+    others = _others(place(against), samples.root) if against else None
     seen = inspect_photos(samples, *([others] if others else []), emit=emit, stage="looking")
     groups, own = same_photo([one.look for one in seen]), seen[: len(samples)]
     if split is None:
@@ -83,15 +82,14 @@ def check_data(
     )
 
 
-def _others(root: Path, folder: Path) -> Samples:
+def _others(root: Place, folder: Place) -> Samples:
     """Photos to compare with: with classes where there are class folders, else without."""
-    if os.path.exists(root) and root.samefile(folder):
+    if not is_missing(root) and canonical(root) == canonical(folder):
         raise DataError(f"{escape_name(root)} is the folder itself; --against needs another.")
     try:
         return open_photos(DataConfig(dir=str(root)))
     except DataError:
-        found = find_images([root]) if os.path.isdir(root) else []
-        if not found:
+        if isinstance(root, Url) or not (found := all_images(root)):
             raise
     paths = tuple(path.relative_to(root).as_posix() for path in found)
     return Samples(Folder(root), paths, (0,) * len(paths), ("",))
@@ -117,7 +115,7 @@ def _harm(group: Duplicates) -> tuple[bool, ...]:
     return (not group.contradictory, not group.across, len(group.parts) == 1)
 
 
-def _odd(seen: Sequence[Seen]) -> Iterator[tuple[Path, str]]:
+def _odd(seen: Sequence[Seen]) -> Iterator[tuple[Place, str]]:
     for one in seen:
         for text in one.header.odd if one.header else ():
             yield one.path, text
@@ -125,7 +123,7 @@ def _odd(seen: Sequence[Seen]) -> Iterator[tuple[Path, str]]:
             yield one.path, "has only one color"
 
 
-def _unused(samples: Samples) -> Iterator[tuple[Path, str]]:
+def _unused(samples: Samples) -> Iterator[tuple[Place, str]]:
     """Files that `train` passes over without a message."""
     if isinstance(samples.source, Folder):
         yield from samples.source.unused(samples.paths)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.events import Emit, ignore
+from kvgg_jax.core.places import canonical
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.inspect import Seen, inspect_photos
 from kvgg_jax.data.samples import Samples
@@ -90,7 +91,7 @@ def _readable(
     kept = [(seen, label) for seen, label in zip(photos, labels, strict=True) if seen.look]
     colors = [seen.look.color for seen, _ in kept if seen.look]
     return (
-        [str(seen.path.absolute()) for seen, _ in kept],
+        [canonical(seen.path) for seen, _ in kept],
         np.array(colors, np.float64).reshape(-1, 6),
         np.array([label for _, label in kept], np.int64),
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from kvgg_jax.core.places import Place
 from kvgg_jax.data.audit.color_baseline import ColorBaseline
 from kvgg_jax.data.audit.series import Series
 from kvgg_jax.data.samples import Samples
@@ -21,7 +21,7 @@ TRAIN, VAL, TEST, AGAINST = "train", "val", "test", "against"
 class Photo:
     """One of several duplicates; `part` is train, val, test or against; `label` may be ""."""
 
-    path: Path
+    path: Place
     label: str
     part: str
 
@@ -58,8 +58,8 @@ class Duplicates:
 class Check:
     """What was found in `folder`, and in `against` where one was given."""
 
-    folder: Path
-    against: Path | None
+    folder: Place
+    against: Place | None
     samples: Samples
     """Those in `folder`."""
     others: Samples | None
@@ -69,9 +69,9 @@ class Check:
     sizes: Counter[str]
     modes: Counter[str]
     formats: Counter[str]
-    bad: tuple[tuple[Path, str], ...]
+    bad: tuple[tuple[Place, str], ...]
     """Unreadable files, each with the message on it."""
-    odd: tuple[tuple[Path, str], ...]
+    odd: tuple[tuple[Place, str], ...]
     """Files that may surprise, each with the rest of a sentence on it."""
     duplicates: tuple[Duplicates, ...]
     how: str

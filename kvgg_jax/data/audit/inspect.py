@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
 from kvgg_jax.core.errors import ImageError
 from kvgg_jax.core.events import Emit, ignore
+from kvgg_jax.core.places import Place, file_place
 from kvgg_jax.core.tables.data import MIN_IMAGE_SIZE
 from kvgg_jax.data.audit.duplicates import SIDE, Fingerprint, look
 from kvgg_jax.data.decode.file_types import HEAD, check_kind, named
@@ -39,7 +39,7 @@ class Header(NamedTuple):
 class Seen:
     """A file, its look and its header; `error` instead where it cannot be read."""
 
-    path: Path
+    path: Place
     look: Fingerprint | None = None
     header: Header | None = None
     error: ImageError | None = None
@@ -54,18 +54,18 @@ def inspect_photos(*several: Samples, emit: Emit = ignore, stage: str = "compari
 
 def _inspect(photo: tuple[Samples, int]) -> Seen:
     samples, i = photo
-    path = Path(samples.name(i))
+    path = file_place(samples.name(i))
     try:
         content = samples.read(i)
-        pixels = decode_bytes(content, name=path, at_least=SIDE)
+        pixels = decode_bytes(content, name=str(path), at_least=SIDE)
         return Seen(path, look(pixels), read_header(content, path))
     except ImageError as error:
         return Seen(path, error=error)
 
 
-def read_header(content: bytes, path: Path) -> Header:
+def read_header(content: bytes, path: Place) -> Header:
     """The header of a file that `image.decode_bytes` can read."""
-    kind = check_kind(path, content[:HEAD])
+    kind = check_kind(str(path), content[:HEAD])
     with open_header(io.BytesIO(content), kind) as image:
         is_pair = image.format == "MPO"  # of many phones: a JPEG that brings a second image
         suffix = _SUFFIXES.get(path.suffix.lower(), path.suffix.lower())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
+from kvgg_jax.core.places import Place
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.color_baseline import ColorBaseline
 from kvgg_jax.data.audit.findings import COMMON, TEST, Check
@@ -95,7 +95,7 @@ def color_advice(result: Check) -> str:
     return f"Guessing gives {result.chance:.4f}: {advice}"
 
 
-def reason(path: Path, text: str) -> str:
+def reason(path: Place, text: str) -> str:
     """A message on an unreadable file, without the path, which is shown beside it."""
     return text.removeprefix(f"{escape_name(path)}: ")
 

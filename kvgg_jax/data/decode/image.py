@@ -9,7 +9,7 @@ import io
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +36,8 @@ SUFFIXES = (
 )
 
 
-Read = Callable[[Path], bytes]
-"""What gives the content of a file. Raises ImageError."""
+Read = Callable[[Any], bytes]
+"""What gives the content of a file, by its path or address. Raises ImageError."""
 
 
 def looks_like_image(path: Path) -> bool:
@@ -53,10 +53,14 @@ def looks_like_image(path: Path) -> bool:
         if not stat.S_ISREG(status.st_mode) or not status.st_size:
             return False
         with path.open("rb", buffering=0) as file:
-            head = file.read(HEAD)
-            return (kind_of(head) or kind_not_read(head)) is not None
+            return is_image(file.read(HEAD))
     except OSError:
         return True
+
+
+def is_image(head: bytes) -> bool:
+    """Whether the first `HEAD` bytes of a file are those of an image, read here or not."""
+    return (kind_of(head) or kind_not_read(head)) is not None
 
 
 class Square(NamedTuple):
@@ -129,10 +133,7 @@ def read_file(path: Path) -> bytes:
         if not status.st_size:  # one of /proc would be waited for
             check_kind(path, b"")
         if status.st_size > MAX_BYTES:
-            raise ImageError(
-                f"{escape_name(path)}: has {status.st_size} bytes; the limit is {MAX_BYTES}. "
-                "Scale it down."
-            )
+            raise too_many_bytes(path, status.st_size)
         with path.open("rb") as file:
             check_kind(path, file.read(HEAD))
             file.seek(0)
@@ -141,6 +142,13 @@ def read_file(path: Path) -> bytes:
         raise _too_large_for_memory(path) from error
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         raise _unreadable(path, error) from error
+
+
+def too_many_bytes(name: Path | str, count: int) -> ImageError:
+    """For a file of more than `MAX_BYTES`."""
+    return ImageError(
+        f"{escape_name(name)}: has {count} bytes; the limit is {MAX_BYTES}. Scale it down."
+    )
 
 
 def _decode(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import os
@@ -13,9 +14,11 @@ from typing import Any
 
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.extras import require
+from kvgg_jax.core.places import Place, Url
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.samples import Part, Samples
 from kvgg_jax.data.sources.folder import NAMES, Files
+from kvgg_jax.data.sources.remote import RemoteFiles, fetch
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 NAMED = 3  # faults in one message
@@ -26,27 +29,41 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Listed(Files):
+class Listed:
     """The files that a list names; the key of each is its path below `root`."""
 
-    list: Path
+    root: Place
+    list: Place
 
     def list_keys(self) -> Sequence[str]:
         """Those in the list now. Raises DataError."""
         return scan_list(self.list, self.root, to_train=False).paths
 
+    def name(self, key: str) -> str:
+        """Its path with `root`."""
+        return str(self.root / key)
 
-def is_list(path: str | Path) -> bool:
+    def read(self, key: str) -> bytes:
+        """The content of the file. Raises ImageError, and DataError where nothing answers."""
+        return _files(self.root).read(key)
+
+
+def _files(root: Place) -> Files | RemoteFiles:
+    return RemoteFiles(root) if isinstance(root, Url) else Files(root)
+
+
+def is_list(path: object) -> bool:
     """Whether the name of a file is that of a list."""
     return str(path).lower().endswith(SUFFIXES)
 
 
-def scan_list(file: Path, root: Path | None = None, *, to_train: bool = True) -> Samples:
+def scan_list(file: Place, root: Place | None = None, *, to_train: bool = True) -> Samples:
     """The photos that `file` lists, in its order; paths start from `root`, or the list's folder.
 
     Columns: `path`; `label` or `class`; and where they are known `part` (train, val or test),
     `group` and `weight`, above 0. The classes are sorted. `split.csv` of a run is such a list.
-    Raises DataError naming the lines at fault; without `to_train`, one class is enough.
+    Raises DataError naming the lines at fault; without `to_train`, one class is enough. Whether a
+    file is there is looked up on this machine only; elsewhere, reading it tells.
     """
     root = (root or file.parent).absolute()
     table = _Table(file, list(_rows(file)))
@@ -71,7 +88,7 @@ def scan_list(file: Path, root: Path | None = None, *, to_train: bool = True) ->
 class _Table:
     """The rows of a list, each with the number of its line, as columns that are checked."""
 
-    def __init__(self, file: Path, rows: list[tuple[int, Row]]) -> None:
+    def __init__(self, file: Place, rows: list[tuple[int, Row]]) -> None:
         self._file, self._rows = file, rows
         if not rows:
             raise DataError(f"{escape_name(file)} lists no photos. {EXPECTED}")
@@ -82,19 +99,19 @@ class _Table:
             raise DataError(f"{escape_name(file)} has the columns {found}. {EXPECTED}")
         self._names = names
 
-    def paths(self, root: Path) -> list[str]:
+    def paths(self, root: Place) -> list[str]:
         """Each as a path below `root`."""
         lines: dict[str, int] = {}
         faults = []
         for line, text in self._column("path"):
-            key = os.path.relpath(os.path.join(root, text), root) if text else ""  # noqa: PTH118
+            key = _below(root, text) if text else ""
             if not text:
                 faults.append((line, "has no path"))
             elif key.split("/")[0] == "..":
                 faults.append((line, f"{escape_name(text)} is not below {escape_name(root)}"))
             elif key in lines:
                 faults.append((line, f"{escape_name(text)} is in line {lines[key]} already"))
-            elif not os.path.isfile(root / key):
+            elif isinstance(root, Path) and not os.path.isfile(root / key):
                 faults.append((line, f"{escape_name(text)} is not a file"))
             lines.setdefault(key, line)
         start = f"Paths start from {escape_name(root)}. To start elsewhere: `data.root = DIR`."
@@ -164,54 +181,62 @@ class _Table:
             raise DataError(f"{escape_name(self._file)}, {'; '.join(texts)}. {advice}")
 
 
-def _rows(file: Path) -> Iterator[tuple[int, Row]]:
+def _below(root: Place, text: str) -> str:
+    """`text`, with or without `root` before it, as a path below that; `..` leads out of it."""
+    if isinstance(root, Url):
+        key = text.removeprefix(f"{root}/")
+        return ".." if key.startswith("/") or "://" in key else os.path.normpath(key)
+    return os.path.relpath(os.path.join(root, text), root)  # noqa: PTH118
+
+
+def _rows(file: Place) -> Iterator[tuple[int, Row]]:
     """Each row of a list with the number of its line. Raises DataError."""
-    read = {".csv": _csv, ".jsonl": _json_lines, ".parquet": _parquet}[file.suffix.lower()]
+    suffix = Path(file.name).suffix.lower()
+    read = {".csv": _csv, ".jsonl": _json_lines, ".parquet": _parquet}[suffix]
     try:
-        yield from read(file)
+        yield from read(file, fetch(file) if isinstance(file, Url) else file.read_bytes())
     except OSError as error:
         raise DataError(f"Cannot read {escape_name(file)}: {error.strerror}.") from None
 
 
-def _csv(file: Path) -> Iterator[tuple[int, Row]]:
-    with file.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as lines:
-        reader = csv.DictReader(lines)
-        try:
-            for row in reader:
-                if None in row or None in row.values():
-                    width = len(reader.fieldnames or ())
-                    raise DataError(
-                        f"{escape_name(file)}, line {reader.line_num}: expected {width} cells, as "
-                        "in the first line."
-                    )
-                yield reader.line_num, row
-        except csv.Error as error:
-            place = f"{escape_name(file)}, line {reader.line_num}"
-            raise DataError(f"{place}: is not CSV ({error}). {EXPECTED}") from None
-
-
-def _json_lines(file: Path) -> Iterator[tuple[int, Row]]:
-    with file.open(encoding="utf-8", errors="surrogateescape") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                row = None
-            if not isinstance(row, dict):
+def _csv(file: Place, content: bytes) -> Iterator[tuple[int, Row]]:
+    text = content.decode("utf-8-sig", errors="surrogateescape")
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        for row in reader:
+            if None in row or None in row.values():
+                width = len(reader.fieldnames or ())
                 raise DataError(
-                    f"{escape_name(file)}, line {number}: expected an object, such as "
-                    '{"path": "a.jpg", "label": "cat"}.'
+                    f"{escape_name(file)}, line {reader.line_num}: expected {width} cells, as "
+                    "in the first line."
                 )
-            yield number, row
+            yield reader.line_num, row
+    except csv.Error as error:
+        place = f"{escape_name(file)}, line {reader.line_num}"
+        raise DataError(f"{place}: is not CSV ({error}). {EXPECTED}") from None
 
 
-def _parquet(file: Path) -> Iterator[tuple[int, Row]]:
+def _json_lines(file: Place, content: bytes) -> Iterator[tuple[int, Row]]:
+    for number, line in enumerate(content.decode(errors="surrogateescape").splitlines(), 1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise DataError(
+                f"{escape_name(file)}, line {number}: expected an object, such as "
+                '{"path": "a.jpg", "label": "cat"}.'
+            )
+        yield number, row
+
+
+def _parquet(file: Place, content: bytes) -> Iterator[tuple[int, Row]]:
     require("parquet", by=f"{escape_name(file)}")
     import pyarrow
     from pyarrow import parquet
 
     try:
-        table = parquet.read_table(file)
+        table = parquet.read_table(pyarrow.BufferReader(content))
     except pyarrow.ArrowInvalid as error:
         raise DataError(f"{escape_name(file)} cannot be read as Parquet ({error}).") from None
     names = [name for name in table.column_names if name in COLUMNS]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
+from kvgg_jax.core.places import Place
 from kvgg_jax.data.samples import Part, Samples, check_classes, combine
 from kvgg_jax.data.source import Source
 
@@ -18,7 +18,7 @@ class Parts:
     test: Source | None = None
 
     @property
-    def root(self) -> Path:
+    def root(self) -> Place:
         """That of the training part."""
         return self.train.root
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from kvgg_jax.core.errors import DataError, ImageError
+from kvgg_jax.core.places import Place
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.shards.index import ABOUT, FOLDER, UNFINISHED, Index, read_index
@@ -79,7 +80,7 @@ class _Open:
         return os.pread(self._number, length, offset)
 
 
-def is_packed(place: str) -> bool:
+def is_packed(place: Place) -> bool:
     """Whether it is a folder of shards, of a pack that was stopped too."""
     signs = f"{FOLDER}/{ABOUT}", UNFINISHED, shard_name(0)
     return any(os.path.exists(f"{place}/{sign}") for sign in signs)

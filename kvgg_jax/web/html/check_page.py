@@ -12,6 +12,7 @@ from PIL import Image
 
 from kvgg_jax.core.errors import ImageError
 from kvgg_jax.core.events import Emit, Progress, ignore
+from kvgg_jax.core.places import Place
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.findings import AGAINST, TEST, TRAIN, VAL, Check, Duplicates, Photo
 from kvgg_jax.data.audit.sentences import facts, reason
@@ -79,16 +80,16 @@ def _classes(result: Check, read: Read, emit: Emit) -> Iterator[dict[str, Any]]:
         emit(Progress("drawing classes", label + 1, len(result.classes)))
 
 
-def _file(path: Path, name: object, read: Read, text: str = "") -> dict[str, Any]:
+def _file(path: Place, name: object, read: Read, text: str = "") -> dict[str, Any]:
     """Its thumbnail, its name on the page and a line on it."""
     alt = f"{path}, {text}" if text else path
     return {"image": _thumbnail(path, read), "alt": alt, "name": name, "text": text}
 
 
-def _thumbnail(path: Path, read: Read) -> Markup | None:
+def _thumbnail(path: Place, read: Read) -> Markup | None:
     """A JPEG of `SIDE` pixels as a data URL; None where the file cannot be read."""
     try:
-        image = Image.fromarray(decode_bytes(read(path), name=path, at_least=SIDE))
+        image = Image.fromarray(decode_bytes(read(path), name=str(path), at_least=SIDE))
     except ImageError:
         return None
     image.thumbnail((SIDE, SIDE))

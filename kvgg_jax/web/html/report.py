@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import DataError, RunError
 from kvgg_jax.core.events import Emit, Note, Warned, ignore
+from kvgg_jax.core.places import Place, canonical, is_missing, place
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.audit import check_data
 from kvgg_jax.data.audit.findings import Check
@@ -91,8 +91,8 @@ def report(
     check_writable(file, option="--output")
     if run is None:
         emit(Note(f"Using {found.path}, the newest finished run"))
-    part, own = split or ("all" if data else "val"), Path(str(summary.config.data.dir))
-    sources = _Sources(found, own=own, evaluated=Path(data or own), part=part, emit=emit)
+    part, own = split or ("all" if data else "val"), place(str(summary.config.data.dir))
+    sources = _Sources(found, own=own, evaluated=place(data or own), part=part, emit=emit)
     asked = {"mistakes": mistakes, "photos": check}
     left_out = {section: NOT_ASKED for section, wanted in asked.items() if not wanted}
 
@@ -131,9 +131,9 @@ class _Sources:
     """The run and the photos that sections are made from; DataError where photos are missing."""
 
     run: Run
-    own: Path
+    own: Place
     """The photos it was trained on."""
-    evaluated: Path
+    evaluated: Place
     """The photos to evaluate it on."""
     part: str
     emit: Emit
@@ -173,13 +173,13 @@ class _Sources:
         has_moved = self.part != "all"
         folder = _existing(self.evaluated if has_moved else self.own)
         other = folder if has_moved else _existing(self.evaluated)
-        against = None if other.samefile(folder) else other
+        against = None if canonical(other) == canonical(folder) else other
         split = self.run.split(source_of(config.data.at(folder)))
         return check_data(folder, against=against, config=config, split=split, emit=self.emit)
 
 
-def _existing(folder: Path) -> Path:
-    if not os.path.exists(folder):
+def _existing(folder: Place) -> Place:
+    if is_missing(folder):
         raise DataError(
             f"The photos are not in {escape_name(folder)}. Say where they are: --data DIR "
             "--split val"

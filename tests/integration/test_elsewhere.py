@@ -1,0 +1,162 @@
+"""Photos elsewhere, from `train` to `report`: the same run, to the bit, as from a folder here."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kvgg_jax.data.sources import remote
+from support.commands import TINY, kvgg, message
+from support.elsewhere import Faulty, faulty, upload
+from support.runs import draw_photos
+
+pytestmark = pytest.mark.usefixtures("thin", "blank")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current folder, with a folder of photos that is in `memory://` too."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(remote.time, "sleep", lambda seconds: None)
+    draw_photos(tmp_path / "photos", per_class=6)
+    with faulty():
+        upload(tmp_path / "photos", "memory://bucket/photos")
+        yield tmp_path
+
+
+def train(data: str, name: str, *words: str) -> None:
+    result = kvgg("train", *TINY, "--data", data, "--name", name, *words)
+    assert result.exit_code == 0, result.output
+
+
+def is_same_run(one: str, other: str) -> None:
+    """Split, digests of the pixels and history, without the times."""
+    names = ("split.csv", "digests.csv", "history.csv")
+    texts = [[Path("runs", run, name).read_text() for name in names] for run in (one, other)]
+    assert texts[0][:2] == texts[1][:2]
+    rows = [[row.rsplit(",", 2)[0] for row in found[2].splitlines()] for found in texts]
+    assert rows[0] == rows[1]
+    fingerprints = [
+        json.loads(Path("runs", run, "run.json").read_text())["data"]["fingerprint"]
+        for run in (one, other)
+    ]
+    assert fingerprints[0] == fingerprints[1]
+
+
+def test_a_run_from_an_address_is_the_run_from_the_folder(here: Path) -> None:
+    """Trained, resumed, evaluated, reported and exported; what was read is not read again."""
+    train("photos", "folder", "--epochs", "2")
+    train("faulty://bucket/photos", "address", "--epochs", "1")
+    assert 'dir = "faulty://bucket/photos"' in Path("runs/address/config.toml").read_text()
+    assert sum(text.startswith("cat_file") for text in Faulty.asked) == 18
+    resumed = kvgg("train", "--resume", "address", "--epochs", "2")
+    assert resumed.exit_code == 0, resumed.output
+    is_same_run("folder", "address")
+    for words in (
+        ("evaluate", "--run", "address"),
+        ("evaluate", "--run", "address", "--data", "faulty://bucket/photos"),
+        ("report", "--run", "address", "--output", "r.html"),
+        ("runs", "folder", "address"),
+        ("data", "check", "faulty://bucket/photos", "--html", "c.html"),
+        ("data", "check", "photos", "--against", "memory://bucket/photos"),
+    ):
+        result = kvgg(*words)
+        assert result.exit_code == 0, result.output
+    assert sum(text.startswith("cat_file") for text in Faulty.asked) == 18
+
+
+def test_an_address_that_fails_is_one_message_and_leaves_nothing(here: Path) -> None:
+    """At the listing, at any photo, and where the bucket vanishes in the middle of the reading."""
+    words = ("train", *TINY, "--data", "faulty://bucket/photos", "--skip-bad")
+    Faulty.errors = [PermissionError("Forbidden")]
+    refused = kvgg(*words)
+    assert (refused.exit_code, message(refused)) == (
+        1,
+        "Error: faulty://bucket/photos: access is refused (Forbidden). Check the address, and "
+        "give your credentials where its library looks for them: docs/how-to/elsewhere.md.\n",
+    )
+    Faulty.broken_after = 10
+    broken = kvgg(*words)
+    assert broken.exit_code == 1
+    assert (
+        message(broken)
+        .splitlines()[-1]
+        .endswith(
+            ".png: cannot be read (the bucket is gone). Check the address and the network, or copy the "
+            "photos to this machine: --data."
+        )
+    )
+    assert [*here.rglob("runs/*")] == []
+
+
+@pytest.mark.extras
+def test_a_bucket_of_s3_is_a_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server of the tests, which speaks as S3 does."""
+    s3fs = pytest.importorskip("s3fs", reason="needs the extra s3")
+    server = pytest.importorskip("moto.server", reason="needs moto")
+    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    _, port = running.get_host_and_port()
+    s3fs.S3FileSystem.clear_instance_cache()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    try:
+        s3fs.S3FileSystem().mkdir("bucket")
+        upload(here / "photos", "s3://bucket/photos")
+        train("photos", "folder", "--epochs", "1")
+        train("s3://bucket/photos", "s3", "--epochs", "1")
+        is_same_run("folder", "s3")
+        missing = kvgg("evaluate", "--data", "s3://none/photos")
+        assert message(missing) == "Error: s3://none/photos: does not exist. Check the address.\n"
+    finally:
+        running.stop()
+        s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture
+def web(here: Path) -> Iterator[str]:
+    """The address of a web server on the current folder."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def list_directory(self, path: str) -> None:
+            if "secret" in path:
+                self.send_error(403)
+                return None
+            return super().list_directory(path)
+
+    handler = functools.partial(Quiet, directory=str(here))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.extras
+def test_a_web_server_has_lists_and_perhaps_folders(here: Path, web: str) -> None:
+    """Paths of a list are below it; names may need quotes in an address."""
+    pytest.importorskip("aiohttp", reason="needs the extra http")
+    shutil.move(here / "photos" / "red", here / "photos" / "röd 100%")
+    train("photos", "folder", "--epochs", "1")
+    train(f"{web}/photos", "web", "--epochs", "1")
+    is_same_run("folder", "web")
+    files = sorted((here / "photos").rglob("*.png"))
+    rows = [f"{file.relative_to(here / 'photos')},{file.parent.name}\n" for file in files]
+    (here / "photos" / "list.csv").write_text("".join(["path,label\n", *rows]))
+    train(f"{web}/photos/list.csv", "list", "--epochs", "1")
+    is_same_run("folder", "list")
+    (here / "secret").mkdir()
+    refused = kvgg("train", *TINY, "--data", f"{web}/secret")
+    assert message(refused).startswith(f"Error: {web}/secret: access is refused (403")
+    missing = kvgg("train", *TINY, "--data", f"{web}/none")
+    assert message(missing) == f"Error: {web}/none: does not exist. Check the address.\n"

@@ -1,0 +1,99 @@
+"""Photos in fsspec's file system in memory, and one that fails as a test wants it to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import fsspec
+from fsspec.asyn import AsyncFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
+
+
+def upload(folder: Path, address: str) -> None:
+    """The files of `folder` below `memory://...` or another address."""
+    system, root = fsspec.core.url_to_fs(address)
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            system.pipe_file(f"{root}/{file.relative_to(folder).as_posix()}", file.read_bytes())
+
+
+@contextmanager
+def empty_memory() -> Iterator[None]:
+    """Nothing is in it before and after."""
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
+    try:
+        yield
+    finally:
+        MemoryFileSystem.store.clear()
+
+
+class Faulty(AsyncFileSystem):
+    """What is in memory, asked as a library asks a bucket; `errors` come first, one for each call
+    of a method, and a method in `stuck` never answers."""
+
+    protocol = "faulty"
+    cachable = False
+    errors: list[Exception] = []  # noqa: RUF012  # a test fills it
+    stuck: set[str] = set()  # noqa: RUF012
+    asked: list[str] = []  # noqa: RUF012
+    broken_after: int | None = None
+    """Of so many files, none can be read any more."""
+
+    async def _answer(self, method: str, *args, **kwargs):
+        self.asked.append(f"{method} {os.path.basename(args[0])}")  # noqa: PTH119
+        if method in self.stuck:
+            await asyncio.sleep(3600)
+        read = sum(text.startswith("cat_file") for text in self.asked)
+        if self.broken_after is not None and read > self.broken_after:
+            raise ConnectionError("the bucket is gone")
+        if self.errors:
+            raise self.errors.pop(0)
+        return getattr(MemoryFileSystem(), method)(*args, **kwargs)
+
+    async def _info(self, path, **kwargs):
+        return await self._answer("info", path)
+
+    async def _cat_file(self, path, start=None, end=None, **kwargs):
+        return await self._answer("cat_file", path, start=start, end=end)
+
+    async def _find(self, path, maxdepth=None, withdirs=False, **kwargs):
+        return await self._answer("find", path, maxdepth, withdirs, **kwargs)
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return MemoryFileSystem._strip_protocol(path.replace("faulty://", "memory://"))
+
+
+@contextmanager
+def faulty() -> Iterator[type[Faulty]]:
+    """`faulty://` is there, and does not fail until told."""
+    fsspec.register_implementation("faulty", Faulty, clobber=True)
+    Faulty.errors, Faulty.stuck, Faulty.asked, Faulty.broken_after = [], set(), [], None
+    with empty_memory():
+        yield Faulty
+
+
+def save_as_data_set(
+    photos: Path, folder: Path, names: list[str] | None, splits: tuple[str, ...] = ()
+) -> str:
+    """The address of class folders, saved in a folder as a data set of Hugging Face, or as one of
+    several equal splits; without `names` the labels are text."""
+    import datasets
+
+    files = sorted(photos.glob("*/*"))
+    features = {"image": datasets.Image(), "label": datasets.Value("string")}
+    if names:
+        features["label"] = datasets.ClassLabel(names=names)
+    columns = {
+        "image": [{"bytes": file.read_bytes(), "path": None} for file in files],
+        "label": [file.parent.name for file in files],
+    }
+    one = datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+    made = datasets.DatasetDict(dict.fromkeys(splits, one)) if splits else one
+    made.save_to_disk(str(folder))
+    return f"hf:{folder}"

@@ -37,7 +37,7 @@ def integration(session: nox.Session) -> None:
 def extras(session: nox.Session) -> None:
     """Run the tests of the optional libraries that the default tests lack."""
     names = [name for name in PROJECT["project"]["optional-dependencies"] if name[:4] != "cuda"]
-    session.install(*PINNED, "-e", f".[{','.join(names)}]", *group("tests"))
+    session.install(*PINNED, "-e", f".[{','.join(names)}]", *group("tests"), *group("stores"))
     session.run("pytest", *PARALLEL, "-m", "extras", *session.posargs)
 
 

@@ -18,7 +18,7 @@ from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.cache import Chosen, Images, OnDisk, Undecoded, choose, gib, sha256
 from kvgg_jax.data.columns import Digests
 from kvgg_jax.data.samples import Samples
-from kvgg_jax.data.source import each
+from kvgg_jax.data.source import each, threads_for
 
 SHOWN = 10  # bad files named in one message
 
@@ -78,7 +78,9 @@ def read(
         digests.put(index, sha256(image))
         return None
 
-    results = each(read_one, range(len(samples)), stage="reading", emit=emit)
+    results = each(
+        read_one, range(len(samples)), stage="reading", threads=threads_for(samples.root), emit=emit
+    )
     errors = tuple(filter(None, results))
     if not errors:
         return DecodedImages(samples, images, (), digests)

@@ -15,10 +15,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol, TypeVar, runtime_checkable
 
 from kvgg_jax.core.events import Emit, Progress
-from kvgg_jax.core.places import Place
+from kvgg_jax.core.places import Place, Url
 
 THREADS = (os.cpu_count() or 1) + 1  # one more: now and then one waits for Python's lock
-AHEAD = 8 * THREADS
+AHEAD = 8  # for each thread, what is computed before it is used
+WAITING = max(32, THREADS)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -42,24 +43,38 @@ class Source(Protocol):
         """The content of its file. Raises ImageError, whose text has `name`, if there is none."""
 
 
-def each(function: Callable[[T], R], items: Sequence[T], *, stage: str, emit: Emit) -> list[R]:
+def threads_for(root: Place) -> int:
+    """How many read photos at once: elsewhere most of them wait."""
+    return WAITING if isinstance(root, Url) else THREADS
+
+
+def each(
+    function: Callable[[T], R],
+    items: Sequence[T],
+    *,
+    stage: str,
+    threads: int = THREADS,
+    emit: Emit,
+) -> list[R]:
     """`function` of each item, in order, on all cores, with a Progress of `stage` after each."""
     results: list[R] = []
-    for result in in_order(function, items):
+    for result in in_order(function, items, threads=threads):
         results.append(result)
         emit(Progress(stage, len(results), len(items)))
     return results
 
 
-def in_order(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """`function` of each item, in order, on all cores: `AHEAD` are computed before they are used,
-    so a million take no memory."""
+def in_order(
+    function: Callable[[T], R], items: Iterable[T], *, threads: int = THREADS
+) -> Iterator[R]:
+    """`function` of each item, in order, on all cores: a few are computed before they are used, so
+    a million take no memory."""
     waiting: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))
-                if len(waiting) > AHEAD:
+                if len(waiting) > AHEAD * threads:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -85,13 +85,11 @@ def test_an_address_that_fails_is_one_message_and_leaves_nothing(here: Path) -> 
     Faulty.broken_after = 10
     broken = kvgg(*words)
     assert broken.exit_code == 1
-    assert (
-        message(broken)
-        .splitlines()[-1]
-        .endswith(
-            ".png: cannot be read (the bucket is gone). Check the address and the network, or copy the "
-            "photos to this machine: --data."
-        )
+    last = message(broken).splitlines()[-1]
+    assert last.startswith("Error: faulty://bucket/photos/")
+    assert last.endswith(
+        ".png: cannot be read (the bucket is gone). Check the address and the network, or copy "
+        "the photos to this machine: --data."
     )
     assert [*here.rglob("runs/*")] == []
 

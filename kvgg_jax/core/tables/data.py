@@ -44,8 +44,9 @@ class DataConfig(Table):
 
     dir: Place | None = setting(None, "photos", flag="--data", is_folder=True, resume="config")
     """Folder with one sub-folder per class, a list of photos, or what `kvgg data pack` wrote. A
-    list is a CSV, JSON lines or Parquet file with the columns path and label. Without it:
-    `./data`, or the demo set if there is none ([data](data.md))."""
+    list is a CSV, JSON lines or Parquet file with the columns path and label. It may be an address
+    ([elsewhere](how-to/elsewhere.md)). Without it: `./data`, or the demo set if there is none
+    ([data](data.md))."""
     val: Place | None = setting(None, "photos", is_folder=True, resume="config")
     """Photos for validation, a folder or a list. All of `data.dir` is then for training."""
     test: Place | None = setting(None, "photos", is_folder=True, resume="config")

@@ -18,7 +18,7 @@ from kvgg_jax.data.decode.file_types import HEAD, check_kind, named
 from kvgg_jax.data.decode.image import decode_bytes
 from kvgg_jax.data.decode.limits import open_header
 from kvgg_jax.data.samples import Samples
-from kvgg_jax.data.source import each
+from kvgg_jax.data.source import each, threads_for
 
 LONG = 3  # times as wide as high, or high as wide
 _SUFFIXES = {".jpg": ".jpeg", ".tif": ".tiff", ".heif": ".heic"}  # another -> that of the format
@@ -49,7 +49,8 @@ def inspect_photos(*several: Samples, emit: Emit = ignore, stage: str = "compari
     """A look at each photo of all samples, in order, on all cores. A JPEG is decoded small, which
     is quicker."""
     photos = [(samples, i) for samples in several for i in range(len(samples))]
-    return each(_inspect, photos, stage=stage, emit=emit)
+    threads = max(threads_for(samples.root) for samples in several)
+    return each(_inspect, photos, stage=stage, threads=threads, emit=emit)
 
 
 def _inspect(photo: tuple[Samples, int]) -> Seen:

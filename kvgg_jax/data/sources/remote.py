@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from urllib.parse import quote, unquote
 from kvgg_jax.core.errors import DataError, ImageError
 from kvgg_jax.core.extras import require
 from kvgg_jax.core.places import Url
-from kvgg_jax.core.process import cache_folder
+from kvgg_jax.core.process import cache_folder, is_own_process
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.file_types import HEAD
 from kvgg_jax.data.decode.image import SUFFIXES, is_image, too_many_bytes
@@ -22,7 +23,8 @@ from kvgg_jax.data.sources.downloads import Downloads
 
 SECONDS = 60  # for one file, the tries of its library included
 LISTING = 3600  # seconds; 1,000 names come at once, so it lists millions
-TRIES = 3
+TRIES = 3  # where the library tries once
+PATIENT = ("s3", "gs")  # those that try again themselves, for up to a minute
 LIBRARIES = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "http": "http", "https": "http"}
 """Scheme of an address -> the extra that has its library; others are as fsspec finds them."""
 ADVICE = "Check the address and the network, or copy the photos to this machine: `data.dir`."
@@ -116,8 +118,12 @@ def _downloads(folder: Path) -> Downloads:
     return Downloads(folder)
 
 
+def _extra(url: Url) -> str | None:
+    return LIBRARIES.get(url.text.partition(":")[0])
+
+
 def _is_web(url: Url) -> bool:
-    return url.text.startswith(("http://", "https://"))
+    return _extra(url) == "http"
 
 
 def _list(root: Url) -> dict[str, int | None]:
@@ -155,9 +161,10 @@ def _heads(urls: list[Url]) -> list[bytes]:
 
 def _system(url: Url) -> tuple[Any, str]:
     """The file system of an address and the path in it; the file system is made once."""
-    scheme = url.text.partition(":")[0]
-    if scheme in LIBRARIES:
-        require(LIBRARIES[scheme], by=f"{scheme}://")
+    if extra := _extra(url):
+        require(extra, by=f"{url.text.partition(':')[0]}://")
+    if extra == "gs" and is_own_process():
+        logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it prints a traceback
     from fsspec.core import url_to_fs
 
     # For proxies and `~/.netrc`, which the other libraries look for by themselves.
@@ -176,7 +183,8 @@ def _call(
     Raises ImageError where there is no such file, else DataError.
     """
     limit = seconds or SECONDS  # also of what its library tries again
-    for attempt in range(1, TRIES + 1):
+    tries = 1 if _extra(url) in PATIENT else TRIES
+    for attempt in range(1, tries + 1):
         try:
             if not system.async_impl:
                 return getattr(system, method)(*args, **kwargs)
@@ -186,7 +194,7 @@ def _call(
             return sync(system.loop, ask, *args, timeout=limit, **kwargs)
         except Exception as error:  # nearly any type: of another library each
             reason = _reason(url, error)
-            if attempt == TRIES or _is_final(reason):
+            if attempt == tries or _is_final(reason):
                 raise _failed(url, reason, limit) from error
         time.sleep(attempt)
     raise AssertionError

@@ -130,6 +130,6 @@ def test_a_run_on_a_data_set_is_the_run_on_its_photos(
         np.genfromtxt(f"runs/{name}/history.csv", delimiter=",", names=True)
         for name in ("folder", "hub")
     )
-    for column in ("train_loss", "train_accuracy", "val_loss", "val_accuracy"):
+    for column in ("loss", "accuracy", "val_loss", "val_accuracy"):
         assert (folder[column] == hub[column]).all()
     assert HuggingFace(Url("hf:set")).name("train/000000") == "hf:set/train/000000"

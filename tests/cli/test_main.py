@@ -26,7 +26,8 @@ COMMANDS = (
     *(("train",), ("crossval",), ("evaluate",), ("calibrate",), ("predict",), ("runs",)),
     *(("lr-find",), ("tune",), ("summary",), ("bench",), ("explain",), ("export",)),
     *(("report",), ("serve",), ("recipes",)),
-    *(("data", "demo"), ("data", "check"), ("data", "preview")),
+    *(("data", "demo"), ("data", "check"), ("data", "preview"), ("data", "pack")),
+    ("data", "verify"),
 )
 HEAVY = ("jax", "keras", "matplotlib", "numpy", "pydantic", "tensorflow")
 

@@ -26,7 +26,7 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *PARALLEL, f"--ignore={INTEGRATION}", *session.posargs)
 
 
-@nox.session(venv_location=".nox/tests", reuse_venv=True)
+@nox.session
 def integration(session: nox.Session) -> None:
     """Run the tests of the whole program, as users, hosts and several processes have it."""
     session.install(*PINNED, "-e", ".", *group("tests"))

@@ -73,7 +73,7 @@ def read_header(content: bytes, path: Place) -> Header:
         short, long = sorted(image.size)
         mode, size = image.mode, f"{image.width} x {image.height}"
         odd = {
-            f"is {named(kind)} with another suffix": suffix != f".{kind.lower()}",
+            f"is {named(kind)} with another suffix": suffix not in ("", f".{kind.lower()}"),
             "has several frames; only the first is used": not is_pair and _has_frames(image),
             f"has {size} pixels and is resized to a square": long >= LONG * short,
             f"has {size} pixels, fewer than any network here accepts": short < MIN_IMAGE_SIZE,

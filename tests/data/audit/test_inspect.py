@@ -112,5 +112,5 @@ def test_photos_of_any_source_are_inspected_and_a_bad_one_is_named(tmp_path: Pat
     assert red.look is not None
     assert again.look is not None
     assert red.look.digest == again.look.digest
-    assert red.header == Header("PNG", "RGB", "40 x 32", ("is a PNG file with another suffix",))
+    assert red.header == Header("PNG", "RGB", "40 x 32")
     assert str(bad.error) == "elsewhere/b: is text, not an image. Replace or remove it."

@@ -56,8 +56,11 @@ settings.load_profile("kvgg")
 
 # The longest files come first, so that no worker of pytest-xdist ends with one of them.
 LONG = (
-    *("test_resume", "test_exporter", "test_guest", "test_hostile", "test_conv", "test_functional"),
-    *("test_bad_input", "test_faults", "test_frozen_features", "test_checkpoint", "test_train"),
+    *("test_several_devices", "test_several_processes", "test_several_workers", "test_guest"),
+    *("test_resume", "test_user", "test_hostile", "test_bad_input", "test_faults"),
+    *("test_exporter", "test_classifier", "test_linear_head", "test_functional", "test_conv"),
+    *("test_convolution", "test_frozen_features", "test_tuning", "test_fit", "test_checkpoint"),
+    *("test_train", "test_trackers", "test_initial_weights"),
 )
 
 

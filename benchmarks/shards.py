@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scale import measured
 
 from kvgg_jax.data.reader import read
 from kvgg_jax.data.samples import Samples
@@ -80,38 +79,23 @@ def photos_read(folder: Path, threads: int, size: int | None = None) -> Callable
     return run
 
 
-def measured(call: Callable[[], object]) -> tuple[float, float]:
-    """Seconds and MiB, in a forked process."""
-    receiver, sender = os.pipe()
-    if os.fork() == 0:
-        before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
-        call()
-        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-        os.write(sender, json.dumps([time.perf_counter() - start, grown / 1024]).encode())
-        os._exit(0)
-    os.wait()
-    os.close(sender)
-    seconds, mib = json.loads(os.read(receiver, 1000) or "[NaN, NaN]")
-    return seconds, round(mib, 1)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=int, default=1000)
     parser.add_argument("--folder", type=Path, required=True)
     args = parser.parse_args()
     if not args.folder.exists():
-        measured(lambda: draw(args.folder, args.photos))
+        measured(lambda: draw(args.folder, args.photos), time.perf_counter)
     for name, call in {
         "opened": lambda: scan_shards(args.folder),
         "split, kept and read again": lambda: split_and_kept(args.folder),
         "all decoded, none kept": lambda: read(scan_shards(args.folder), 32, cache="none"),
     }.items():
-        seconds, mib = measured(call)
+        seconds, mib = measured(call, time.perf_counter)
         print(json.dumps({"row": name, "seconds": round(seconds, 2), "mib": mib}), flush=True)
     for what, size in (("read", None), ("decoded", 32)):
         for threads in (1, 2, 4):
-            seconds, mib = measured(photos_read(args.folder, threads, size))
+            seconds, mib = measured(photos_read(args.folder, threads, size), time.perf_counter)
             row = {"row": what, "threads": threads, "photos_per_second": round(READ / seconds)}
             print(json.dumps({**row, "mib": mib}), flush=True)
 

@@ -18,7 +18,7 @@ def class_weights(samples: Samples) -> NDArray[np.float32]:
     The mean over the photos is 1 (King & Zeng 2001). A class without photos does not count and has
     weight 0.
     """
-    counts = _counts(samples)
+    counts = count_per_class(samples)
     mean = counts.sum() / np.count_nonzero(counts)
     return np.where(counts > 0, mean / np.maximum(counts, 1), 0.0).astype(np.float32)
 
@@ -42,7 +42,7 @@ def draw_evenly(
 
 def describe(samples: Samples, *, drawn_evenly: bool, weighted: bool) -> str | None:
     """One line about uneven classes and what is done about it; None where they are even enough."""
-    counts = _counts(samples)
+    counts = count_per_class(samples)
     few, many = int(counts.argmin()), int(counts.argmax())
     if counts[many] < UNEVEN * counts[few]:
         return None
@@ -65,7 +65,7 @@ def missing_in_validation(val: Samples, how: str) -> str | None:
 
     `how` they were split decides what to do about it.
     """
-    names = [escape_name(val.classes[label]) for label in np.flatnonzero(_counts(val) == 0)]
+    names = [escape_name(val.classes[label]) for label in np.flatnonzero(count_per_class(val) == 0)]
     if not names:
         return None
     which = "it" if len(names) == 1 else "them"
@@ -76,5 +76,6 @@ def missing_in_validation(val: Samples, how: str) -> str | None:
     return f"{head}: the accuracy says nothing of {which}. {advice}"
 
 
-def _counts(samples: Samples) -> NDArray[np.int64]:
+def count_per_class(samples: Samples) -> NDArray[np.int64]:
+    """Photos of each class, int64 [classes]."""
     return np.bincount(samples.labels, minlength=len(samples.classes))

@@ -15,6 +15,7 @@ from kvgg_jax.core.state import empty_batch
 from kvgg_jax.core.tables.data import DataConfig
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.color_baseline import ColorBaseline, color_baseline
+from kvgg_jax.data.class_balance import count_per_class
 from kvgg_jax.data.open_photos import open_photos, source_of
 from kvgg_jax.data.reader import DecodedImages, read
 from kvgg_jax.data.samples import Samples, check_classes
@@ -158,8 +159,8 @@ def _labelled(
 
 def _tell_of_gaps(samples: Samples, emit: Emit) -> None:
     """A Note on classes without photos, and one on files that have no label."""
-    counts = np.bincount(samples.labels, minlength=len(samples.classes))
-    if absent := [escape_name(samples.classes[label]) for label in np.flatnonzero(counts == 0)]:
+    gaps = np.flatnonzero(count_per_class(samples) == 0)
+    if absent := [escape_name(samples.classes[label]) for label in gaps]:
         emit(Note(f"{escape_name(samples.root)} has no photos of {', '.join(absent)}"))
     if isinstance(samples.source, Folder):
         unused = [escape_name(path) for path, _ in samples.source.unused(samples.paths)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 import tracemalloc
@@ -226,15 +225,6 @@ def parts(tmp_path: Path) -> Path:
     return root
 
 
-def parts_in(file: Path) -> dict[str, set[str]]:
-    """Top folder -> the parts that `split.csv` has of it."""
-    found: dict[str, set[str]] = {}
-    for row in csv.DictReader(file.read_text().splitlines()):
-        assert row["path"].split("/")[1] == row["class"]
-        found.setdefault(row["path"].split("/")[0], set()).add(row["part"])
-    return found
-
-
 @pytest.mark.parametrize(
     ("train", "val"), [("train", "val"), ("Training", "valid"), ("train", "validation")]
 )
@@ -385,28 +375,6 @@ def test_groups_in_several_parts_of_a_given_split_are_a_warning(tmp_path: Path) 
         "1 groups have photos in several parts of the given split, so the accuracy looks better "
         "than it is"
     )
-
-
-@pytest.mark.usefixtures("thin", "blank")
-def test_a_run_on_given_parts_is_trained_resumed_evaluated_and_reported(
-    parts: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`split.csv` keeps the parts, so that all commands work as with any run."""
-    monkeypatch.chdir(parts.parent)
-    trained = kvgg("train", *TINY, "--data", "parts", "--epochs", "1", "--name", "x")
-    assert trained.exit_code == 0, trained.output
-    assert "is split already: 24 for training" in " ".join(trained.stderr.split())
-    assert parts_in(Path("runs/x/split.csv")) == {
-        "train": {"train"},
-        "val": {"val"},
-        "test": {"test"},
-    }
-    resumed = kvgg("train", "--resume", "x", "--epochs", "2")
-    assert resumed.exit_code == 0, resumed.output
-    for part, count in (("val", 12), ("all", 36), ("test", 36)):
-        found = kvgg("evaluate", "--split", part, "--run", "x", "--json")
-        assert (found.exit_code, json.loads(found.stdout)["count"]) == (0, count)
-    assert kvgg("report", "--run", "x").exit_code == 0
 
 
 def test_folds_are_refused(parts: Path, monkeypatch: pytest.MonkeyPatch) -> None:

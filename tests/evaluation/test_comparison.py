@@ -232,7 +232,7 @@ def test_mcnemar_is_the_exact_binomial_test(first: int, second: int) -> None:
 
 def test_mcnemar_stays_exact_for_many_photos() -> None:
     """Where a float holds neither the ways nor 2 ** n."""
-    assert mcnemar(4900, 5100) == pytest.approx(exact(4900, 5100), rel=1e-9)
+    assert mcnemar(560, 640) == pytest.approx(exact(560, 640), rel=1e-9)
 
 
 def test_so_few_disagreements_show_nothing() -> None:

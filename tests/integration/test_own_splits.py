@@ -113,3 +113,24 @@ def test_bad_lists_are_refused_before_anything_is_written(here: Path) -> None:
         f"is not a file. Paths start from {here}. To start elsewhere: --data-root DIR.\n",
     )
     assert list(Path("runs").rglob("*.csv")) == []
+
+
+def test_one_folder_of_all_parts_is_trained_resumed_evaluated_and_reported(here: Path) -> None:
+    """`split.csv` keeps the parts, so that all commands work as with any run."""
+    (here / "parts").mkdir()
+    for part, name in (("train", "may"), ("val", "june"), ("test", "july")):
+        (here / name).rename(here / "parts" / part)
+    trained = kvgg("train", *TINY, "--data", "parts", "--epochs", "1", "--name", "x")
+    assert trained.exit_code == 0, trained.output
+    assert "is split already: 18 for training" in " ".join(trained.stderr.split())
+    rows = csv.DictReader(Path("runs/x/split.csv").read_text().splitlines())
+    assert {(row["path"].split("/")[0], row["part"]) for row in rows} == {
+        ("train", "train"),
+        ("val", "val"),
+        ("test", "test"),
+    }
+    resumed = kvgg("train", "--resume", "x", "--epochs", "2")
+    assert resumed.exit_code == 0, resumed.output
+    counts = [count_of("--split", part, "--run", "x") for part in ("val", "all", "test")]
+    assert counts == [18, 36, 18]
+    assert kvgg("report", "--run", "x").exit_code == 0

@@ -18,6 +18,7 @@ EXTRAS = {
     "s3": ("s3fs",),
     "gs": ("gcsfs",),
     "huggingface": ("datasets",),
+    "tfds": ("tensorflow-datasets", "importlib-resources"),
     "http": ("aiohttp",),
     "onnx": ("onnx", "onnxruntime"),
     "safetensors": ("safetensors",),

@@ -11,8 +11,10 @@ from typing import TypeAlias
 from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.text import escape_name
 
-_ELSEWHERE = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://|hf:", re.ASCII)
-_ONE_SLASH = re.compile(r"((?!hf:)[a-z][a-z0-9+.-]+:)/(?!/)", re.ASCII)  # what `Path` leaves of two
+_ELSEWHERE = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://|(hf|tfds):", re.ASCII)
+_ONE_SLASH = re.compile(
+    r"^((?!hf:|tfds:)[a-z][a-z0-9+.-]+:)/(?!/)", re.ASCII
+)  # what `Path` leaves of two
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Url:
         return Url(self.text.rpartition("/")[0])
 
     def absolute(self) -> Url:
-        """Itself; `hf:FOLDER` with the whole path of the folder."""
+        """Itself; `hf:FOLDER` and `tfds:FOLDER` with the whole path of the folder."""
         scheme, _, rest = self.text.partition(":")
         folder = rest.partition("@")[0]
         is_here = not rest.startswith("//") and os.path.isdir(folder)

@@ -17,6 +17,7 @@ from kvgg_jax.data.sources.listing import Listed, is_list, scan_list
 from kvgg_jax.data.sources.parts import Parts, join_parts
 from kvgg_jax.data.sources.remote import RemoteFolder
 from kvgg_jax.data.sources.shards import Shards, is_packed, scan_shards
+from kvgg_jax.data.sources.tfds import TensorFlowDataSet, is_tfds, scan_tfds
 
 
 class Kind(NamedTuple):
@@ -40,6 +41,11 @@ KINDS = (
         is_hub,
         lambda name, root: HuggingFace(name),
         lambda name, root, to_train: scan_hub(name, to_train=to_train),
+    ),
+    Kind(
+        is_tfds,
+        lambda name, root: TensorFlowDataSet(name),
+        lambda name, root, to_train: scan_tfds(name, to_train=to_train),
     ),
     Kind(
         lambda place: isinstance(place, Url),

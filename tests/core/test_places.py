@@ -12,7 +12,14 @@ from kvgg_jax.core.places import Url, canonical, is_missing, place
 
 @pytest.mark.parametrize(
     "text",
-    ["s3://bucket/photos", "https://host:80/a/b.csv", "memory://x", "hf:beans", "hf:a/b:c@d"],
+    [
+        "s3://bucket/photos",
+        "https://host:80/a/b.csv",
+        "memory://x",
+        "hf:beans",
+        "hf:a/b:c@d",
+        "tfds:/a/b@c",
+    ],
 )
 def test_an_address_stays_as_it_is(text: str) -> None:
     """Also one that somebody took for a path, which makes one slash of two."""
@@ -39,6 +46,7 @@ def test_a_data_set_in_a_folder_has_its_whole_path(
     assert place("hf:saved@train").absolute() == Url(f"hf:{tmp_path}/saved@train")
     assert place(f"hf:{tmp_path}/saved").absolute() == Url(f"hf:{tmp_path}/saved")
     assert place("hf:other").absolute() == Url("hf:other")
+    assert place("tfds:saved").absolute() == Url(f"tfds:{tmp_path}/saved")
 
 
 def test_an_address_has_parts_as_a_path_has() -> None:

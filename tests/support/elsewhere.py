@@ -97,3 +97,44 @@ def save_as_data_set(
     made = datasets.DatasetDict(dict.fromkeys(splits, one)) if splits else one
     made.save_to_disk(str(folder))
     return f"hf:{folder}"
+
+
+def prepare_data_set(
+    photos: Path,
+    folder: Path,
+    names: list[str],
+    splits: tuple[str, ...] = ("train",),
+    *,
+    file_format: str = "tfrecord",
+) -> str:
+    """The address of class folders, prepared in a folder as a data set of TensorFlow Datasets of
+    equal splits; a photo without a class among `names` has no label."""
+    import tensorflow_datasets as tfds  # imports TensorFlow at its first use
+
+    import kvgg_jax.core.tf_gate  # noqa: F401
+
+    examples = [
+        (i, {"image": file.read_bytes(), "label": label_of(file.parent.name, names), "text": "x"})
+        for i, file in enumerate(sorted(photos.glob("*/*")))
+    ]
+    made = tfds.dataset_builders.store_as_tfds_dataset(
+        "made",
+        "1.0.0",
+        tfds.features.FeaturesDict(
+            {
+                "image": tfds.features.Image(),
+                "label": tfds.features.ClassLabel(names=names),
+                "text": tfds.features.Text(),
+            }
+        ),
+        dict.fromkeys(splits, examples),
+        data_dir=folder,
+        file_format=file_format,
+        disable_shuffling=True,
+    )
+    return f"tfds:{made.data_dir}"
+
+
+def label_of(name: str, names: list[str]) -> int:
+    """As TensorFlow Datasets has it, which takes -1 for none."""
+    return names.index(name) if name in names else -1

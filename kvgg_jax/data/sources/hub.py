@@ -4,127 +4,72 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from kvgg_jax.core.errors import DataError, ImageError
 from kvgg_jax.core.extras import require
 from kvgg_jax.core.places import Place, Url
 from kvgg_jax.core.text import escape_name
+from kvgg_jax.data.columns import Categories
 from kvgg_jax.data.decode.image import read_file
-from kvgg_jax.data.samples import Part, Samples
-from kvgg_jax.data.sources.folder import NAMES
+from kvgg_jax.data.samples import Samples
+from kvgg_jax.data.sources.data_set import (
+    DataSet,
+    Photos,
+    check_labels,
+    choose_splits,
+    is_data_set,
+    reason_of,
+    scan_data_set,
+    split_address,
+)
 
 SCHEME = "hf:"
 LABELS = ("label", "labels", "class")  # columns of text that name classes
+CHANNELS = ((), (1,), (3,), (4,))  # what an array of pixels has after height and width
 
 
-@dataclass(frozen=True, slots=True)
-class HuggingFace:
-    """Images of `hf:NAME`, `hf:NAME:CONFIG`, or `hf:FOLDER`, each with `@SPLIT` for one split.
+class HuggingFace(DataSet):
+    """Images of `hf:NAME`, `hf:NAME:CONFIG`, or `hf:FOLDER`, each with `@SPLIT` for one split."""
 
-    The key of each is the name of its split and its number there, `train/000042`.
-    """
-
-    root: Url
-
-    def list_keys(self) -> list[str]:
-        """Those of all splits. Raises DataError."""
-        return list(_keys(_open(self.root)))
-
-    def name(self, key: str) -> str:
-        """The address with the key."""
-        return str(self.root / key)
-
-    def read(self, key: str) -> bytes:
-        """The image as it was stored, so that our decoder decodes it. Raises ImageError."""
-        split, _, number = key.partition("/")
-        try:
-            found = _open(self.root)[split]
-            image = found.rows[int(number)][found.column]
-        except (KeyError, ValueError, IndexError):
-            image = None
-        if image is None:
-            raise ImageError(f"{escape_name(self.name(key))}: does not exist. Check the data set.")
-        return image["bytes"] or read_file(Path(image["path"]))
+    def splits(self) -> Mapping[str, Photos]:
+        """As `DataSet` says; they are memory-mapped."""
+        return _open(self.root)
 
 
 def is_hub(where: Place) -> bool:
     """Whether a place is a data set by its name."""
-    text = str(where)
-    return isinstance(where, Url) and text.startswith(SCHEME) and not text.startswith("hf://")
+    return is_data_set(where, SCHEME)
 
 
 def scan_hub(root: Url, *, to_train: bool = True) -> Samples:
-    """The photos of all splits, or of the one that `root` names; several are parts.
-
-    The classes are those that occur, sorted. Raises DataError; without `to_train`, one class is
-    enough.
-    """
-    splits = _open(root)
-    part_of: dict[str, Part] = {name: part for part, names in NAMES.items() for name in names}
-    parts = [part_of.get(split.lower()) for split in splits]
-    if len(splits) > 1 and (None in parts or "train" not in parts or len({*parts}) < len(parts)):
-        raise DataError(
-            f"{escape_name(root)} has the splits {', '.join(map(escape_name, splits))}, which are "
-            f"not train, validation and test. Name one of each: --data "
-            f"{escape_name(root)}@{escape_name(next(iter(splits)))}"
-        )
-    names = [name for split in splits.values() for name in split.labels]
-    classes = tuple(sorted(set(names)))
-    if to_train and len(classes) < 2:
-        raise DataError(
-            f"{escape_name(root)} has photos of {len(classes)} class; a classifier needs 2."
-        )
-    label = {name: place for place, name in enumerate(classes)}
-    given = [part for part, one in zip(parts, splits.values(), strict=True) for _ in one.labels]
-    return Samples(
-        HuggingFace(root),
-        tuple(_keys(splits)),
-        tuple(label[name] for name in names),
-        classes,
-        parts=tuple(filter(None, given)) if len(splits) > 1 else None,
-    )
-
-
-class _Split(NamedTuple):
-    rows: Any
-    """By number; the image of each is a dictionary of `bytes` and `path`."""
-    column: str
-    """That of the images."""
-    labels: list[str]
-
-
-def _keys(splits: dict[str, _Split]) -> Iterator[str]:
-    for name, split in splits.items():
-        yield from (f"{name}/{number:06}" for number in range(len(split.labels)))
+    """As `scan_data_set`."""
+    return scan_data_set(HuggingFace(root), to_train=to_train)
 
 
 @functools.lru_cache(maxsize=4)
-def _open(root: Url) -> dict[str, _Split]:
-    """The splits of a data set in their order, memory-mapped. Raises DataError."""
+def _open(root: Url) -> dict[str, Photos]:
+    """The splits of a data set in their order. Raises DataError."""
     require("huggingface", by=SCHEME)
     import datasets
 
-    place, _, wanted = str(root).removeprefix(SCHEME).partition("@")
+    place, wanted = split_address(root)
     try:
         found = _load(place)
     except Exception as error:  # nearly any type
-        reason = escape_name(" ".join(str(error).split())) or type(error).__name__
         raise DataError(
-            f"{escape_name(root)} cannot be loaded ({reason}). Check the name and the network. "
-            "Without a network: save it where there is one (`save_to_disk`), and give its folder: "
-            "hf:FOLDER"
+            f"{escape_name(root)} cannot be loaded ({reason_of(error)}). Check the name and the "
+            "network. Without a network: save it where there is one (`save_to_disk`), and give its "
+            "folder: hf:FOLDER"
         ) from error
     splits = dict(found) if isinstance(found, datasets.DatasetDict) else {"train": found}
-    if wanted and wanted not in splits:
-        raise DataError(
-            f"{escape_name(root)}: there is no split {escape_name(wanted)}. "
-            f"It has: {', '.join(map(escape_name, splits))}."
-        )
-    return {name: _split(root, splits[name]) for name in ([wanted] if wanted else splits)}
+    return {name: _photos(root, splits[name]) for name in choose_splits(root, splits, wanted)}
 
 
 def _load(place: str) -> Any:
@@ -139,26 +84,74 @@ def _load(place: str) -> Any:
         return datasets.load_dataset(place)
 
 
-def _split(root: Url, rows: Any) -> _Split:
+def _photos(root: Url, rows: Any) -> Photos:
     """The columns of images and labels. Raises DataError where one is missing."""
     import datasets
 
     features = rows.features
     images = [name for name, one in features.items() if isinstance(one, datasets.Image)]
+    arrays = [name for name, one in features.items() if _array_type(one)]
     known = [name for name, one in features.items() if isinstance(one, datasets.ClassLabel)]
     named = [name for name in LABELS if isinstance(features.get(name), datasets.Value)]
-    if not images or not known + named:
+    if not images + arrays or not known + named:
         raise DataError(
             f"{escape_name(root)} has the columns {', '.join(map(escape_name, features))}. "
             f"Expected one of type Image, and one of type ClassLabel or named {LABELS[0]}."
         )
-    label = (known + named)[0]
+    label, image = (known + named)[0], (images + arrays)[0]
     values = list(rows[label])
-    if missing := sum(value is None or value == -1 for value in values):
-        raise DataError(
-            f"{escape_name(root)}: {missing:,} of {len(values):,} photos of the split {rows.split} "
-            "have no label. Name a split that has them: hf:NAME@SPLIT"
-        )
-    texts = [features[label].int2str(v) if known else str(v) for v in values]
-    stored = rows.select_columns([images[0]]).cast_column(images[0], datasets.Image(decode=False))
-    return _Split(stored, images[0], texts)
+    missing = sum(value is None or value == -1 for value in values)
+    check_labels(root, missing, len(values), rows.split)
+    texts = (features[label].int2str(v) if known else str(v) for v in values)
+    read = _files(rows, image) if images else _pixels(root, rows, image)
+    return Photos(Categories.of(texts), read)
+
+
+def _files(rows: Any, column: str) -> Callable[[int], bytes]:
+    """What gives the file of an image, by number."""
+    import datasets
+
+    stored = rows.select_columns([column]).cast_column(column, datasets.Image(decode=False))
+
+    def read(number: int) -> bytes:
+        found = stored[number][column]
+        if found is None:
+            raise IndexError(number)
+        return found["bytes"] or read_file(Path(found["path"]))
+
+    return read
+
+
+def _array_type(feature: Any) -> str | None:
+    """That of the values of a column of arrays, of two dimensions or three; None for others."""
+    import datasets
+
+    depth = 0
+    while isinstance(feature, datasets.List | datasets.LargeList):
+        feature, depth = feature.feature, depth + 1
+    is_array = isinstance(feature, datasets.Array2D | datasets.Array3D) or depth in (2, 3)
+    return getattr(feature, "dtype", None) if is_array else None
+
+
+def _pixels(root: Url, rows: Any, column: str) -> Callable[[int], bytes]:
+    """What gives an image as a PNG, by number. Raises DataError where the first has no pixels."""
+    stored = rows.select_columns([column]).with_format("numpy", dtype=np.uint8)
+    kind = _array_type(rows.features[column])
+
+    def read(number: int) -> bytes:
+        pixels = stored[number][column]
+        if kind != "uint8" or pixels.ndim < 2 or pixels.shape[2:] not in CHANNELS:
+            raise ImageError(
+                f"{escape_name(root)}: photo {number} of the split {rows.split} is "
+                f"{kind} {list(pixels.shape)} in the column {escape_name(column)}. "
+                "Expected uint8 [height, width], or [height, width, channels] with 1, 3 or 4."
+            )
+        file = BytesIO()  # a gray image has no axis of channels in Pillow
+        Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels).save(file, "png")
+        return file.getvalue()
+
+    try:
+        read(0)
+    except ImageError as error:
+        raise DataError(str(error)) from None
+    return read

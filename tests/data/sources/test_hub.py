@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from kvgg_jax.core.errors import DataError, ImageError
 from kvgg_jax.core.places import Url
@@ -85,6 +87,69 @@ def test_labels_may_be_text(photos: Path, tmp_path: Path) -> None:
         f"hf:{tmp_path}/gap: 1 of 3 photos of the split None have no label. Name a split that has "
         "them: hf:NAME@SPLIT"
     )
+
+
+@pytest.mark.parametrize("channels", [(), (1,), (3,), (4,)])
+@pytest.mark.parametrize("as_lists", [False, True])
+def test_arrays_of_pixels_are_photos(
+    tmp_path: Path, channels: tuple[int, ...], as_lists: bool
+) -> None:
+    """As lossless files of the same pixels."""
+    shape = (4, 6, *channels)
+    arrays = list(np.random.default_rng(0).integers(0, 256, (2, *shape), np.uint8))
+    pixels = nested("uint8", len(shape))
+    if not as_lists:
+        pixels = (datasets.Array3D if channels else datasets.Array2D)(shape, "uint8")
+    features = datasets.Features({"pixels": pixels, "label": datasets.ClassLabel(names=["a", "b"])})
+    rows = datasets.Dataset.from_dict({"pixels": arrays, "label": [0, 1]}, features=features)
+    rows.save_to_disk(str(tmp_path / "set"))
+    found = scan_hub(Url(f"hf:{tmp_path}/set"))
+    assert (found.labels, found.classes) == ((0, 1), ("a", "b"))
+    for i, array in enumerate(arrays):
+        with Image.open(BytesIO(found.read(i))) as photo:
+            assert photo.format == "PNG"
+            np.testing.assert_array_equal(photo, array[..., 0] if channels == (1,) else array)
+
+
+@pytest.mark.parametrize(
+    ("array", "found"),
+    [
+        (np.zeros((3, 8, 8), np.uint8), "uint8 [3, 8, 8]"),
+        (np.zeros((4, 4, 3), np.float32), "float32 [4, 4, 3]"),
+        (np.zeros((4, 4, 2), np.uint8), "uint8 [4, 4, 2]"),
+        (np.zeros((4, 4), np.int64), "int64 [4, 4]"),
+    ],
+)
+def test_other_arrays_are_no_photos(tmp_path: Path, array: np.ndarray, found: str) -> None:
+    """Nobody knows which of their values is white, or where their channels are."""
+    rows = datasets.Dataset.from_dict({"x": [array.tolist()] * 2, "label": ["a", "b"]})
+    rows = rows.cast_column("x", nested(str(array.dtype), array.ndim))
+    rows.save_to_disk(str(tmp_path / "set"))
+    assert refused(f"hf:{tmp_path}/set") == (
+        f"hf:{tmp_path}/set: photo 0 of the split None is {found} in the column x. Expected uint8 "
+        "[height, width], or [height, width, channels] with 1, 3 or 4."
+    )
+
+
+def test_rows_of_several_lengths_are_no_pixels(tmp_path: Path) -> None:
+    """One such photo is a damaged one."""
+    pixels = [[[1, 2], [3, 4]], [[1, 2], [3]]]
+    features = datasets.Features({"x": nested("uint8", 2), "label": datasets.Value("string")})
+    rows = datasets.Dataset.from_dict({"x": pixels, "label": ["a", "b"]}, features=features)
+    rows.save_to_disk(str(tmp_path / "set"))
+    with pytest.raises(ImageError) as caught:
+        scan_hub(Url(f"hf:{tmp_path}/set")).read(1)
+    assert str(caught.value) == (
+        f"hf:{tmp_path}/set: photo 1 of the split None is uint8 [2] in the column x. Expected "
+        "uint8 [height, width], or [height, width, channels] with 1, 3 or 4."
+    )
+
+
+def nested(kind: str, depth: int):
+    feature = datasets.Value(kind)
+    for _ in range(depth):
+        feature = datasets.List(feature)
+    return feature
 
 
 def test_a_data_set_that_is_not_here_is_said_to_be_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ import numpy as np
 from PIL import Image
 from scale import measured
 
+from kvgg_jax.core.files import open_lines, write_text
 from kvgg_jax.data.reader import read
 from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.shards.index import write_index
@@ -59,8 +61,11 @@ def split_and_kept(folder: Path) -> None:
     samples = scan_shards(folder)
     split = split_samples(samples, val_split=0.2, seed=1)
     samples.rows(split.train)
-    text = split_to_csv(split)
-    split_from_csv(text, source=samples.source, classes=samples.classes)
+    with tempfile.TemporaryDirectory() as kept:
+        file = Path(kept) / "split.csv"
+        write_text(file, split_to_csv(split))
+        with open_lines(file) as lines:
+            split_from_csv(lines, source=samples.source, classes=samples.classes)
 
 
 def photos_read(folder: Path, threads: int, size: int | None = None) -> Callable[[], object]:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
+import io
 import os
 import secrets
 import shutil
 import stat
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from io import BufferedReader
+from itertools import islice
 from pathlib import Path
+from typing import TextIO
 
 OLD = 86_400  # seconds; what is unchanged for so long belongs to no live process
 TEMPORARY = ".kvgg-{}.tmp"
+ROWS = 4096  # of a CSV file in one text
 
 
 def open_file(path: Path) -> BufferedReader:
@@ -32,12 +38,29 @@ def read_text(path: Path) -> str:
         return file.read().decode(errors="surrogateescape")
 
 
-def write_text(path: Path, text: str) -> None:
+@contextlib.contextmanager
+def open_lines(path: Path) -> Iterator[TextIO]:
+    """The lines of the text that `read_text` gives, each with its end, as they are needed."""
+    with io.TextIOWrapper(open_file(path), "utf-8", "surrogateescape", newline="\n") as lines:
+        yield lines
+
+
+def csv_texts(rows: Iterable[Sequence[object]], quoting: int) -> Iterator[str]:
+    """The text of a CSV file, some rows at a time: those of a million photos take no memory."""
+    left = iter(rows)
+    while some := list(islice(left, ROWS)):
+        out = io.StringIO()
+        csv.writer(out, lineterminator="\n", quoting=quoting).writerows(some)  # type: ignore[arg-type]
+        yield out.getvalue()
+
+
+def write_text(path: Path, text: str | Iterable[str]) -> None:
     """The inverse of `read_text`, as `write_bytes`."""
-    write_bytes(path, text.encode(errors="surrogateescape"))
+    texts = [text] if isinstance(text, str) else text
+    write_bytes(path, (one.encode(errors="surrogateescape") for one in texts))
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Replace a file: a reader sees the old content or the new, never a part.
 
     Each write has a temporary name of its own, so of several writers at once the last one counts.
@@ -47,7 +70,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
             os.fsync(handle)
         temporary.replace(path)

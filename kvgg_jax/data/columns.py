@@ -92,11 +92,13 @@ class Texts(Column[str]):
     @classmethod
     def of(cls, texts: Iterable[str]) -> Self:
         """Those of any sequence."""
+        if isinstance(texts, cls):
+            return texts
         content, ends = bytearray(), array("q", [0])
         for text in texts:
             content += encode(text)
             ends.append(len(content))
-        return cls.packed(content, np.array(ends))
+        return cls.packed(content, np.asarray(ends))
 
     @classmethod
     def packed(cls, content: Any, ends: NDArray[np.int64]) -> Self:
@@ -127,12 +129,46 @@ class Texts(Column[str]):
     def find(self, other: Texts) -> Rows:
         """Where each of `other` is in this one, which has each text once; -1 where it is not."""
         if other.content.obj is not self.content.obj:
-            at = {text: row for row, text in enumerate(self)}
-            return np.fromiter((at.get(text, -1) for text in other), np.int64, len(other))
+            return self._find_elsewhere(other)
         order = np.argsort(self.starts)  # what starts at one place is one text
         places = np.searchsorted(self.starts, other.starts, sorter=order)
         rows = np.append(order, -1)[places]
         return np.where(np.append(self.starts, -1)[rows] == other.starts, rows, -1)
+
+    def without(self, others: Texts) -> Self:
+        """Those that are not among `others`."""
+        return self.take(np.flatnonzero(others.find(self) < 0))
+
+    def _find_elsewhere(self, other: Texts) -> Rows:
+        """By their hashes: a dictionary of a million texts would take 200 MB."""
+        hashes, wanted = self._hashes(), other._hashes()
+        order = np.argsort(hashes)
+        first, stop = (
+            np.searchsorted(hashes, wanted, side, sorter=order) for side in ("left", "right")
+        )
+        rows = np.full(len(other), -1)
+        for at in np.flatnonzero(first < stop):
+            text = other.content[other.starts[at] : other.stops[at]]
+            for row in order[first[at] : stop[at]]:
+                if text == self.content[self.starts[row] : self.stops[row]]:
+                    rows[at] = row
+        return rows
+
+    def _hashes(self) -> NDArray[np.int64]:
+        return np.fromiter(map(hash, self), np.int64, len(self))
+
+    def order(self) -> Rows:
+        """The rows in the order of their texts, as `sorted` has it: that of their bytes."""
+        content, lengths = np.asarray(self.content), self.stops - self.starts
+        order = np.argsort(lengths, kind="stable")  # of two that begin alike, the shorter is first
+        for start in range(0, int(lengths.max(initial=0)), 8)[::-1]:  # the last eight bytes first
+            words = np.zeros(len(self), np.uint64)
+            for byte in range(start, start + 8):
+                words <<= np.uint64(8)
+                has = np.flatnonzero(lengths > byte)
+                words[has] |= content[self.starts[has] + byte]
+            order = order[np.argsort(words[order], kind="stable")]
+        return order
 
     def _values(self, rows: slice) -> Iterable[str]:
         pairs = zip(self.starts[rows].tolist(), self.stops[rows].tolist(), strict=True)

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import DataError, ImageError, OutOfMemory
-from kvgg_jax.core.events import Emit, Note, Warned, ignore
+from kvgg_jax.core.events import Emit, Note, Progress, Warned, ignore
 from kvgg_jax.core.places import is_missing
 from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.cache import Chosen, Images, OnDisk, Undecoded, choose, gib, sha256
 from kvgg_jax.data.columns import Digests
 from kvgg_jax.data.samples import Samples
-from kvgg_jax.data.source import each, threads_for
+from kvgg_jax.data.source import in_order, threads_for
 
 SHOWN = 10  # bad files named in one message
 
@@ -78,10 +78,13 @@ def read(
         digests.put(index, sha256(image))
         return None
 
-    results = each(
-        read_one, range(len(samples)), stage="reading", threads=threads_for(samples.root), emit=emit
-    )
-    errors = tuple(filter(None, results))
+    bad: dict[int, ImageError] = {}
+    rows = range(len(samples))
+    for row, error in enumerate(in_order(read_one, rows, threads=threads_for(samples.root))):
+        if error is not None:
+            bad[row] = error
+        emit(Progress("reading", row + 1, len(samples)))
+    errors = tuple(bad.values())
     if not errors:
         return DecodedImages(samples, images, (), digests)
     if is_missing(samples.root):
@@ -95,7 +98,7 @@ def read(
         raise DataError(f"None of the {len(samples)} images in {samples.root} can be read.")
     for error in errors:
         emit(Warned(f"Left out: {error}"))
-    good = np.array([index for index, error in enumerate(results) if error is None])
+    good = np.delete(np.arange(len(samples)), list(bad))
     kept = Chosen(images, good)  # a copy would take the memory twice
     return DecodedImages(samples.take(good), kept, errors, digests.take(good))
 
@@ -138,7 +141,7 @@ def fingerprint(decoded: DecodedImages) -> str:
     """SHA-256 over keys, classes and pixels as the network sees them, in any order of reading."""
     digest = hashlib.sha256()
     samples, pixels = decoded.samples, decoded.digests()
-    for row in sorted(range(len(samples)), key=samples.paths.__getitem__):
+    for row in samples.by_path():
         name = samples.classes[samples.labels[row]]
         line = f"{samples.paths[row]}\0{name}\0{pixels[row]}\n"
         digest.update(line.encode(errors="surrogateescape"))

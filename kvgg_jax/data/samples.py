@@ -80,7 +80,7 @@ class Samples:
 
     def take(self, indices: Iterable[int]) -> Samples:
         """The samples at `indices`, in that order."""
-        rows = np.fromiter(indices, np.int64)
+        rows = indices if isinstance(indices, np.ndarray) else np.fromiter(indices, np.int64)
         return replace(self, **{name: one.take(rows) for name, one in self._columns().items()})
 
     def rows(self, part: Samples) -> NDArray[np.int64]:
@@ -91,6 +91,11 @@ class Samples:
     def find(self, other: Samples) -> NDArray[np.int64]:
         """Where each photo of `other` is, by its path; -1 for those that are not here."""
         rows: NDArray[np.int64] = self._columns()["paths"].find(other.paths)
+        return rows
+
+    def by_path(self) -> NDArray[np.int64]:
+        """The rows in the order of their paths."""
+        rows: NDArray[np.int64] = self._columns()["paths"].order()
         return rows
 
     def part(self, name: Part) -> Samples:

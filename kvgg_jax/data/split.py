@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import csv
-import io
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import DataError
+from kvgg_jax.core.files import csv_texts
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.data.columns import Categories, Texts
+from kvgg_jax.data.columns import Categories, Numbers, Texts
 from kvgg_jax.data.samples import PARTS, Part, Samples, join
 from kvgg_jax.data.source import Source
 
@@ -51,14 +52,12 @@ def split_samples(samples: Samples, *, val_split: float, seed: int, how: str = "
     shuffle=True)` does: shuffle all, the last int(val_split * N) are for validation. "stratified"
     does the same within each class, so that class shares are kept.
     """
-    labels = np.zeros(len(samples)) if how == "keras" else np.array(samples.labels)
-    train: list[int] = []
-    val: list[int] = []
+    labels = np.zeros(len(samples), np.int8) if how == "keras" else np.array(samples.labels)
+    cuts: list[list[NDArray[np.int64]]] = []
     for rows in rows_by_label(labels):
         np.random.RandomState(seed).shuffle(rows)
-        cut = len(rows) - int(val_split * len(rows))
-        train += rows[:cut].tolist()
-        val += rows[cut:].tolist()
+        cuts.append(np.split(rows, [len(rows) - int(val_split * len(rows))]))
+    train, val = map(np.concatenate, zip(*cuts, strict=True))
     check_parts(samples, len(train), len(val), val_split)
     return Split(samples.take(train), samples.take(val))
 
@@ -79,20 +78,21 @@ def check_parts(samples: Samples, train: int, val: int, val_split: float) -> Non
         )
 
 
-def split_to_csv(split: Split) -> str:
-    """The text of `split.csv`: path, class, part; group and weight where they are known."""
-    out = io.StringIO()
+def split_to_csv(split: Split) -> Iterator[str]:
+    """The text of `split.csv`, some rows at a time: path, class, part; group and weight where they
+    are known."""
     bare = any("\r" in path for _, samples in split.parts() for path in samples.paths)
-    writer = csv.writer(  # Python leaves a \r unquoted before 3.13
-        out, lineterminator="\n", quoting=csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL
-    )
     given = [name for name in _OPTIONAL if getattr(split.train, f"{name}s") is not None]
-    writer.writerow(_COLUMNS + given)
-    for part, samples in split.parts():
-        names = [samples.classes[label] for label in samples.labels]
-        columns = [getattr(samples, f"{name}s") for name in given]
-        writer.writerows(zip(samples.paths, names, [part] * len(samples), *columns, strict=True))
-    return out.getvalue()
+
+    def rows() -> Iterator[Sequence[object]]:
+        yield _COLUMNS + given
+        for part, samples in split.parts():
+            names = (samples.classes[label] for label in samples.labels)
+            columns = [getattr(samples, f"{name}s") for name in given]
+            yield from zip(samples.paths, names, repeat(part, len(samples)), *columns, strict=True)
+
+    # Python leaves a \r unquoted before 3.13
+    return csv_texts(rows(), csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL)
 
 
 def check_below(path: str) -> str:
@@ -103,10 +103,10 @@ def check_below(path: str) -> str:
 
 
 def split_from_csv(
-    text: str, *, source: Source, classes: tuple[str, ...], given: bool = False
+    lines: Iterable[str], *, source: Source, classes: tuple[str, ...], given: bool = False
 ) -> Split:
-    """The inverse of `split_to_csv`. Raises ValueError when the text is not such a table."""
-    reader = csv.reader(_lines(text))
+    """The split of the lines of `split.csv`. Raises ValueError when they are not such a table."""
+    reader = csv.reader(lines)
     header = next(reader, [])
     optional = tuple(header[3:])
     if header[:3] != _COLUMNS or not set(optional) <= set(_OPTIONAL):
@@ -129,20 +129,11 @@ def split_from_csv(
     every = Samples(
         source,
         paths,
-        places,
+        Numbers(np.asarray(places)),
         classes,
-        parts=Categories(PARTS, np.array(parts, np.int32)),  # type: ignore[arg-type]
+        parts=Categories(PARTS, np.asarray(parts)),  # type: ignore[arg-type]
         groups=extra.get("group"),
         weights=[float(weight) for weight in extra["weight"]] if "weight" in extra else None,
     )
     train, val, test = map(every.part, PARTS)
     return Split(train, val, test if len(test) else None, given)
-
-
-def _lines(text: str) -> Iterator[str]:
-    """Those of a table, one by one: `io.StringIO` would take four bytes a character."""
-    start = 0
-    while stop := text.find("\n", start) + 1:
-        yield text[start:stop]
-        start = stop
-    yield from [text[start:]] * (start < len(text))

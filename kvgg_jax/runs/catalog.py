@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def _is_taken(path: Path) -> bool:
 def create(
     path: Path,
     config: RunConfig,
-    files: Mapping[str, str],
+    files: Mapping[str, str | Iterable[str]],
     *,
     overwrite: bool = False,
 ) -> Run:

@@ -7,25 +7,25 @@ runs/<name>/ config.toml classes.json split.csv digests.csv history.csv run.json
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.config_file import resolve
 from kvgg_jax.core.devices.hosts import is_main
 from kvgg_jax.core.errors import RunError
-from kvgg_jax.core.files import read_text, write_bytes, write_text
+from kvgg_jax.core.files import open_lines, read_text, write_bytes, write_text
 from kvgg_jax.core.history import History
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.open_photos import source_of
 from kvgg_jax.data.source import Source
 from kvgg_jax.data.split import Split, split_from_csv
+from kvgg_jax.runs.photo_digests import PhotoDigests
 
 T = TypeVar("T")
 FORMAT = 2
@@ -34,12 +34,12 @@ FIT = "fit.json"
 """What a folder of `fit` has for `run.json`: it is no run for the commands, without photos."""
 
 
-def write_file(file: Path, content: str | bytes) -> None:
+def write_file(file: Path, content: str | bytes | Iterable[str]) -> None:
     """Replace a small file in one move; only the main process does. Raises RunError."""
     if not is_main():
         return
     try:
-        write_text(file, content) if isinstance(content, str) else write_bytes(file, content)
+        write_bytes(file, content) if isinstance(content, bytes) else write_text(file, content)
     except OSError as error:
         raise RunError(f"Cannot write {escape_name(file)}: {error.strerror}.") from None
 
@@ -67,7 +67,7 @@ class Run:
         """Whether there is a run, and it needs no more training. Raises RunError."""
         return self.exists and self.info().get("status") == "finished"
 
-    def write(self, name: str, text: str) -> None:
+    def write(self, name: str, text: str | Iterable[str]) -> None:
         """Replace one small file of the run in one move. Raises RunError when it cannot."""
         write_file(self.path / name, text)
 
@@ -76,14 +76,22 @@ class Run:
         try:
             return read_text(self.path / name)
         except OSError as error:
-            raise RunError(f"{self.path} has no readable {name}: {error.strerror}.") from None
+            raise self._unreadable(name, error) from None
 
     def _parse(self, name: str, parse: Callable[[str], T]) -> T:
-        text = self.read(name)
+        return self._parse_lines(name, lambda lines: parse(lines.read()))
+
+    def _parse_lines(self, name: str, parse: Callable[[TextIO], T]) -> T:
         try:
-            return parse(text)
+            with open_lines(self.path / name) as lines:
+                return parse(lines)
+        except OSError as error:
+            raise self._unreadable(name, error) from None
         except (ValueError, csv.Error, RecursionError) as error:
             raise RunError(f"{self.path / name} is damaged: {error}.") from None
+
+    def _unreadable(self, name: str, error: OSError) -> RunError:
+        return RunError(f"{self.path} has no readable {name}: {error.strerror}.")
 
     def check_format(self) -> None:
         """Raises RunError for a folder of another format than `FORMAT`."""
@@ -110,9 +118,9 @@ class Run:
         """Class names, in the order of the network's outputs."""
         return self._parse("classes.json", _class_names)
 
-    def read_digests(self) -> dict[str, str]:
-        """Photo -> digest of its pixels when the run began; empty where it was left out."""
-        return self._parse("digests.csv", _digests)
+    def read_digests(self) -> PhotoDigests:
+        """The photos when the run began."""
+        return self._parse_lines("digests.csv", PhotoDigests.read)
 
     def history(self) -> History:
         """The epochs so far; empty before the first has ended."""
@@ -124,9 +132,9 @@ class Run:
         """The split that the run began with; the photos are in `source`, or where they were."""
         source = source or source_of(self.config().data)
         classes, given = self.classes(), bool(self.info().get("data", {}).get("given"))
-        return self._parse(
+        return self._parse_lines(
             "split.csv",
-            lambda text: split_from_csv(text, source=source, classes=classes, given=given),
+            lambda lines: split_from_csv(lines, source=source, classes=classes, given=given),
         )
 
     def info(self) -> dict[str, Any]:
@@ -160,13 +168,6 @@ def _class_names(text: str) -> tuple[str, ...]:
     if names != sorted(set(names)):
         raise ValueError("the names are not sorted, so they would be assigned to the wrong outputs")
     return tuple(names)
-
-
-def _digests(text: str) -> dict[str, str]:
-    rows = list(csv.reader(io.StringIO(text, newline="")))
-    if any(len(row) != 2 for row in rows):
-        raise ValueError("expected path,digest")
-    return {path: digest for path, digest in rows[1:]}
 
 
 def _info(text: str) -> dict[str, Any]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import importlib.metadata
-import io
 import json
 import os
 import platform
@@ -14,6 +12,8 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
 from kvgg_jax.core.config import SETTINGS, RunConfig, settings
 from kvgg_jax.core.devices.mesh import run_devices
 from kvgg_jax.core.errors import RunError
@@ -21,11 +21,12 @@ from kvgg_jax.core.events import Emit, Warned
 from kvgg_jax.core.places import Place, canonical, is_missing
 from kvgg_jax.core.process import __version__
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.data.columns import Digests
+from kvgg_jax.data.columns import Texts
 from kvgg_jax.data.reader import DecodedImages, fingerprint
 from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.split import Split, split_to_csv
 from kvgg_jax.runs.folder import FORMAT, Run
+from kvgg_jax.runs.photo_digests import PhotoDigests
 
 PACKAGES = ("jax", "jaxlib", "keras", "tensorflow", "orbax-checkpoint", "numpy")
 UNSEEN = {key for key, one in SETTINGS.items() if not one.changes_result}
@@ -42,20 +43,19 @@ def files_of(
     number: int,
     weights: str | None = None,
     custom: Mapping[str, str] | None = None,
-) -> dict[str, str]:
+) -> dict[str, str | Iterable[str]]:
     """The small files of a new run; `samples` are all photos, those left out as bad included.
 
     `weights` is the digest of the weights that it begins with; `custom` names what its caller gave
     in place of settings, such as `{"loss": "module.function"}`.
     """
-    split_csv = split_to_csv(split)
     info = {
         **identity(),
         "number": number,
         "data": {
             "images": len(decoded.samples),
             "fingerprint": fingerprint(decoded),
-            "split": _digest(split_csv),
+            "split": _split_digest(split),
             "given": split.given,
             "left_out": [str(error) for error in decoded.bad],
         },
@@ -65,8 +65,8 @@ def files_of(
     }
     return {
         "classes.json": json.dumps(split.train.classes, ensure_ascii=False) + "\n",
-        "split.csv": split_csv,
-        "digests.csv": _digests_csv(samples, decoded),
+        "split.csv": split_to_csv(split),
+        "digests.csv": PhotoDigests.of(decoded).to_csv(samples),
         "run.json": json.dumps(info, indent=2) + "\n",
     }
 
@@ -146,9 +146,9 @@ def differences(
 
 def check_files(run: Run, split: Split, emit: Emit) -> None:
     """Before the photos are read. Raises RunError when some are gone; warns of new ones."""
-    source, digest = split.train.source, _digest(split_to_csv(split))
+    source = split.train.source
     root = source.root
-    if run.split_digest() != digest:
+    if run.split_digest() != _split_digest(split):
         raise RunError(
             f"{run.path / 'split.csv'} has changed since the run started. "
             "Restore it, or start a new run."
@@ -158,26 +158,22 @@ def check_files(run: Run, split: Split, emit: Emit) -> None:
             f"{root}, the photos of {run.path}, is not there. Put the folder back, or give its new "
             f"place as data.dir in {run.path / 'config.toml'}."
         )
-    here = set(source.list_keys())
-    if gone := [path for path in split.all.paths if path not in here]:
+    here = Texts.of(source.list_keys())
+    parts = [Texts.of(part.paths) for _, part in split.parts()]
+    if gone := [path for part in parts[:2] for path in part.without(here)]:
         raise _other_photos(run, root, [count("removed", gone)])
-    known = {path for _, part in split.parts() for path in part.paths}
-    if new := sorted(here - known - run.read_digests().keys()):
-        emit(Warned(f"{root}: {count('new', new)} since {run.path} started; they are not used."))
+    for known in (*parts, run.read_digests().paths):
+        here = here.without(known)
+    if here:
+        emit(Warned(f"{root}: {count('new', here)} since {run.path} started; they are not used."))
 
 
 def check_images(run: Run, decoded: DecodedImages) -> None:
     """Once the photos are read. Raises RunError naming those that are not what they were."""
-    then, now = run.read_digests(), digests_of(decoded)
-    lost = [path for path, digest in then.items() if digest and path not in now]
-    parts = (("unreadable", lost), ("changed", _changed(then, now)))
+    then, now = run.read_digests(), PhotoDigests.of(decoded)
+    parts = (("unreadable", then.lost(now)), ("changed", then.changed(now)))
     if found := [count(what, paths) for what, paths in parts if paths]:
         raise _other_photos(run, decoded.samples.root, found)
-
-
-def _changed(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Photos whose pixels or class are not what they were."""
-    return [path for path in now if then.get(path) and then[path] != now[path]]
 
 
 def _other_photos(run: Run, root: Place, found: list[str]) -> RunError:
@@ -194,21 +190,21 @@ def count(what: str, paths: Iterable[str]) -> str:
     return f"{len(names)} {what} ({', '.join(names[:NAMED])}{more})"
 
 
-def trained_on(run: Run, decoded: DecodedImages) -> list[str]:
-    """Paths of those `decoded` that the run was trained on: the same files, or copies of them.
+def trained_on(run: Run, decoded: DecodedImages) -> Samples:
+    """Those `decoded` that the run was trained on: the same files, or copies of them.
 
     A copy has the same class and pixels, which shows where both are decoded to one size.
     Raises RunError for a damaged run folder.
     """
-    train, then, now = run.split().train, run.read_digests(), digests_of(decoded)
-    files = set(map(canonical, train.files()))
-    digests = {then[path] for path in train.paths if then.get(path)}
-    samples = decoded.samples
-    return [
-        path
-        for path, file in zip(samples.paths, samples.files(), strict=True)
-        if now[path] in digests or canonical(file) in files
-    ]
+    train, then, now = run.split().train, run.read_digests(), PhotoDigests.of(decoded)
+    copies = np.isin(np.array(now.digests), np.array(then.of_photos(Texts.of(train.paths))))
+    own = _files(train).find(_files(decoded.samples)) >= 0
+    return decoded.samples.take(np.flatnonzero(copies | own))
+
+
+def _files(samples: Samples) -> Texts:
+    """Where each is, equal for two names of one file."""
+    return Texts.of(canonical(samples.name(row)) for row in range(len(samples)))
 
 
 def check_overlap(
@@ -219,8 +215,8 @@ def check_overlap(
     root, total = escape_name(decoded.samples.root), len(decoded.samples)
     try:
         own = is_own or part == "val"
-        changed = _changed(run.read_digests(), digests_of(decoded)) if own else []
-        known = trained_on(run, decoded) if part == "all" else []
+        changed = run.read_digests().changed(PhotoDigests.of(decoded)) if own else []
+        known = len(trained_on(run, decoded)) if part == "all" else 0
     except RunError as error:  # the network can be evaluated without it
         emit(Warned(f"It is unknown which of these photos {run.path} was trained on: {error}"))
         return None
@@ -228,36 +224,16 @@ def check_overlap(
         text = f"{root}: {count('changed', changed)} since {run.path} was trained"
         emit(Warned(f"{text}, or this version decodes them differently."))
     if known:
-        text = f"{len(known):,} of the {total:,} photos in {root} are among those that"
+        text = f"{known:,} of the {total:,} photos in {root} are among those that"
         emit(Warned(f"{text} {run.path} was trained on, so its accuracy looks better than it is."))
-    return len(known)
+    return known
 
 
-def digests_of(decoded: DecodedImages) -> dict[str, str]:
-    """Path -> SHA-256 of class name and pixels as the network sees them."""
-    return dict(zip(decoded.samples.paths, _digests(decoded), strict=True))
-
-
-def _digests(decoded: DecodedImages) -> Digests:
-    samples, digests = decoded.samples, Digests.blank(len(decoded.samples))
-    rows = zip(samples.labels, decoded.digests(), strict=True)
-    for row, (label, pixels) in enumerate(rows):
-        digests.put(row, _digest(f"{pixels}{samples.classes[label]}"))
-    return digests
-
-
-def _digests_csv(samples: Samples, decoded: DecodedImages) -> str:
-    """Every photo with its digest; none for one that was left out as unreadable."""
-    out, digests = io.StringIO(), _digests(decoded)
-    rows = zip(samples.paths, decoded.samples.find(samples), strict=True)
-    writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    writer.writerow(("path", "sha256"))
-    writer.writerows((path, digests[row] if row >= 0 else "") for path, row in rows)
-    return out.getvalue()
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+def _split_digest(split: Split) -> str:
+    digest = hashlib.sha256()
+    for text in split_to_csv(split):
+        digest.update(text.encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
 def _versions() -> dict[str, str]:

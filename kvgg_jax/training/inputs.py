@@ -177,10 +177,10 @@ def _seen_by_weights(val: Samples, decoded: DecodedImages, config: RunConfig) ->
         return None
     run = escape_name(weights)
     try:
-        known = set(trained_on(Run(Path(weights)), decoded)) & set(val.paths)
+        known = val.rows(trained_on(Run(Path(weights)), decoded))
     except RunError as error:
         return f"It is unknown whether {run} was trained on photos for validation: {error}"
-    if not known:
+    if not len(known):
         return None
     return (
         f"{len(known):,} of the {len(val):,} photos for validation are among those that {run} was "

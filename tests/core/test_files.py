@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import multiprocessing
 import os
 import shutil
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from kvgg_jax.core.files import read_text, sweep, write_text
+from kvgg_jax.core.files import ROWS, csv_texts, open_lines, read_text, sweep, write_text
 from support.commands import kvgg, message
 from support.runs import PATIENCE
 
@@ -89,6 +91,38 @@ def test_a_text_is_replaced_in_one_move_and_comes_back_as_it_was(tmp_path: Path)
         write_text(file, text)
         assert read_text(file) == text
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_text_may_come_in_parts_and_be_read_by_lines(tmp_path: Path) -> None:
+    """Each with its own end; bytes that are no text stay as they are."""
+    parts = ["a\nb\r\n", "c\r\udcff", "\nlast"]
+    write_text(tmp_path / "file", iter(parts))
+    assert read_text(tmp_path / "file") == "".join(parts)
+    with open_lines(tmp_path / "file") as lines:
+        assert list(lines) == ["a\n", "b\r\n", "c\r\udcff\n", "last"]
+
+
+def test_a_text_whose_parts_fail_replaces_nothing(tmp_path: Path) -> None:
+    """And leaves nothing beside it."""
+
+    def parts() -> Iterator[str]:
+        yield "new"
+        raise KeyError
+
+    write_text(tmp_path / "file", "old")
+    with pytest.raises(KeyError):
+        write_text(tmp_path / "file", parts())
+    assert read_text(tmp_path / "file") == "old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("count", [0, ROWS, ROWS + 1])
+def test_a_table_is_made_some_rows_at_a_time(count: int) -> None:
+    """As the writer of Python makes it at once."""
+    rows, whole = [(row, "a, b") for row in range(count)], io.StringIO()
+    csv.writer(whole, lineterminator="\n").writerows(rows)
+    texts = list(csv_texts(rows, csv.QUOTE_MINIMAL))
+    assert ("".join(texts), len(texts)) == (whole.getvalue(), -(-count // ROWS))
 
 
 @pytest.mark.parametrize("plant", [*PLANTED, "a link to a file"])

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kvgg_jax.data import columns
 from kvgg_jax.data.columns import CHUNK, Categories, Column, Digests, Numbers, Texts
 
 VALUES = ("a/1.png", "", "b/grün.png", "b/\udcfc", "\ud800", "a/1.png")
@@ -63,6 +64,30 @@ def test_texts_are_found_in_others(shared: bool) -> None:
     here, there = every.take(np.array([2, 0, 1])), every.take(np.array([1, 3, 2]))
     assert here.find(there if shared else Texts.of(there)).tolist() == [2, -1, 0]
     assert here.find(there[:0]).tolist() == []
+
+
+def test_texts_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their bytes."""
+    monkeypatch.setattr(columns, "hash", len, raising=False)
+    assert Texts.of(["b", "c", "dd"]).find(Texts.of(["c", "x", "dd", "b"])).tolist() == [
+        1,
+        -1,
+        2,
+        0,
+    ]
+
+
+def test_texts_without_others_are_the_rest() -> None:
+    """In their order, whether the others share their bytes or not."""
+    every = Texts.of(["b", "a", "c"])
+    assert every.without(every[:1]) == every.without(Texts.of(["x", "b"])) == ("a", "c")
+    assert Texts.of(every) is every
+
+
+@given(st.lists(st.one_of(st.text(max_size=20), st.text("ab\0é\ud800😀", max_size=20)), max_size=8))
+def test_the_order_of_texts_is_that_of_python(texts: list[str]) -> None:
+    """Equal ones stay in their order."""
+    assert Texts.of(texts).order().tolist() == sorted(range(len(texts)), key=texts.__getitem__)
 
 
 def test_digests_take_their_bytes() -> None:

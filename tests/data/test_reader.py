@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from dataclasses import replace
@@ -164,6 +165,17 @@ def test_the_fingerprint_does_not_depend_on_the_order() -> None:
     assert fingerprint(first) == fingerprint(other)
     renumbered = replace(first, samples=first.samples.relabel(("b", "a")))
     assert fingerprint(first) == fingerprint(renumbered)
+
+
+def test_the_fingerprint_is_a_digest_of_sorted_lines() -> None:
+    """As it stands in the `run.json` of every run so far."""
+    images = [(f"{'ab'[i % 2]}/{i:x}é", "ab"[i % 2], i) for i in range(40)]
+    lines = [
+        f"{path}\0{name}\0{hashlib.sha256(bytes([gray]) * 12).hexdigest()}\n"
+        for path, name, gray in sorted(images)
+    ]
+    expected = hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert fingerprint(images_of(*images)) == expected
 
 
 def test_the_fingerprint_knows_pixels_names_and_classes() -> None:

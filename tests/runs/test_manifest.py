@@ -204,13 +204,15 @@ def moved(trained: Trained, tmp_path: Path) -> Path:
 def test_the_photos_of_training_are_known_as_files_and_as_copies(known, trained, moved):
     """A file that is there no more is known by its pixels; its class has to be the same."""
     own = read(scan(trained.photos), 32)
-    assert set(trained_on(known, own)) == learned(known, trained.photos)
-    assert set(trained_on(known, read(scan(moved), 32))) == learned(known, trained.photos)
+    assert set(trained_on(known, own).paths) == learned(known, trained.photos)
+    assert set(trained_on(known, read(scan(moved), 32)).paths) == learned(known, trained.photos)
     path = next(path for path in learned(known, trained.photos) if path.startswith("red/"))
     (moved / path).rename(moved / "blue" / "other.png")
-    assert set(trained_on(known, read(scan(moved), 32))) == learned(known, trained.photos) - {path}
+    assert set(trained_on(known, read(scan(moved), 32)).paths) == learned(known, trained.photos) - {
+        path
+    }
     other_size = read(scan(trained.photos), 48)
-    assert set(trained_on(known, other_size)) == learned(known, trained.photos)
+    assert set(trained_on(known, other_size).paths) == learned(known, trained.photos)
 
 
 def test_evaluate_says_which_photos_flatter_the_run(known, trained, moved):

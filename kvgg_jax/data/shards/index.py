@@ -36,8 +36,8 @@ class Index:
     classes: tuple[str, ...]
     keys: Texts
     columns: Arrays
-    """By name: int64 shard, offset and length, uint8 sha256 [photos, 32], int32 label; part,
-    group and weight where they are known."""
+    """By name: shard, offset and length, in the smallest type that holds them; uint8 sha256
+    [photos, 32]; int32 label; part, group and weight where they are known."""
 
     def table(self) -> dict[str, Any]:
         """All that `Samples` has besides a source."""
@@ -91,11 +91,11 @@ def _columns(samples: Samples, members: list[Members]) -> dict[str, NDArray[Any]
         "key": np.frombuffer(key, np.uint8),
         "key_end": key_end,
         "hash": hashes[order],
-        "hash_row": order,
+        "hash_row": _small(order),
         "label": np.array(samples.labels, np.int32),
-        "shard": np.repeat(np.arange(len(members)), [len(one.number) for one in members]),
-        "offset": np.concatenate([one.offset for one in members]),
-        "length": np.concatenate([one.length for one in members]),
+        "shard": _small(np.repeat(np.arange(len(members)), [len(one.number) for one in members])),
+        "offset": _small(np.concatenate([one.offset for one in members])),
+        "length": _small(np.concatenate([one.length for one in members])),
         "sha256": np.concatenate([one.sha256 for one in members]),
     }
     if samples.parts is not None:
@@ -108,6 +108,11 @@ def _columns(samples: Samples, members: list[Members]) -> dict[str, NDArray[Any]
     if samples.weights is not None:
         columns["weight"] = np.array(samples.weights, np.float64)
     return columns
+
+
+def _small(values: NDArray[np.int64]) -> NDArray[Any]:
+    """Whole numbers from 0 on, in the smallest type: their pages are memory once all are read."""
+    return values.astype(np.min_scalar_type(values.max(initial=0)))
 
 
 def read_index(folder: Path) -> Index:

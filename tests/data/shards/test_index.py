@@ -35,6 +35,10 @@ def test_a_photo_is_found_by_its_key(packed: Path) -> None:
     assert [found.find(key) for key in found.keys] == list(range(36))
     assert found.find("blue/other.png") is None
     assert all(isinstance(column.base, np.memmap) for column in found.columns.values())
+    kinds = {name: column.dtype for name, column in found.columns.items()}
+    assert [kinds[name] for name in ("shard", "length", "offset", "hash_row")] == [
+        *(np.uint8, np.uint16, np.uint16, np.uint8)
+    ]
 
 
 def test_photos_with_one_hash_are_told_apart(

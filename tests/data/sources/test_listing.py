@@ -105,7 +105,7 @@ def test_the_split_of_a_run_is_a_list(root: Path) -> None:
     """Its classes and parts come back, file for file."""
     file = listed(root, "path,label\n1.png,a\n2.png,b\nin/3.png,a\n4.png,b\n")
     split = split_samples(scan_list(file), val_split=0.5, seed=1, how="stratified")
-    again = scan_list(listed(root, split_to_csv(split), "split.csv"))
+    again = scan_list(listed(root, "".join(split_to_csv(split)), "split.csv"))
     for part, samples in split.parts():
         assert again.part(part).paths == samples.paths
         assert again.part(part).labels == samples.labels

@@ -20,7 +20,7 @@ from kvgg_jax.data.samples import Samples
 
 @dataclass(frozen=True, slots=True)
 class PhotoDigests:
-    """A million photos take 80 MB, where two strings of each take 250."""
+    """Photos with a digest each, without a string of each in memory."""
 
     paths: Texts
     digests: Digests

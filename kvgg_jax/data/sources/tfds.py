@@ -66,6 +66,7 @@ def _find(root: Url, place: str) -> Any:
     """What reads the data set. Raises DataError unless it is prepared; asks no network."""
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.read_only_builder import builder_from_files
+    from tensorflow_datasets.core.utils import file_utils
 
     if os.path.isdir(place):
         try:
@@ -77,14 +78,17 @@ def _find(root: Url, place: str) -> Any:
             ) from None
     try:
         return builder_from_files(place)
-    except Exception as error:
-        name = escape_name(place)
-        raise DataError(
-            f"{escape_name(root)} is not prepared on this machine ({reason_of(error)}). Prepare it "
-            f'where there is a network: python -c "import tensorflow_datasets as tfds; '
-            f"tfds.load('{name}')\". Without one: copy the prepared folder, and give it: "
-            "tfds:FOLDER"
-        ) from None
+    except tfds.core.DatasetNotFoundError:
+        folders = ", ".join(map(escape_name, file_utils.list_data_dirs(given_data_dir=None)))
+        reason = f"it is not in {folders}"
+    except Exception as error:  # of a name that cannot be; the next lines explain names
+        reason = escape_name(str(error).partition("\n")[0].rstrip("."))
+    load = f"import tensorflow_datasets as tfds; tfds.load('{escape_name(place)}')"
+    raise DataError(
+        f"{escape_name(root)} is not prepared on this machine: {reason}. Prepare it where there is "
+        f'a network: python -c "{load}". One of several configurations is tfds:NAME/CONFIG. '
+        "Without a network: copy the prepared folder, and give it: tfds:FOLDER"
+    )
 
 
 def _columns(root: Url, info: Any) -> tuple[str, str]:

@@ -78,15 +78,18 @@ def test_a_name_is_found_where_data_sets_are_prepared(
     monkeypatch.chdir(tmp_path)
     for name in ("made", "made:1.0.0", "made@train"):
         assert len(scan_tfds(Url(f"tfds:{name}"))) == 3
-    text = refused("tfds:other/small")
-    assert text.startswith(
-        "tfds:other/small is not prepared on this machine (Could not find dataset files for: "
-        "other/small."
-    )
-    assert text.endswith(
+    assert refused("tfds:other/small") == (
+        f"tfds:other/small is not prepared on this machine: it is not in {tmp_path}/prepared. "
         'Prepare it where there is a network: python -c "import tensorflow_datasets as tfds; '
-        "tfds.load('other/small')\". Without one: copy the prepared folder, and give it: "
-        "tfds:FOLDER"
+        "tfds.load('other/small')\". One of several configurations is tfds:NAME/CONFIG. Without a "
+        "network: copy the prepared folder, and give it: tfds:FOLDER"
+    )
+
+
+def test_a_name_that_cannot_be_is_said_to_be_so() -> None:
+    """As the library says it, on one line."""
+    assert refused("tfds:a b").startswith(
+        "tfds:a b is not prepared on this machine: Parsing builder name string a b failed. Prepare"
     )
 
 

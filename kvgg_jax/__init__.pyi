@@ -12,7 +12,9 @@ from .evaluation.evaluate import evaluate as evaluate
 from .export.exporter import export as export
 from .inference.classifier import load_classifier as load_classifier
 from .inference.classifier import predict as predict
+from .inference.embedding import embed as embed
 from .inference.explain import explain as explain
+from .inference.neighbors import similar as similar
 from .models.build import vgg as vgg
 from .runs.listing import list_runs as list_runs
 from .training.own.fit import fit as fit

@@ -18,7 +18,9 @@ from kvgg_jax.evaluation.evaluate import evaluate
 from kvgg_jax.evaluation.record import Evaluation, EvaluationRecord
 from kvgg_jax.export.exporter import Export, export
 from kvgg_jax.inference.classifier import Classifier, load_classifier, predict
+from kvgg_jax.inference.embedding import Embedded, embed
 from kvgg_jax.inference.explain import Explanation, explain
+from kvgg_jax.inference.neighbors import Neighbor, Similar, similar
 from kvgg_jax.inference.prediction import Prediction
 from kvgg_jax.models.build import vgg
 from kvgg_jax.runs.listing import DamagedRun, RunSummary, list_runs
@@ -37,6 +39,7 @@ __all__ = [
     "Comparison",
     "Crossval",
     "DamagedRun",
+    "Embedded",
     "Epoch",
     "Evaluation",
     "EvaluationRecord",
@@ -46,12 +49,14 @@ __all__ = [
     "History",
     "KvggError",
     "ModelConfig",
+    "Neighbor",
     "Pack",
     "Prediction",
     "RangeTest",
     "Report",
     "RunConfig",
     "RunSummary",
+    "Similar",
     "TrainResult",
     "TuneResult",
     "Verification",
@@ -59,6 +64,7 @@ __all__ = [
     "check_data",
     "compare_runs",
     "crossval",
+    "embed",
     "evaluate",
     "explain",
     "export",
@@ -71,6 +77,7 @@ __all__ = [
     "register_backbone",
     "report",
     "resume",
+    "similar",
     "train",
     "tune",
     "verify_data",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,9 +17,11 @@ from kvgg_jax.core.events import Emit, Progress
 from kvgg_jax.core.places import Place, Url
 from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.data.decode.image import Read, load_bytes, read_file
+from kvgg_jax.data.source import in_order, threads_for
 from kvgg_jax.data.sources.folder import find_images
 
 MAX_BATCH = 32  # images predicted at once
+T = TypeVar("T")
 
 PredictFunction = Callable[[NDArray[np.uint8]], ArrayLike]
 """uint8 images [batch, size, size, 3], RGB in 0..255 -> probabilities [batch, classes]."""
@@ -131,34 +133,68 @@ def classify(
     read: Read = read_file,
     emit: Emit,
 ) -> Iterator[Prediction]:
-    """Predict the classes of `files`, `batch` at once; the last batch is filled up with black.
+    """Predict the classes of `files`, as `each_output` has them.
 
-    A file that cannot be read gives a Prediction with `error`. The first `after` are left out;
-    batches are cut as if they were not, so that no digit depends on it.
+    A file that cannot be read gives a Prediction with `error`.
     """
-    size, calibrated = network.image_size, network.temperature is not None
     rank = partial(
-        ranked, classes=network.classes, calibrated=calibrated, unsure_below=unsure_below
+        ranked,
+        classes=network.classes,
+        calibrated=network.temperature is not None,
+        unsure_below=unsure_below,
     )
-    load = partial(_load, size=size, resize=network.resize, read=read)
-    with ThreadPoolExecutor() as pool:
-        for start in range(after // batch * batch, len(files), batch):
-            chunk = files[start : start + batch]
-            loaded = list(pool.map(load, chunk))
-            images = np.zeros((batch, size, size, 3), np.uint8)
-            for row, image in enumerate(loaded):
-                images[row] = 0 if isinstance(image, ImageError) else image
-            probabilities = np.asarray(network.predict(images))
-            emit(Progress("predicting", start + len(chunk), len(files)))
-            for row in range(max(after - start, 0), len(chunk)):
-                path, image = chunk[row], loaded[row]
-                if isinstance(image, ImageError):
-                    yield Prediction(path, error=str(image))
-                else:
-                    yield rank(path, probabilities[row])
+    load = partial(load_photo, size=network.image_size, resize=network.resize, read=read)
+    outputs = each_output(
+        files,
+        lambda images: list(np.asarray(network.predict(images))),
+        load,
+        size=network.image_size,
+        batch=batch,
+        after=after,
+        emit=emit,
+    )
+    for path, found in outputs:
+        if isinstance(found, ImageError):
+            yield Prediction(path, error=str(found))
+        else:
+            yield rank(path, found)
 
 
-def _load(path: Place, *, size: int, resize: Resize, read: Read) -> NDArray[np.uint8] | ImageError:
+def each_output(
+    files: Sequence[Place],
+    compute: Callable[[NDArray[np.uint8]], Sequence[T]],
+    load: Callable[[Place], NDArray[np.uint8] | ImageError],
+    *,
+    size: int,
+    batch: int,
+    after: int = 0,
+    stage: str = "predicting",
+    emit: Emit,
+) -> Iterator[tuple[Place, T | ImageError]]:
+    """Each file, and what `compute` gives for its row of a batch, or why it cannot be read.
+
+    The last batch is filled up with black. The next photos are decoded meanwhile. The first `after`
+    files are left out; batches are cut as if they were not, so that no digit depends on it.
+    """
+    whole = after // batch * batch
+    loaded = in_order(load, files[whole:], threads=threads_for(files[0]))
+    for start in range(whole, len(files), batch):
+        chunk = files[start : start + batch]
+        squares = list(islice(loaded, len(chunk)))
+        images = np.zeros((batch, size, size, 3), np.uint8)
+        for row, square in enumerate(squares):
+            images[row] = 0 if isinstance(square, ImageError) else square
+        rows = compute(images)
+        emit(Progress(stage, start + len(chunk), len(files)))
+        for row in range(max(after - start, 0), len(chunk)):
+            square = squares[row]
+            yield chunk[row], square if isinstance(square, ImageError) else rows[row]
+
+
+def load_photo(
+    path: Place, *, size: int, resize: Resize, read: Read
+) -> NDArray[np.uint8] | ImageError:
+    """Its square, uint8 [size, size, 3], or why it cannot be read."""
     try:
         return load_bytes(read(path), size, resize, name=str(path))
     except ImageError as error:

@@ -28,6 +28,7 @@ STANDARD_EPSILON = 1e-7  # of standardization, in float32
 MOVING = ("moving_mean", "moving_variance")
 Arrays = dict[str, AnyArray]
 PredictStep = Callable[[Arrays, Arrays, AnyArray], tuple[Array, Array]]
+EmbedStep = Callable[[Arrays, Arrays, AnyArray], tuple[Array, Array]]
 
 
 def make_predict_step(config: ModelConfig, *, precision: str = "float32") -> PredictStep:
@@ -39,6 +40,20 @@ def make_predict_step(config: ModelConfig, *, precision: str = "float32") -> Pre
         return logits, jax.nn.softmax(logits)
 
     return predict_step
+
+
+def make_embed_step(config: ModelConfig, *, precision: str = "float32") -> EmbedStep:
+    """(params, model_state, uint8 images) -> (embeddings [batch, width], probabilities [batch,
+    classes]). An embedding is what the last layer takes, in float32."""
+    network = Network(config, precision)
+
+    def embed_step(params: Arrays, model_state: Arrays, images: AnyArray) -> tuple[Array, Array]:
+        weights = {**params, **model_state}
+        features = network.features(weights, network.stage_maps(weights, images))
+        embeddings = network.embedding(weights, features)
+        return embeddings, jax.nn.softmax(network.logits(weights, features))
+
+    return embed_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +80,11 @@ class Network:
     def logits(self, weights: Arrays, features: Array) -> Array:
         """Features -> float32 logits [batch, classes]."""
         return self._network.head.logits(self._layers(weights), features)
+
+    def embedding(self, weights: Arrays, features: Array) -> Array:
+        """Features -> what the last layer takes: float32 [batch, width]."""
+        layers = _ButLast(self.config, weights, self.precision)
+        return self._network.head.logits(layers, features)
 
     def _layers(self, weights: Arrays) -> _Computed:
         return _Computed(self.config, weights, self.precision)
@@ -134,6 +154,13 @@ class _Computed:
             jnp.asarray(self._weights[f"{name}/{part}"], x.dtype) for part in ("kernel", "bias")
         )
         return x @ kernel + bias
+
+
+class _ButLast(_Computed):
+    """The same layers, with nothing for the last one."""
+
+    def logits(self, x: Array, name: str) -> Array:
+        return x.astype(jnp.float32)
 
 
 def weight_shapes(

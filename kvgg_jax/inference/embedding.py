@@ -1,0 +1,106 @@
+"""`embed`: what a network makes of photos just before it decides, as vectors. Never TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvgg_jax.core.errors import ImageError
+from kvgg_jax.core.events import Emit, ignore
+from kvgg_jax.core.memory import inference_memory_advice
+from kvgg_jax.core.places import Place
+from kvgg_jax.core.state import empty_batch
+from kvgg_jax.data.decode.image import Read, read_file
+from kvgg_jax.inference.classifier import Classifier, certainty, load_classifier
+from kvgg_jax.inference.prediction import (
+    MAX_BATCH,
+    Prediction,
+    each_output,
+    find_files,
+    load_photo,
+    ranked,
+)
+from kvgg_jax.inference.temperature import apply_temperature
+from kvgg_jax.models.compile import compile_step
+from kvgg_jax.models.functional import make_embed_step
+from kvgg_jax.runs import catalog
+
+Vector = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A photo as the last layer of a network gets it; no vector where `prediction` is an error."""
+
+    prediction: Prediction
+    vector: Vector | None = None
+    """float32 [width]: 512 of the head slim, 4096 of full, the last one of a list."""
+
+    @property
+    def path(self) -> Place:
+        """The file."""
+        return self.prediction.path
+
+
+def embed(
+    paths: Iterable[str | Place] | str | Path,
+    run: str | Path | Classifier | None = None,
+    *,
+    batch_size: int | None = None,
+    read: Read = read_file,
+    out: str | Path = catalog.OUT,
+    emit: Emit = ignore,
+) -> Iterator[Embedded]:
+    """Embed files, and the images in folders, by the best weights of a run, one by one.
+
+    The predictions are those of `predict`, a file that cannot be read included. `batch_size` None
+    means up to 32; `read` gives the content of a file. Raises RunError for the run, DataError when
+    there is nothing to embed.
+    """
+    files = find_files(paths)
+    classifier = run if isinstance(run, Classifier) else load_classifier(run, out=out, emit=emit)
+    yield from _embed_files(files, classifier, batch_size, read, emit)
+
+
+def _embed_files(
+    files: Sequence[Place],
+    classifier: Classifier,
+    batch_size: int | None,
+    read: Read,
+    emit: Emit,
+) -> Iterator[Embedded]:
+    calibration, below = certainty(classifier, raw=False, unsure_below=None, emit=emit)
+    batch, size = min(len(files), batch_size or MAX_BATCH), classifier.image_size
+    config, weights = classifier.config, classifier.weights
+    with inference_memory_advice(batch, size):
+        function = make_embed_step(config.model, precision=config.train.precision)
+        step = compile_step(
+            "embedding", function, *weights, empty_batch(batch, size).images, emit=emit
+        )
+
+        def compute(images: NDArray[np.uint8]) -> list[tuple[Vector, NDArray[np.floating]]]:
+            vectors, own = map(np.asarray, step(*weights, images))
+            if calibration is not None:
+                own = apply_temperature(own, calibration.temperature)
+            return list(zip(vectors, own, strict=True))
+
+        rank = partial(
+            ranked,
+            classes=classifier.classes,
+            calibrated=calibration is not None,
+            unsure_below=below,
+        )
+        load = partial(load_photo, size=size, resize=classifier.resize, read=read)
+        outputs = each_output(
+            files, compute, load, size=size, batch=batch, stage="embedding", emit=emit
+        )
+        for path, found in outputs:
+            if isinstance(found, ImageError):
+                yield Embedded(Prediction(path, error=str(found)))
+            else:
+                yield Embedded(rank(path, found[1]), found[0])

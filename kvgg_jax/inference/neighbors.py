@@ -1,0 +1,179 @@
+"""`similar`: the training photos that are most like a photo, as its network sees them."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kvgg_jax.core.errors import DataError, RunError
+from kvgg_jax.core.events import Emit, Warned, ignore
+from kvgg_jax.core.places import Place
+from kvgg_jax.core.text import escape_name
+from kvgg_jax.data.decode.image import Read, read_file
+from kvgg_jax.data.samples import reader
+from kvgg_jax.inference.classifier import Classifier, load_classifier
+from kvgg_jax.inference.embedding import Embedded, embed
+from kvgg_jax.inference.prediction import Prediction
+from kvgg_jax.runs import catalog
+from kvgg_jax.runs.folder import write_file
+
+FILE = "embeddings.npz"  # in the run folder
+COUNT = 5
+SMALL = 1e-6  # in place of a deviation or a length of 0
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbor:
+    """A training photo that is like another photo."""
+
+    path: str
+    """What messages call it."""
+    label: str
+    """Its class, as it was labelled."""
+    similarity: float
+    """Cosine of the two standardized embeddings, in [-1, 1]; 1 for the same photo."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {"path": self.path, "class": self.label, "similarity": self.similarity}
+
+
+@dataclass(frozen=True, slots=True)
+class Similar:
+    """A photo, what it is predicted as, and the training photos that are most like it."""
+
+    prediction: Prediction
+    neighbors: tuple[Neighbor, ...] = ()
+    """The most similar one first; none where `prediction` is an error."""
+
+    def to_json(self, *, top: int = 1) -> dict[str, Any]:
+        """As `Prediction.to_json`, with `"similar": [...]`."""
+        found = [one.to_json() for one in self.neighbors]
+        return {**self.prediction.to_json(top=top), "similar": found}
+
+
+def similar(
+    paths: Iterable[str | Place] | str | Path,
+    run: str | Path | Classifier | None = None,
+    *,
+    count: int = COUNT,
+    batch_size: int | None = None,
+    read: Read = read_file,
+    out: str | Path = catalog.OUT,
+    emit: Emit = ignore,
+) -> Iterator[Similar]:
+    """Find the `count` training photos most like each file, one by one.
+
+    The first call embeds all training photos and keeps that in the run, as `embeddings.npz`. A file
+    that cannot be read has an error in its prediction. Raises RunError for the run, DataError where
+    there is nothing to look at or no training photo is left, ValueError for a count below 1.
+    """
+    if count < 1:
+        raise ValueError(f"count {count}: ask for one neighbor at least")
+    classifier = run if isinstance(run, Classifier) else load_classifier(run, out=out, emit=emit)
+    found = embed(paths, classifier, batch_size=batch_size, read=read, emit=emit)
+    return _each(found, classifier, count, emit)
+
+
+def _each(
+    found: Iterable[Embedded], classifier: Classifier, count: int, emit: Emit
+) -> Iterator[Similar]:
+    known = training_photos(classifier, emit)
+    for one in found:
+        near = () if one.vector is None else known.nearest(one.vector, count)
+        yield Similar(one.prediction, near)
+
+
+@dataclass(frozen=True)
+class TrainingPhotos:
+    """The photos that a network was trained on, as it sees them."""
+
+    paths: tuple[str, ...]
+    labels: tuple[str, ...]
+    vectors: NDArray[np.float32]
+    """Embeddings, [count, width]."""
+
+    def nearest(self, vector: NDArray[np.float32], count: int) -> tuple[Neighbor, ...]:
+        """The `count` most similar ones; of two alike, the first comes first."""
+        mean, scale, units = self._standardized
+        cosines = units @ _unit((vector - mean) / scale)
+        order = np.argsort(-cosines, kind="stable")[:count]
+        return tuple(Neighbor(self.paths[k], self.labels[k], float(cosines[k])) for k in order)
+
+    @cached_property
+    def _standardized(self) -> tuple[NDArray[np.float32], ...]:
+        mean, scale = self.vectors.mean(axis=0), self.vectors.std(axis=0) + SMALL
+        return mean, scale, _unit((self.vectors - mean) / scale)
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same directions at length 1."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(length, SMALL), np.float32)
+
+
+def training_photos(classifier: Classifier, emit: Emit = ignore) -> TrainingPhotos:
+    """Those of a run, kept in its folder for its weights. Raises RunError and DataError."""
+    if (kept := _kept(classifier)) is not None:
+        return kept
+    train = classifier.run.split().train
+    found = list(embed(train.files(), classifier, read=reader(train), emit=emit))
+    classes = [train.classes[label] for label in train.labels]
+    good = [
+        (str(one.path), name, one.vector)
+        for one, name in zip(found, classes, strict=True)
+        if one.vector is not None
+    ]
+    run, missing = escape_name(classifier.run.path), len(found) - len(good)
+    if not good:
+        raise DataError(
+            f"No photo that {run} was trained on can be read, so none can be shown. "
+            f"{found[0].prediction.error}"
+        )
+    paths, labels, vectors = zip(*good, strict=True)
+    photos = TrainingPhotos(paths, labels, np.stack(vectors))
+    if missing:
+        emit(Warned(f"{missing:,} of the {len(found):,} training photos cannot be read any more"))
+    else:
+        _keep(photos, classifier, emit)
+    return photos
+
+
+def _keep(photos: TrainingPhotos, classifier: Classifier, emit: Emit) -> None:
+    content = io.BytesIO()
+    np.savez(
+        content,
+        paths=np.array(photos.paths),
+        labels=np.array(photos.labels),
+        vectors=photos.vectors,
+        state=np.array(classifier.state),
+    )
+    try:
+        write_file(classifier.run.path / FILE, content.getvalue())
+    except RunError as error:
+        emit(Warned(f"{error} The training photos are embedded again next time."))
+
+
+def _kept(classifier: Classifier) -> TrainingPhotos | None:
+    """What `_keep` has written for the same weights. Raises RunError for a damaged file."""
+    file = classifier.run.path / FILE
+    if not file.exists():
+        return None
+    try:
+        with np.load(file) as kept:
+            if str(kept["state"]) != classifier.state:
+                return None
+            paths, labels = (tuple(kept[name].tolist()) for name in ("paths", "labels"))
+            return TrainingPhotos(paths, labels, kept["vectors"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        raise RunError(
+            f"{escape_name(file)} is damaged. Remove it: it will be made again."
+        ) from None

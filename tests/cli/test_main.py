@@ -25,6 +25,7 @@ from support.runs import ROOT, draw_photos
 COMMANDS = (
     *(("train",), ("crossval",), ("evaluate",), ("calibrate",), ("predict",), ("runs",)),
     *(("lr-find",), ("tune",), ("summary",), ("bench",), ("explain",), ("export",)),
+    *(("similar",), ("embed",)),
     *(("report",), ("serve",), ("recipes",)),
     *(("data", "demo"), ("data", "check"), ("data", "preview"), ("data", "pack")),
     ("data", "verify"),

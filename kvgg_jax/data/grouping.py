@@ -18,7 +18,7 @@ from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.duplicates import same_photo
 from kvgg_jax.data.audit.inspect import inspect_photos
 from kvgg_jax.data.samples import PARTS, Part, Samples
-from kvgg_jax.data.split import Split, check_parts, split_samples
+from kvgg_jax.data.split import Split, make_split, split_samples
 
 GIVEN = "given"
 """How photos are split that come with their parts, whatever `data.split` says."""
@@ -47,25 +47,34 @@ def split_photos(
     seed = config.seed if data.split_seed is None else data.split_seed
     if data.split != "grouped" and not data.folds:
         _refuse_to_divide(samples, data.split)
-        return split_samples(samples, val_split=data.val_split, seed=seed, how=data.split)
+        return split_samples(
+            samples,
+            val_split=data.val_split,
+            seed=seed,
+            how=data.split,
+            test_split=data.test_split,
+        )
     if data.split != "grouped":
         groups = np.arange(len(samples))
     elif groups is None:
         groups = find_groups(samples, emit=emit)
     groups = _joined(groups, _named_groups(config, samples, emit))
-    shares = [1 / data.folds] * data.folds if data.folds else [data.val_split, 1 - data.val_split]
+    rest = 1 - (data.test_split or 0)
+    folds, val_split = data.folds, data.val_split
+    shares = [rest / folds] * folds if folds else [val_split, rest - val_split]
+    shares += [data.test_split] if data.test_split else []
     part = fill(samples.labels, groups, shares, seed=seed)
-    sizes = np.bincount(part, minlength=len(shares))
-    if data.folds and not sizes.all():  # for any fold, before the first one is trained
+    sizes = np.bincount(part, minlength=len(shares))[:folds]
+    if folds and not sizes.all():  # for any fold, before the first one is trained
         raise DataError(
-            f"{root}: fold {sizes.argmin() + 1} of {data.folds} would have {len(samples)} of "
+            f"{root}: fold {sizes.argmin() + 1} of {folds} would have {len(samples)} of "
             f"{len(samples)} images for training and 0 for validation; each needs at least 1. Add "
             "photos or choose fewer folds."
         )
-    held_out = part == (data.fold or 1) - 1
-    train, val = (np.flatnonzero(part).tolist() for part in (~held_out, held_out))
-    check_parts(samples, len(train), len(val), shares[0])
-    return Split(samples.take(train), samples.take(val))
+    val = part == (data.fold or 1) - 1
+    test = (part == len(shares) - 1) & bool(data.test_split)
+    rows = map(np.flatnonzero, (~val & ~test, val, test))
+    return make_split(samples, *rows, val_split=shares[0], test_split=data.test_split)
 
 
 def how_split(config: RunConfig, split: Split) -> str:
@@ -87,9 +96,15 @@ def _given_split(
         )
     found = ", ".join(f"{counts[part]:,} {PURPOSE[part]}" for part in PARTS if counts[part])
     emit(Note(f"{root} is split already: {found}"))
+    if config.data.test_split and (len(val) or len(test)):
+        raise DataError(
+            f"{root} is split already, and `data.test_split` divides photos that are not. Leave it "
+            "out, or name test photos: `data.test`."
+        )
     if not len(val):
         own = None if groups is None else groups[np.array(samples.parts) == "train"]
-        return replace(split_photos(config, train, groups=own, emit=emit), test=test)
+        split = split_photos(config, train, groups=own, emit=emit)
+        return replace(split, test=test) if len(test) else split
     _warn_of_divided(samples, _named_groups(config, samples), emit)
     return Split(train, val, test if len(test) else None, given=True)
 

@@ -83,6 +83,14 @@ class Samples:
         rows = indices if isinstance(indices, np.ndarray) else np.fromiter(indices, np.int64)
         return replace(self, **{name: one.take(rows) for name, one in self._columns().items()})
 
+    def without(self, part: Samples | None) -> Samples:
+        """Those that are not in `part`, in their order."""
+        if part is None:
+            return self
+        kept = np.ones(len(self), bool)
+        kept[self.rows(part)] = False
+        return self.take(np.flatnonzero(kept))
+
     def rows(self, part: Samples) -> NDArray[np.int64]:
         """Where the photos of `part` are, in its order; those that are not here are left out."""
         rows = self.find(part)

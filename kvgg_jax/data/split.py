@@ -45,21 +45,29 @@ class Split:
                 yield name, part
 
 
-def split_samples(samples: Samples, *, val_split: float, seed: int, how: str = "keras") -> Split:
+def split_samples(
+    samples: Samples,
+    *,
+    val_split: float,
+    seed: int,
+    how: str = "keras",
+    test_split: float | None = None,
+) -> Split:
     """Split `samples`; `how` is "keras" or "stratified".
 
     "keras" splits exactly as `image_dataset_from_directory(validation_split=val_split, seed=seed,
     shuffle=True)` does: shuffle all, the last int(val_split * N) are for validation. "stratified"
-    does the same within each class, so that class shares are kept.
+    does the same within each class, so that class shares are kept. The first int(test_split * N)
+    are for testing, so the validation part is the same with and without them.
     """
     labels = np.zeros(len(samples), np.int8) if how == "keras" else np.array(samples.labels)
-    cuts: list[list[NDArray[np.int64]]] = []
+    parts: list[list[NDArray[np.int64]]] = []
     for rows in rows_by_label(labels):
         np.random.RandomState(seed).shuffle(rows)
-        cuts.append(np.split(rows, [len(rows) - int(val_split * len(rows))]))
-    train, val = map(np.concatenate, zip(*cuts, strict=True))
-    check_parts(samples, len(train), len(val), val_split)
-    return Split(samples.take(train), samples.take(val))
+        cuts = int((test_split or 0) * len(rows)), len(rows) - int(val_split * len(rows))
+        parts.append(np.split(rows, cuts))
+    test, train, val = map(np.concatenate, zip(*parts, strict=True))
+    return make_split(samples, train, val, test, val_split=val_split, test_split=test_split)
 
 
 def rows_by_label(labels: NDArray[np.generic]) -> list[NDArray[np.int64]]:
@@ -68,14 +76,31 @@ def rows_by_label(labels: NDArray[np.generic]) -> list[NDArray[np.int64]]:
     return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
 
 
-def check_parts(samples: Samples, train: int, val: int, val_split: float) -> None:
-    """Raises DataError when one of two parts, of so many images, is empty."""
-    if not train or not val:
+def make_split(
+    samples: Samples,
+    train: NDArray[np.int64],
+    val: NDArray[np.int64],
+    test: NDArray[np.int64],
+    *,
+    val_split: float,
+    test_split: float | None,
+) -> Split:
+    """The parts at these rows; that for testing only with `test_split`. Raises DataError when one
+    is empty."""
+    if not len(train) or not len(val):
         raise DataError(
             f"{escape_name(samples.root)}: {len(samples)} images with "
-            f"`data.val_split = {val_split}` leave {train} for training and {val} for "
+            f"`data.val_split = {val_split}` leave {len(train)} for training and {len(val)} for "
             "validation; each needs at least 1. Add photos or change the share."
         )
+    if test_split and not len(test):
+        raise DataError(
+            f"{escape_name(samples.root)}: {len(samples)} images with "
+            f"`data.test_split = {test_split}` leave 0 for testing; it needs at least 1. Add "
+            "photos or change the share."
+        )
+    third = samples.take(test) if test_split else None
+    return Split(samples.take(train), samples.take(val), third)
 
 
 def split_to_csv(split: Split) -> Iterator[str]:

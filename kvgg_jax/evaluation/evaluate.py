@@ -147,7 +147,7 @@ def _labelled(
         if found is None:
             raise DataError(
                 f"{run.path} has no test photos. Train with some that training does not use: "
-                "`data.test`."
+                "`data.test_split`, `data.test`."
             )
         return found
     found = open_photos(DataConfig(dir=str(data)), to_train=False)

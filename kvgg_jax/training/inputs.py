@@ -83,9 +83,7 @@ def load_inputs(config: RunConfig, emit: Emit) -> Inputs:
     total = f"{len(samples):,} photos of {len(samples.classes)} classes in {samples.root}"
     counts = [f"{len(part):,} {PURPOSE[name]}" for name, part in split.parts()]
     emit(Note(f"{total}: {', '.join(counts)}"))
-    if samples.parts is not None:
-        rows = [i for i, part in enumerate(samples.parts) if part != "test"]
-        samples = replace(samples, parts=None).take(rows)
+    samples = replace(samples, parts=None).without(split.test)
     initial = load_initial_weights(config, samples.classes, emit)
     decoded = read_photos(samples, config, emit)
     split = _only_readable(split, decoded)

@@ -268,6 +268,27 @@ def test_without_a_part_for_validation_training_photos_are_split(parts: Path) ->
     assert (split.given, how_split(config, split)) == (False, "stratified")
 
 
+def test_a_third_part_is_not_split_off_photos_that_are_split(parts: Path) -> None:
+    """Whether they have a part for testing or not: one of the two would be without effect."""
+    config = RunConfig(data={"test_split": 0.1})
+    for gone in (None, "test"):
+        if gone:
+            shutil.rmtree(parts / gone)
+        with pytest.raises(DataError) as caught:
+            split_photos(config, scan(parts))
+        assert str(caught.value) == (
+            f"{parts} is split already, and `data.test_split` divides photos that are not. "
+            "Leave it out, or name test photos: `data.test`."
+        )
+    all_to_train = replace(scan(parts / "train"), parts=("train",) * 24)
+    split = split_photos(config, all_to_train)
+    assert [(name, len(part)) for name, part in split.parts()] == [
+        ("train", 18),
+        ("val", 4),
+        ("test", 2),
+    ]
+
+
 def test_class_folders_are_split_as_the_settings_say(photos: Path) -> None:
     """Whatever the classes are called."""
     for old, new in (("blue", "train"), ("green", "val"), ("red", "test")):
@@ -314,14 +335,19 @@ def test_a_group_never_stands_on_two_sides(sizes: list[int], seed: int) -> None:
     alone = np.arange(len(samples))
     config = RunConfig(seed=seed, data={"split": "grouped", "val_split": 0.4})
     folds = [
-        RunConfig(seed=seed, data={"split": how, "folds": 3, "fold": fold})
-        for how in ("grouped", "stratified")
+        RunConfig(seed=seed, data={"split": how, "folds": 3, "fold": fold, "test_split": test})
+        for how, test in (("grouped", None), ("stratified", None), ("grouped", 0.2))
         for fold in (1, 2, 3)
     ]
+    tests = set()
     for one in (config, *folds):
         split = split_photos(one, samples, groups=alone)
         assert not groups_on_both_sides(split)
-        assert sorted(split.all.paths) == sorted(paths)
+        assert sorted(p for _, part in split.parts() for p in part.paths) == sorted(paths)
+        if split.test is not None:
+            assert not set(split.test.groups or ()) & set(split.all.groups or ())
+            tests.add(tuple(split.test.paths))
+    assert len(tests) == 1  # all folds have the same
 
 
 def test_duplicates_join_groups(tmp_path: Path) -> None:

@@ -99,6 +99,28 @@ def test_a_stratified_split_keeps_the_share_of_each_class(
     assert all(labels[int(p)] == k for p, k in zip(split.all.paths, split.all.labels, strict=True))
 
 
+@pytest.mark.parametrize("how", ["keras", "stratified"])
+def test_a_third_part_takes_nothing_from_validation(tmp_path: Path, how: str) -> None:
+    """The validation photos are those without it, the test photos those of any `val_split`."""
+    samples = scan(mixed_folder(tmp_path))
+    two = split_samples(samples, val_split=0.2, seed=3, how=how)
+    assert two.test is None
+    found = [
+        split_samples(samples, val_split=share, seed=3, how=how, test_split=0.25)
+        for share in (0.2, 0.3)
+    ]
+    assert found[0].val == two.val
+    assert found[0].test == found[1].test
+    for split in found:
+        paths = [path for _, part in split.parts() for path in part.paths]
+        assert sorted(paths) == sorted(samples.paths)
+        lines = StringIO("".join(split_to_csv(split)), newline="\n")
+        assert split_from_csv(lines, source=samples.source, classes=samples.classes) == split
+    assert found[0].test is not None
+    shares = Counter(samples.labels) if how == "stratified" else {0: len(samples)}
+    assert len(found[0].test) == sum(int(0.25 * count) for count in shares.values())
+
+
 NAMES = st.one_of(
     st.text(st.characters(exclude_characters="\0/", exclude_categories=("Cs",)), min_size=1),
     st.binary(min_size=1).filter(lambda name: not set(name) & set(b"\0/")).map(os.fsdecode),

@@ -55,6 +55,45 @@ def test_folders_of_ones_own_train_validate_and_test(here: Path) -> None:
     assert kvgg("report", "--run", "x", "--output", "r.html").exit_code == 0
 
 
+def test_a_third_part_is_split_off_and_judged_by_evaluate_alone(here: Path) -> None:
+    """Its photos are not read by a training or a resume; every command works."""
+    words = ("--data", "may", "--test-split", "0.25", "--split", "stratified", "--epochs", "1")
+    trained = kvgg("train", *TINY, *words, "--name", "x")
+    assert trained.exit_code == 0, trained.output
+    assert "12 for training, 3 for validation, 3 for testing" in " ".join(trained.stderr.split())
+    test = Run(Path("runs/x")).split().test
+    assert test is not None
+    kept = {file: file.read_bytes() for file in map(Path, map(str, test.files()))}
+    for file in kept:
+        file.write_text("no image")
+    assert kvgg("train", "--resume", "x", "--epochs", "2").exit_code == 0
+    assert (count_of(), count_of("--split", "all")) == (3, 15)
+    assert kvgg("evaluate", "--split", "test").exit_code == 1
+    for file, content in kept.items():
+        file.write_bytes(content)
+    assert count_of("--split", "test") == 3
+
+
+def test_a_third_part_is_given_once(here: Path) -> None:
+    """By a share or by a folder; nothing is written."""
+    both = kvgg("train", *TINY, "--data", "may", "--test", "june", "--test-split", "0.1")
+    assert message(both) == (
+        "Error: --test june, --test-split 0.1: test_split and test both give a test part: use one "
+        "of them.\n"
+    )
+    all_of_it = kvgg("train", *TINY, "--data", "may", "--test-split", "0.8")
+    assert message(all_of_it) == (
+        "Error: --test-split 0.8: val_split 0.2 and test_split 0.8 leave no photos for training: "
+        "together they must be less than 1.\n"
+    )
+    none = kvgg("train", *TINY, "--data", "may", "--test-split", "0.01")
+    assert message(none).splitlines()[-1] == (
+        f"Error: {here}/may: 18 images with --test-split 0.01 leave 0 for testing; it needs at "
+        "least 1. Add photos or change the share."
+    )
+    assert not Path("runs").exists() or not list(Path("runs").iterdir())
+
+
 def test_the_split_of_one_run_is_the_list_of_another(here: Path) -> None:
     """Photo by photo; a weight of a list changes the training, not the validation."""
     first = kvgg("train", *TINY, "--data", "may", "--split", "stratified", "--name", "one",
@@ -99,7 +138,8 @@ def test_other_photos_need_only_labels_that_the_run_knows(here: Path) -> None:
     )
     none = kvgg("evaluate", "--split", "test")
     assert message(none) == (
-        "Error: runs/x has no test photos. Train with some that training does not use: --test.\n"
+        "Error: runs/x has no test photos. Train with some that training does not use: "
+        "--test-split, --test.\n"
     )
 
 

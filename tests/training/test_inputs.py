@@ -11,6 +11,7 @@ from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import ConfigError, DataError
 from kvgg_jax.core.events import Event, Note, Warned, ignore
 from kvgg_jax.data.decode.image import load
+from kvgg_jax.data.grouping import split_photos
 from kvgg_jax.data.sources.folder import scan
 from kvgg_jax.data.split import split_samples
 from kvgg_jax.training import inputs
@@ -62,6 +63,22 @@ def test_for_random_crops_the_training_photos_are_read_once_more_and_larger(phot
     expected = [load(file, 46) for file in larger.samples.files()]
     np.testing.assert_array_equal(larger.images[rows[:29]], expected)
     text = "Random crops are cut at 46 px: the training photos are read once more"
+    assert Note(text) in heard
+
+
+@pytest.mark.parametrize("how", ["keras", "stratified"])
+def test_photos_split_off_for_testing_are_not_read(photos, how):
+    """As those of `data.test`: that they are no images hinders nothing."""
+    config, heard = small_config(photos, data={"test_split": 0.25, "split": how}), []
+    split = split_photos(config, scan(photos))
+    for file in split.test.files():
+        file.write_text("no image")
+    found = load_inputs(config, heard.append)
+    assert found.split == split
+    assert found.samples == scan(photos).without(split.test)
+    assert found.decoded.samples.find(split.test).max() == -1
+    counts = f"{len(split.train)} for training, {len(split.val)} for validation"
+    text = f"36 photos of 3 classes in {photos}: {counts}, {len(split.test)} for testing"
     assert Note(text) in heard
 
 

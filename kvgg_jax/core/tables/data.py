@@ -65,10 +65,13 @@ class DataConfig(Table):
     beside it ([data](data.md#photos-that-are-not-square))."""
     val_split: float = setting(0.2, "photos", gt=0, lt=1)
     """Share of the photos kept for validation."""
+    test_split: float | None = setting(None, "photos", gt=0, lt=1)
+    """Share of the photos kept for `evaluate --split test`, which training never reads. They are
+    split off as `data.split` says, so fewer are for training ([data](data.md#a-third-part))."""
     split: Literal["keras", "stratified", "grouped"] = setting("keras", "photos")
     """How photos are split: keras, stratified or grouped. `keras`: the files that
     `image_dataset_from_directory` would choose; `stratified`: each class has the same share in
-    both parts; `grouped`: exact and near duplicates, and the groups of a list or of
+    all parts; `grouped`: exact and near duplicates, and the groups of a list or of
     `data.group_by`, stay on one side, and class shares are kept as far as that allows
     ([data](data.md))."""
     group_by: Annotated[str, AfterValidator(_a_pattern)] | None = setting(None, "photos")
@@ -124,4 +127,15 @@ class DataConfig(Table):
             raise ValueError("folds need split stratified or grouped")
         if self.group_by and self.split != "grouped" and not self.folds:
             raise ValueError("group_by needs split grouped: another one divides groups")
+        return self
+
+    @model_validator(mode="after")
+    def _leaves_photos_to_train(self) -> DataConfig:
+        if self.test_split and self.test:
+            raise ValueError("test_split and test both give a test part: use one of them")
+        if self.test_split and not self.folds and self.val_split + self.test_split >= 1:
+            raise ValueError(
+                f"val_split {self.val_split} and test_split {self.test_split} leave no photos for "
+                "training: together they must be less than 1"
+            )
         return self

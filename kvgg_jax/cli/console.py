@@ -14,18 +14,26 @@ from kvgg_jax.cli.flags import as_flags
 from kvgg_jax.cli.output import print_line
 from kvgg_jax.core import events
 from kvgg_jax.core.events import Event, Progress
-from kvgg_jax.core.history import Epoch
+from kvgg_jax.core.history import EXTRA, Epoch, Monitor, title
 from kvgg_jax.core.text import duration, figure
 
 PLAIN_EVERY = 30.0  # seconds between progress lines without a terminal
-HEADER = "  epoch     loss  accuracy  val loss  val accuracy      rate     time   img/s"
 
 
-def epoch_line(row: Epoch, epochs: int, *, is_best: bool) -> str:
-    """One row under `HEADER`."""
+def header_line(monitor: Monitor) -> str:
+    """What stands above the rows of `epoch_line`."""
+    own = f"  val {title(monitor)}" if f"val_{monitor}" in EXTRA else ""
+    return f"  epoch     loss  accuracy  val loss  val accuracy{own}      rate     time   img/s"
+
+
+def epoch_line(row: Epoch, epochs: int, *, is_best: bool, monitor: Monitor = "accuracy") -> str:
+    """One row under `header_line`."""
+    own = ""
+    if f"val_{monitor}" in EXTRA:
+        own = f"  {row.monitored(monitor):>{len(f'val {title(monitor)}')}.4f}"
     return (
         f"{row.epoch:>3}/{epochs:<3} {row.loss:>8.4f}  {row.accuracy:>8.4f}  {row.val_loss:>8.4f}"
-        f"  {row.val_accuracy:>12.4f}  {figure(row.learning_rate, '.2e'):>8}"
+        f"  {row.val_accuracy:>12.4f}{own}  {figure(row.learning_rate, '.2e'):>8}"
         f"  {duration(row.seconds or 0):>7}  {figure(row.images_per_second, '.1f'):>6}"
         f"{'  best' if is_best else ''}"
     )
@@ -66,8 +74,8 @@ class Screen:
                 self._line(f"Writing to {run}")
             case events.Compiled(what, seconds):
                 self._line(f"Compiled the {what} step in {seconds:.1f} s", "dim")
-            case events.EpochEnded(row, epochs, is_best):
-                self._epoch(row, epochs, is_best)
+            case events.EpochEnded():
+                self._epoch(event)
             case events.Finished(_, _, reason):
                 self._line(f"Done: {reason}.")
 
@@ -80,11 +88,12 @@ class Screen:
         self._take_down()
         print_line(text, style, console=self.console)
 
-    def _epoch(self, row: Epoch, epochs: int, is_best: bool) -> None:
+    def _epoch(self, event: events.EpochEnded) -> None:
         if not self._has_header:
-            self._line(HEADER, "bold")
+            self._line(header_line(event.monitor), "bold")
             self._has_header = True
-        self._line(epoch_line(row, epochs, is_best=is_best), "green" if is_best else "")
+        text = epoch_line(event.row, event.epochs, is_best=event.is_best, monitor=event.monitor)
+        self._line(text, "green" if event.is_best else "")
 
     def _progress(self, event: Progress) -> None:
         now = self._clock()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvgg_jax.core.history import Epoch, History
+from kvgg_jax.core.history import Epoch, History, Monitor
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,7 @@ class EpochEnded:
     row: Epoch
     epochs: int
     is_best: bool
+    monitor: Monitor = "accuracy"
 
 
 @dataclass(frozen=True, slots=True)

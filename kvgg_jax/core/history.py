@@ -6,9 +6,13 @@ import csv
 import io
 import math
 from collections.abc import Iterator
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal, get_args
+
+Monitor = Literal["accuracy", "loss", "balanced_accuracy", "macro_f1"]
+"""What decides which epoch is best: a figure of the validation photos."""
+MONITORS: tuple[Monitor, ...] = get_args(Monitor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +70,46 @@ class Epoch:
     learning_rate: float | None = None
     seconds: float | None = None
     images_per_second: float | None = None
+    val_balanced_accuracy: float | None = None
+    val_macro_f1: float | None = None
     unknown: tuple[tuple[str, str], ...] = ()
     """(column, text) pairs of other versions, kept unchanged."""
 
+    def monitored(self, monitor: Monitor) -> float:
+        """What is monitored of it; NaN where nobody measured that."""
+        value: float | None = getattr(self, f"val_{monitor}")
+        return math.nan if value is None else value
+
     @property
-    def rank(self) -> tuple[float, float, int]:
-        """Larger is better: validation accuracy, then low validation loss, then early."""
-        if math.isnan(self.val_accuracy) or math.isnan(self.val_loss):  # below every number
-            return -math.inf, -math.inf, -self.epoch
-        return self.val_accuracy, -self.val_loss, -self.epoch
+    def extra(self) -> dict[str, float]:
+        """The columns that only a run has which monitors them."""
+        every = {name: getattr(self, name) for name in EXTRA}
+        return {name: value for name, value in every.items() if value is not None}
+
+    def describe(self, *monitors: Monitor) -> str:
+        """`"macro F1 0.8812, loss 0.3000"`: these figures of it, each once."""
+        values = {title(one): self.monitored(one) for one in monitors}
+        return ", ".join(f"{name} {value:.4f}" for name, value in values.items())
 
 
+def title(monitor: Monitor) -> str:
+    """As sentences have it: `"macro F1"`."""
+    return monitor.replace("_", " ").replace("f1", "F1")
+
+
+def gain(monitor: Monitor, value: float) -> float:
+    """`value`, or what makes a low one the larger."""
+    return -value if monitor == "loss" else value
+
+
+def rank(monitor: Monitor, value: float, loss: float, number: int) -> tuple[float, float, int]:
+    """Larger is better: the `value` that is monitored, then a low validation loss, then early."""
+    if math.isnan(value) or math.isnan(loss):  # below every number
+        return -math.inf, -math.inf, -number
+    return gain(monitor, value), -loss, -number
+
+
+EXTRA = ("val_balanced_accuracy", "val_macro_f1")
 COLUMNS = tuple(field.name for field in fields(Epoch) if field.name != "unknown")
 MEASURED = ("seconds", "images_per_second")  # a loss may be infinite, where training diverged
 REQUIRED = tuple(field.name for field in fields(Epoch) if field.default is MISSING)
@@ -87,6 +120,8 @@ class History:
     """The epochs so far, in order."""
 
     epochs: tuple[Epoch, ...] = ()
+    monitor: Monitor = "accuracy"
+    """What decides which epoch is best, and when training stops."""
 
     def __iter__(self) -> Iterator[Epoch]:
         return iter(self.epochs)
@@ -96,16 +131,20 @@ class History:
 
     def append(self, epoch: Epoch) -> History:
         """A new history with one more row."""
-        return History((*self.epochs, epoch))
+        return replace(self, epochs=(*self.epochs, epoch))
 
     def upto(self, epoch: int) -> History:
         """The history up to the end of `epoch`."""
-        return History(tuple(row for row in self.epochs if row.epoch <= epoch))
+        return replace(self, epochs=tuple(row for row in self.epochs if row.epoch <= epoch))
 
     @property
     def best(self) -> Epoch | None:
         """The epoch of highest rank; None before the first."""
-        return max(self.epochs, key=lambda row: row.rank, default=None)
+
+        def key(row: Epoch) -> tuple[float, float, int]:
+            return rank(self.monitor, row.monitored(self.monitor), row.val_loss, row.epoch)
+
+        return max(self.epochs, key=key, default=None)
 
     @property
     def seconds(self) -> float:
@@ -119,11 +158,12 @@ class History:
         return len(speeds) / sum(1 / speed for speed in speeds) if speeds else None
 
     def stale(self, min_delta: float) -> int:
-        """Epochs since validation accuracy last rose by more than `min_delta` (as Keras counts)."""
+        """Epochs since what is monitored last gained more than `min_delta` (as Keras counts)."""
         reference, count = -math.inf, 0
         for row in self.epochs:
-            if row.val_accuracy - min_delta > reference:
-                reference, count = row.val_accuracy, 0
+            value = gain(self.monitor, row.monitored(self.monitor))
+            if value - min_delta > reference:
+                reference, count = value, 0
             else:
                 count += 1
         return count
@@ -135,7 +175,9 @@ class History:
             | dict(row.unknown)
             for row in self.epochs
         ]
-        known = [name for name in COLUMNS if not rows or any(name in row for row in rows)]
+        usual = () if rows else (name for name in COLUMNS if name not in EXTRA)
+        written = {f"val_{self.monitor}", *usual, *(name for row in rows for name in row)}
+        known = [name for name in COLUMNS if name in written]
         unknown = dict.fromkeys(name for row in self.epochs for name, _ in row.unknown)
         out = io.StringIO()
         writer = csv.DictWriter(out, [*known, *unknown], lineterminator="\n")
@@ -144,19 +186,20 @@ class History:
         return out.getvalue()
 
     @classmethod
-    def from_csv(cls, text: str) -> History:
+    def from_csv(cls, text: str, monitor: Monitor = "accuracy") -> History:
         """The inverse of `to_csv`; the columns may be those of another version.
 
-        Raises ValueError when the text is not such a table.
+        Raises ValueError when the text is not such a table, or lacks what is monitored.
         """
         header, *rows = [*csv.reader(io.StringIO(text))] or [[]]
-        if not set(REQUIRED) <= set(header) or len(set(header)) < len(header):
-            raise ValueError(f"expected the columns {','.join(REQUIRED)}, each once")
+        required = dict.fromkeys((*REQUIRED, f"val_{monitor}"))
+        if not required.keys() <= set(header) or len(set(header)) < len(header):
+            raise ValueError(f"expected the columns {','.join(required)}, each once")
         epochs = tuple(_epoch(number, header, row) for number, row in enumerate(rows, 1))
         for before, row in pairwise(epochs):
             if row.epoch <= before.epoch:
                 raise ValueError(f"epoch {row.epoch} comes after epoch {before.epoch}")
-        return cls(epochs)
+        return cls(epochs, monitor)
 
 
 def _epoch(number: int, header: list[str], row: list[str]) -> Epoch:

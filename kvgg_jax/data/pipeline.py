@@ -80,6 +80,11 @@ class Pipeline:
         """Batches an epoch, the padded last one included."""
         return math.ceil(self.count / self.batch_size)
 
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """Those of its rows, in their order: int32 [count]."""
+        return self._store.labels[self.rows]
+
     def whole(self) -> tuple[NDArray[Any], NDArray[np.int32]]:
         """All its images, or features, and labels, in the order of its rows."""
         return self._take(self.rows)

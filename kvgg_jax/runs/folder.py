@@ -20,7 +20,7 @@ from kvgg_jax.core.config_file import resolve
 from kvgg_jax.core.devices.hosts import is_main
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.files import open_lines, read_text, write_bytes, write_text
-from kvgg_jax.core.history import History
+from kvgg_jax.core.history import MONITORS, History, Monitor
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.open_photos import source_of
 from kvgg_jax.data.source import Source
@@ -28,6 +28,7 @@ from kvgg_jax.data.split import Split, split_from_csv
 from kvgg_jax.runs.photo_digests import PhotoDigests
 
 T = TypeVar("T")
+MONITOR = "train.monitor"
 FORMAT = 2
 """Of the run folder, in `run.json`."""
 FIT = "fit.json"
@@ -124,9 +125,11 @@ class Run:
 
     def history(self) -> History:
         """The epochs so far; empty before the first has ended."""
+        info = self.info() if (self.path / self.about).exists() else {}
+        monitor: Monitor = info.get("settings", {}).get(MONITOR, MONITORS[0])
         if not (self.path / "history.csv").exists():
-            return History()
-        return self._parse("history.csv", History.from_csv)
+            return History(monitor=monitor)
+        return self._parse("history.csv", lambda text: History.from_csv(text, monitor))
 
     def split(self, source: Source | None = None) -> Split:
         """The split that the run began with; the photos are in `source`, or where they were."""
@@ -176,4 +179,6 @@ def _info(text: str) -> dict[str, Any]:
         isinstance(info.get(part, {}), dict) for part in ("data", "settings", "custom")
     ):
         raise ValueError("expected an object")
+    if (monitor := info.get("settings", {}).get(MONITOR, MONITORS[0])) not in MONITORS:
+        raise ValueError(f"{MONITOR} is {monitor!r}, not one of {', '.join(MONITORS)}")
     return info

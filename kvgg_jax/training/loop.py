@@ -7,19 +7,27 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
 
 from kvgg_jax.core.devices.mesh import place_rows
 from kvgg_jax.core.errors import NonFiniteLoss, Stopped
 from kvgg_jax.core.events import Emit, EpochEnded, Progress, ignore
-from kvgg_jax.core.history import NOTHING_YET, Epoch, EpochProgress, History, Metrics, ratios
+from kvgg_jax.core.history import (
+    NOTHING_YET,
+    Epoch,
+    EpochProgress,
+    History,
+    Metrics,
+    ratios,
+    title,
+)
 from kvgg_jax.core.state import Batch, Tally, TrainState, Weights
 from kvgg_jax.core.tables.train import TrainConfig
+from kvgg_jax.inference.prediction import Probabilities
 from kvgg_jax.training.ema import with_ema_weights
 from kvgg_jax.training.step import EvalStep, TrainStep, zero_tally
 
@@ -50,6 +58,9 @@ class LoopInputs:
     remedy: str = "`optim.lr`, `model.batch_norm = true`, or `train.precision = float32`"
     """What to try, after "a lower", where the loss becomes NaN."""
     clock: Callable[[], float] = time.perf_counter
+    measure: Callable[[Probabilities], dict[str, Any]] = lambda probabilities: {}
+    """Validation probabilities, in the order of `val` -> columns of the epoch's row that are not
+    made of sums."""
 
 
 class RunProgress(NamedTuple):
@@ -113,7 +124,8 @@ def run_epochs(
             state, row = run_epoch(inputs, state, epoch, partial, hooks)
         partial, history = NOTHING_YET, history.append(row)
         recorder.record(state, history)
-        emit(EpochEnded(row, config.epochs, is_best=history.best == row))
+        is_best = history.best == row
+        emit(EpochEnded(row, config.epochs, is_best=is_best, monitor=history.monitor))
     return history, reason
 
 
@@ -121,13 +133,11 @@ def why_ended(history: History, config: TrainConfig) -> str | None:
     """Why a run ends here; None where it goes on."""
     if len(history) >= config.epochs:
         return f"all {config.epochs} epochs are done"
-    return out_of_patience(config) if history.stale(config.min_delta) >= config.patience else None
-
-
-def out_of_patience(config: TrainConfig) -> str:
-    """Why a run ends before its last epoch."""
+    if history.stale(config.min_delta) < config.patience:
+        return None
+    moved = "fallen" if history.monitor == "loss" else "risen"
     return (
-        f"validation accuracy has not risen by more than {config.min_delta:g} "
+        f"validation {title(history.monitor)} has not {moved} by more than {config.min_delta:g} "
         f"for {config.patience} epochs"
     )
 
@@ -139,7 +149,7 @@ def run_epoch(
     started = inputs.clock() - partial.seconds
     state, partial = train_epoch(inputs, (state, partial), epoch, started, hooks)
     weights = with_ema_weights(state)
-    validated, _ = evaluate(
+    validated, probabilities = evaluate(
         inputs.eval_step,
         (weights.params, weights.model_state),
         inputs.val,
@@ -157,6 +167,7 @@ def run_epoch(
         learning_rate=inputs.learning_rate(int(state.step) - 1),
         seconds=inputs.clock() - started,
         images_per_second=trained.count / max(partial.seconds, 1e-9),
+        **inputs.measure(probabilities),
     )
 
 
@@ -204,7 +215,7 @@ def evaluate(
     stop: Callable[[], bool] = never,
     emit: Emit = ignore,
     epoch: int = 0,
-) -> tuple[Metrics, NDArray[np.float32]]:
+) -> tuple[Metrics, Probabilities]:
     """Metrics over all images of `batches`, and their probabilities, float32 [count, classes].
 
     Training and the `evaluate` command both call this, so they measure the same. Raises Stopped as

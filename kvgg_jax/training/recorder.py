@@ -51,7 +51,7 @@ class Recorder:
                     f"{self._checkpoints.folder / 'last'} has no checkpoint. "
                     "Restore a copy of it, or start a new run."
                 )
-            return RunProgress(fresh, History())
+            return RunProgress(fresh, written)
         state, notes = found
         epochs, amid = divmod(int(state.step), self._steps)
         history = written.upto(epochs)

@@ -33,6 +33,7 @@ from kvgg_jax.training.augment.levels import make_augment
 from kvgg_jax.training.augment.mixing import make_mix
 from kvgg_jax.training.augment.regions import make_crop, make_erase
 from kvgg_jax.training.ema import make_averaging, with_average
+from kvgg_jax.training.figures import monitored_columns
 from kvgg_jax.training.loop import Hooks, LoopInputs
 from kvgg_jax.training.losses import Loss, make_loss
 from kvgg_jax.training.optimizers import BuildOptimizer, build_optimizer
@@ -111,7 +112,7 @@ class Network:
         train_step = compile_step(
             "training", step, *example, donate=(0,), like=example[:2], emit=emit
         )
-        blank = place_rows(store.fillers(part))
+        blank, val = place_rows(store.fillers(part)), self.decoded.rows(self.split.val)
         eval_step = compile_step("evaluation", make_eval_step(model), *weights, blank, emit=emit)
         if news := library.news():
             emit(Note(news))
@@ -119,7 +120,8 @@ class Network:
             train_step=train_step,
             eval_step=eval_step,
             train=train,
-            val=Pipeline(store, self.decoded.rows(self.split.val), batch_size=part),
+            val=Pipeline(store, val, batch_size=part),
+            measure=partial(monitored_columns, config.train.monitor, store.labels[val]),
             learning_rate=lambda step: float(schedule(step - solved)),
             first_epoch=partial(self._solve, emit=emit) if config.solves_head else None,
         )

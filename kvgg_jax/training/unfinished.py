@@ -8,7 +8,7 @@ from kvgg_jax.core.events import Emit
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.runs import step_folders
 from kvgg_jax.runs.folder import Run
-from kvgg_jax.training.loop import out_of_patience
+from kvgg_jax.training.loop import why_ended
 from kvgg_jax.training.schedules import SCHEDULES
 from kvgg_jax.training.transfer.initial_weights import InitialWeights, load_initial_weights
 
@@ -62,8 +62,8 @@ def check_unfinished(run: Run, config: RunConfig) -> None:
             new = _new_run(run, 2 * train.epochs)
             further = f"Its {config.optim.schedule} schedule is at its end. {new}"
         raise RunError(f"{run.path} has finished its {len(history)} epochs. {further}")
-    if history.stale(train.min_delta) >= train.patience:
+    if reason := why_ended(history, train):
         raise RunError(
-            f"{run.path} has finished: {out_of_patience(train)}. "
+            f"{run.path} has finished: {reason}. "
             "To train longer, start a new run with a higher `train.patience`."
         )

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvgg_jax.core.history import COLUMNS, Epoch, History
+from kvgg_jax.core.history import COLUMNS, EXTRA, MONITORS, Epoch, History
 from kvgg_jax.core.keras_gate import keras
 
 NAN, INF = math.nan, math.inf
+USUAL = [name for name in COLUMNS if name not in EXTRA]
 
 
 def rows(*pairs: tuple[float, float]) -> History:
@@ -46,21 +47,65 @@ def test_the_best_epoch_is_the_most_accurate_then_the_surest_then_the_earliest(p
     assert found.epoch == best
 
 
+@pytest.mark.parametrize("monitor", ["balanced_accuracy", "macro_f1"])
+def test_what_is_monitored_decides_instead_of_the_accuracy(monitor):
+    """Of equal values the lower loss, then the earlier epoch; a row without it is never best."""
+    history = History(monitor=monitor)
+    for epoch, (value, loss) in enumerate([(0.5, 1.0), (0.7, 2.0), (0.7, 1.5), (0.7, 1.5)], 1):
+        history = history.append(Epoch(epoch, 1, 1, loss, 1 / epoch, **{f"val_{monitor}": value}))
+    assert history.best == history.epochs[2]
+    longer = history.append(Epoch(5, 1, 1, 0.1, 1.0))
+    assert longer.best == history.best
+    assert [history.upto(epoch).stale(0.1) for epoch in (1, 2, 3, 4)] == [0, 0, 1, 2]
+    assert History.from_csv(history.to_csv(), monitor) == history
+    head = history.to_csv().splitlines()[0]
+    assert head == f"epoch,loss,accuracy,val_loss,val_accuracy,val_{monitor}"
+    with pytest.raises(ValueError, match=r".") as caught:
+        History.from_csv(rows((0.5, 1.0)).to_csv(), monitor)
+    assert str(caught.value) == f"expected the columns {HEAD},val_{monitor}, each once"
+
+
+@pytest.mark.parametrize(
+    ("losses", "best"),
+    [([1.0, 0.5, 0.75], 2), ([0.5, 0.5], 1), ([NAN, 9.0], 2), ([INF, 2.0], 2), ([NAN, NAN], 1)],
+)
+def test_a_low_loss_is_better_where_it_is_monitored(losses, best):
+    """Whatever the accuracy."""
+    pairs = [(1 - number / 10, loss) for number, loss in enumerate(losses)]
+    found = replace(rows(*pairs), monitor="loss").best
+    assert found is not None
+    assert found.epoch == best
+
+
+@pytest.mark.parametrize("monitor", MONITORS)
+def test_the_header_of_no_epochs_has_what_is_monitored(monitor):
+    """As a resume writes it that begins anew."""
+    own = [] if f"val_{monitor}" in USUAL else [f"val_{monitor}"]
+    assert History(monitor=monitor).to_csv() == ",".join([*USUAL, *own]) + "\n"
+
+
+def test_an_epoch_is_described_by_the_figures_asked_for():
+    """Each once."""
+    row = Epoch(1, 1.0, 1.0, 0.25, 0.5, val_macro_f1=0.75)
+    assert row.describe("loss", "accuracy", "loss") == "loss 0.2500, accuracy 0.5000"
+    assert row.describe("macro_f1") == "macro F1 0.7500"
+
+
 def test_an_empty_history_has_no_best_epoch():
     """Before the first epoch there is nothing to keep."""
     assert History().best is None
     assert History().stale(0.001) == 0
 
 
-def keras_stops_after(accuracies: list[float], *, patience: int, min_delta: float) -> int | None:
+def keras_stops_after(
+    values: list[float], *, patience: int, min_delta: float, mode: str
+) -> int | None:
     """The epoch at which Keras' own callback ends training, counted from 1; None for never."""
-    callback = keras.callbacks.EarlyStopping(
-        "val_accuracy", min_delta=min_delta, patience=patience, mode="max"
-    )
+    callback = keras.callbacks.EarlyStopping("x", min_delta=min_delta, patience=patience, mode=mode)
     callback.set_model(SimpleNamespace(stop_training=False))
     callback.on_train_begin()
-    for epoch, accuracy in enumerate(accuracies):
-        callback.on_epoch_end(epoch, {"val_accuracy": accuracy})
+    for epoch, value in enumerate(values):
+        callback.on_epoch_end(epoch, {"x": value})
         if callback.model.stop_training:
             return epoch + 1
     return None
@@ -73,13 +118,15 @@ def keras_stops_after(accuracies: list[float], *, patience: int, min_delta: floa
 )
 def test_staleness_stops_a_run_where_keras_early_stopping_would(counts, patience, min_delta):
     """The write-up's run used that callback; accuracies are shares of 20 images here."""
-    accuracies = [count / 20 for count in counts]
-    history = rows(*((accuracy, 1.0) for accuracy in accuracies))
-    ours = next(
-        (e for e in range(1, len(history) + 1) if history.upto(e).stale(min_delta) >= patience),
-        None,
-    )
-    assert ours == keras_stops_after(accuracies, patience=patience, min_delta=min_delta)
+    values = [count / 20 for count in counts]
+    for monitor, mode in (("accuracy", "max"), ("loss", "min")):
+        history = replace(rows(*((value, value) for value in values)), monitor=monitor)
+        ours = next(
+            (e for e in range(1, len(history) + 1) if history.upto(e).stale(min_delta) >= patience),
+            None,
+        )
+        theirs = keras_stops_after(values, patience=patience, min_delta=min_delta, mode=mode)
+        assert ours == theirs
 
 
 def test_many_small_rises_count_once_they_add_up_to_min_delta():
@@ -128,7 +175,7 @@ HEAD = "epoch,loss,accuracy,val_loss,val_accuracy"
 
 def test_a_column_of_another_version_is_kept_and_written_back():
     """Its text as it was, beside epochs that this version adds without it."""
-    text = f'{",".join(COLUMNS)},macro_f1,note\n1,1.0,0.5,0.25,0.5,0.0001,2.0,10.0,0.50,"a,b"\n'
+    text = f'{",".join(USUAL)},macro_f1,note\n1,1.0,0.5,0.25,0.5,0.0001,2.0,10.0,0.50,"a,b"\n'
     history = History.from_csv(text)
     (row,) = history
     assert row.unknown == (("macro_f1", "0.50"), ("note", "a,b"))

@@ -151,6 +151,7 @@ def test_what_a_search_may_not_vary_is_marked_at_the_fields() -> None:
         "data.fold",
         "data.skip_bad",
         "model.weights",
+        "train.monitor",
         "train.devices",
         "train.shard",
     }
@@ -187,4 +188,4 @@ def test_every_setting_says_what_it_is_and_what_it_affects(one: Setting) -> None
 def test_no_two_settings_have_one_flag() -> None:
     """A command takes all of them."""
     flags = [one.flag for one in SETTINGS.values() if one.flag]
-    assert len(flags) == len({*flags}) == 50
+    assert len(flags) == len({*flags}) == 51

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn import metrics as sklearn_metrics
 
 from kvgg_jax.evaluation.confusion import Confusion
 from kvgg_jax.evaluation.metrics import (
@@ -15,11 +14,11 @@ from kvgg_jax.evaluation.metrics import (
     class_figures,
     compute_metrics,
     losses,
-    overall_figures,
     ranks_of_true,
     reliability,
 )
 from kvgg_jax.evaluation.record import BINS, Bin
+from kvgg_jax.training.figures import overall_figures
 
 
 def of_counts(confusion: list[list[int]]) -> tuple[Any, Any]:
@@ -123,47 +122,6 @@ def test_a_probability_of_zero_is_a_finite_loss() -> None:
     assert one == pytest.approx([126 * np.log(2)])
 
 
-# Right: 3 of 4, 1 of 2, and of the third class 0 of 1; no photo is of the fourth or fifth.
-TRUE = np.array([0, 0, 0, 0, 1, 1, 2])
-PREDICTED = np.array([0, 0, 0, 1, 1, 3, 0])
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("accuracy", 4 / 7),
-        ("balanced_accuracy", (3 / 4 + 1 / 2 + 0) / 3),
-        ("macro_f1", (2 * 3 / (4 + 4) + 2 * 1 / (2 + 2) + 0 + 0) / 4),
-        # true (4, 2, 1, 0), named (4, 2, 0, 1): product 20, each with itself 21
-        ("matthews", (4 * 7 - 20) / (7**2 - 21)),
-    ],
-)
-def test_each_figure_by_hand(name: str, expected: float) -> None:
-    """A class without photos counts for F1 where it was predicted, else for nothing."""
-    assert overall_figures(TRUE, PREDICTED, 5)[name] == pytest.approx(expected, rel=1e-12)
-
-
-def test_the_correlation_is_zero_where_one_class_alone_is_predicted() -> None:
-    """Undefined, since nothing varies: 0, as scikit-learn has it."""
-    assert overall_figures(np.array([0, 1]), np.array([0, 0]), 2)["matthews"] == 0.0
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning")  # classes predicted that no photo has
-@pytest.mark.parametrize(("classes", "count"), [(2, 30), (4, 240), (30, 60)])
-def test_the_figures_are_those_of_scikit_learn(classes: int, count: int) -> None:
-    """With its defaults; of 30 classes, some have no photo."""
-    true, predicted = np.random.default_rng(0).integers(0, classes, (2, count))
-    assert overall_figures(true, predicted, classes) == pytest.approx(
-        {
-            "accuracy": sklearn_metrics.accuracy_score(true, predicted),
-            "balanced_accuracy": sklearn_metrics.balanced_accuracy_score(true, predicted),
-            "macro_f1": sklearn_metrics.f1_score(true, predicted, average="macro"),
-            "matthews": sklearn_metrics.matthews_corrcoef(true, predicted),
-        },
-        rel=1e-12,
-    )
-
-
 def test_the_interval_of_the_accuracy_is_that_of_the_binomial() -> None:
     """The bootstrap of a share is a binomial: 95 % between its quantiles for 0.9 of 200."""
     true = np.zeros(200, int)
@@ -188,7 +146,7 @@ def test_the_bootstrap_draws_photos_again() -> None:
 
 def test_intervals_repeat() -> None:
     """The seed is fixed: the same photos give the same text."""
-    cells = Confusion.of(TRUE, PREDICTED, 5)
+    cells = Confusion.of(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 0]), 5)
     assert bootstrap(cells) == bootstrap(cells)
 
 

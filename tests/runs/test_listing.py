@@ -66,8 +66,9 @@ def test_runs_json_is_what_the_documents_promise(out: Path) -> None:
     """An object a run; one name gives that run alone."""
     printed = json.loads(kvgg("runs", "--out", out, "--json").stdout)
     assert list(printed[0]) == [
-        *("run", "status", "number", "created", "epochs", "epochs_asked", "best_epoch"),
-        *("val_accuracy", "val_loss", "params", "seconds", "arch", "head", "image_size", "device"),
+        *("run", "status", "number", "created", "epochs", "epochs_asked", "monitor"),
+        *("best_epoch", "val_accuracy", "val_loss", "params", "seconds", "arch", "head"),
+        *("image_size", "device"),
     ]
     assert list(printed[2]) == ["run", "status", "error"]
     assert json.loads(kvgg("runs", "ant", "--out", out, "--json").stdout) == printed[1:2]

@@ -153,6 +153,23 @@ def test_a_run_stops_after_patience_epochs_without_a_rise():
     assert reason == "validation accuracy has not risen by more than 0.001 for 2 epochs"
 
 
+def test_what_the_history_monitors_ends_a_run_and_is_announced():
+    """The losses fall while the accuracies stand still; the probabilities give the third figure."""
+    for monitor, reason in (
+        ("loss", "validation loss has not fallen by more than 0.001 for 1 epochs"),
+        ("macro_f1", "validation macro F1 has not risen by more than 0.001 for 1 epochs"),
+    ):
+        fake, seen = Fake([3, 3, 3]), list[Event]()
+        inputs = replace(fake.inputs, measure=lambda _: {"val_macro_f1": 0.5})
+        progress = RunProgress(start().state, History(monitor=monitor))
+        config = TrainConfig(epochs=3, patience=1)
+        history, why = run_epochs(inputs, config, progress, recorder=fake, emit=seen.append)
+        assert (why, len(history), history.monitor) == (reason, 2, monitor)
+        assert [row.val_macro_f1 for row in history] == [0.5, 0.5]
+        ended = [event for event in seen if isinstance(event, EpochEnded)]
+        assert [event.monitor for event in ended] == [monitor] * 2
+
+
 def test_patience_that_runs_out_with_the_last_epoch_changes_no_reason():
     """All epochs were done, so that is why it ended."""
     _, reason = run(Fake([3, 3, 3]), epochs=3, patience=2)

@@ -62,7 +62,7 @@ def tune(
     out: Out = RUNS,
     json: Json = False,
 ) -> None:
-    """Search for the settings with the highest validation accuracy, with Optuna.
+    """Search for the settings with the best validation accuracy, or --monitor, with Optuna.
 
     Tries optim.lr (1e-5 to 1e-3, logarithmic), optim.decay_rate (0.9 to 1), model.head (slim, gap,
     256), model.dropout (0 to 0.5), train.batch_size (16, 32) and data.augment (none, light), or

@@ -8,6 +8,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from kvgg_jax.cli.output import print_line, print_table
+from kvgg_jax.core.history import title
 from kvgg_jax.core.text import duration, escape_name, program
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ def train_json(result: TrainResult) -> dict[str, Any]:
     names = ("epoch", "accuracy", "loss", "val_accuracy", "val_loss")
     return {
         "run": str(result.run),
-        "best": {name: getattr(best, name) for name in names},
+        "monitor": result.history.monitor,
+        "best": {**{name: getattr(best, name) for name in names}, **best.extra},
         "epochs": len(result.history),
         "seconds": round(result.history.seconds, 3),
         "images_per_second": round(result.images_per_second, 3),
@@ -37,8 +39,8 @@ def train_text(result: TrainResult) -> None:
     best, run = result.history.best, result.run
     assert best is not None, "a finished run has an epoch"
     print_line(
-        f"Best epoch {best.epoch} of {len(result.history)}: validation accuracy "
-        f"{best.val_accuracy:.4f}, loss {best.val_loss:.4f} "
+        f"Best epoch {best.epoch} of {len(result.history)}: validation "
+        f"{best.describe(result.history.monitor, 'accuracy', 'loss')} "
         f"({duration(result.history.seconds)}, {result.images_per_second:.1f} images/s)",
         "bold",
     )
@@ -49,17 +51,24 @@ def train_text(result: TrainResult) -> None:
 
 def crossval_text(result: Crossval) -> None:
     """A row per fold, mean and standard deviation, and the files."""
-    headers = ("fold", "training", "validation", "best epoch", "accuracy", "loss", "time")
+    figures = result.figures
+    named = (title(name) for name in figures.values())
     rows = [
         (
             *map(str, (fold.fold, fold.train, fold.val, fold.epoch)),
-            *(f"{fold.val_accuracy:.4f}", f"{fold.val_loss:.4f}", duration(fold.seconds)),
+            *(f"{getattr(fold, column):.4f}" for column in figures),
+            duration(fold.seconds),
         )
         for fold in result.folds
     ]
-    print_table(headers, rows, right=slice(None))
-    mean, sd = result.mean("val_accuracy"), result.sd("val_accuracy")
-    print_line(f"Validation accuracy {mean:.4f}, standard deviation {sd:.4f}", "bold")
+    print_table(
+        ("fold", "training", "validation", "best epoch", *named, "time"), rows, right=slice(None)
+    )
+    shown = [column for column, name in figures.items() if name in (result.monitor, "accuracy")]
+    for column in reversed(shown):  # what is monitored comes first
+        mean, sd = result.mean(column), result.sd(column)
+        name = title(figures[column])
+        print_line(f"Validation {name} {mean:.4f}, standard deviation {sd:.4f}", "bold")
     print_line(f"Folds, crossval.json and crossval.csv: {result.path}")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kvgg_jax.cli.output import cell, print_line, print_table
+from kvgg_jax.core.history import MONITORS, Epoch
 from kvgg_jax.core.text import duration, escape_name
 from kvgg_jax.runs.listing import DamagedRun, RunSummary
 
@@ -33,12 +34,18 @@ def _row(one: RunSummary | DamagedRun) -> list[str]:
         one.path.name,
         one.status,
         f"{len(one.history)}/{one.config.train.epochs}",
-        f"{best.val_accuracy:.4f}" if best else "",
+        f"{best.val_accuracy:.4f}{_by(one, best)}" if best else "",
         f"{one.params / 1e6:.1f} M",
         duration(one.history.seconds),
         str(one.config.image_size),
         str(one.info.get("created"))[:10],
     ]
+
+
+def _by(one: RunSummary, best: Epoch) -> str:
+    """What has decided that the epoch is the best, unless that is the accuracy."""
+    monitor = one.history.monitor
+    return "" if monitor == MONITORS[0] else f" ({best.describe(monitor)})"
 
 
 def comparison_text(result: Comparison) -> None:
@@ -62,7 +69,7 @@ def _column(one: RunSummary) -> list[str]:
         one.status,
         f"{best.val_accuracy:.4f}" if best else "",
         f"{best.val_loss:.4f}" if best else "",
-        f"{best.epoch} of {len(one.history)}" if best else "",
+        f"{best.epoch} of {len(one.history)}{_by(one, best)}" if best else "",
         f"{one.params:,}",
         duration(one.history.seconds),
         f"{speed:.1f}" if speed else "",

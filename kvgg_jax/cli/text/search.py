@@ -8,6 +8,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from kvgg_jax.cli.output import print_line
+from kvgg_jax.core.history import EXTRA, title
 from kvgg_jax.core.text import duration, figure, program
 from kvgg_jax.training.search.space import short
 
@@ -70,18 +71,20 @@ def tune_json(result: TuneResult) -> dict[str, Any]:
 
 
 def _trial_json(trial: Trial) -> dict[str, Any]:
-    return {**asdict(trial), "run": str(trial.run)}
+    found = {**asdict(trial), "run": str(trial.run)}
+    return {name: value for name, value in found.items() if name not in EXTRA or value is not None}
 
 
 def tune_text(result: TuneResult) -> None:
     """The trials, the best first, and the next commands."""
     best = result.best
-    print_line("trial          state  accuracy      loss  epochs     time  tried", "bold")
+    own = f"  {title(best.monitor)}" if f"val_{best.monitor}" in EXTRA else ""
+    print_line(f"trial          state  accuracy      loss{own}  epochs     time  tried", "bold")
     for trial in sorted(result.trials, key=lambda trial: trial.rank, reverse=True):
         print_line(_trial_line(trial), "green" if trial is best else "")
-    accuracy = f"validation accuracy {figure(best.val_accuracy, '.4f')} in epoch {best.epoch}"
+    reached = f"validation {title(best.monitor)} {figure(best.monitored, '.4f')}"
     where = f"{best.run} on {best.host}" if best.host else best.run
-    print_line(f"Best: trial {best.number} in {where}, {accuracy}", "bold")
+    print_line(f"Best: trial {best.number} in {where}, {reached} in epoch {best.epoch}", "bold")
     print_line(f"Its settings: {result.config}")
     print_line(f"Next: {program()} evaluate --run {quote(str(best.run))}")
     print_line(f"      {program()} train --config {quote(str(result.config))} --epochs N")
@@ -90,7 +93,10 @@ def tune_text(result: TuneResult) -> None:
 def _trial_line(trial: Trial) -> str:
     accuracy, loss = (figure(value, ".4f") for value in (trial.val_accuracy, trial.val_loss))
     tried = ", ".join(f"{key} {short(value)}" for key, value in trial.values.items())
+    own = ""
+    if f"val_{trial.monitor}" in EXTRA:
+        own = f"  {figure(trial.monitored, '.4f'):>{len(title(trial.monitor))}}"
     return (
         f"{trial.number:>5}  {trial.state:>13}  {accuracy:>8}  "
-        f"{loss:>8}  {trial.epochs:>6}  {duration(trial.seconds):>7}  {tried}"
+        f"{loss:>8}{own}  {trial.epochs:>6}  {duration(trial.seconds):>7}  {tried}"
     )

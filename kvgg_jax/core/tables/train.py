@@ -6,10 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
+from kvgg_jax.core.history import Monitor
 from kvgg_jax.core.settings import setting
 from kvgg_jax.core.tables.table import Table, as_text
 
 PLACE = "decides where a step is computed, not what it computes. Set it for the whole search."
+MONITOR = "decides which trial is the best. Set it for the whole search."
 Tracked = Literal["tensorboard", "mlflow", "wandb"]
 
 
@@ -35,10 +37,14 @@ class TrainConfig(Table):
     """Photos per step."""
     accumulate: int = setting(1, "step", "features", ge=1)
     """Parts to compute each batch in, to save memory. Batch norm sees one part at a time."""
+    monitor: Monitor = setting("accuracy", "epochs", no_search=MONITOR)
+    """What decides which epoch is best: accuracy, loss, balanced_accuracy or macro_f1. It is
+    measured on the validation photos, and decides for `train.patience` and `kvgg tune` too
+    (below)."""
     patience: int = setting(20, "epochs", ge=1)
-    """Epochs without a better validation accuracy after which training stops."""
+    """Epochs without a gain in `train.monitor` after which training stops."""
     min_delta: float = setting(0.001, "epochs", ge=0, allow_inf_nan=False)
-    """Smallest gain in validation accuracy that counts as better."""
+    """Smallest gain in `train.monitor` that counts as better."""
     precision: Literal["float32", "bfloat16"] = setting("float32", "step", "features")
     """Compute in float32 or bfloat16. Weights and logits have 32 bits in both."""
     ema: float | None = setting(None, "step", gt=0, lt=1)

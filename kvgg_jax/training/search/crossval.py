@@ -10,13 +10,14 @@ import io
 import json
 import statistics
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import RunError, UsageError
 from kvgg_jax.core.events import Emit, Note, ignore
+from kvgg_jax.core.history import Monitor
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run, write_file
 from kvgg_jax.runs.manifest import UNSEEN, changed_settings, refuse
@@ -25,7 +26,6 @@ from kvgg_jax.training.loop import never
 from kvgg_jax.training.search.group import finish, group_folder
 
 FOLDS = 5
-FIGURES = ("val_accuracy", "val_loss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,12 @@ class Fold:
     val_accuracy: float
     val_loss: float
     seconds: float
+    val_balanced_accuracy: float | None = None
+    val_macro_f1: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Its fields, without a figure that is not monitored."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +54,16 @@ class Crossval:
 
     path: Path
     folds: tuple[Fold, ...]
+    monitor: Monitor = "accuracy"
+    """What decided which epoch of each fold is the best."""
+
+    @property
+    def figures(self) -> dict[str, Monitor]:
+        """Field of a fold -> the figure that it is of the validation photos."""
+        return {f"val_{name}": name for name in dict.fromkeys(("accuracy", "loss", self.monitor))}
 
     def mean(self, name: str) -> float:
-        """Of `val_accuracy` or `val_loss` over the folds."""
+        """Of `val_accuracy`, `val_loss` or what is monitored, over the folds."""
         return statistics.mean(getattr(fold, name) for fold in self.folds)
 
     def sd(self, name: str) -> float:
@@ -59,12 +72,13 @@ class Crossval:
         return statistics.stdev(values) if len(values) > 1 else 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """`{"crossval", "folds": [...], "mean": {...}, "sd": {...}}`."""
+        """`{"crossval", "monitor", "folds": [...], "mean": {...}, "sd": {...}}`."""
         return {
             "crossval": str(self.path),
-            "folds": [asdict(fold) for fold in self.folds],
-            "mean": {name: self.mean(name) for name in FIGURES},
-            "sd": {name: self.sd(name) for name in FIGURES},
+            "monitor": self.monitor,
+            "folds": [fold.to_json() for fold in self.folds],
+            "mean": {name: self.mean(name) for name in self.figures},
+            "sd": {name: self.sd(name) for name in self.figures},
         }
 
 
@@ -100,6 +114,7 @@ def crossval(
     path = Path(out) / (name or f"crossval-{catalog.network_name(config)}")  # no date, to resume by
     members = [config.with_data(split=how, folds=folds, fold=n + 1) for n in range(folds)]
     done: list[Fold] = []
+    monitor = config.train.monitor
     with group_folder(path, mark="fold-*", what="cross-validation", shared=fold is not None):
         _check_settings(path, members)
         for number in range(1, folds + 1) if fold is None else (fold,):
@@ -109,8 +124,8 @@ def crossval(
             done.append(_measured(run, number))
             if fold is None:
                 status = "finished" if number == folds else "unfinished"
-                _write(Crossval(path, tuple(done)), status=status)
-    return Crossval(path, tuple(done))
+                _write(Crossval(path, tuple(done), monitor), status=status)
+    return Crossval(path, tuple(done), monitor)
 
 
 def _run(path: Path, fold: int) -> Run:
@@ -143,6 +158,7 @@ def _measured(run: Run, fold: int) -> Fold:
         val_accuracy=best.val_accuracy,
         val_loss=best.val_loss,
         seconds=round(history.seconds, 3),
+        **best.extra,
     )
 
 
@@ -150,8 +166,8 @@ def _write(result: Crossval, *, status: str) -> None:
     """`crossval.json`, and `crossval.csv` with one row per fold."""
     text = json.dumps({"status": status, **result.to_json()}, indent=2) + "\n"
     write_file(result.path / "crossval.json", text)
-    table = io.StringIO()
-    writer = csv.DictWriter(table, [field.name for field in fields(Fold)], lineterminator="\n")
+    table, rows = io.StringIO(), [fold.to_json() for fold in result.folds]
+    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(map(asdict, result.folds))
+    writer.writerows(rows)
     write_file(result.path / "crossval.csv", table.getvalue())

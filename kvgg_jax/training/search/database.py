@@ -17,7 +17,7 @@ from kvgg_jax.core.errors import KvggError, MissingExtra, RunError, Stopped, Usa
 from kvgg_jax.core.events import Emit, Note, Warned
 from kvgg_jax.core.extras import require
 from kvgg_jax.runs.folder import Run
-from kvgg_jax.training.search.storage import Storage, number
+from kvgg_jax.training.search.storage import Direction, Storage, number
 
 if TYPE_CHECKING:
     import optuna
@@ -33,11 +33,13 @@ class Database(Storage):
 
     is_shared = True
 
-    def __init__(self, url: str, name: str, *, seed: int, warmup: int) -> None:
+    def __init__(
+        self, url: str, name: str, *, seed: int, warmup: int, direction: Direction = "maximize"
+    ) -> None:
         """Create the search `name` there, or open it. Raises MissingExtra without a driver."""
         import optuna
 
-        super().__init__(seed, warmup)
+        super().__init__(seed, warmup, direction)
         with _unwarned():
             self._again = optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)
             self._storage = optuna.storages.RDBStorage(

@@ -10,7 +10,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from kvgg_jax.runs.folder import Run
 if TYPE_CHECKING:
     import optuna
 
+Direction = Literal["maximize", "minimize"]
 JOURNAL = "journal.jsonl"
 JOURNAL_STUDY = "kvgg"
 
@@ -31,9 +32,10 @@ class Storage(ABC):
     is_shared: bool
     study: optuna.Study
 
-    def __init__(self, seed: int, warmup: int) -> None:
-        """`seed` is the run's; a trial is pruned below the median, from epoch `warmup` on."""
-        self.seed, self.warmup = seed, warmup
+    def __init__(self, seed: int, warmup: int, direction: Direction) -> None:
+        """`seed` is the run's; a trial is pruned that is worse than the median, by `direction`,
+        from epoch `warmup` on."""
+        self.seed, self.warmup, self.direction = seed, warmup, direction
 
     def ended(self) -> list[optuna.trial.FrozenTrial]:
         """Trials whose figures are known, in their order."""
@@ -74,7 +76,7 @@ class Storage(ABC):
         return optuna.create_study(
             storage=storage,
             study_name=name,
-            direction="maximize",
+            direction=self.direction,
             pruner=optuna.pruners.MedianPruner(n_warmup_steps=self.warmup),
             load_if_exists=True,
         )
@@ -90,11 +92,13 @@ class Journal(Storage):
 
     is_shared = False
 
-    def __init__(self, folder: Path, *, seed: int, warmup: int) -> None:
+    def __init__(
+        self, folder: Path, *, seed: int, warmup: int, direction: Direction = "maximize"
+    ) -> None:
         """Create it, or open it as a kill left it."""
         from optuna.storages.journal import JournalFileBackend, JournalStorage
 
-        super().__init__(seed, warmup)
+        super().__init__(seed, warmup, direction)
         file = folder / JOURNAL
         if file.exists():  # a loss of power may leave half a line, and a lock that nobody holds
             os.truncate(file, file.read_bytes().rfind(b"\n") + 1)

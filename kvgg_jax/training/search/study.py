@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from kvgg_jax.core.errors import (
     WeightsMismatch,
 )
 from kvgg_jax.core.events import Emit, EpochEnded, Event, Note, Warned, ignore
-from kvgg_jax.core.history import Epoch
+from kvgg_jax.core.history import Epoch, Monitor, rank, title
 from kvgg_jax.core.text import escape_name, figure
 from kvgg_jax.runs.folder import Run, write_file
 from kvgg_jax.training.loop import never
@@ -51,14 +52,24 @@ class Trial:
     seconds: float
     host: str | None = None
     """Where its run is, if a database keeps the search."""
+    monitor: Monitor = "accuracy"
+    """What the search is for."""
+    val_balanced_accuracy: float | None = None
+    val_macro_f1: float | None = None
+
+    @property
+    def monitored(self) -> float | None:
+        """What is monitored of its best epoch."""
+        value: float | None = getattr(self, f"val_{self.monitor}")
+        return value
 
     @property
     def rank(self) -> tuple[float, float, int]:
-        """Larger is better: validation accuracy, then low validation loss, then early."""
-        accuracy, loss = self.val_accuracy, self.val_loss
-        if self.state != "complete" or accuracy is None or loss is None:
-            return -1.0, 0.0, -self.number
-        return accuracy, -loss, -self.number
+        """Larger is better: what is monitored, then low validation loss, then early."""
+        value, loss = self.monitored, self.val_loss
+        if self.state != "complete" or value is None or loss is None:
+            value = loss = math.nan
+        return rank(self.monitor, value, loss, self.number)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +92,7 @@ class Search:
                 run=self._run(trial).path,
                 values=trial.params,
                 host=trial.user_attrs.get("host"),
+                monitor=self.config.train.monitor,
                 **trial.user_attrs["end"],
             )
             for trial in self.storage.ended()
@@ -119,7 +131,7 @@ class Search:
         def report(row: Epoch) -> None:
             nonlocal pruned
             if row.epoch not in known:
-                trial.report(row.val_accuracy, row.epoch)
+                trial.report(row.monitored(self.config.train.monitor), row.epoch)
                 known.add(row.epoch)
             pruned = trial.should_prune()
 
@@ -149,7 +161,10 @@ class Search:
         import optuna
 
         history, study = run.history(), self.storage.study
-        best = history.best
+        best, monitor = history.best, self.config.train.monitor
+        value = math.nan if best is None else best.monitored(monitor)
+        if state == "complete" and not math.isfinite(value):  # Optuna would not take it
+            state = "diverged"
         end = {
             "state": state,
             "epochs": len(history),
@@ -157,26 +172,27 @@ class Search:
             "val_accuracy": best and best.val_accuracy,
             "val_loss": best and best.val_loss,
             "seconds": history.seconds,
+            **(best.extra if best else {}),
         }
         trial.set_user_attr("end", end)
         if state == "complete":
-            study.tell(trial, end["val_accuracy"])
+            study.tell(trial, value)
         else:  # to Optuna a trial that diverged is one not to repeat
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         text = f"Trial {number(study.trials[trial.number])}: {state}"
         if best is not None:
-            text += f", accuracy {best.val_accuracy:.4f}"
+            text += f", {best.describe(monitor)}"
         top = self.write_best()
         if top.state == "complete":
-            text += f"; best so far: trial {top.number}, {figure(top.val_accuracy, '.4f')}"
+            text += f"; best so far: trial {top.number}, {figure(top.monitored, '.4f')}"
         self.emit(Note(text))
 
     def write_best(self) -> Trial:
         """The best trial, its settings in `best.toml` if it is complete. Raises RunError."""
         best = max(self.ended(), key=lambda trial: trial.rank)
         if best.state == "complete":
-            head = f"# Trial {best.number} of {escape_name(self.folder)}: validation accuracy"
-            head += f" {best.val_accuracy:.4f} in epoch {best.epoch}\n"
+            head = f"# Trial {best.number} of {escape_name(self.folder)}: validation "
+            head += f"{title(best.monitor)} {best.monitored:.4f} in epoch {best.epoch}\n"
             toml = with_values(self.config, best.values, where="space").to_toml()
             write_file(self.folder / BEST, head + toml)
         return best

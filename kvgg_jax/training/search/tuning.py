@@ -26,7 +26,7 @@ from kvgg_jax.training.inputs import complete_config
 from kvgg_jax.training.loop import never
 from kvgg_jax.training.search.group import group_folder
 from kvgg_jax.training.search.space import DEFAULT_SPACE, Space, check_space, to_table
-from kvgg_jax.training.search.storage import Journal, Storage
+from kvgg_jax.training.search.storage import Direction, Journal, Storage
 from kvgg_jax.training.search.study import BEST, Search, Trial
 from kvgg_jax.training.tracking.tracking import check_trackers
 
@@ -105,14 +105,15 @@ def tune(
 @contextmanager
 def _opened(url: str | None, folder: Path, config: RunConfig) -> Iterator[Storage]:
     """The trials in `folder`, or those in a database under the same name."""
-    warmup = config.train.epochs // 3 + 1
+    seed, warmup = config.seed, config.train.epochs // 3 + 1
+    direction: Direction = "minimize" if config.train.monitor == "loss" else "maximize"
     if url is None:
-        yield Journal(folder, seed=config.seed, warmup=warmup)
+        yield Journal(folder, seed=seed, warmup=warmup, direction=direction)
         return
     from kvgg_jax.training.search.database import Database, answering
 
     with answering(url):
-        yield Database(url, folder.name, seed=config.seed, warmup=warmup)
+        yield Database(url, folder.name, seed=seed, warmup=warmup, direction=direction)
 
 
 def _check_settings(folder: Path, storage: Storage, config: RunConfig, space: Space) -> None:

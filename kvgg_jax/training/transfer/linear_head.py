@@ -23,6 +23,7 @@ from kvgg_jax.data.pipeline import Pipeline
 from kvgg_jax.models.functional import MOVING, STANDARD_EPSILON
 from kvgg_jax.models.heads import LAST, STANDARDIZED
 from kvgg_jax.training.ema import PREFIX
+from kvgg_jax.training.figures import monitored_columns
 from kvgg_jax.training.loop import Hooks, evaluate
 from kvgg_jax.training.step import EvalStep
 
@@ -66,12 +67,13 @@ def solve_epoch(
     hooks.emit(Note(f"Solved the head by logistic regression, C = {found.strength:g}{how}"))
     state = _with_weights(state._replace(step=jnp.int32(train.steps)), found.weights)
     hooks.recorder.save(state, EpochProgress(train.steps, 0.0, 0.0, 0.0, seconds=0.0))
-    trained, validated = (
+    (trained, _), (validated, probabilities) = (
         evaluate(
             step, (state.params, state.model_state), part, stop=hooks.stop, emit=hooks.emit, epoch=1
-        )[0]
+        )
         for part in parts
     )
+    monitored = monitored_columns(config.train.monitor, parts[1].labels, probabilities)
     return state, Epoch(
         epoch=1,
         loss=trained.loss,
@@ -79,6 +81,7 @@ def solve_epoch(
         val_loss=validated.loss,
         val_accuracy=validated.accuracy,
         seconds=time.perf_counter() - started,
+        **monitored,
     )
 
 

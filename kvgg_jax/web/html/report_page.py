@@ -13,7 +13,7 @@ from shlex import quote
 from typing import Any
 
 from kvgg_jax.core.config import RunConfig, settings
-from kvgg_jax.core.history import Epoch, History
+from kvgg_jax.core.history import Epoch, History, title
 from kvgg_jax.core.process import __version__
 from kvgg_jax.core.tables.model import ModelConfig
 from kvgg_jax.core.text import duration, escape_name
@@ -80,6 +80,8 @@ def write_report(of: Contents, file: Path, *, now: datetime) -> int:
         title=f"Report on {escape_name(of.run.path.resolve().name)}",
         headings=HEADINGS,
         best=history.best,
+        monitored=title(history.monitor),
+        reached=history.best.describe(history.monitor),
         curves=_curves(history, history.best),
         cost=_cost(of.run, of.split),
         version=__version__,

@@ -95,6 +95,7 @@ def test_tune_json_is_what_the_documents_promise(searches):
         "seconds": 95.0,
         "values": {"optim.lr": 0.00031},
         "host": None,
+        "monitor": "accuracy",
     }
     failed = {
         "run": "r/t/trial-002",
@@ -107,6 +108,7 @@ def test_tune_json_is_what_the_documents_promise(searches):
         "seconds": 0.0,
         "values": {"optim.lr": 0.1},
         "host": None,
+        "monitor": "accuracy",
     }
     assert found == {
         "folder": "r/t",

@@ -66,8 +66,8 @@ def test_train_json_is_what_the_documents_promise(workplace: Path) -> None:
         history(workplace / "runs" / "first"),
     )
     best = max(rows, key=lambda row: (float(row["val_accuracy"]), -float(row["val_loss"])))
-    assert list(printed) == ["run", "best", "epochs", "seconds", "images_per_second"]
-    assert printed["run"] == "runs/first"
+    assert list(printed) == ["run", "monitor", "best", "epochs", "seconds", "images_per_second"]
+    assert (printed["run"], printed["monitor"]) == ("runs/first", "accuracy")
     assert printed["best"] == {
         "epoch": int(best["epoch"]),
         "accuracy": float(best["accuracy"]),
@@ -255,6 +255,7 @@ def test_every_flag_of_train_reaches_its_setting(
         "--warmup-steps": "2",
         "--label-smoothing": "0.1",
         "--weight-decay": "0.5",
+        "--monitor": "macro_f1",
         "--patience": "5",
         "--min-delta": "0.25",
         "--save-every-steps": "4",
@@ -326,6 +327,7 @@ def test_every_flag_of_train_reaches_its_setting(
             "epochs": 3,
             "batch_size": 2,
             "accumulate": 2,
+            "monitor": "macro_f1",
             "patience": 5,
             "min_delta": 0.25,
             "save_every_steps": 4,

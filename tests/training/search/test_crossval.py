@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from typer.main import get_command
 
 from kvgg_jax import crossval
 from kvgg_jax.cli.main import app
+from kvgg_jax.cli.text.results import crossval_text
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import DataError, RunError, Stopped, UsageError
 from kvgg_jax.core.events import Emit, Event, Note
@@ -29,6 +31,7 @@ from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.lock import locked
 from kvgg_jax.runs.manifest import settings
 from kvgg_jax.training import trainer
+from kvgg_jax.training.search.crossval import Crossval, Fold
 from kvgg_jax.training.trainer import TrainResult
 from support.commands import TINY, kvgg, message
 from support.runs import draw_photos, small_config
@@ -329,8 +332,27 @@ def test_the_command_prints_a_table_and_json(
         "runs/crossval-vgg11-gap",
         {"val_accuracy": 0.75, "val_loss": 0.25},
     )
-    assert list(printed) == ["crossval", "folds", "mean", "sd"]
+    assert list(printed) == ["crossval", "monitor", "folds", "mean", "sd"]
     assert trained == ["fold-1", "fold-2", "fold-3"]
+
+
+def test_what_is_monitored_is_in_the_table_and_the_files(capsys: Any, tmp_path: Path) -> None:
+    """Beside accuracy and loss."""
+    fold = Fold(1, "x/fold-1", 16, 8, 2, 0.75, 0.5, 61.0)
+    folds = tuple(replace(fold, fold=n, val_macro_f1=0.5 + n / 8) for n in (1, 2))
+    result = Crossval(tmp_path, folds, "macro_f1")
+    crossval_text(result)
+    printed = capsys.readouterr().out
+    assert "macro F1" in printed
+    assert "Validation macro F1 0.6875, standard deviation 0.0884\n" in printed
+    assert "Validation accuracy 0.7500, standard deviation 0.0000\n" in printed
+    found = result.to_json()
+    assert (found["monitor"], found["mean"]) == (
+        "macro_f1",
+        {"val_accuracy": 0.75, "val_loss": 0.5, "val_macro_f1": 0.6875},
+    )
+    assert found["folds"][0]["val_macro_f1"] == 0.625
+    assert "val_balanced_accuracy" not in found["folds"][0]
 
 
 def test_a_stopped_command_shows_how_to_resume(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ from kvgg_jax.core.errors import (
     WeightsMismatch,
 )
 from kvgg_jax.core.events import EpochEnded
-from kvgg_jax.core.history import Epoch
+from kvgg_jax.core.history import Epoch, History
+from kvgg_jax.runs.folder import Run
 from kvgg_jax.training.search import group
 from kvgg_jax.training.search.space import Range, Space
 from kvgg_jax.training.search.storage import Journal
@@ -53,6 +56,26 @@ def test_the_best_trial_is_complete_accurate_sure_and_early():
         trial(4, "diverged", None, None),
     ]
     assert sorted(ranked, key=lambda trial: trial.rank, reverse=True) == ranked
+
+
+def test_the_best_trial_is_so_by_what_is_monitored():
+    """A low loss, a high F1; one whose figure is no number is not complete."""
+
+    def trial(number: int, state: str, **figures: Any) -> Trial:
+        values = {"val_accuracy": 1 / number, "val_loss": 1.0, **figures}
+        return Trial(number, Path("x"), {}, state, 1, 1, seconds=1.0, **values)
+
+    for monitor, name, values in (
+        ("loss", "val_loss", (0.1, 0.2, 0.3)),
+        ("macro_f1", "val_macro_f1", (0.9, 0.8, 0.7)),
+    ):
+        ranked = [
+            trial(4 - number, "complete", monitor=monitor, **{name: value})
+            for number, value in enumerate(values)
+        ]
+        ranked.append(trial(9, "pruned", monitor=monitor, **{name: values[0]}))
+        assert sorted(ranked, key=lambda trial: trial.rank, reverse=True) == ranked
+        assert [one.monitored for one in ranked] == [*values, values[0]]
 
 
 def row(epoch: int, accuracy: float) -> Epoch:
@@ -107,6 +130,30 @@ def test_a_trial_that_fails_for_its_settings_is_noted_and_the_search_continues(
     search = search_in(tmp_path / "tune", config)
     assert [trial.state for trial in search.ended()] == [state, state]
     assert not (tmp_path / "tune" / "best.toml").exists()
+
+
+def test_a_search_for_a_low_loss_minimizes_it(config, tmp_path, monkeypatch):
+    """Optuna knows; the messages and `best.toml` name the loss. A loss that is no number fails."""
+    losses, heard = iter((0.5, 0.25, float("inf"))), list[Any]()
+
+    def train(config: RunConfig, *, out: Path, name: str, **_: Any) -> None:
+        run, loss = Run(out / name), next(losses)
+        run.path.mkdir()
+        run.write("run.json", json.dumps({"settings": {"train.monitor": "loss"}}))
+        run.write("history.csv", History((replace(row(1, 0.5), val_loss=loss),)).to_csv())
+
+    monkeypatch.setattr(group, "train", train)
+    config = config.with_train(monitor="loss")
+    found = tune(config, SPACE, trials=3, out=tmp_path, emit=heard.append)
+    assert [trial.state for trial in found.trials] == ["complete", "complete", "diverged"]
+    assert (found.best.number, found.best.monitored) == (2, 0.25)
+    assert found.config.read_text().splitlines()[0] == (
+        f"# Trial 2 of {tmp_path / 'tune'}: validation loss 0.2500 in epoch 1"
+    )
+    texts = [event.text for event in heard]
+    assert "Trial 2: complete, loss 0.2500; best so far: trial 2, 0.2500" in texts
+    study = Journal(tmp_path / "tune", seed=1, warmup=1, direction="minimize").study
+    assert (study.direction, study.best_value) == (optuna.study.StudyDirection.MINIMIZE, 0.25)
 
 
 def test_a_trial_below_the_median_is_pruned(config, tmp_path, monkeypatch):

@@ -16,13 +16,15 @@ import pytest
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import Stopped
 from kvgg_jax.core.events import EpochEnded, ignore
-from kvgg_jax.core.history import History
+from kvgg_jax.core.history import EXTRA, History
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.training.tracking.trackers import FIGURES
 from kvgg_jax.training.tracking.tracking import tracked
 from support.runs import ROOT
 
 pytestmark = [pytest.mark.usefixtures("thin_network", "blank"), pytest.mark.extras]
+
+SHOWN = [name for name in FIGURES if name not in EXTRA]  # the others are not monitored
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def track(run: Run, name: str) -> tuple[RunConfig, History]:
 def figures(history: History, *, but: tuple[str, ...] = ()) -> dict[str, list[Any]]:
     return {
         name: [(row.epoch, pytest.approx(getattr(row, name))) for row in history]
-        for name in FIGURES
+        for name in SHOWN
         if name not in but
     }
 
@@ -127,7 +129,7 @@ def test_mlflow_has_each_epoch_once_and_the_settings(run, monkeypatch):
     (found,) = client.search_runs([experiment])
     escape_name = {
         name: sorted((m.step, m.value) for m in client.get_metric_history(found.info.run_id, name))
-        for name in FIGURES
+        for name in SHOWN
     }
     first, _, third = history
     assert escape_name.pop("seconds") == [(1, first.seconds), (2, 9.0), (3, third.seconds)]
@@ -145,12 +147,12 @@ def test_wandb_has_each_epoch_once_on_this_machine(run, monkeypatch):
     wandb.teardown()  # waits until its other process has written all
     (folder,) = (run.path / "wandb").glob("offline-run-*")
     (file,) = folder.glob("*.wandb")
-    escape_name: dict[str, list[Any]] = {name: [] for name in FIGURES}
+    escape_name: dict[str, list[Any]] = {name: [] for name in SHOWN}
     for record in wandb_records(file):
         if record.WhichOneof("record_type") == "history":
             items = record.history.item
             values = {item.key or item.nested_key[0]: item.value_json for item in items}
-            for name in FIGURES:
+            for name in SHOWN:
                 escape_name[name].append((int(values["_step"]), float(values[name])))
     assert figures(history) == escape_name
 

@@ -40,6 +40,15 @@ class RunConfig(Table):
             )
         return self
 
+    @model_validator(mode="after")
+    def _trains_for_a_time(self) -> RunConfig:
+        if self.train.time and self.only_solves_head:
+            raise ValueError(
+                f"train.time {self.train.time} has no effect: a linear head on a frozen backbone "
+                "is solved, in one epoch"
+            )
+        return self
+
     @property
     def image_size(self) -> int:
         """Pixels per side. Only for the config of a run, where `data.image_size` is set."""

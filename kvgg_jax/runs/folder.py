@@ -176,7 +176,7 @@ def _class_names(text: str) -> tuple[str, ...]:
 def _info(text: str) -> dict[str, Any]:
     info = json.loads(text)
     if not isinstance(info, dict) or not all(
-        isinstance(info.get(part, {}), dict) for part in ("data", "settings", "custom")
+        isinstance(info.get(part, {}), dict) for part in ("data", "settings", "custom", "plan")
     ):
         raise ValueError("expected an object")
     if (monitor := info.get("settings", {}).get(MONITOR, MONITORS[0])) not in MONITORS:

@@ -27,6 +27,11 @@ class RunSummary:
     """`run.json`."""
 
     @property
+    def epochs(self) -> int:
+        """How many it was asked for, or has planned for the time it was given."""
+        return int(self.info.get("plan", {}).get("epochs", self.config.train.epochs))
+
+    @property
     def status(self) -> str:
         """ "finished" or "unfinished"."""
         return str(self.info.get("status"))
@@ -59,7 +64,7 @@ class RunSummary:
             "number": self.info.get("number"),
             "created": self.info.get("created"),
             "epochs": len(self.history),
-            "epochs_asked": self.config.train.epochs,
+            "epochs_asked": self.epochs,
             "monitor": self.history.monitor,
             "best_epoch": best and best.epoch,
             "val_accuracy": best and best.val_accuracy,

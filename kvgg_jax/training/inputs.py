@@ -127,7 +127,7 @@ def _check_steps(config: RunConfig, count: int) -> None:
             f"({count} images in {config.data.dir}). Choose {count} or less."
         )
     steps = config.train.epochs * math.ceil(count / config.train.batch_size)
-    if config.optim.warmup_steps >= steps:
+    if config.train.time is None and config.optim.warmup_steps >= steps:
         raise ConfigError(
             f"`optim.warmup_steps = {config.optim.warmup_steps}`: the whole run has {steps} steps. "
             f"Choose fewer, such as {steps // 10}, a smaller `train.batch_size`, or more "

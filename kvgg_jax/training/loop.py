@@ -86,6 +86,20 @@ def never() -> bool:
     return False
 
 
+class Limit:
+    """What ends a run beside its number of epochs; this one never does."""
+
+    def is_over(self) -> bool:
+        """Whether the epoch, and the run with it, ends with the last step."""
+        return False
+
+    def validated(self, seconds: float) -> None:
+        """Called after each validation, with what it took."""
+
+
+UNLIMITED = Limit()
+
+
 @dataclass(frozen=True, slots=True)
 class Hooks:
     """What an epoch calls."""
@@ -94,6 +108,7 @@ class Hooks:
     save_every: int | None = None
     stop: Callable[[], bool] = never
     emit: Emit = ignore
+    limit: Limit = UNLIMITED
 
 
 FirstEpoch = Callable[[TrainState, Hooks], tuple[TrainState, Epoch]]
@@ -106,17 +121,22 @@ def run_epochs(
     *,
     recorder: Recorder,
     stop: Callable[[], bool] = never,
+    limit: Limit = UNLIMITED,
     emit: Emit = ignore,
 ) -> tuple[History, str]:
     """Train from `progress` to the end; return the history and why the run ended.
 
     `stop` is asked before the first step and after each; when it returns True, the state is saved
-    by `recorder` and Stopped is raised. A run that was stopped at any step and called again with
-    what was saved gives the same history. Raises NonFiniteLoss too.
+    by `recorder` and Stopped is raised. `limit` is asked then too: when it is over, the epoch is
+    validated where it is, and the run has ended. A run that was stopped at any step and
+    called again with what was saved gives the same history. Raises NonFiniteLoss too.
     """
     state, history, partial = progress
-    hooks = Hooks(recorder, config.save_every_steps, stop, emit)
+    hooks = Hooks(recorder, config.save_every_steps, stop, emit, limit)
     while (reason := why_ended(history, config)) is None:
+        if not partial.steps and limit.is_over():
+            reason = f"the time of {config.time} is over"
+            break
         epoch = len(history) + 1
         if epoch == 1 and inputs.first_epoch is not None:
             state, row = inputs.first_epoch(state, hooks)
@@ -125,13 +145,14 @@ def run_epochs(
         partial, history = NOTHING_YET, history.append(row)
         recorder.record(state, history)
         is_best = history.best == row
-        emit(EpochEnded(row, config.epochs, is_best=is_best, monitor=history.monitor))
+        epochs = max(config.epochs, epoch)  # more where a time is the limit
+        emit(EpochEnded(row, epochs, is_best=is_best, monitor=history.monitor))
     return history, reason
 
 
 def why_ended(history: History, config: TrainConfig) -> str | None:
     """Why a run ends here; None where it goes on."""
-    if len(history) >= config.epochs:
+    if config.time is None and len(history) >= config.epochs:
         return f"all {config.epochs} epochs are done"
     if history.stale(config.min_delta) < config.patience:
         return None
@@ -157,7 +178,8 @@ def run_epoch(
         emit=hooks.emit,
         epoch=epoch,
     )
-    trained = partial.metrics
+    trained, seconds = partial.metrics, inputs.clock() - started
+    hooks.limit.validated(seconds - partial.seconds)
     return state, Epoch(
         epoch=epoch,
         loss=trained.loss,
@@ -165,7 +187,7 @@ def run_epoch(
         val_loss=validated.loss,
         val_accuracy=validated.accuracy,
         learning_rate=inputs.learning_rate(int(state.step) - 1),
-        seconds=inputs.clock() - started,
+        seconds=seconds,
         images_per_second=trained.count / max(partial.seconds, 1e-9),
         **inputs.measure(probabilities),
     )
@@ -186,7 +208,7 @@ def train_epoch(
     (state, partial), steps = so_far, inputs.train.steps
     if hooks.stop():  # all that was done is saved already
         raise Stopped(f"Stopped in epoch {epoch}, after step {partial.steps} of {steps}.")
-    if partial.steps == steps:
+    if partial.steps == steps or (partial.steps and hooks.limit.is_over()):
         return state, partial
     tally = Tally(*(jnp.float32(value) for value in partial.sums))
     for done, batch in enumerate(inputs.train.epoch(epoch, start=partial.steps), partial.steps + 1):
@@ -195,15 +217,18 @@ def train_epoch(
         state, tally = inputs.train_step(state, previous, placed)
         _check_finite(previous, inputs, epoch=epoch, done=done - 1)
         hooks.emit(Progress("training", done - 1, steps, len(batch.labels), epoch))
-        stopping = hooks.stop()
-        if stopping or done == steps or (hooks.save_every and done % hooks.save_every == 0):
+        stopping, is_over = hooks.stop(), hooks.limit.is_over()
+        is_last = is_over or done == steps
+        if stopping or is_last or (hooks.save_every and done % hooks.save_every == 0):
             _check_finite(tally, inputs, epoch=epoch, done=done)
             loss, correct, count = _numbers(tally)
             partial = EpochProgress(done, loss, correct, count, seconds=inputs.clock() - started)
             hooks.recorder.save(state, partial)
         if stopping:
             raise Stopped(f"Stopped in epoch {epoch}, after step {done} of {steps}.")
-    hooks.emit(Progress("training", steps, steps, len(batch.labels), epoch))
+        if is_over:
+            break
+    hooks.emit(Progress("training", partial.steps, steps, len(batch.labels), epoch))
     return state, partial
 
 

@@ -94,6 +94,8 @@ class Network:
     """All images."""
     batches: Pipeline
     """Training images."""
+    steps: int
+    """Those of the optimizer in the whole run, by which schedules go."""
     custom: Custom = Custom()
 
     def assemble(self, state: TrainState, emit: Emit) -> LoopInputs:
@@ -108,7 +110,7 @@ class Network:
         step = build_step(config, model, self.optimizer, samples, loss=loss, emit=emit)
         example = (state, zero_tally(), place_rows(train.fillers()))
         solved = train.steps if config.solves_head else 0  # no step of the optimizer
-        schedule = build_schedule(config.optim, steps=_optimizer_steps(config, train.steps))
+        schedule = build_schedule(config.optim, steps=self.steps)
         train_step = compile_step(
             "training", step, *example, donate=(0,), like=example[:2], emit=emit
         )
@@ -152,9 +154,13 @@ def build_network(
     initial: InitialWeights | None,
     *,
     custom: Custom = Custom(),
+    steps: int | None = None,
     emit: Emit,
 ) -> Network:
-    """The network of a run, with the `initial` weights as far as they go, and its optimizer."""
+    """The network of a run, with the `initial` weights as far as they go, and its optimizer.
+
+    `steps` are those of the optimizer, None: of all epochs.
+    """
     size, train = decoded.images.shape[1], config.train
     built = build(
         config.model,
@@ -176,9 +182,9 @@ def build_network(
     if decoded.larger is not None:
         photos, held = decoded.larger, hold(decoded.larger, cache, emit)
     batches = _batches(config, held, photos.rows(split.train))
-    steps = _optimizer_steps(config, batches.steps)
+    steps = steps or _optimizer_steps(config, batches.steps)
     optimizer, state = build_start(config, model, steps=steps, build=custom.optimizer)
-    return Network(config, decoded, split, built, optimizer, state, store, batches, custom)
+    return Network(config, decoded, split, built, optimizer, state, store, batches, steps, custom)
 
 
 def _optimizer_steps(config: RunConfig, per_epoch: int) -> int:

@@ -43,12 +43,13 @@ from kvgg_jax.training.inputs import (
     warn_of_split,
     with_larger,
 )
-from kvgg_jax.training.loop import LoopInputs, never, run_epochs
+from kvgg_jax.training.loop import UNLIMITED, LoopInputs, never, run_epochs
 from kvgg_jax.training.losses import Loss
 from kvgg_jax.training.optimizers import BuildOptimizer
 from kvgg_jax.training.recorder import Recorder
 from kvgg_jax.training.setup import Custom, Network, build_changes, build_network, devices_of
 from kvgg_jax.training.step import changed
+from kvgg_jax.training.time_limit import TimeLimit, plan_run, planned
 from kvgg_jax.training.tracking.tracking import check_trackers, tracked
 from kvgg_jax.training.transfer.initial_weights import InitialWeights
 from kvgg_jax.training.unfinished import check_unfinished, first_weights, with_epochs
@@ -230,12 +231,17 @@ def _run(
     emit(Started(run.path))
     if check is not None:
         check(run)
-    split = run.split(decoded.samples.source)
+    split, stop = run.split(decoded.samples.source), agreed(stop)
+
+    def build(config: RunConfig, steps: int | None, emit: Emit) -> Network:
+        return build_network(config, decoded, split, initial, custom=custom, steps=steps, emit=emit)
+
     with (
         curves_at_the_end(run),
         Checkpoints(run.checkpoints, run=run, emit=emit) as checkpoints,
     ):
-        network = build_network(config, decoded, split, initial, custom=custom, emit=emit)
+        plan = plan_run(run, config, build, stop=stop, emit=emit)
+        network = build(*planned(config, plan), emit=emit)
         if is_main():
             with alone():
                 _draw_samples(run, network)
@@ -245,8 +251,15 @@ def _run(
         if progress.state is not network.state:
             discard(network.state)
         with tracked(run, config, progress.history, emit) as listen:
+            limit = TimeLimit(plan, config, progress, inputs.clock) if plan else UNLIMITED
             history, reason = run_epochs(
-                inputs, config.train, progress, recorder=recorder, stop=agreed(stop), emit=listen
+                inputs,
+                network.config.train,
+                progress,
+                recorder=recorder,
+                stop=stop,
+                limit=limit,
+                emit=listen,
             )
     run.update_info(status="finished", seconds=history.seconds, reason=reason)
     emit(Finished(run.path, history, reason))

@@ -30,7 +30,15 @@ def first_weights(run: Run, config: RunConfig, emit: Emit) -> InitialWeights | N
 
 
 def with_epochs(run: Run, config: RunConfig, epochs: int | None) -> RunConfig:
-    """The configuration with as many epochs as asked for. Raises UsageError for fewer."""
+    """The configuration with as many epochs as asked for. Raises UsageError for fewer, and for
+    epochs where a time is the limit."""
+    if config.train.time is not None:
+        if epochs is not None:
+            raise UsageError(
+                f"`train.epochs = {epochs}` has no effect: {run.path} trains for "
+                f"`train.time = {config.train.time}`."
+            )
+        return config
     known = run.info().get("settings", {}).get("train.epochs", config.train.epochs)
     wanted, schedule = config.train.epochs if epochs is None else epochs, config.optim.schedule
     if wanted < known:
@@ -56,6 +64,11 @@ def check_unfinished(run: Run, config: RunConfig) -> None:
     history, train = run.history(), config.train
     if run.info().get("status") != "finished":
         return
+    if train.time is not None:
+        raise RunError(
+            f"{run.path} has finished: {run.info().get('reason')}. To train longer, start a new "
+            "run with a longer `train.time`."
+        )
     if len(history) >= train.epochs:
         further = "To train it further, raise `train.epochs`."
         if SCHEDULES[config.optim.schedule].depends_on_length:

@@ -103,7 +103,7 @@ def test_every_setting_of_a_few_words_offers_them() -> None:
         for key, setting in SETTINGS.items()
         if setting.choices and setting.flag and key not in ("model.weights", "train.track")
     }
-    assert len(few) == 16
+    assert len(few) == 17
     for flag, words in few.items():
         assert offered(f"kvgg train {flag} ") == [*words], flag
 

@@ -26,6 +26,7 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
             "image_size": None,
             "resize": "squash",
             "val_split": 0.2,
+            "test_split": None,
             "split": "keras",
             "group_by": None,
             "split_seed": None,
@@ -72,8 +73,10 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
         },
         "train": {
             "epochs": 20,
+            "time": None,
             "batch_size": 32,
             "accumulate": 1,
+            "monitor": "accuracy",
             "patience": 20,
             "min_delta": 0.001,
             "save_every_steps": None,

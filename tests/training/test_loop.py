@@ -15,7 +15,7 @@ from kvgg_jax.core.events import EpochEnded, Event, Progress
 from kvgg_jax.core.history import Epoch, EpochProgress, History, Metrics
 from kvgg_jax.core.state import Batch, Tally, TrainState
 from kvgg_jax.core.tables.train import TrainConfig
-from kvgg_jax.training.loop import LoopInputs, RunProgress, evaluate, run_epochs
+from kvgg_jax.training.loop import Limit, LoopInputs, RunProgress, evaluate, run_epochs
 
 WEIGHTS = [np.float32([1, 1, 1, 1]), np.float32([1, 1, 0, 0])]  # 6 images in batches of 4
 
@@ -241,6 +241,62 @@ def test_a_state_is_saved_every_n_steps_of_an_epoch_and_at_its_end():
         *(("train", 1), ("save", 1, 1), ("train", 2), ("save", 2, 2)),
         *(("validate", 1), ("validate", 1), ("record", 2, 1), ("ended", 1, 1)),
     ]
+
+
+class After(Limit):
+    """Over with the question of that number."""
+
+    def __init__(self, last: int) -> None:
+        self.questions, self.last = 0, last
+        self.heard: list[float] = []
+
+    def is_over(self) -> bool:
+        self.questions += 1
+        return self.questions >= self.last
+
+    def validated(self, seconds: float) -> None:
+        self.heard.append(seconds)
+
+
+def test_an_epoch_whose_time_is_over_is_validated_where_it_is_and_the_run_ends():
+    """As many epochs as fit: `epochs` is what was planned. The state is saved as at any end."""
+    fake = Fake([3, 2, 1])
+    history, reason = run_epochs(
+        fake.inputs,
+        TrainConfig(epochs=1, time="1m30s"),
+        start(),
+        recorder=fake,
+        limit=(limit := After(5)),
+        emit=fake.emit,
+    )
+    assert reason == "the time of 1m30s is over"
+    assert fake.log == [
+        *(("train", 1), ("train", 2), ("save", 2, 2), ("validate", 1), ("validate", 1)),
+        *(("record", 2, 1), ("ended", 1, 1, True)),
+        *(("train", 3), ("save", 3, 1), ("validate", 2), ("validate", 2)),
+        *(("record", 3, 2), ("ended", 2, 2, False)),
+    ]
+    assert history.epochs[1].learning_rate == 0.1 / 3
+    assert limit.heard == [10.0, 10.0]  # between two readings of the clock
+
+
+def test_a_run_that_died_in_the_validation_of_its_last_epoch_trains_no_further():
+    """The time is over at its resume too."""
+    fake, rest = Fake([3, 2]), Fake([3, 2])
+    config = TrainConfig(epochs=1, time="1m")
+    with pytest.raises(Stopped) as caught:
+        run_epochs(
+            fake.inputs,
+            config,
+            start(),
+            recorder=fake,
+            limit=After(2),
+            stop=lambda: fake.log[-1:] == [("validate", 1)],
+        )
+    assert str(caught.value) == "Stopped while validating epoch 1."
+    history, reason = run_epochs(rest.inputs, config, fake.kept, recorder=rest, limit=After(1))
+    assert (len(history), reason) == (1, "the time of 1m is over")
+    assert rest.log == [("validate", 1), ("validate", 1), ("record", 1, 1)]
 
 
 def stopped(fake: Fake, *, epochs: int, stop: Callable[[], bool]) -> str:

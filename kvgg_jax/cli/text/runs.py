@@ -33,7 +33,7 @@ def _row(one: RunSummary | DamagedRun) -> list[str]:
     return [
         one.path.name,
         one.status,
-        f"{len(one.history)}/{one.config.train.epochs}",
+        f"{len(one.history)}/{one.epochs}",
         f"{best.val_accuracy:.4f}{_by(one, best)}" if best else "",
         f"{one.params / 1e6:.1f} M",
         duration(one.history.seconds),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
@@ -10,6 +11,7 @@ from kvgg_jax.core.history import Monitor
 from kvgg_jax.core.settings import setting
 from kvgg_jax.core.tables.table import Table, as_text
 
+TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
 PLACE = "decides where a step is computed, not what it computes. Set it for the whole search."
 MONITOR = "decides which trial is the best. Set it for the whole search."
 Tracked = Literal["tensorboard", "mlflow", "wandb"]
@@ -28,11 +30,26 @@ def _count_or_all(count: str) -> str:
     return count
 
 
+def _seconds(time: str) -> int:
+    found = TIME.fullmatch(time)
+    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    return 3600 * hours + 60 * minutes + seconds
+
+
+def _a_time(time: str) -> str:
+    if not _seconds(time):
+        raise ValueError(f"{time!r} is not a time: write it as 2h, 90m, 45s or 1h30m")
+    return time
+
+
 class TrainConfig(Table):
     """How long to train, with which batches, and when to stop."""
 
     epochs: int = setting(20, "epochs", resume="flag", ge=1)
     """Passes over the training photos."""
+    time: Annotated[str, AfterValidator(_a_time)] | None = setting(None, "epochs")
+    """Time to train, such as 2h, 90m or 1h30m, in place of `train.epochs`. What fits in is planned
+    after a few measured steps; the last epoch is cut so that its validation fits in too (below)."""
     batch_size: int = setting(32, "network", "step", "features", ge=1)
     """Photos per step."""
     accumulate: int = setting(1, "step", "features", ge=1)
@@ -76,6 +93,11 @@ class TrainConfig(Table):
                 "use a divisor of batch_size"
             )
         return self
+
+    @property
+    def seconds(self) -> int | None:
+        """`time` in seconds."""
+        return None if self.time is None else _seconds(self.time)
 
     @property
     def part_size(self) -> int:

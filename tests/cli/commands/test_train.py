@@ -278,7 +278,7 @@ def test_every_flag_of_train_reaches_its_setting(
     switches = ("--batch-norm", "--skip-bad", "--augment-color")
     photos = {"--data", "--val", "--test", "--data-root", "--group-by"}
     # --balance goes without --class-weight alone, and --loss without --label-smoothing
-    elsewhere = {"--track", "--loss", "--balance", "--devices", "--shard"}
+    elsewhere = {"--track", "--loss", "--balance", "--devices", "--shard", "--time"}
     asked = {*flags, *switches, *photos, *elsewhere}
     assert asked == {setting.flag for setting in SETTINGS.values() if setting.flag}
     result = kvgg("train", "--data", "photos", *words, *switches, "--name", "x")

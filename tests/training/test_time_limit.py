@@ -1,0 +1,221 @@
+"""How much training fits into a time, and when the time is over. No test waits for a clock."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.errors import ConfigError, RunError, Stopped, UsageError
+from kvgg_jax.core.events import Event, Note, Progress
+from kvgg_jax.core.history import Epoch, EpochProgress, History
+from kvgg_jax.core.state import Batch, Tally, TrainState
+from kvgg_jax.evaluation.evaluate import evaluate
+from kvgg_jax.runs.folder import Run
+from kvgg_jax.runs.listing import list_runs
+from kvgg_jax.training import time_limit, trainer
+from kvgg_jax.training.loop import Limit, LoopInputs, RunProgress
+from kvgg_jax.training.time_limit import Plan, TimeLimit, plan_run, plan_time, planned
+from kvgg_jax.training.trainer import resume, train
+from support.runs import small_config
+
+PLAN = Plan(epochs=3, steps=25, step_seconds=2.0, validation_seconds=5.0)
+
+
+def lasting(time: str, **tables: Any) -> RunConfig:
+    return RunConfig(train={"time": time}, **tables)
+
+
+@pytest.mark.parametrize(
+    ("time", "epochs", "steps"),
+    [
+        ("7s", 1, 1),
+        ("25s", 1, 10),  # an epoch has 10 steps of 2 s and a validation of 5 s
+        ("31s", 1, 10),  # no step and its validation are left over
+        ("32s", 2, 11),
+        ("1m15s", 3, 30),
+        ("2h", 288, 2880),
+    ],
+)
+def test_as_many_steps_fit_as_leave_time_for_each_validation(
+    time: str, epochs: int, steps: int
+) -> None:
+    """The last epoch is cut, or there is none after the last whole one."""
+    assert plan_time(lasting(time), 2.0, 5.0, per_epoch=10) == Plan(epochs, steps, 2.0, 5.0)
+
+
+def test_a_time_in_which_too_little_fits_is_refused() -> None:
+    """With what was measured."""
+    with pytest.raises(ConfigError) as caught:
+        plan_time(lasting("6s"), 2.0, 5.0, per_epoch=10)
+    assert str(caught.value) == (
+        "`train.time = 6s` is too short: a step takes 2 s here, a validation 5 s."
+    )
+    with pytest.raises(ConfigError) as caught:
+        plan_time(lasting("1m", optim={"warmup_steps": 22}), 2.0, 5.0, per_epoch=10)
+    assert str(caught.value) == (
+        "`optim.warmup_steps = 22`: 22 steps fit into `train.time = 1m`. Choose fewer, such as 2, "
+        "or a longer time."
+    )
+
+
+def test_a_plan_decides_how_many_epochs_and_steps_a_run_has() -> None:
+    """An epoch that solves the head is one more, without a step of the optimizer."""
+    config = lasting("1m")
+    assert planned(config, None) == (config, None)
+    assert planned(config, PLAN) == (config.with_train(epochs=3), 25)
+    solved = lasting("1m", model={"head": "linear", "weights": "x"})
+    assert planned(solved, PLAN)[0].train.epochs == 4
+
+
+def test_the_time_is_over_when_a_validation_and_a_step_no_longer_fit() -> None:
+    """What earlier starts have taken is spent; 9 s are kept for two steps and the validation."""
+    now = 1000.0
+    row = Epoch(1, 1.0, 0.5, 1.0, 0.5, seconds=20.0)
+    partial = EpochProgress(3, 1.0, 1.0, 8.0, seconds=6.0)
+    progress = RunProgress(TrainState(np.int32(3), {}, {}, {}), History((row,)), partial)
+    limit = TimeLimit(PLAN, lasting("1m"), progress, lambda: now)
+    found = []
+    for now in (1000.0, 1025.0, 1025.5):  # noqa: B007  # the limit reads it
+        found.append(limit.is_over())
+    assert found == [False, False, True]
+    now = 1020.0
+    for seconds, expected in ((4.0, False), (11.0, True), (4.0, True)):  # the longest one counts
+        limit.validated(seconds)
+        assert limit.is_over() is expected
+
+
+class Batches:
+    """Three batches of four, some of which a plan measures."""
+
+    steps = 3
+
+    def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
+        for _ in range(start, self.steps):
+            yield Batch(np.zeros((4, 1, 1, 3), np.uint8), np.zeros(4, np.int32), np.ones(4))
+
+
+class Fake:
+    """Steps that take 2 s each and batches of a validation that take 0.5 s, the first ones more."""
+
+    def __init__(self) -> None:
+        self.now, self.steps, self.evaluated = 0.0, 0, 0
+        self.state = TrainState(np.int32(0), {}, {}, {})
+
+    def train_step(self, state: TrainState, tally: Tally, batch: Batch) -> Any:
+        self.now += 2.0 if self.steps else 60.0
+        self.steps += 1
+        return state, tally
+
+    def eval_step(self, params: dict, model_state: dict, batch: Batch) -> Any:
+        self.now += 0.5 if self.evaluated else 30.0
+        self.evaluated += 1
+        return Tally(np.float32(1), np.float32(1), np.float32(4)), np.ones((4, 2), np.float32)
+
+    def assemble(self, state: TrainState, emit: Any) -> LoopInputs:
+        return LoopInputs(
+            self.train_step, self.eval_step, Batches(), Batches(), lambda step: 0.1,
+            clock=lambda: self.now,
+        )  # fmt: skip
+
+
+def test_a_plan_is_measured_once_and_kept_in_the_run(tmp_path: Path) -> None:
+    """Without the first step and the first batch, which take longer; a resume finds it there."""
+    fake, run, heard = Fake(), Run(tmp_path), list[Event]()
+    run.write("run.json", json.dumps({"id": "x"}))
+    built: list[Any] = []
+
+    def build(config: RunConfig, steps: int | None, emit: Any) -> Any:
+        built.append(steps)
+        emit(Note("not said twice"))
+        return fake
+
+    def plan(stop: Any = lambda: False) -> Plan | None:
+        return plan_run(run, lasting("30s"), build, stop=stop, emit=heard.append)
+
+    with pytest.raises(Stopped) as caught:
+        plan(stop=lambda: True)
+    assert str(caught.value) == "Stopped before the first step."
+    assert "plan" not in run.info()
+    fake.__init__()
+    heard.clear()
+    found = plan()
+    assert found == Plan(epochs=4, steps=12, step_seconds=2.0, validation_seconds=1.5)
+    assert [event for event in heard if isinstance(event, Progress)] == [
+        Progress("measuring", done, 6, 4) for done in range(1, 7)
+    ]
+    assert heard[-1] == Note(
+        "Planned for 30s: 12 steps of 2 s in 4 epochs, each with a validation of 1.5 s"
+    )
+    assert (plan(), built, len(heard)) == (found, [1, 1], 7)
+    assert plan_run(run, RunConfig(), build, stop=lambda: False, emit=heard.append) is None
+
+
+@pytest.mark.usefixtures("thin_network", "blank")
+def test_a_run_ends_with_its_time_saved_and_evaluated(photos, tmp_path, monkeypatch):
+    """The last epoch is cut, the cosine is as long as the plan, a resume goes on with both."""
+    asked: list[int] = []
+
+    def after(last: int) -> None:
+        """The time is over with the question of that number; 4 steps are an epoch."""
+        asked.clear()
+
+        class Counted(Limit):
+            def is_over(self) -> bool:
+                asked.append(1)
+                return len(asked) >= last
+
+        monkeypatch.setattr(trainer, "TimeLimit", lambda *_: Counted())
+
+    config = small_config(photos, train={"time": "1h"}, optim={"schedule": "cosine", "lr": 0.01})
+    monkeypatch.setattr(time_limit, "_measure", lambda *_, **__: (300.0, 150.0))
+    after(8)  # once before each epoch and after each step: after the second step of the second
+    whole = train(config, out=tmp_path, name="whole")
+    run = Run(whole.run)
+    assert run.info()["plan"] == {
+        "epochs": 3,
+        "steps": 10,
+        "step_seconds": 300.0,
+        "validation_seconds": 150.0,
+    }
+    assert whole.reason == "the time of 1h is over"
+    assert [row.epoch for row in whole.history] == [1, 2]
+    rates = [0.005 * (1 + math.cos(math.pi * step / 10)) for step in (3, 5)]
+    assert [row.learning_rate for row in whole.history] == pytest.approx(rates, rel=1e-5)
+    assert (run.info()["status"], run.config().train) == ("finished", config.train)
+    (listed,) = (one for one in list_runs(tmp_path) if one.path == run.path)
+    assert listed.to_json()["epochs_asked"] == 3
+    best, evaluated = whole.history.best, evaluate(run.path)
+    assert best.val_accuracy == evaluated.accuracy
+    # the same, stopped after the first step of the second epoch and resumed
+    # the same, stopped in the second epoch and resumed
+    questions = iter(range(20))
+    after(99)
+    with pytest.raises(Stopped):
+        train(config, out=tmp_path, name="cut", stop=lambda: next(questions) == 7)
+    monkeypatch.setattr(time_limit, "_measure", None)  # nothing is planned again
+    after(2)
+    rest = resume(tmp_path / "cut")
+    assert [timeless(row) for row in rest.history] == [timeless(row) for row in whole.history]
+    with pytest.raises(UsageError) as caught:
+        resume(whole.run, epochs=9)
+    assert str(caught.value) == (
+        f"`train.epochs = 9` has no effect: {run.path} trains for `train.time = 1h`."
+    )
+    with pytest.raises(RunError) as finished:
+        resume(whole.run)
+    assert str(finished.value) == (
+        f"{run.path} has finished: the time of 1h is over. To train longer, start a new run with a "
+        "longer `train.time`."
+    )
+
+
+def timeless(row: Epoch) -> Epoch:
+    return replace(row, seconds=None, images_per_second=None)

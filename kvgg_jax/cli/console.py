@@ -107,9 +107,12 @@ class Screen:
         if self.console.is_terminal:
             self._show_bar(event, speed)
         elif now - self._printed > PLAIN_EVERY and done:
-            left = (event.total - event.done) * (now - self._since) / done
-            text = f"{self._name(event)}: {event.done} of {event.total}"
-            text += f", {speed:.1f} {event.unit}/s, {duration(left)} left"
+            text = f"{self._name(event)}: {event.done}"
+            if event.total is None:
+                text += f" {event.unit}, {speed:.1f} {event.unit}/s"
+            else:
+                left = (event.total - event.done) * (now - self._since) / done
+                text += f" of {event.total}, {speed:.1f} {event.unit}/s, {duration(left)} left"
             print_line(text, console=self.console)
             self._printed = now
 

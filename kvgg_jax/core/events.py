@@ -15,11 +15,14 @@ from kvgg_jax.core.history import Epoch, History, Monitor
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`done` of `total` parts of `stage`: "reading", "training", ..."""
+    """`done` of `total` parts of `stage`: "reading", "training", ...
+
+    `total` is None while nobody knows how many there are.
+    """
 
     stage: str
     done: int
-    total: int
+    total: int | None
     images: int = 0
     """Images in this part; 0 where a part is one of `unit`."""
     epoch: int = 0

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from kvgg_jax.core.errors import ConfigError
+from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.places import Place, Url, place
 from kvgg_jax.core.tables.data import DataConfig
 from kvgg_jax.core.text import escape_name
@@ -25,54 +26,54 @@ class Kind(NamedTuple):
 
     fits: Callable[[Place], bool]
     """Whether a place is of this kind, by its name or by what is there."""
-    source: Callable[[Any, Place | None], Source]
-    """Of a place and `root`; nothing is read."""
-    scan: Callable[[Any, Place | None, bool], Samples]
-    """All photos of a place, with `root`; the last says whether to train on them."""
+    source: Callable[[Any, Place | None, Emit], Source]
+    """Of a place and `root`; nothing is read. What takes long later is told to the last."""
+    scan: Callable[[Any, Place | None, bool, Emit], Samples]
+    """All photos of a place, with `root`; the bool says whether to train on them."""
 
 
 KINDS = (
     Kind(
         is_list,
-        lambda file, root: Listed((root or file.parent).absolute(), file),
-        lambda file, root, to_train: scan_list(file, root, to_train=to_train),
+        lambda file, root, emit: Listed((root or file.parent).absolute(), file),
+        lambda file, root, to_train, emit: scan_list(file, root, to_train=to_train),
     ),
     Kind(
         is_hub,
-        lambda name, root: HuggingFace(name),
-        lambda name, root, to_train: scan_hub(name, to_train=to_train),
+        lambda name, root, emit: HuggingFace(name),
+        lambda name, root, to_train, emit: scan_hub(name, to_train=to_train),
     ),
     Kind(
         is_tfds,
-        lambda name, root: TensorFlowDataSet(name),
-        lambda name, root, to_train: scan_tfds(name, to_train=to_train),
-    ),
-    Kind(
-        lambda place: isinstance(place, Url),
-        lambda url, root: RemoteFolder(url),
-        lambda url, root, to_train: scan_tree(RemoteFolder(url), to_train=to_train),
+        lambda name, root, emit: TensorFlowDataSet(name),
+        lambda name, root, to_train, emit: scan_tfds(name, to_train=to_train),
     ),
     Kind(
         is_packed,
-        lambda folder, root: Shards(folder),
-        lambda folder, root, to_train: scan_shards(folder, to_train=to_train),
+        lambda folder, root, emit: Shards(folder),
+        lambda folder, root, to_train, emit: scan_shards(folder, to_train=to_train),
+    ),
+    Kind(
+        lambda place: isinstance(place, Url),
+        lambda url, root, emit: RemoteFolder(url, emit),
+        lambda url, root, to_train, emit: scan_tree(RemoteFolder(url, emit), to_train=to_train),
     ),
     Kind(
         lambda place: True,
-        lambda folder, root: Folder(folder),
-        lambda folder, root, to_train: scan(folder, to_train=to_train),
+        lambda folder, root, emit: Folder(folder),
+        lambda folder, root, to_train, emit: scan(folder, to_train=to_train),
     ),
 )
 
 
-def open_photos(data: DataConfig, *, to_train: bool = True) -> Samples:
+def open_photos(data: DataConfig, *, to_train: bool = True, emit: Emit = ignore) -> Samples:
     """All photos of `data.dir`, and those of `data.val` and `data.test` as parts of a split.
 
     Without `to_train`, one class is enough. Raises DataError, and ConfigError where one of the
     places is split already.
     """
     found = {
-        part: _kind(where).scan(where, _root(data), to_train and part == "train")
+        part: _kind(where).scan(where, _root(data), to_train and part == "train", emit)
         for part, where in _places(data).items()
     }
     if data.root is not None and not any(map(is_list, _places(data).values())):
@@ -88,10 +89,10 @@ def open_photos(data: DataConfig, *, to_train: bool = True) -> Samples:
     return join_parts(found)
 
 
-def source_of(data: DataConfig) -> Source:
+def source_of(data: DataConfig, emit: Emit = ignore) -> Source:
     """Where the photos of `data` are. Nothing is read."""
     sources = {
-        part: _kind(where).source(where, _root(data)) for part, where in _places(data).items()
+        part: _kind(where).source(where, _root(data), emit) for part, where in _places(data).items()
     }
     return Parts(**sources) if len(sources) > 1 else sources["train"]
 

@@ -150,7 +150,7 @@ def _labelled(
                 "`data.test_split`, `data.test`."
             )
         return found
-    found = open_photos(DataConfig(dir=str(data)), to_train=False)
+    found = open_photos(DataConfig(dir=str(data)), to_train=False, emit=emit)
     check_classes(found, classifier.classes, of=run.path)
     found = found.relabel(classifier.classes)
     _tell_of_gaps(found, emit)

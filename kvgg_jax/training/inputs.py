@@ -77,7 +77,7 @@ def complete_config(config: RunConfig, emit: Emit, *, out: str | Path = catalog.
 
 def load_inputs(config: RunConfig, emit: Emit) -> Inputs:
     """What `train` starts with, for a complete config. Raises KvggError as `train` does."""
-    samples = open_photos(config.data)
+    samples = open_photos(config.data, emit=emit)
     split = split_photos(config, samples, emit=emit)
     _check_steps(config, len(split.train))
     total = f"{len(samples):,} photos of {len(samples.classes)} classes in {samples.root}"

@@ -45,7 +45,7 @@ def preview(
     """
     check_jax()
     config = (config or RunConfig()).with_data(dir=str(folder))
-    samples = open_photos(config.data)
+    samples = open_photos(config.data, emit=emit)
     size, seed, resize = choose_size(config), config.seed, config.data.resize
     chosen = samples.take(_even_choice(samples, count, seed))
     decoded = read(chosen, size, resize, skip_bad=config.data.skip_bad, emit=emit)

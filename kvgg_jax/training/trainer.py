@@ -21,6 +21,7 @@ from kvgg_jax.core.memory import training_memory_advice
 from kvgg_jax.core.state import TrainState, discard
 from kvgg_jax.core.tables.architectures import BuildBackbone, register_backbone
 from kvgg_jax.core.tables.train import Tracked
+from kvgg_jax.data.open_photos import source_of
 from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.charts import curves_at_the_end, draw_samples
@@ -178,7 +179,7 @@ def resume(
         check_trackers(config)
         check_unfinished(found, config)
         initial = first_weights(found, config, emit)
-        split = found.split()
+        split = found.split(source_of(config.data, emit))
         check_files(found, split, emit)
         with devices_of(config), training_memory_advice(config):
             warn_of_devices(found, emit)

@@ -63,6 +63,25 @@ def test_a_download_has_a_speed_of_its_own_unit(screen: Callable[..., str]) -> N
     assert line == "downloading: 60 of 100, 1.5 MB/s, 0:27 left"
 
 
+def test_what_has_no_known_end_has_a_count_and_a_speed(screen: Callable[..., str]) -> None:
+    """And no time that is left."""
+    line = screen(
+        (0.0, Progress("listing", 0, None, unit="files")),
+        (40.0, Progress("listing", 6000, None, unit="files")),
+    )
+    assert line == "listing: 6000 files, 150.0 files/s"
+
+
+def test_a_bar_without_an_end_shows_the_count() -> None:
+    """It moves meanwhile."""
+    text = io.StringIO()
+    with Screen(Console(file=text, force_terminal=True, width=120)) as screen:
+        screen(Progress("listing", 6000, None, unit="files"))
+        screen._bars.refresh()
+    assert "listing" in text.getvalue()
+    assert "6000/?" in text.getvalue()
+
+
 def test_a_terminal_has_a_bar_that_is_taken_down_and_the_best_epoch_in_green() -> None:
     """Above the bar, line by line; nothing of it stays."""
     text = io.StringIO()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kvgg_jax.data.sources import remote
+from kvgg_jax.data.sources import address
 from support.commands import TINY, kvgg, message
 from support.elsewhere import Faulty, faulty, upload
 from support.runs import draw_photos
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("thin", "blank")
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The current folder, with a folder of photos that is in `memory://` too."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(remote.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(address.time, "sleep", lambda seconds: None)
     draw_photos(tmp_path / "photos", per_class=6)
     with faulty():
         upload(tmp_path / "photos", "memory://bucket/photos")

@@ -61,6 +61,9 @@ class Faulty(AsyncFileSystem):
     async def _cat_file(self, path, start=None, end=None, **kwargs):
         return await self._answer("cat_file", path, start=start, end=end)
 
+    async def _ls(self, path, detail=True, **kwargs):
+        return await self._answer("ls", path, detail)
+
     async def _find(self, path, maxdepth=None, withdirs=False, **kwargs):
         return await self._answer("find", path, maxdepth, withdirs, **kwargs)
 

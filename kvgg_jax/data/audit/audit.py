@@ -44,7 +44,7 @@ def check_data(
     unreadable files are part of the answer.
     """
     config = (config or RunConfig()).with_data(dir=str(folder))
-    samples = split.all if split else open_photos(config.data)
+    samples = split.all if split else open_photos(config.data, emit=emit)
     others = _others(place(against), samples.root) if against else None
     seen = inspect_photos(samples, *([others] if others else []), emit=emit, stage="looking")
     groups, own = same_photo([one.look for one in seen]), seen[: len(samples)]

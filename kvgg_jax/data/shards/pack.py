@@ -71,7 +71,7 @@ def pack_data(
     Raises DataError for what `train` would refuse, for other photos, and for a finished pack.
     """
     config, out = (config or RunConfig()).with_data(dir=str(data)), Path(folder)
-    samples = open_photos(config.data, to_train=False)
+    samples = open_photos(config.data, to_train=False, emit=emit)
     job = {
         "format": FORMAT,
         "photos": _digest(samples),

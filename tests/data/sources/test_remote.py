@@ -1,21 +1,24 @@
-"""Folders and files elsewhere: listed as folders here are, read once, and clear when they fail."""
+"""Folders and files elsewhere: listed as folders here are, and read once."""
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
 import pytest
 
-from kvgg_jax.core import extras
-from kvgg_jax.core.errors import DataError, ImageError, MissingExtra
+from kvgg_jax.core.errors import DataError, ImageError
+from kvgg_jax.core.events import Event, Progress
 from kvgg_jax.core.places import Url
 from kvgg_jax.data.decode import image as decode
-from kvgg_jax.data.sources import remote
+from kvgg_jax.data.sources import address, remote
 from kvgg_jax.data.sources.folder import scan, scan_tree
 from kvgg_jax.data.sources.listing import scan_list
-from kvgg_jax.data.sources.remote import RemoteFiles, RemoteFolder, fetch
+from kvgg_jax.data.sources.remote import RemoteFiles, RemoteFolder
 from support.elsewhere import Faulty, faulty, upload
 from support.folders import image, mixed_folder
 
@@ -26,7 +29,7 @@ ADVICE = "Check the address and the network, or copy the photos to this machine:
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Faulty]]:
     """`memory://` and `faulty://`, with the same files, and a cache of one's own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(remote.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(address.time, "sleep", lambda seconds: None)
     with faulty() as system:
         yield system
 
@@ -60,12 +63,29 @@ def test_a_folder_elsewhere_is_listed_as_one_here(tmp_path: Path) -> None:
 
 
 def test_the_parts_of_a_split_are_found(tmp_path: Path) -> None:
-    """By one listing."""
+    """Each class folder is listed once, and tells how many files there are so far."""
     for name in ("train/a/1.png", "train/b/1.png", "valid/a/1.png", "test/b/in/2"):
         image(tmp_path / "photos" / name)
-    here, there = scan(tmp_path / "photos"), scan_tree(of(tmp_path / "photos", "faulty://photos"))
+    told: list[Event] = []
+    source = replace(of(tmp_path / "photos", "faulty://photos"), emit=told.append)
+    here, there = scan(tmp_path / "photos"), scan_tree(source)
     assert (there.paths, there.parts) == (here.paths, here.parts)
-    assert [text for text in Faulty.asked if text.startswith("find")] == ["find photos"]
+    listed = [text for text in Faulty.asked if text.startswith(("ls", "find"))]
+    folders = ["ls photos", "ls test", "ls train", "ls valid"]
+    assert listed == [*folders, "find b", "find a", "find b", "find a"]
+    counts = [0] * 5 + [1, 2, 3, 4]
+    assert told == [Progress("listing", count, None, unit="files") for count in counts]
+
+
+def test_ctrl_c_ends_a_listing(tmp_path: Path) -> None:
+    """Whatever the bucket answers, and whenever."""
+    source = of(mixed_folder(tmp_path / "photos"), "faulty://photos")
+    Faulty.stuck = {"find"}
+    main = threading.main_thread().ident
+    assert main is not None
+    threading.Timer(0.1, signal.pthread_kill, (main, signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        source.list_keys()
 
 
 @pytest.mark.parametrize("names", [["a/1.png"], ["a/1.png", "b/x.txt"], ["1.png"]])
@@ -148,58 +168,6 @@ def test_a_photo_of_too_many_bytes_is_not_downloaded(
     )
 
 
-class NoCredentialsError(Exception):
-    """As botocore names it."""
-
-
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (
-            error,
-            f"faulty://photos: access is refused ({error}). Check the address, and give your "
-            "credentials where its library looks for them: docs/how-to/elsewhere.md.",
-        )
-        for error in (PermissionError("Forbidden"), NoCredentialsError("Unable to locate"))
-    ],
-)
-def test_a_bucket_that_refuses_is_asked_no_more_than_its_library_does(
-    error: Exception, message: str, tmp_path: Path
-) -> None:
-    """One message, without a password."""
-    source = of(mixed_folder(tmp_path / "photos"), "faulty://photos")
-    Faulty.errors = [error] * 3
-    assert refused(source.list_keys) == message
-
-
-def test_a_connection_that_breaks_is_tried_again(tmp_path: Path) -> None:
-    """Twice. Then the photo is not bad, which `skip_bad` would leave out, but the training ends."""
-    image(tmp_path / "photos" / "a.png")
-    source = of(tmp_path / "photos", "faulty://photos")
-    Faulty.errors = [ConnectionError("reset"), OSError("broken")]
-    assert source.read("a.png") == (tmp_path / "photos" / "a.png").read_bytes()
-    Faulty.errors = [ConnectionError("reset\nby peer")] * 3
-    with pytest.raises(DataError) as caught:
-        source.read("a.png")
-    assert type(caught.value) is DataError
-    assert str(caught.value) == (f"faulty://photos/a.png: cannot be read (reset by peer). {ADVICE}")
-
-
-@pytest.mark.parametrize("method", ["info", "cat_file"])
-def test_a_bucket_that_does_not_answer_is_not_waited_for(
-    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Longer than a minute."""
-    image(tmp_path / "photos" / "a.png")
-    source = of(tmp_path / "photos", "faulty://photos")
-    Faulty.stuck = {method}
-    monkeypatch.setattr(remote, "SECONDS", 0.05)
-    assert refused(source.read, "a.png") == (
-        f"faulty://photos/a.png: no answer in 0 seconds. {ADVICE}"
-    )
-    assert not (tmp_path / "cache" / "kvgg_jax" / "remote").exists()
-
-
 def test_a_download_that_is_cut_short_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,17 +184,3 @@ def test_a_download_that_is_cut_short_is_not_kept(
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert len(source.read("a.png")) == count
-
-
-def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the command that adds it, where it is one of an extra."""
-    monkeypatch.setitem(remote.LIBRARIES, "nox", "s3")
-    monkeypatch.setitem(extras.EXTRAS, "s3", ("no-such",))
-    with pytest.raises(MissingExtra) as caught:
-        fetch(Url("nox://photos/a.png"))
-    assert str(caught.value) == (
-        'nox:// needs no-such, which is not installed. Add it: pip install "kvgg_jax[s3]"'
-    )
-    assert refused(fetch, Url("nope://photos/a.png")) == (
-        f"nope://photos/a.png: cannot be read (Protocol not known: nope). {ADVICE}"
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import errno
+import hashlib
 import io
 import os
 import secrets
@@ -79,6 +80,12 @@ def write_bytes(path: Path, content: bytes | Iterable[bytes]) -> None:
         raise
     flush(path.parent)  # or a loss of power could take the new name back
     sweep(path.parent, TEMPORARY.format("?" * 8))
+
+
+def digest(file: Path) -> str:
+    """SHA-256 of a file, in hexadecimal. Raises OSError."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def flush(path: Path) -> None:

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from kvgg_jax.data.sources import address
+from kvgg_jax.data.shards.pack import pack_data
+from kvgg_jax.data.sources import address, remote
+from kvgg_jax.data.sources.downloads import LIMIT, Downloads
 from support.commands import TINY, kvgg, message
-from support.elsewhere import Faulty, faulty, upload
+from support.elsewhere import Faulty, faulty, shard_requests, upload
 from support.runs import draw_photos
 
 pytestmark = pytest.mark.usefixtures("thin", "blank")
@@ -25,6 +27,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The current folder, with a folder of photos that is in `memory://` too."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(address.time, "sleep", lambda seconds: None)
+    keep(tmp_path / "kept", monkeypatch)
     draw_photos(tmp_path / "photos", per_class=6)
     with faulty():
         upload(tmp_path / "photos", "memory://bucket/photos")
@@ -34,6 +37,18 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def train(data: str, name: str, *words: str) -> None:
     result = kvgg("train", *TINY, "--data", data, "--name", name, *words)
     assert result.exit_code == 0, result.output
+
+
+def keep(folder: Path, monkeypatch: pytest.MonkeyPatch, limit: int = LIMIT) -> None:
+    """What is read elsewhere in `folder`, up to so many bytes."""
+    kept = Downloads(folder, limit)
+    monkeypatch.setattr(remote, "_downloads", lambda _: kept)
+
+
+def pack(here: Path) -> None:
+    """The photos in small shards, here and at `memory://bucket/packed`."""
+    pack_data("photos", "packed", shard_bytes=10_000)
+    upload(here / "packed", "memory://bucket/packed")
 
 
 def is_same_run(one: str, other: str) -> None:
@@ -70,6 +85,29 @@ def test_a_run_from_an_address_is_the_run_from_the_folder(here: Path) -> None:
         result = kvgg(*words)
         assert result.exit_code == 0, result.output
     assert sum(text.startswith("cat_file") for text in Faulty.asked) == 18
+
+
+def test_a_run_from_shards_at_an_address_is_the_run_from_the_folder(here: Path) -> None:
+    """Trained, resumed, evaluated and reported; each shard comes once, and its columns."""
+    pack(here)
+    train("photos", "folder", "--epochs", "2")
+    train("faulty://bucket/packed", "shards", "--epochs", "1", "--cache", "none")
+    resumed = kvgg("train", "--resume", "shards", "--epochs", "2")
+    assert resumed.exit_code == 0, resumed.output
+    is_same_run("folder", "shards")
+    for words in (
+        ("evaluate", "--run", "shards"),
+        ("evaluate", "--run", "folder", "--data", "faulty://bucket/packed"),
+        ("report", "--run", "shards", "--output", "r.html"),
+        ("data", "check", "faulty://bucket/packed"),
+    ):
+        result = kvgg(*words)
+        assert result.exit_code == 0, result.output
+    count = len([*(here / "packed").glob("*.tar")])
+    assert count > 3
+    assert sorted(shard_requests()) == [(number, None) for number in range(count)]
+    verified = kvgg("data", "verify", "faulty://bucket/packed")
+    assert verified.stdout == f"18 photos in {count} shards: unchanged\n"
 
 
 def test_an_address_that_fails_is_one_message_and_leaves_nothing(here: Path) -> None:
@@ -112,6 +150,14 @@ def test_a_bucket_of_s3_is_a_folder(here: Path, monkeypatch: pytest.MonkeyPatch)
         train("photos", "folder", "--epochs", "1")
         train("s3://bucket/photos", "s3", "--epochs", "1")
         is_same_run("folder", "s3")
+        pack(here)
+        upload(here / "packed", "s3://bucket/packed")
+        train("s3://bucket/packed", "s3 shards", "--epochs", "1")
+        is_same_run("folder", "s3 shards")
+        size = max(file.stat().st_size for file in (here / "packed").glob("*.tar"))
+        keep(here / "few", monkeypatch, 3 * size)
+        train("s3://bucket/packed", "s3 parts", "--epochs", "1", "--cache", "none")
+        is_same_run("folder", "s3 parts")
         missing = kvgg("evaluate", "--data", "s3://none/photos")
         assert message(missing) == "Error: s3://none/photos: does not exist. Check the address.\n"
     finally:
@@ -153,6 +199,10 @@ def test_a_web_server_has_lists_and_perhaps_folders(here: Path, web: str) -> Non
     (here / "photos" / "list.csv").write_text("".join(["path,label\n", *rows]))
     train(f"{web}/photos/list.csv", "list", "--epochs", "1")
     is_same_run("folder", "list")
+    pack_data("photos", "packed", shard_bytes=10_000)
+    (here / "packed").rename(here / "secret shards")  # which are not listed
+    train(f"{web}/secret%20shards", "shards", "--epochs", "1")
+    is_same_run("folder", "shards")
     (here / "secret").mkdir()
     refused = kvgg("train", *TINY, "--data", f"{web}/secret")
     assert message(refused).startswith(f"Error: {web}/secret: access is refused (403")

@@ -41,6 +41,8 @@ class Faulty(AsyncFileSystem):
     errors: list[Exception] = []  # noqa: RUF012  # a test fills it
     stuck: set[str] = set()  # noqa: RUF012
     asked: list[str] = []  # noqa: RUF012
+    parts: list[tuple[str, int | None, int | None]] = []  # noqa: RUF012
+    """Path, start and end of what was asked for."""
     broken_after: int | None = None
     """Of so many files, none can be read any more."""
 
@@ -59,6 +61,7 @@ class Faulty(AsyncFileSystem):
         return await self._answer("info", path)
 
     async def _cat_file(self, path, start=None, end=None, **kwargs):
+        self.parts.append((path, start, end))
         return await self._answer("cat_file", path, start=start, end=end)
 
     async def _ls(self, path, detail=True, **kwargs):
@@ -76,9 +79,17 @@ class Faulty(AsyncFileSystem):
 def faulty() -> Iterator[type[Faulty]]:
     """`faulty://` is there, and does not fail until told."""
     fsspec.register_implementation("faulty", Faulty, clobber=True)
-    Faulty.errors, Faulty.stuck, Faulty.asked, Faulty.broken_after = [], set(), [], None
+    Faulty.errors, Faulty.stuck, Faulty.broken_after = [], set(), None
+    Faulty.asked, Faulty.parts = [], []
     with empty_memory():
         yield Faulty
+
+
+def shard_requests() -> list[tuple[int, int | None]]:
+    """What was asked of shards at `faulty://`: the number of each, and where a photo starts; None
+    for a whole shard."""
+    of_shards = [(path, start) for path, start, _ in Faulty.parts if path.endswith(".tar")]
+    return [(int(path[-10:-4]), start or None) for path, start in of_shards]
 
 
 def save_as_data_set(

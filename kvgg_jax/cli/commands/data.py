@@ -133,7 +133,7 @@ def pack(
 
 @command(group=data_app)
 def verify(
-    folder: Annotated[Path, typer.Argument(help="Folder that `kvgg data pack` wrote.")],
+    folder: Annotated[Path, typer.Argument(help="What `kvgg data pack` wrote, or its address.")],
     json: Json = False,
 ) -> None:
     """Compare packed photos, byte by byte, with the digests in their index.

@@ -15,15 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import DataError
-from kvgg_jax.core.files import flush, read_text, write_text
+from kvgg_jax.core.files import digest, flush, write_text
+from kvgg_jax.core.places import Place
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.columns import Categories, Numbers, Texts, encode
 from kvgg_jax.data.samples import PARTS, Samples
-from kvgg_jax.data.shards.tar import PATTERN, Members, Shard, digest
+from kvgg_jax.data.shards.place import AGAIN, bytes_of, damaged, has, text_of, whole
+from kvgg_jax.data.shards.tar import PATTERN, Members, Shard
+from kvgg_jax.data.source import in_order, threads_for
 
 FORMAT = 1
 FOLDER, ABOUT, UNFINISHED = "index", "index.json", "unfinished.json"
-AGAIN = "Copy it again, or pack the photos again."
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -115,61 +117,59 @@ def _small(values: NDArray[np.int64]) -> NDArray[Any]:
     return values.astype(np.min_scalar_type(values.max(initial=0)))
 
 
-def read_index(folder: Path) -> Index:
-    """The index of `folder`, whose shards are all there. Raises DataError; no photo is read."""
+def read_index(folder: Place) -> Index:
+    """The index of `folder`, whose shards are all there. Raises DataError; no photo is read.
+
+    From an address, its columns are kept on this machine.
+    """
     name, place = escape_name(folder), folder / FOLDER
-    if not place.exists():
-        if (folder / UNFINISHED).exists():
+    if not has(folder, FOLDER if isinstance(folder, Path) else f"{FOLDER}/{ABOUT}"):
+        if has(folder, UNFINISHED):
             raise DataError(f"{name} is not packed to its end. Run `kvgg data pack` again.")
         raise DataError(f"{name} has shards and no {FOLDER}/. {AGAIN}")
     try:
-        about = json.loads(read_text(place / ABOUT))
+        about = json.loads(text_of(place / ABOUT))
         form, columns = about["format"], about.get("columns", {})
         shards = tuple(Shard(**one) for one in about["shards"])
         classes = tuple(about["classes"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(place / ABOUT, error) from None
+        raise damaged(place / ABOUT, error) from None
     if form != FORMAT:
         raise DataError(
             f"{name} was packed in format {form}, and this version reads format {FORMAT}. Pack the "
             "photos again with this version."
         )
-    arrays = {column: _load(place / f"{column}.npy", sha256) for column, sha256 in columns.items()}
+    arrays = {
+        column: np.asarray(np.load(whole(place / f"{column}.npy", sha256), mmap_mode="r"))
+        for column, sha256 in columns.items()
+    }
     _check_shards(folder, shards)
     keys = Texts.packed(arrays.pop("key"), arrays.pop("key_end"))
     return Index(shards, classes, keys, arrays)
 
 
-def _load(file: Path, sha256: str) -> NDArray[Any]:
-    try:
-        if digest(file) == sha256:
-            return np.asarray(np.load(file, mmap_mode="r"))
-    except OSError as error:
-        raise _damaged(file, error) from None
-    raise _damaged(file, "other bytes than were packed")
-
-
-def _check_shards(folder: Path, shards: tuple[Shard, ...]) -> None:
+def _check_shards(folder: Place, shards: tuple[Shard, ...]) -> None:
     """Raises DataError where a shard is missing, cut short, or of other photos."""
-    others = {file.name for file in folder.glob(PATTERN)} - {shard.name for shard in shards}
-    if others:
+    names = {shard.name for shard in shards}
+    if isinstance(folder, Path) and (
+        others := {file.name for file in folder.glob(PATTERN)} - names
+    ):
         raise DataError(
             f"{escape_name(folder)} has shards that its {FOLDER}/ does not name, such as "
             f"{min(others)}: they are of other photos. Move them to a folder of their own."
         )
-    for shard in shards:
+
+    def check(shard: Shard) -> None:
+        file = folder / shard.name
         try:
-            found = (folder / shard.name).stat().st_size
+            found = bytes_of(file)
         except OSError as error:
-            raise _damaged(folder / shard.name, error) from None
-        if found != shard.bytes:
-            size = f"{found:,} bytes, packed were {shard.bytes:,}"
-            raise _damaged(folder / shard.name, size)
+            raise damaged(file, error) from None
+        if found not in (shard.bytes, None):
+            raise damaged(file, f"{found:,} bytes, packed were {shard.bytes:,}")
 
-
-def _damaged(file: Path, reason: object) -> DataError:
-    reason = reason.strerror if isinstance(reason, OSError) else reason
-    return DataError(f"{escape_name(file)} is missing or damaged ({reason}). {AGAIN}")
+    for _ in in_order(check, shards, threads=threads_for(folder)):
+        pass
 
 
 def _hash(key: str) -> np.uint64:

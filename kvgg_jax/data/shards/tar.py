@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import DataError
-from kvgg_jax.core.files import flush
+from kvgg_jax.core.files import digest, flush
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.file_types import HEAD, check_kind
 
@@ -89,9 +89,3 @@ def read_shard(file: Path) -> tuple[Shard, Members]:
     number, offset, length = np.array(rows, np.int64).reshape(-1, 3).T
     sha256 = np.frombuffer(bytes(digests), np.uint8).reshape(-1, 32)
     return shard, Members(number, offset, length, sha256)
-
-
-def digest(file: Path) -> str:
-    """SHA-256 of a file, in hexadecimal. Raises OSError."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,10 +14,12 @@ import numpy as np
 
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Emit, ignore
+from kvgg_jax.core.files import digest
+from kvgg_jax.core.places import Place, place
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.shards.index import Index, read_index
-from kvgg_jax.data.shards.tar import digest
 from kvgg_jax.data.source import each
+from kvgg_jax.data.sources.remote import download
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Change:
 class Verification:
     """What is in a folder of shards, and what of it has changed."""
 
-    folder: Path
+    folder: Place
     photos: int
     shards: int
     changes: tuple[Change, ...]
@@ -47,12 +50,12 @@ class Verification:
         }
 
 
-def verify_data(folder: str | Path, *, emit: Emit = ignore) -> Verification:
-    """Read all shards in `folder` and compare them with its index.
+def verify_data(folder: str | Place, *, emit: Emit = ignore) -> Verification:
+    """Read all shards in `folder`, or at an address, and compare them with their index.
 
     Raises DataError where shards or index are missing, cut short or of another version.
     """
-    root = Path(folder)
+    root = place(folder)
     index = read_index(root)
 
     def look_at(number: int) -> list[Change]:
@@ -63,10 +66,21 @@ def verify_data(folder: str | Path, *, emit: Emit = ignore) -> Verification:
     return Verification(root, len(index.keys), len(index.shards), changes)
 
 
-def _changes(root: Path, index: Index, number: int) -> Iterator[Change]:
+def _changes(root: Place, index: Index, number: int) -> Iterator[Change]:
     """Those of one shard."""
+    shard = index.shards[number]
+    if isinstance(root, Path):
+        yield from _compare(root / shard.name, index, number)
+        return
+    with tempfile.TemporaryDirectory() as folder:  # what is kept is known to be right
+        copy = Path(folder, shard.name)
+        download(root / shard.name, copy)
+        yield from _compare(copy, index, number)
+
+
+def _compare(file: Path, index: Index, number: int) -> Iterator[Change]:
+    """The changes of a shard in a file."""
     shard, columns = index.shards[number], index.columns
-    file = root / shard.name
     try:
         if digest(file) == shard.sha256:
             return

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import threading
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,11 @@ from kvgg_jax.data.sources.downloads import Downloads
 from kvgg_jax.data.sources.folder import NAMES
 
 LISTING = 3600  # seconds for one folder; 1,000 names come at once, so it lists millions
+PART = 16 * 2**20  # bytes that are asked for at once: the patience of a minute is for each part
 VERSIONS = ("ETag", "etag", "generation", "mtime", "LastModified", "Last-Modified", "created")
 """What a file system may say of a file that another content would change."""
+
+_one_by_one = threading.Lock()
 
 Sizes = dict[str, int | None]
 """Name of a file -> its bytes, where they are known."""
@@ -189,3 +194,43 @@ def _heads(urls: list[Url]) -> list[bytes]:
     starts, ends = [0] * len(urls), [HEAD] * len(urls)
     given: Any = {"on_error": "raise", "seconds": LISTING}
     return list(call(urls[0], system, "cat_ranges", paths, starts, ends, **given))
+
+
+def exists(root: Url, key: str) -> bool:
+    """Whether there is a file `key` below `root`. Raises DataError, naming `root`."""
+    system, path = open_system(root)
+    try:
+        call(root, system, "info", f"{path}/{key}")
+    except ImageError:
+        return False
+    return True
+
+
+def size_of(url: Url) -> int | None:
+    """Bytes of a file, where its server says so. Raises as `fetch`."""
+    system, path = open_system(url)
+    size: int | None = call(url, system, "info", path).get("size")
+    return size
+
+
+def fetch_part(url: Url, start: int, length: int) -> bytes:
+    """Bytes of a file from `start` on; all of it, where its server knows no parts."""
+    system, path = open_system(url)
+    # Such as `memory://`, whose threads share one place in a file.
+    with nullcontext() if system.async_impl else _one_by_one:
+        content: bytes = call(url, system, "cat_file", path, start=start, end=start + length)
+    return content
+
+
+def download(url: Url, file: Path) -> None:
+    """Write a file elsewhere into one here, part by part. Raises as `fetch`, and OSError."""
+    size = size_of(url)
+    if size is None:
+        file.write_bytes(fetch(url))
+        return
+    with file.open("wb") as out:
+        while (start := out.tell()) < size:
+            content = fetch_part(url, start, min(PART, size - start))
+            if not content:
+                raise failed(url, OSError(f"{start} of {size} bytes came"))
+            out.write(content)

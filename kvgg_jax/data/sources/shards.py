@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from pathlib import Path
+from functools import cached_property
 
 import numpy as np
 
@@ -17,16 +14,16 @@ from kvgg_jax.core.places import Place
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.shards.index import ABOUT, FOLDER, UNFINISHED, Index, read_index
+from kvgg_jax.data.shards.place import OTHER, has
+from kvgg_jax.data.shards.reading import Reading, open_shards
 from kvgg_jax.data.shards.tar import shard_name
-
-OPEN = 128  # shards that are open at once
 
 
 @dataclass(frozen=True)
 class Shards:
     """The photos in a folder of shards, by the keys of the folder that was packed."""
 
-    root: Path
+    root: Place
 
     @cached_property
     def index(self) -> Index:
@@ -42,24 +39,25 @@ class Shards:
         return str(self.root / key)
 
     def read(self, key: str) -> bytes:
-        """The content of its file, as it was packed. Raises ImageError."""
+        """The content of its file, as it was packed. Raises ImageError, and DataError where a
+        shard elsewhere cannot be had: a photo is not bad because the network is."""
         row = self.index.find(key)
         if row is None:
             raise ImageError(f"{escape_name(self.name(key))}: is not in the index of the shards.")
         columns = self.index.columns
-        shard = self.index.shards[columns["shard"][row]]
-        length, offset = (int(columns[name][row]) for name in ("length", "offset"))
+        number, length, offset = (int(columns[name][row]) for name in ("shard", "length", "offset"))
+        shard = self.index.shards[number]
         try:
-            content = self._open(shard.name).read(length, offset)
+            content = self._shards.read(number, length, offset)
         except OSError as error:
             raise self._unreadable(key, shard.name, str(error.strerror)) from None
         if hashlib.sha256(content).digest() != columns["sha256"][row].tobytes():
-            raise self._unreadable(key, shard.name, "other bytes than were packed")
+            raise self._unreadable(key, shard.name, OTHER)
         return content
 
     @cached_property
-    def _open(self) -> Callable[[str], _Open]:
-        return lru_cache(OPEN)(lambda name: _Open(self.root / name))
+    def _shards(self) -> Reading:
+        return open_shards(self.root, self.index.shards)
 
     def _unreadable(self, key: str, shard: str, reason: str) -> ImageError:
         return ImageError(
@@ -68,25 +66,13 @@ class Shards:
         )
 
 
-class _Open:
-    """An open file, closed once nobody reads it any more."""
-
-    def __init__(self, file: Path) -> None:
-        self._number = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-        weakref.finalize(self, os.close, self._number)
-
-    def read(self, length: int, offset: int) -> bytes:
-        """So many bytes from a place on, fewer at the end."""
-        return os.pread(self._number, length, offset)
-
-
 def is_packed(place: Place) -> bool:
-    """Whether it is a folder of shards, of a pack that was stopped too."""
-    signs = f"{FOLDER}/{ABOUT}", UNFINISHED, shard_name(0)
-    return any(os.path.exists(f"{place}/{sign}") for sign in signs)
+    """Whether it is a folder of shards, of a pack that was stopped too. Raises DataError where an
+    address does not answer."""
+    return any(has(place, sign) for sign in (f"{FOLDER}/{ABOUT}", UNFINISHED, shard_name(0)))
 
 
-def scan_shards(root: Path, *, to_train: bool = True) -> Samples:
+def scan_shards(root: Place, *, to_train: bool = True) -> Samples:
     """The photos in the shards of `root`, in the order in which they were packed.
 
     Raises DataError where shards or index are not whole; without `to_train`, one class is enough,

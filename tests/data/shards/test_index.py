@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kvgg_jax.core.errors import DataError
+from kvgg_jax.core.places import Place, Url
 from kvgg_jax.data.shards import index
 from kvgg_jax.data.shards.index import read_index
 from kvgg_jax.data.shards.pack import pack_data
+from support.elsewhere import Faulty, faulty, upload
 
 AGAIN = "Copy it again, or pack the photos again."
 
@@ -23,7 +26,7 @@ def packed(photos: Path, tmp_path: Path) -> Path:
     return pack_data(photos, tmp_path / "out", shard_bytes=20_000).folder
 
 
-def refused(folder: Path) -> str:
+def refused(folder: Place) -> str:
     with pytest.raises(DataError) as caught:
         read_index(folder)
     return str(caught.value)
@@ -104,3 +107,63 @@ def test_shards_without_an_index_are_not_a_folder_of_classes(packed: Path) -> No
     """They may have been copied alone."""
     shutil.rmtree(packed / "index")
     assert refused(packed) == f"{packed} has shards and no index/. {AGAIN}"
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "no index": lambda out: shutil.rmtree(out / "index"),
+    "unfinished": lambda out: [shutil.rmtree(out / "index"), (out / "unfinished.json").touch()],
+    "cut index": lambda out: (out / "index" / "index.json").write_text('{"format": 1'),
+    "another version": lambda out: (out / "index" / "index.json").write_text(
+        '{"format": 2, "shards": [], "classes": []}'
+    ),
+    "changed column": lambda out: flip(out / "index" / "label.npy"),
+    "missing column": lambda out: (out / "index" / "label.npy").unlink(),
+    "cut shard": lambda out: (out / "shard-000001.tar").write_text("x"),
+    "missing shard": lambda out: (out / "shard-000001.tar").unlink(),
+}
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Url]:
+    """An address, and a cache of one's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with faulty():
+        yield Url("faulty://out")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_is_wrong_elsewhere_is_said_as_here(damage: str, packed: Path, elsewhere: Url) -> None:
+    """In the same words."""
+    DAMAGES[damage](packed)
+    upload(packed, "memory://out")
+    here = refused(packed).replace(str(packed), str(elsewhere))
+    assert refused(elsewhere) == here
+
+
+def test_an_index_elsewhere_is_fetched_once(packed: Path, elsewhere: Url) -> None:
+    """And mapped into memory as one here is."""
+    upload(packed, "memory://out")
+    here, there = read_index(packed), read_index(elsewhere)
+    assert (there.keys, there.classes, there.shards) == (here.keys, here.classes, here.shards)
+    for name, column in here.columns.items():
+        np.testing.assert_array_equal(there.columns[name], column)
+    assert all(isinstance(column.base, np.memmap) for column in there.columns.values())
+    Faulty.parts.clear()
+    assert read_index(elsewhere).keys == here.keys
+    assert Faulty.parts == []
+
+
+def test_a_bucket_that_refuses_the_index_is_named(packed: Path, elsewhere: Url) -> None:
+    """By the address that the user gave."""
+    upload(packed, "memory://out")
+    Faulty.errors = [PermissionError("Forbidden")]
+    assert refused(elsewhere) == (
+        "faulty://out: access is refused (Forbidden). Check the address, and give your credentials "
+        "where its library looks for them: docs/how-to/elsewhere.md."
+    )

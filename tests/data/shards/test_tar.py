@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from kvgg_jax.core.errors import DataError, ImageError
-from kvgg_jax.data.shards.tar import add, digest, new_shard, read_shard, shard_name
+from kvgg_jax.core.files import digest
+from kvgg_jax.data.shards.tar import add, new_shard, read_shard, shard_name
 from support.folders import image
 
 

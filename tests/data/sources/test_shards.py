@@ -12,8 +12,8 @@ import pytest
 from kvgg_jax.core.errors import DataError, ImageError
 from kvgg_jax.core.tables.data import DataConfig
 from kvgg_jax.data.open_photos import open_photos, source_of
+from kvgg_jax.data.shards import reading
 from kvgg_jax.data.shards.pack import pack_data
-from kvgg_jax.data.sources import shards
 from kvgg_jax.data.sources.folder import scan
 from kvgg_jax.data.sources.shards import Shards, is_packed, scan_shards
 from support.folders import image
@@ -28,19 +28,19 @@ def packed(photos: Path, tmp_path: Path) -> Path:
 def test_a_folder_of_shards_is_known_by_what_is_in_it(packed: Path, photos: Path) -> None:
     """`--data` takes it like any other."""
     config = DataConfig(dir=str(packed))
-    assert (is_packed(str(packed)), is_packed(str(photos))) == (True, False)
+    assert (is_packed(packed), is_packed(photos)) == (True, False)
     assert source_of(config) == Shards(packed)
     assert open_photos(config) == scan_shards(packed)
     assert list(Shards(packed).list_keys()) == scan(photos).source.list_keys()
     (packed / "index" / "index.json").unlink()
-    assert is_packed(str(packed))
+    assert is_packed(packed)
 
 
 def test_photos_are_read_in_any_order_by_many_threads(
     packed: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With few files open."""
-    monkeypatch.setattr(shards, "OPEN", 2)
+    monkeypatch.setattr(reading, "OPEN", 2)
     here, there = scan(photos), scan_shards(packed)
     before = len(os.listdir("/proc/self/fd"))
     rows = np.random.default_rng(0).permutation(np.tile(np.arange(36), 5)).tolist()

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from kvgg_jax.core.errors import DataError, ImageError
 from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.data.samples import Samples
-from kvgg_jax.data.source import THREADS
+from kvgg_jax.data.source import threads_for
 
 Kind = Literal["memory", "disk", "none"]
 Pixels = NDArray[np.uint8]
@@ -77,7 +77,7 @@ class Undecoded:
     ) -> None:
         self.shape = shape
         self._samples, self._digests, self._resize = samples, digests, resize
-        self._pool = ThreadPoolExecutor(THREADS)
+        self._pool = ThreadPoolExecutor(threads_for(samples.root))
 
     def __setitem__(self, row: int, image: Pixels) -> None:
         """Only its entry in `digests` is kept, which the reader makes."""
@@ -105,10 +105,17 @@ class Chosen:
     def __init__(self, images: Images, rows: Rows) -> None:
         self.shape: tuple[int, ...] = (len(rows), *images.shape[1:])
         self.dtype: np.dtype[Any] = images.dtype
-        self._images, self._rows = images, rows
+        self.images, self._rows = images, rows
 
     def __getitem__(self, rows: Rows) -> NDArray[Any]:
-        return self._images[self._rows[rows]]
+        return self.images[self._rows[rows]]
+
+
+def decodes_again(images: Images) -> bool:
+    """Whether photos are read whenever their images are."""
+    if isinstance(images, Chosen):
+        return decodes_again(images.images)
+    return isinstance(images, Undecoded)
 
 
 def choose(need: int, folder: Path) -> tuple[Kind, str | None]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,10 +17,11 @@ from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.state import Batch
 from kvgg_jax.core.tf_gate import tf
-from kvgg_jax.data.cache import Images
+from kvgg_jax.data.cache import Images, decodes_again
 from kvgg_jax.data.class_balance import draw_evenly
 from kvgg_jax.data.on_device import OnDevice, on_device
 from kvgg_jax.data.reader import DecodedImages
+from kvgg_jax.data.windows import Windows
 
 
 def hold(decoded: DecodedImages, cache: str = "memory", emit: Emit = ignore) -> Store:
@@ -51,7 +53,7 @@ class Pipeline:
     """Batches of `batch_size` from the `rows` of a store; `seed=None` keeps their order.
 
     `balance` draws each class equally often instead of each image once; it needs a seed.
-    `weighted` counts images by the weights of the store.
+    `weighted` counts images by the weights of the store. `windows` bound what is near at once.
     """
 
     def __init__(
@@ -63,9 +65,10 @@ class Pipeline:
         seed: int | None = None,
         balance: bool = False,
         weighted: bool = False,
+        windows: Windows | None = None,
     ) -> None:
         self.rows, self.batch_size, self.seed = rows, batch_size, seed
-        self.balance = balance
+        self.balance, self.windows = balance, windows
         self.weights = store.weights if weighted else None
         self._store = store
         self._error: DataError | None = None
@@ -99,8 +102,10 @@ class Pipeline:
             return self.rows
         rng = np.random.default_rng([self.seed, epoch])
         if self.balance:
-            return draw_evenly(self.rows, self._store.labels[self.rows], rng)
-        return rng.permutation(self.rows)
+            order = draw_evenly(self.rows, self._store.labels[self.rows], rng)
+        else:
+            order = rng.permutation(self.rows)
+        return order if self.windows is None else self.windows.sort(order, rng)
 
     def first(self, count: int) -> Batch:
         """At most `count` images of the first batch of the first epoch, on the host."""
@@ -127,12 +132,22 @@ class Pipeline:
         # Its thread has nothing to tune here, and sometimes delays the end of an epoch by seconds.
         options.autotune.enabled = False
         try:
-            for images, labels, weights in data.with_options(options).as_numpy_iterator():
-                yield Batch(images, labels, weights)
+            with self._announced(order) as reach:
+                reach(start)
+                batches = data.with_options(options).as_numpy_iterator()
+                for step, (images, labels, weights) in enumerate(batches, start + 1):
+                    yield Batch(images, labels, weights)
+                    reach(step)
         except tf.errors.OpError:  # what tf.data makes of an error of `_take`
             if self._error is None:
                 raise
             raise self._error from None
+
+    def _announced(self, order: NDArray[np.int64]) -> AbstractContextManager[Callable[[int], None]]:
+        """What to call with each step, before it is read."""
+        if self.windows is None or not decodes_again(self._store.images):
+            return nullcontext(lambda step: None)
+        return self.windows.announced(order, self.batch_size)
 
     def _gather(self, indices: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, ...]:
         # TensorFlow keeps each function that it is given until the process ends, and would keep

@@ -80,7 +80,7 @@ def bench(config: RunConfig, *, repeats: int = 5, emit: Emit = ignore) -> Bench:
 def _bench(config: RunConfig, *, repeats: int, emit: Emit) -> Bench:
     size, batch_size = choose_size(config), config.train.batch_size
     whole = config.model.model_copy(update={"freeze": "none"})
-    config = config.model_copy(update={"model": whole})
+    config = config.model_copy(update={"model": whole}).with_data(shuffle_shards=None)
     network = _network(config.with_train(epochs=config.optim.warmup_steps + 1), size)
     started = time.perf_counter()
     inputs, state = network.assemble(network.state, emit), network.state

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.devices.check import check_jax
 from kvgg_jax.core.errors import ConfigError, DataError, RunError
@@ -23,6 +25,7 @@ from kvgg_jax.data.open_photos import open_photos
 from kvgg_jax.data.reader import DecodedImages, read
 from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.split import Split
+from kvgg_jax.data.windows import find_windows
 from kvgg_jax.models.cost import describe
 from kvgg_jax.models.registry import choose_size
 from kvgg_jax.runs import catalog
@@ -80,6 +83,7 @@ def load_inputs(config: RunConfig, emit: Emit) -> Inputs:
     samples = open_photos(config.data, emit=emit)
     split = split_photos(config, samples, emit=emit)
     _check_steps(config, len(split.train))
+    find_windows(split.train, np.arange(len(split.train)), config.data.shuffle_shards)  # may refuse
     total = f"{len(samples):,} photos of {len(samples.classes)} classes in {samples.root}"
     counts = [f"{len(part):,} {PURPOSE[name]}" for name, part in split.parts()]
     emit(Note(f"{total}: {', '.join(counts)}"))

@@ -25,6 +25,7 @@ from kvgg_jax.data.pipeline import Pipeline, Store, hold
 from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.split import Split
+from kvgg_jax.data.windows import Windows, find_windows
 from kvgg_jax.models.build import Built, build
 from kvgg_jax.models.compile import compile_step
 from kvgg_jax.models.kernels.native import library
@@ -105,7 +106,7 @@ class Network:
         part = config.train.part_size
         if are_constant(config):
             model, store = head_on_features(config, self.built, self.decoded, weights, emit=emit)
-            train = _batches(config, store, train.rows)
+            train = _batches(config, store, train.rows, train.windows)
         samples, loss = self.split.train, self.custom.loss
         step = build_step(config, model, self.optimizer, samples, loss=loss, emit=emit)
         example = (state, zero_tally(), place_rows(train.fillers()))
@@ -181,7 +182,9 @@ def build_network(
     photos, held = decoded, store
     if decoded.larger is not None:
         photos, held = decoded.larger, hold(decoded.larger, cache, emit)
-    batches = _batches(config, held, photos.rows(split.train))
+    rows = photos.rows(split.train)
+    windows = find_windows(split.train, rows, config.data.shuffle_shards)
+    batches = _batches(config, held, rows, windows)
     steps = steps or _optimizer_steps(config, batches.steps)
     optimizer, state = build_start(config, model, steps=steps, build=custom.optimizer)
     return Network(config, decoded, split, built, optimizer, state, store, batches, steps, custom)
@@ -203,9 +206,18 @@ def build_start(
     return optimizer, place_state(state, sharded=config.train.shard == "fsdp")
 
 
-def _batches(config: RunConfig, store: Store, rows: NDArray[np.int64]) -> Pipeline:
-    batch, balance = config.train.batch_size, config.data.balance
-    return Pipeline(store, rows, batch_size=batch, seed=config.seed, balance=balance, weighted=True)
+def _batches(
+    config: RunConfig, store: Store, rows: NDArray[np.int64], windows: Windows | None
+) -> Pipeline:
+    return Pipeline(
+        store,
+        rows,
+        batch_size=config.train.batch_size,
+        seed=config.seed,
+        balance=config.data.balance,
+        weighted=True,
+        windows=windows,
+    )
 
 
 def build_step(

@@ -110,6 +110,28 @@ def test_a_run_from_shards_at_an_address_is_the_run_from_the_folder(here: Path) 
     assert verified.stdout == f"18 photos in {count} shards: unchanged\n"
 
 
+def test_a_run_in_windows_of_shards_is_the_same_wherever_they_are(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Resumed too. A machine that keeps few of them downloads each once per epoch."""
+    pack(here)
+    words = ("--cache", "none", "--shuffle-shards", "1")
+    train("packed", "folder", "--epochs", "2", *words)
+    size = max(file.stat().st_size for file in (here / "packed").glob("*.tar"))
+    keep(here / "few", monkeypatch, 5 * size)
+    train("faulty://bucket/packed", "address", "--epochs", "1", *words)
+    whole = [number for number, start in shard_requests() if start is None]
+    assert sorted(whole) == [*range(len([*(here / "packed").glob("*.tar")]))]
+    resumed = kvgg("train", "--resume", "address", "--epochs", "2")
+    assert resumed.exit_code == 0, resumed.output
+    is_same_run("folder", "address")
+    refused = kvgg("train", *TINY, "--data", "photos", "--shuffle-shards", "4")
+    assert message(refused) == (
+        f"Error: --shuffle-shards 4 is for shards, and {here}/photos has none. Leave it out, or "
+        "pack the photos: kvgg data pack.\n"
+    )
+
+
 def test_an_address_that_fails_is_one_message_and_leaves_nothing(here: Path) -> None:
     """At the listing, at any photo, and where the bucket vanishes in the middle of the reading."""
     words = ("train", *TINY, "--data", "faulty://bucket/photos", "--skip-bad")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Collection
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +27,7 @@ class Reading(Protocol):
     def read(self, number: int, length: int, offset: int) -> bytes:
         """So many bytes from a place on, fewer at the end. Raises OSError, DataError."""
 
-    def expect(self, numbers: Collection[int]) -> None:
+    def expect(self, numbers: Sequence[int]) -> None:
         """Say which shards are read next, and no others for long."""
 
     def most(self) -> int:
@@ -50,7 +50,7 @@ class Here:
         """As `Reading` says."""
         return self._open(number).read(length, offset)
 
-    def expect(self, numbers: Collection[int]) -> None:
+    def expect(self, numbers: Sequence[int]) -> None:
         """Nothing has to be done."""
 
     def most(self) -> int:
@@ -83,7 +83,7 @@ class Elsewhere:
             )
         return content
 
-    def expect(self, numbers: Collection[int]) -> None:
+    def expect(self, numbers: Sequence[int]) -> None:
         """As `Reading` says; they are downloaded meanwhile."""
         for one in self._coming:
             one.cancel()

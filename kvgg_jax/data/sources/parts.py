@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from kvgg_jax.core.places import Place
 from kvgg_jax.data.samples import Part, Samples, check_classes, combine
 from kvgg_jax.data.source import Source
+from kvgg_jax.data.windows import Blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,21 @@ class Parts:
         """The content of its file. Raises ImageError."""
         source, own = self._find(key)
         return source.read(own)
+
+    def block_of(self, keys: Sequence[str]) -> NDArray[np.int64] | None:
+        """As `windows.Blocks` says, of training photos."""
+        if not isinstance(self.train, Blocks):
+            return None
+        return self.train.block_of([key.partition("/")[2] for key in keys])
+
+    def expect(self, blocks: Sequence[int]) -> None:
+        """As `windows.Blocks` says."""
+        if isinstance(self.train, Blocks):
+            self.train.expect(blocks)
+
+    def most(self) -> int:
+        """As `windows.Blocks` says."""
+        return self.train.most() if isinstance(self.train, Blocks) else 0
 
     def _given(self) -> dict[Part, Source]:
         every: dict[Part, Source | None] = {

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import DataError, ImageError
 from kvgg_jax.core.places import Place
 from kvgg_jax.core.text import escape_name
+from kvgg_jax.data.columns import Texts
 from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.shards.index import ABOUT, FOLDER, UNFINISHED, Index, read_index
 from kvgg_jax.data.shards.place import OTHER, has
@@ -58,6 +60,20 @@ class Shards:
     @cached_property
     def _shards(self) -> Reading:
         return open_shards(self.root, self.index.shards)
+
+    def block_of(self, keys: Sequence[str]) -> NDArray[np.int64]:
+        """As `windows.Blocks` says: the number of the shard of each photo."""
+        rows = self.index.keys.find(keys if isinstance(keys, Texts) else Texts.of(keys))
+        shards: NDArray[np.int64] = self.index.columns["shard"][rows]
+        return shards
+
+    def expect(self, blocks: Sequence[int]) -> None:
+        """As `windows.Blocks` says."""
+        self._shards.expect(blocks)
+
+    def most(self) -> int:
+        """As `windows.Blocks` says."""
+        return self._shards.most()
 
     def _unreadable(self, key: str, shard: str, reason: str) -> ImageError:
         return ImageError(

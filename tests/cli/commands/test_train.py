@@ -277,8 +277,10 @@ def test_every_flag_of_train_reaches_its_setting(
     words = [word for flag in flags.items() for word in flag]
     switches = ("--batch-norm", "--skip-bad", "--augment-color")
     photos = {"--data", "--val", "--test", "--data-root", "--group-by"}
-    # --balance goes without --class-weight alone, and --loss without --label-smoothing
+    # --balance goes without --class-weight alone, --loss without --label-smoothing, and
+    # --shuffle-shards with shards
     elsewhere = {"--track", "--loss", "--balance", "--devices", "--shard", "--time"}
+    elsewhere.add("--shuffle-shards")
     asked = {*flags, *switches, *photos, *elsewhere}
     assert asked == {setting.flag for setting in SETTINGS.values() if setting.flag}
     result = kvgg("train", "--data", "photos", *words, *switches, "--name", "x")

@@ -60,10 +60,11 @@ class Windows:
         def reach(step: int) -> None:
             nonlocal told
             places = step * batch_size, (step + AHEAD) * batch_size
-            now, last = (int(np.searchsorted(starts, at, "right")) for at in places)
+            now, last = (int(np.searchsorted(starts, at, "right")) - 1 for at in places)
+            last = max(last, now + 1)  # while one is read, the next one comes
             if (now, last) != told:
-                told = (now, last)  # the windows now - 1 to last - 1, and one more
-                self.source.expect(names[(now - 1) * self.size : (last + 1) * self.size].tolist())
+                told = (now, last)
+                self.source.expect(names[now * self.size : (last + 1) * self.size].tolist())
 
         try:
             yield reach

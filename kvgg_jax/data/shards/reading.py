@@ -87,6 +87,7 @@ class Elsewhere:
         """As `Reading` says; they are downloaded meanwhile."""
         for one in self._coming:
             one.cancel()
+        self._open.cache_clear()  # a file that is removed takes its space until it is closed
         self._expected = frozenset(numbers)
         self._coming = [self._pool.submit(self._open, number) for number in numbers]
 

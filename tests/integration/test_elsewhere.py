@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import inspect
 import json
 import shutil
 import threading
@@ -152,6 +153,21 @@ def test_an_address_that_fails_is_one_message_and_leaves_nothing(here: Path) -> 
         "the photos to this machine: --data."
     )
     assert [*here.rglob("runs/*")] == []
+
+
+@pytest.mark.extras
+@pytest.mark.parametrize("name", ["s3fs.S3FileSystem", "gcsfs.GCSFileSystem"])
+def test_libraries_know_the_arguments_that_they_are_given(name: str) -> None:
+    """The order of others differs, and there is no server for each."""
+    library, _, kind = name.partition(".")
+    system = getattr(pytest.importorskip(library, reason=f"needs {library}"), kind)
+    for method, given in (
+        ("_info", {}),
+        ("_ls", {"detail": True}),
+        ("_find", {"withdirs": False, "detail": True}),
+        ("_cat_file", {"start": 0, "end": 1}),
+    ):
+        inspect.signature(getattr(system, method)).bind(None, "bucket/photos", **given)
 
 
 @pytest.mark.extras

@@ -60,15 +60,16 @@ class Faulty(AsyncFileSystem):
     async def _info(self, path, **kwargs):
         return await self._answer("info", path)
 
-    async def _cat_file(self, path, start=None, end=None, **kwargs):
+    # Their other arguments have another order in each library.
+    async def _cat_file(self, path, *, start=None, end=None, **kwargs):
         self.parts.append((path, start, end))
         return await self._answer("cat_file", path, start=start, end=end)
 
-    async def _ls(self, path, detail=True, **kwargs):
+    async def _ls(self, path, *, detail=True):
         return await self._answer("ls", path, detail)
 
-    async def _find(self, path, maxdepth=None, withdirs=False, **kwargs):
-        return await self._answer("find", path, maxdepth, withdirs, **kwargs)
+    async def _find(self, path, *, withdirs=False, detail=False):
+        return await self._answer("find", path, withdirs=withdirs, detail=detail)
 
     @classmethod
     def _strip_protocol(cls, path):

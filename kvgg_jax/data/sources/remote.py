@@ -167,7 +167,7 @@ def _walk(root: Url, system: Any, path: str, emit: Emit) -> Sizes:
         folders.remove(part)
         folders += classes
     for name in folders:
-        every = call(root, system, "find", name, None, False, detail=True, seconds=LISTING)
+        every = call(root, system, "find", name, withdirs=False, detail=True, seconds=LISTING)
         keep({file: one for file, one in every.items() if file.startswith(f"{name}/")})
     return found
 

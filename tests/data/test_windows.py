@@ -99,6 +99,20 @@ def test_the_source_is_told_what_comes_and_what_is_over() -> None:
     assert told.expected == [[0, 1], [1, 2], [2, 3], [3], []]
 
 
+@pytest.mark.parametrize(("cache", "count"), [("memory", 0), ("none", 2)])
+def test_a_source_is_told_nothing_of_photos_that_are_in_memory(
+    cache: str, count: int, photos: Path
+) -> None:
+    """It would download them for nothing. The order is the same."""
+    told, rows = Told(), np.arange(36)
+    store = hold(read(scan(photos), 32, cache=cache))
+    windows = Windows(told, np.repeat(np.arange(9), 4), 9)
+    pipeline = Pipeline(store, rows, batch_size=4, seed=1, windows=windows)
+    labels = np.concatenate([batch.labels for batch in pipeline.epoch(1)])
+    assert len(told.expected) == count
+    assert labels.tolist() == store.labels[pipeline.order(1)].tolist()
+
+
 @pytest.fixture
 def elsewhere(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -151,7 +165,7 @@ def test_an_epoch_in_windows_downloads_each_shard_once(
 
 def test_an_epoch_may_start_in_the_middle(elsewhere: Callable[[int], Samples]) -> None:
     """With the batches that it would have had."""
-    samples, rows = elsewhere(4), np.arange(36)
+    samples, rows = elsewhere(8), np.arange(36)
     store = hold(read(samples, 32, cache="none"))
     windows = find_windows(samples, rows, 2)
     pipeline = Pipeline(store, rows, batch_size=4, seed=1, windows=windows)

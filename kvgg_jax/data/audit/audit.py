@@ -45,7 +45,7 @@ def check_data(
     """
     config = (config or RunConfig()).with_data(dir=str(folder))
     samples = split.all if split else open_photos(config.data, emit=emit)
-    others = _others(place(against), samples.root) if against else None
+    others = _others(place(against), samples.root, emit) if against else None
     seen = inspect_photos(samples, *([others] if others else []), emit=emit, stage="looking")
     groups, own = same_photo([one.look for one in seen]), seen[: len(samples)]
     if split is None:
@@ -82,12 +82,12 @@ def check_data(
     )
 
 
-def _others(root: Place, folder: Place) -> Samples:
+def _others(root: Place, folder: Place, emit: Emit) -> Samples:
     """Photos to compare with: with classes where there are class folders, else without."""
     if not is_missing(root) and canonical(root) == canonical(folder):
         raise DataError(f"{escape_name(root)} is the folder itself; --against needs another.")
     try:
-        return open_photos(DataConfig(dir=str(root)))
+        return open_photos(DataConfig(dir=str(root)), emit=emit)
     except DataError:
         if isinstance(root, Url) or not (found := all_images(root)):
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import weakref
 from collections.abc import Sequence
@@ -74,7 +75,9 @@ class Elsewhere:
         """As `Reading` says."""
         shard = self._shards[number]
         if self._fit or number in self._expected or downloads().find(shard.sha256):
-            return self._open(number).read(length, offset)
+            # Just now, it may have been removed to make room for others.
+            with contextlib.suppress(FileNotFoundError):
+                return self._open(number).read(length, offset)
         content = fetch_part(self._root / shard.name, offset, length)
         if len(content) > length:
             raise DataError(

@@ -100,6 +100,16 @@ def test_a_shard_with_other_bytes_is_refused(there: Callable[[int], Elsewhere]) 
     ]
 
 
+def test_a_shard_that_was_removed_meanwhile_is_no_error(
+    there: Callable[[int], Elsewhere], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread or program made room."""
+    first = there(9).read(0, 100, 512)
+    monkeypatch.setattr(reading, "whole", lambda *_: tmp_path / "gone")
+    assert there(9).read(0, 100, 512) == first
+    assert shard_requests() == [(0, None), (0, 512)]
+
+
 def test_a_disk_without_room_is_named(there: Callable[[int], Elsewhere], tmp_path: Path) -> None:
     """With the way out."""
     (tmp_path / "kept").touch()

@@ -64,8 +64,7 @@ class Shards:
     def block_of(self, keys: Sequence[str]) -> NDArray[np.int64]:
         """As `windows.Blocks` says: the number of the shard of each photo."""
         rows = self.index.keys.find(keys if isinstance(keys, Texts) else Texts.of(keys))
-        shards: NDArray[np.int64] = self.index.columns["shard"][rows]
-        return shards
+        return np.asarray(self.index.columns["shard"][rows], np.int64)
 
     def expect(self, blocks: Sequence[int]) -> None:
         """As `windows.Blocks` says."""

@@ -89,16 +89,18 @@ def _columns(samples: Samples, members: list[Members]) -> dict[str, NDArray[Any]
     key, key_end = Texts.of(samples.paths).pack()
     hashes = np.array([_hash(path) for path in samples.paths], np.uint64)
     order = np.argsort(hashes, kind="stable")
+    rows = np.argsort(np.concatenate([one.number for one in members]))  # as samples have them
+    shard = np.repeat(np.arange(len(members)), [len(one.number) for one in members])
     columns: dict[str, NDArray[Any]] = {
         "key": np.frombuffer(key, np.uint8),
         "key_end": key_end,
         "hash": hashes[order],
         "hash_row": _small(order),
         "label": np.array(samples.labels, np.int32),
-        "shard": _small(np.repeat(np.arange(len(members)), [len(one.number) for one in members])),
-        "offset": _small(np.concatenate([one.offset for one in members])),
-        "length": _small(np.concatenate([one.length for one in members])),
-        "sha256": np.concatenate([one.sha256 for one in members]),
+        "shard": _small(shard[rows]),
+        "offset": _small(np.concatenate([one.offset for one in members])[rows]),
+        "length": _small(np.concatenate([one.length for one in members])[rows]),
+        "sha256": np.concatenate([one.sha256 for one in members])[rows],
     }
     if samples.parts is not None:
         columns["part"] = np.fromiter(map(PARTS.index, samples.parts), np.int32)

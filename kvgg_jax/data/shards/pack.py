@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from kvgg_jax.core.config import RunConfig
@@ -82,11 +83,17 @@ def pack_data(
     }
     with _begun(out, job):
         shards = _write_shards(out, samples, job, emit)
-        rows = np.concatenate([members.number for _, members in shards])
+        rows = np.sort(np.concatenate([members.number for _, members in shards]))
         write_index(out, samples.take(rows), shards)
         (out / UNFINISHED).unlink()
     written = sum(shard.bytes for shard, _ in shards)
     return Pack(out, len(rows), len(shards), written, len(samples) - len(rows))
+
+
+def _order(count: int) -> NDArray[np.int64]:
+    """The rows as they are packed, always the same: classes are mixed in each shard, so that what
+    reads shard after shard learns from all of them."""
+    return np.random.default_rng(0).permutation(count)
 
 
 def _digest(samples: Samples) -> str:
@@ -135,14 +142,14 @@ def _write_shards(
 ) -> list[tuple[Shard, Members]]:
     """All shards, each with its photos; those that are there already are read alone."""
     shards: list[tuple[Shard, Members]] = []
-    done = 0
+    order, done = _order(len(samples)), 0
     while (file := out / shard_name(len(shards))).exists():
         shards.append(read_shard(file))
-        done = int(shards[-1][1].number[-1]) + 1
+        done = int(np.flatnonzero(order == shards[-1][1].number[-1])[0]) + 1
         emit(Progress("packing", done, len(samples)))
     if shards:
         emit(Note(f"{done:,} of {len(samples):,} photos are packed already"))
-    left = _readable(samples, done, job, emit)
+    left = _readable(samples, order[done:].tolist(), job, emit)
     photo = next(left, None)
     while photo is not None:
         file = out / shard_name(len(shards))
@@ -158,10 +165,10 @@ def _write_shards(
 
 
 def _readable(
-    samples: Samples, start: int, job: dict[str, Any], emit: Emit
+    samples: Samples, rows: Sequence[int], job: dict[str, Any], emit: Emit
 ) -> Iterator[tuple[int, bytes]]:
-    """Row and content of each photo from `start` on. Raises DataError for one that cannot be read,
-    unless it is to be left out."""
+    """Row and content of each photo, the last `rows` of a pack. Raises DataError for one that
+    cannot be read, unless it is to be left out."""
 
     def prepare(row: int) -> bytes | ImageError:
         try:
@@ -173,9 +180,10 @@ def _readable(
         except ImageError as error:
             return error
 
-    rows = range(start, len(samples))
+    done = len(samples) - len(rows)
     for row, content in zip(rows, in_order(prepare, rows), strict=True):
-        emit(Progress("packing", row + 1, len(samples)))
+        done += 1
+        emit(Progress("packing", done, len(samples)))
         if not isinstance(content, ImageError):
             yield row, content
         elif job["skip_bad"]:

@@ -18,7 +18,7 @@ from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.shards.pack import Pack, pack_data
 from kvgg_jax.data.sources.folder import scan
 from kvgg_jax.data.sources.listing import scan_list
-from kvgg_jax.data.sources.shards import scan_shards
+from kvgg_jax.data.sources.shards import Shards, scan_shards
 from support.folders import image
 
 SMALL = 20_000  # bytes a shard: five photos or so
@@ -45,6 +45,15 @@ def test_packed_photos_are_those_of_the_folder(photos: Path, tmp_path: Path) -> 
     here, there = scan(photos), scan_shards(tmp_path / "out")
     assert (there.paths, there.labels, there.classes) == (here.paths, here.labels, here.classes)
     assert [there.read(i) for i in range(36)] == [here.read(i) for i in range(36)]
+
+
+def test_each_shard_has_photos_of_several_classes(photos: Path, tmp_path: Path) -> None:
+    """What reads one shard after the other would else learn one class after the other."""
+    pack_data(photos, tmp_path / "out", shard_bytes=SMALL)
+    samples = scan_shards(tmp_path / "out")
+    shard = Shards(tmp_path / "out").index.columns["shard"]
+    classes = [len({samples.labels[i] for i in np.flatnonzero(shard == k)}) for k in range(9)]
+    assert min(classes) > 1
 
 
 @pytest.mark.parametrize("resize", ["squash", "crop", "pad"])

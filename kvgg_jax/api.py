@@ -15,6 +15,8 @@ from kvgg_jax.data.shards.verify import Verification, verify_data
 from kvgg_jax.evaluation.calibration import Calibrated, calibrate
 from kvgg_jax.evaluation.comparison import Comparison, compare_runs
 from kvgg_jax.evaluation.evaluate import evaluate
+from kvgg_jax.evaluation.label_audit.audit import audit
+from kvgg_jax.evaluation.label_audit.findings import Audit
 from kvgg_jax.evaluation.record import Evaluation, EvaluationRecord
 from kvgg_jax.export.exporter import Export, export
 from kvgg_jax.inference.classifier import Classifier, load_classifier, predict
@@ -32,6 +34,7 @@ from kvgg_jax.training.trainer import TrainResult, resume, train
 from kvgg_jax.web.html.report import Report, report
 
 __all__ = [
+    "Audit",
     "BuildBackbone",
     "Calibrated",
     "Check",
@@ -60,6 +63,7 @@ __all__ = [
     "TrainResult",
     "TuneResult",
     "Verification",
+    "audit",
     "calibrate",
     "check_data",
     "compare_runs",

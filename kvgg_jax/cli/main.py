@@ -14,7 +14,7 @@ from typing import Any
 # In the order of --help:
 from kvgg_jax.cli.commands import train, evaluate, predict, serve, runs  # noqa: F401  isort: skip
 from kvgg_jax.cli.commands import similar, search, export, measure  # noqa: F401  isort: skip
-from kvgg_jax.cli.commands import data, recipes  # noqa: F401  isort: skip
+from kvgg_jax.cli.commands import data, audit, recipes  # noqa: F401  isort: skip
 from kvgg_jax.cli.app import app
 from kvgg_jax.cli.huge_pages import restart_with_huge_pages
 from kvgg_jax.cli.output import print_note

@@ -70,7 +70,7 @@ def evaluate(
     )
     known = check_overlap(classifier.run, decoded, part, is_own=data is None, emit=emit)
     batch = batch_size or config.train.part_size
-    probabilities, loss = _measure(classifier, decoded, samples, batch, emit)
+    probabilities, loss = measure(classifier, decoded, samples, batch, emit)
     if calibration is not None:
         probabilities = apply_temperature(probabilities, calibration.temperature)
         loss = float(losses(np.array(decoded.samples.labels), probabilities).mean())
@@ -89,12 +89,13 @@ def evaluate(
     )
 
 
-def _measure(
+def measure(
     classifier: Classifier, decoded: DecodedImages, samples: Samples, batch: int, emit: Emit
 ) -> tuple[Probabilities, float]:
-    """The network's own probabilities, and its mean loss. Raises RunError for NaN."""
+    """The network's own probabilities of `samples`, which are among those `decoded`, and its mean
+    loss. Raises RunError for NaN."""
     from kvgg_jax.data.pipeline import Pipeline, hold  # loads TensorFlow, which predict must not
-    from kvgg_jax.training.loop import evaluate as measure
+    from kvgg_jax.training.loop import evaluate as run_batches
     from kvgg_jax.training.step import make_eval_step
 
     size = classifier.image_size
@@ -102,7 +103,7 @@ def _measure(
         evaluation, example = make_eval_step(classifier.model), empty_batch(batch, size)
         step = compile_step("evaluation", evaluation, *classifier.weights, example, emit=emit)
         batches = Pipeline(hold(decoded), decoded.rows(samples), batch_size=batch)
-        metrics, probabilities = measure(step, classifier.weights, batches, emit=emit)
+        metrics, probabilities = run_batches(step, classifier.weights, batches, emit=emit)
     if not np.isfinite(probabilities).all():
         raise RunError(
             f"The best weights of {classifier.run.path} give probabilities that are no numbers. "

@@ -26,7 +26,7 @@ COMMANDS = (
     *(("train",), ("crossval",), ("evaluate",), ("calibrate",), ("predict",), ("runs",)),
     *(("lr-find",), ("tune",), ("summary",), ("bench",), ("explain",), ("export",)),
     *(("similar",), ("embed",)),
-    *(("report",), ("serve",), ("recipes",)),
+    *(("report",), ("serve",), ("audit",), ("recipes",)),
     *(("data", "demo"), ("data", "check"), ("data", "preview"), ("data", "pack")),
     ("data", "verify"),
 )

@@ -58,6 +58,13 @@ def affecting(*parts: Part) -> set[str]:
         ("lr-find", affecting(*(PARTS - {"epochs", "saving"})) - {"optim.lr"}),
         ("summary", affecting("network")),
         ("bench", affecting("network", "step")),
+        (
+            "audit",
+            {
+                *("data.root", "data.image_size", "data.resize", "data.skip_bad", "data.cache"),
+                *("model.arch", "model.batch_norm", "model.weights", "train.batch_size", "seed"),
+            },
+        ),
         ("data check", affecting("photos") - {"data.dir", "data.skip_bad"}),
         ("data pack", {"data.val", "data.test", "data.root", "data.resize", "data.skip_bad"}),
         ("data preview", affecting("images")),

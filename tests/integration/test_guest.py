@@ -109,6 +109,7 @@ REST = {
     "load_classifier": "kvgg_jax.load_classifier(run).model",
     "vgg": "kvgg_jax.vgg(classes=4, image_size=32)",
     "check_data": "kvgg_jax.check_data('photos', against='others')",
+    "audit": "kvgg_jax.audit('photos', config=config.with_model(weights=str(run)))",
     "pack_data": "kvgg_jax.pack_data('photos', 'packed', size=32)",
     "verify_data": "kvgg_jax.verify_data('packed')",
     "calibrate": "kvgg_jax.calibrate(run, data='others')",

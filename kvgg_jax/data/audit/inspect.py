@@ -14,6 +14,7 @@ from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.places import Place, file_place
 from kvgg_jax.core.tables.data import MIN_IMAGE_SIZE
 from kvgg_jax.data.audit.duplicates import SIDE, Fingerprint, look
+from kvgg_jax.data.audit.quality import sharpness
 from kvgg_jax.data.decode.file_types import HEAD, check_kind, named
 from kvgg_jax.data.decode.image import decode_bytes
 from kvgg_jax.data.decode.limits import open_header
@@ -37,12 +38,13 @@ class Header(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A file, its look and its header; `error` instead where it cannot be read."""
+    """A file, its look, header and sharpness; `error` instead where it cannot be read."""
 
     path: Place
     look: Fingerprint | None = None
     header: Header | None = None
     error: ImageError | None = None
+    sharpness: float = 0.0
 
 
 def inspect_photos(*several: Samples, emit: Emit = ignore, stage: str = "comparing") -> list[Seen]:
@@ -59,7 +61,8 @@ def _inspect(photo: tuple[Samples, int]) -> Seen:
     try:
         content = samples.read(i)
         pixels = decode_bytes(content, name=str(path), at_least=SIDE)
-        return Seen(path, look(pixels), read_header(content, path))
+        found = look(pixels), read_header(content, path)
+        return Seen(path, *found, sharpness=sharpness(pixels))
     except ImageError as error:
         return Seen(path, error=error)
 

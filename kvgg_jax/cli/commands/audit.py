@@ -1,0 +1,67 @@
+"""`kvgg audit`: which photos have a wrong label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kvgg_jax.cli import completion
+from kvgg_jax.cli.app import command
+from kvgg_jax.cli.console import Screen
+from kvgg_jax.cli.flags import Given
+from kvgg_jax.cli.options import RUNS, Json, Out, takes_settings
+from kvgg_jax.cli.output import print_json, print_note
+from kvgg_jax.core.errors import UsageError
+
+SETTINGS = {
+    *("data.root", "data.image_size", "data.resize", "data.skip_bad", "data.cache"),
+    *("model.arch", "model.batch_norm", "model.weights", "train.batch_size", "seed"),
+}
+DEFAULTS = {"model.weights": "imagenet", "model.freeze": "backbone"}
+
+
+@command(cls=takes_settings((), also=SETTINGS, defaults=DEFAULTS))
+def audit(
+    ctx: typer.Context,
+    folder: Annotated[
+        Path | None, typer.Argument(help="Photos, one sub-folder per class, or a list.")
+    ] = None,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            help="A cross-validation, instead of a folder: its folder or name.",
+            autocompletion=completion.runs,
+        ),
+    ] = None,
+    moves: Annotated[
+        Path | None, typer.Option(help="Write the suggested classes to this CSV file.")
+    ] = None,
+    out: Out = RUNS,
+    json: Json = False,
+) -> None:
+    """Find photos whose label is probably wrong, duplicates in several classes, outliers.
+
+    Each photo is judged by a model that was not trained on it: by its features from a backbone with
+    ImageNet weights, or with --run by the fold of a cross-validation that held it out.
+
+    Example: `kvgg audit photos --moves moves.csv`
+    """
+    given: Given = ctx.obj
+    if run is not None and (flags := [typed for typed, _ in given.flags.values()]):
+        raise UsageError(f"--run has its own settings; {flags[0]} cannot change them.")
+    settings = given.resolve()
+    from kvgg_jax.cli.text.audit import audit_text
+    from kvgg_jax.evaluation.label_audit import audit as audits
+    from kvgg_jax.evaluation.label_audit.moves import write_moves
+    from kvgg_jax.web.html.page import check_writable
+
+    if moves:
+        check_writable(moves, option="--moves")
+    with Screen() as screen:
+        result = audits.audit(folder, run=run, config=settings, out=out, emit=screen)
+    if moves:
+        write_moves(result, moves)
+        print_note(f"Wrote {moves}")
+    print_json(result.to_json()) if json else audit_text(result)

@@ -1,0 +1,42 @@
+"""The result of `kvgg audit` as tables, and of `kvgg audit --apply` as lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kvgg_jax.cli.output import print_line, print_table
+from kvgg_jax.evaluation.label_audit.findings import Audit, StandOut, facts
+
+ROWS = 20  # of one table; JSON and the page have all
+
+
+def audit_text(result: Audit) -> None:
+    """The figures, then a table each of label issues and of what else is worth a look."""
+    print_line(f"Photos in {result.folder}", "bold")
+    print_table(("", ""), facts(result), show_header=False)
+    issues = [(one.path, one.label, one.suggested, f"{one.score:.4f}") for one in result.issues]
+    _first_rows("Labels that are probably wrong", ("photo", "class", "suggested", "score"), issues)
+    groups = [
+        (str(number), photo.path, photo.label)
+        for number, group in enumerate(result.contradictory, 1)
+        for photo in group
+    ]
+    _first_rows("Duplicates in several classes", ("group", "photo", "class"), groups)
+    for title, found in (
+        ("Outliers", result.outliers or ()),
+        ("Blurred", result.blurred),
+        ("Dark", result.dark),
+    ):
+        _first_rows(title, ("photo", "class", "value", "median of the class"), _values(found))
+
+
+def _values(found: Sequence[StandOut]) -> list[tuple[str, ...]]:
+    return [(one.path, one.label, f"{one.value:.3g}", f"{one.typical:.3g}") for one in found]
+
+
+def _first_rows(title: str, headers: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """A table of at most `ROWS`; nothing for none."""
+    if rows:
+        print_table(headers, rows[:ROWS], title=title)
+    if len(rows) > ROWS:
+        print_line(f"and {len(rows) - ROWS:,} more: --json and --moves FILE have all")

@@ -1,0 +1,90 @@
+"""`kvgg audit` as typed."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from support.commands import kvgg, message
+from support.runs import draw_photos
+
+pytestmark = pytest.mark.usefixtures("thin_network", "blank")
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Photos of three colors in the folder that is worked in, one of them in a wrong class."""
+    monkeypatch.chdir(tmp_path)
+    photos = draw_photos(tmp_path / "photos")
+    (photos / "red" / "red_04.png").rename(photos / "blue" / "was_red.png")
+    return photos
+
+
+def backbone(finished: Path) -> tuple[str, ...]:
+    """The settings of a small one."""
+    return ("--arch", "vgg11", "--weights", str(finished), "--image-size", "32")
+
+
+def test_the_photos_are_listed_and_written_as_moves(place: Path, finished: Path) -> None:
+    """A table on stdout, a CSV file, a note on stderr."""
+    result = kvgg("audit", "photos", *backbone(finished), "--moves", "moves.csv")
+    assert result.exit_code == 0, result.output
+    assert "Wrote moves.csv\n" in result.stderr
+    for text in ("Labels that are probably wrong", "blue/was_red.png", "36 in 3 classes"):
+        assert text in result.stdout
+    with Path("moves.csv").open(newline="") as file:
+        rows = [(row["path"], row["to"], row["suggested"]) for row in csv.DictReader(file)]
+    assert rows == [("blue/was_red.png", "red/was_red.png", "red")]
+
+
+def test_json_has_the_same(place: Path, finished: Path) -> None:
+    """On stdout alone."""
+    result = kvgg("audit", "photos", *backbone(finished), "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert [(one["path"], one["suggested"]) for one in found["issues"]] == [
+        ("blue/was_red.png", "red")
+    ]
+
+
+def test_a_run_without_held_out_probabilities_says_how_to_get_them(finished: Path) -> None:
+    """One message, exit code 1."""
+    result = kvgg("audit", "--run", finished)
+    assert (result.exit_code, message(result)) == (
+        1,
+        f"Error: {finished} holds out 2 of its 12 photos. An audit needs each photo held out "
+        "once: cross-validate first (kvgg crossval --data DIR), or let a frozen backbone do it in "
+        "minutes: kvgg audit DIR.\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ((), "Give either a folder of photos, or a cross-validation: --run."),
+        (
+            ("photos", "--run", "cv"),
+            "Give either a folder of photos, or a cross-validation: --run.",
+        ),
+        (
+            ("--run", "cv", "--seed", "1"),
+            "--run has its own settings; --seed 1 cannot change them.",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_a_usage_error(words: tuple[str, ...], text: str) -> None:
+    """Before anything is read."""
+    result = kvgg("audit", *words)
+    assert (result.exit_code, message(result)) == (2, f"Error: {text}\n")
+
+
+def test_a_file_of_moves_that_cannot_be_written_is_refused_first(place: Path) -> None:
+    """Before the photos are read."""
+    result = kvgg("audit", "photos", "--moves", "none/moves.csv")
+    assert (result.exit_code, message(result)) == (
+        1,
+        "Error: Cannot write none/moves.csv: No such file or directory. Choose another --moves.\n",
+    )

@@ -9,6 +9,7 @@ from .data.shards.verify import verify_data as verify_data
 from .evaluation.calibration import calibrate as calibrate
 from .evaluation.comparison import compare_runs as compare_runs
 from .evaluation.evaluate import evaluate as evaluate
+from .evaluation.label_audit.apply import apply_moves as apply_moves
 from .evaluation.label_audit.audit import audit as audit
 from .export.exporter import export as export
 from .inference.classifier import load_classifier as load_classifier

@@ -15,6 +15,7 @@ from kvgg_jax.data.shards.verify import Verification, verify_data
 from kvgg_jax.evaluation.calibration import Calibrated, calibrate
 from kvgg_jax.evaluation.comparison import Comparison, compare_runs
 from kvgg_jax.evaluation.evaluate import evaluate
+from kvgg_jax.evaluation.label_audit.apply import Applied, apply_moves
 from kvgg_jax.evaluation.label_audit.audit import audit
 from kvgg_jax.evaluation.label_audit.findings import Audit
 from kvgg_jax.evaluation.record import Evaluation, EvaluationRecord
@@ -34,6 +35,7 @@ from kvgg_jax.training.trainer import TrainResult, resume, train
 from kvgg_jax.web.html.report import Report, report
 
 __all__ = [
+    "Applied",
     "Audit",
     "BuildBackbone",
     "Calibrated",
@@ -63,6 +65,7 @@ __all__ = [
     "TrainResult",
     "TuneResult",
     "Verification",
+    "apply_moves",
     "audit",
     "calibrate",
     "check_data",

@@ -110,6 +110,12 @@ REST = {
     "vgg": "kvgg_jax.vgg(classes=4, image_size=32)",
     "check_data": "kvgg_jax.check_data('photos', against='others')",
     "audit": "kvgg_jax.audit('photos', config=config.with_model(weights=str(run)))",
+    "apply_moves": """
+kvgg_jax.evaluation.label_audit.moves.write_moves(
+    kvgg_jax.audit('photos', config=config.with_model(weights=str(run))), pathlib.Path('moves.csv')
+)
+kvgg_jax.apply_moves('moves.csv', dry_run=False)
+""",
     "pack_data": "kvgg_jax.pack_data('photos', 'packed', size=32)",
     "verify_data": "kvgg_jax.verify_data('packed')",
     "calibrate": "kvgg_jax.calibrate(run, data='others')",

@@ -38,6 +38,11 @@ def audit(
     moves: Annotated[
         Path | None, typer.Option(help="Write the suggested classes to this CSV file.")
     ] = None,
+    apply: Annotated[
+        Path | None,
+        typer.Option(help="Move the photos that this CSV file names; without --yes, only check."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="With --apply, move the files.")] = False,
     out: Out = RUNS,
     json: Json = False,
 ) -> None:
@@ -46,10 +51,22 @@ def audit(
     Each photo is judged by a model that was not trained on it: by its features from a backbone with
     ImageNet weights, or with --run by the fold of a cross-validation that held it out.
 
+    --apply checks all moves of a file and prints them; with --yes too, it makes them, and writes a
+    file of moves that undoes them. It overwrites nothing.
+
     Example: `kvgg audit photos --moves moves.csv`
     """
     given: Given = ctx.obj
-    if run is not None and (flags := [typed for typed, _ in given.flags.values()]):
+    flags = [typed for typed, _ in given.flags.values()]
+    if apply is not None:
+        others = {"a folder": folder, "--run": run, "--moves": moves}
+        if extra := [*(name for name, value in others.items() if value), *flags]:
+            raise UsageError(f"--apply cannot be combined with {extra[0]}.")
+        _apply(apply, dry_run=not yes, json=json)
+        return
+    if yes:
+        raise UsageError("--yes needs --apply.")
+    if run is not None and flags:
         raise UsageError(f"--run has its own settings; {flags[0]} cannot change them.")
     settings = given.resolve()
     from kvgg_jax.cli.text.audit import audit_text
@@ -65,3 +82,12 @@ def audit(
         write_moves(result, moves)
         print_note(f"Wrote {moves}")
     print_json(result.to_json()) if json else audit_text(result)
+
+
+def _apply(file: Path, *, dry_run: bool, json: bool) -> None:
+    from kvgg_jax.cli.text.audit import applied_text
+    from kvgg_jax.evaluation.label_audit.apply import apply_moves
+
+    with Screen() as screen:
+        found = apply_moves(file, dry_run=dry_run, emit=screen)
+    print_json(found.to_json()) if json else applied_text(found)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from shlex import quote
 
 from kvgg_jax.cli.output import print_line, print_table
+from kvgg_jax.core.text import escape_name, program
+from kvgg_jax.evaluation.label_audit.apply import Applied
 from kvgg_jax.evaluation.label_audit.findings import Audit, StandOut, facts
 
 ROWS = 20  # of one table; JSON and the page have all
@@ -40,3 +43,20 @@ def _first_rows(title: str, headers: tuple[str, ...], rows: Sequence[tuple[str, 
         print_table(headers, rows[:ROWS], title=title)
     if len(rows) > ROWS:
         print_line(f"and {len(rows) - ROWS:,} more: --json and --moves FILE have all")
+
+
+def applied_text(result: Applied) -> None:
+    """The moves that were made, or would be, and the next command."""
+    if not result.moves:
+        print_line(f"Nothing to move: all {result.done:,} moves of {result.file} are made already")
+        return
+    for move in result.moves:
+        print_line(f"{escape_name(move.source)} -> {escape_name(move.target)}")
+    before = f" ({result.done:,} were moved before)" if result.done else ""
+    count, file = f"{len(result.moves):,} photos", quote(str(result.file))
+    if result.dry_run:
+        print_line(f"Would move {count}{before}. To move them:", "bold")
+        print_line(f"  {program()} audit --apply {file} --yes")
+    else:
+        print_line(f"Moved {count}{before}. To undo it:", "bold")
+        print_line(f"  {program()} audit --apply {quote(str(result.undo))} --yes")

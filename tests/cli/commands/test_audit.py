@@ -64,6 +64,9 @@ def test_a_run_without_held_out_probabilities_says_how_to_get_them(finished: Pat
 @pytest.mark.parametrize(
     ("words", "text"),
     [
+        (("--yes",), "--yes needs --apply."),
+        (("photos", "--apply", "x.csv"), "--apply cannot be combined with a folder."),
+        (("--apply", "x.csv", "--seed", "1"), "--apply cannot be combined with --seed 1."),
         ((), "Give either a folder of photos, or a cross-validation: --run."),
         (
             ("photos", "--run", "cv"),
@@ -87,4 +90,39 @@ def test_a_file_of_moves_that_cannot_be_written_is_refused_first(place: Path) ->
     assert (result.exit_code, message(result)) == (
         1,
         "Error: Cannot write none/moves.csv: No such file or directory. Choose another --moves.\n",
+    )
+
+
+def test_moves_are_shown_made_and_undone(place: Path, finished: Path) -> None:
+    """Each time with the next command."""
+    kvgg("audit", "photos", *backbone(finished), "--moves", "moves.csv")
+    here = Path.cwd()
+    line = f"{here}/photos/blue/was_red.png -> {here}/photos/red/was_red.png\n"
+    shown = kvgg("audit", "--apply", "moves.csv")
+    assert (shown.exit_code, shown.stdout) == (
+        0,
+        f"{line}Would move 1 photos. To move them:\n  kvgg audit --apply moves.csv --yes\n",
+    )
+    assert (place / "blue" / "was_red.png").exists()
+    made = kvgg("audit", "--apply", "moves.csv", "--yes")
+    assert made.stdout == (
+        f"{line}Moved 1 photos. To undo it:\n  kvgg audit --apply moves-undo.csv --yes\n"
+    )
+    assert (place / "red" / "was_red.png").exists()
+    again = kvgg("audit", "--apply", "moves.csv", "--yes")
+    assert again.stdout == "Nothing to move: all 1 moves of moves.csv are made already\n"
+    undone = kvgg("audit", "--apply", "moves-undo.csv", "--yes", "--json")
+    assert [one["to"] for one in json.loads(undone.stdout)["moves"]] == ["blue/was_red.png"]
+    assert (place / "blue" / "was_red.png").exists()
+
+
+def test_changed_folders_are_refused(place: Path, finished: Path) -> None:
+    """One message, exit code 1."""
+    kvgg("audit", "photos", *backbone(finished), "--moves", "moves.csv")
+    (place / "blue" / "was_red.png").unlink()
+    result = kvgg("audit", "--apply", "moves.csv", "--yes")
+    assert (result.exit_code, message(result)) == (
+        1,
+        f"Error: moves.csv, line 2: {Path.cwd()}/photos/blue/was_red.png is not there. Nothing "
+        "was moved. Remove these rows, or audit the photos again.\n",
     )

@@ -38,6 +38,9 @@ def audit(
     moves: Annotated[
         Path | None, typer.Option(help="Write the suggested classes to this CSV file.")
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write an HTML page with the photos to this file.")
+    ] = None,
     apply: Annotated[
         Path | None,
         typer.Option(help="Move the photos that this CSV file names; without --yes, only check."),
@@ -54,12 +57,12 @@ def audit(
     --apply checks all moves of a file and prints them; with --yes too, it makes them, and writes a
     file of moves that undoes them. It overwrites nothing.
 
-    Example: `kvgg audit photos --moves moves.csv`
+    Example: `kvgg audit photos --moves moves.csv --html audit.html`
     """
     given: Given = ctx.obj
     flags = [typed for typed, _ in given.flags.values()]
     if apply is not None:
-        others = {"a folder": folder, "--run": run, "--moves": moves}
+        others = {"a folder": folder, "--run": run, "--moves": moves, "--html": html}
         if extra := [*(name for name, value in others.items() if value), *flags]:
             raise UsageError(f"--apply cannot be combined with {extra[0]}.")
         _apply(apply, dry_run=not yes, json=json)
@@ -72,15 +75,20 @@ def audit(
     from kvgg_jax.cli.text.audit import audit_text
     from kvgg_jax.evaluation.label_audit import audit as audits
     from kvgg_jax.evaluation.label_audit.moves import write_moves
+    from kvgg_jax.web.html.audit_page import write_audit
     from kvgg_jax.web.html.page import check_writable
 
-    if moves:
-        check_writable(moves, option="--moves")
+    for file, option in ((moves, "--moves"), (html, "--html")):
+        if file:
+            check_writable(file, option=option)
     with Screen() as screen:
         result = audits.audit(folder, run=run, config=settings, out=out, emit=screen)
-    if moves:
-        write_moves(result, moves)
-        print_note(f"Wrote {moves}")
+        if html:
+            write_audit(result, html, emit=screen)
+        if moves:
+            write_moves(result, moves)
+    for file in filter(None, (html, moves)):
+        print_note(f"Wrote {file}")
     print_json(result.to_json()) if json else audit_text(result)
 
 

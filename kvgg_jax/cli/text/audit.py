@@ -42,7 +42,7 @@ def _first_rows(title: str, headers: tuple[str, ...], rows: Sequence[tuple[str, 
     if rows:
         print_table(headers, rows[:ROWS], title=title)
     if len(rows) > ROWS:
-        print_line(f"and {len(rows) - ROWS:,} more: --json and --moves FILE have all")
+        print_line(f"and {len(rows) - ROWS:,} more: --json and --html FILE have more")
 
 
 def applied_text(result: Applied) -> None:

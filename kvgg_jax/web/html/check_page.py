@@ -7,20 +7,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-from PIL import Image
-
-from kvgg_jax.core.errors import ImageError
 from kvgg_jax.core.events import Emit, Progress, ignore
-from kvgg_jax.core.places import Place
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.findings import AGAINST, TEST, TRAIN, VAL, Check, Duplicates, Photo
 from kvgg_jax.data.audit.sentences import facts, reason
-from kvgg_jax.data.decode.image import Read, decode_bytes
+from kvgg_jax.data.decode.image import Read
 from kvgg_jax.data.samples import reader
-from kvgg_jax.web.html.page import data_url, write_page
+from kvgg_jax.web.html.page import write_page
+from kvgg_jax.web.html.thumbnails import photo_item
 
-SIDE = 128  # pixels of a thumbnail's longer side
 GROUPS, FILES, EXAMPLES = 200, 200, 6  # shown: groups, files of a list, photos per class
 _PARTS = {TRAIN: "training", VAL: "validation", TEST: "test", AGAINST: "other folder"}
 
@@ -39,7 +34,7 @@ def write_check(result: Check, file: Path, *, emit: Emit = ignore) -> None:
             {
                 "heading": heading,
                 "files": [
-                    _file(path, path, read, reason(path, text)) for path, text in found[:FILES]
+                    photo_item(path, path, read, reason(path, text)) for path, text in found[:FILES]
                 ],
                 "left": len(found) - FILES,
             }
@@ -59,7 +54,9 @@ def _groups(groups: Sequence[Duplicates], read: Read, emit: Emit) -> Iterator[di
         yield {
             "kind": "Exactly the same" if group.exact else "Nearly the same",
             "marks": [text for text, applies in marks.items() if applies],
-            "files": [_file(one.path, one.path, read, _place(one)) for one in group.photos[:FILES]],
+            "files": [
+                photo_item(one.path, one.path, read, _place(one)) for one in group.photos[:FILES]
+            ],
         }
         emit(Progress("drawing", done, min(len(groups), GROUPS)))
 
@@ -75,22 +72,6 @@ def _classes(result: Check, read: Read, emit: Emit) -> Iterator[dict[str, Any]]:
     for label, (name, count) in enumerate(result.classes.items()):
         places = of_class[label]
         chosen = places[:: max(len(places) // EXAMPLES, 1)][:EXAMPLES]
-        files = [_file(path, path.name, read) for path in samples.take(chosen).files()]
+        files = [photo_item(path, path.name, read) for path in samples.take(chosen).files()]
         yield {"name": name, "count": count, "files": files}
         emit(Progress("drawing classes", label + 1, len(result.classes)))
-
-
-def _file(path: Place, name: object, read: Read, text: str = "") -> dict[str, Any]:
-    """Its thumbnail, its name on the page and a line on it."""
-    alt = f"{path}, {text}" if text else path
-    return {"image": _thumbnail(path, read), "alt": alt, "name": name, "text": text}
-
-
-def _thumbnail(path: Place, read: Read) -> Markup | None:
-    """A JPEG of `SIDE` pixels as a data URL; None where the file cannot be read."""
-    try:
-        image = Image.fromarray(decode_bytes(read(path), name=str(path), at_least=SIDE))
-    except ImageError:
-        return None
-    image.thumbnail((SIDE, SIDE))
-    return data_url(image, quality=80)

@@ -30,9 +30,12 @@ def backbone(finished: Path) -> tuple[str, ...]:
 
 def test_the_photos_are_listed_and_written_as_moves(place: Path, finished: Path) -> None:
     """A table on stdout, a CSV file, a note on stderr."""
-    result = kvgg("audit", "photos", *backbone(finished), "--moves", "moves.csv")
+    result = kvgg(
+        "audit", "photos", *backbone(finished), "--moves", "moves.csv", "--html", "a.html"
+    )
     assert result.exit_code == 0, result.output
-    assert "Wrote moves.csv\n" in result.stderr
+    assert result.stderr.endswith("Wrote a.html\nWrote moves.csv\n")
+    assert "blue, rather red" in Path("a.html").read_text()
     for text in ("Labels that are probably wrong", "blue/was_red.png", "36 in 3 classes"):
         assert text in result.stdout
     with Path("moves.csv").open(newline="") as file:

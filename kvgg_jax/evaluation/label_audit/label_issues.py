@@ -20,8 +20,12 @@ LEAST = 1e-12  # probability, so that odds are finite
 
 
 def calibrate_on_labels(labels: Labels, probabilities: Probabilities) -> Probabilities:
-    """[count, classes], at the temperature that suits the `labels` [count], wrong ones included."""
-    return apply_temperature(probabilities, fit_temperature(labels, probabilities))
+    """[count, classes], at the temperature that suits the `labels` [count], wrong ones included.
+
+    Never surer than they are: among photos with hardly a wrong label, the few that are hard to
+    classify would be named.
+    """
+    return apply_temperature(probabilities, max(1.0, fit_temperature(labels, probabilities)))
 
 
 def label_odds(labels: Labels, probabilities: Probabilities) -> NDArray[np.float64]:

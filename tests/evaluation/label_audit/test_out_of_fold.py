@@ -31,14 +31,14 @@ def test_each_row_holds_probabilities_and_most_are_right() -> None:
 
 
 def test_wrong_labels_are_found() -> None:
-    """Nearly all of one in twenty, and nearly no other."""
+    """Most of one in twenty, and hardly another."""
     features, labels = clouds()
     given = np.where(ALONE % 20 == 0, (labels + 1) % 3, labels)
     probabilities, _ = predict_out_of_fold(features, given, ALONE, seed=0)
     named = find_label_issues(given, calibrate_on_labels(given, probabilities))
     wrong = {*range(0, COUNT, 20)}
-    assert len(wrong & {*named.tolist()}) >= 26
-    assert len(named) <= 31
+    assert len(wrong & {*named.tolist()}) >= 20
+    assert len(named) <= 22
 
 
 def test_a_photo_does_not_vote_for_its_own_label_nor_do_its_duplicates() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,13 +22,15 @@ Write = Callable[[Sequence[Embedded]], None]
 def writer_of(file: Path) -> Write:
     """What writes embeddings to `file`, in one move.
 
-    Raises UsageError for another suffix, MissingExtra without the library; then nothing has been
-    computed yet. The call raises RunError where it cannot be written.
+    Raises UsageError for another suffix and for a file that is there, MissingExtra without the
+    library; nothing has been computed by then. The call raises RunError where it cannot be written.
     """
     kinds: dict[str, Callable[[Sequence[Embedded]], bytes]] = {".npz": _npz, ".parquet": _parquet}
     kind = kinds.get(file.suffix.lower())
     if kind is None:
         raise UsageError(f"--output {escape_name(file)}: the name ends in .npz or .parquet.")
+    if os.path.lexists(file):
+        raise UsageError(f"--output {escape_name(file)} exists. Choose another name, or remove it.")
     if kind is _parquet:
         require("parquet", by="A Parquet file")
     return partial(_write, file, kind)

@@ -23,7 +23,9 @@ from kvgg_jax.core.settings import PARTS, Part, Setting
 RUNS = Path("runs")
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder that holds the runs.")]
-Images = Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")]
+Images = Annotated[
+    list[Path], typer.Argument(help="Image files, folders, patterns, or - for a list on stdin.")
+]
 Photos = Annotated[Path, typer.Argument(help="Photos, one sub-folder per class.")]
 RunOption = Annotated[
     str | None,

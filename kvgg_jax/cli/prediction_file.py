@@ -1,13 +1,16 @@
-"""Predictions as CSV: on stdout, or in a file that grows photo by photo and is continued."""
+"""Predictions as CSV or JSON lines: on stdout, or in a file that grows photo by photo and is
+continued."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,59 +41,98 @@ def rows(one: Prediction, *, top: int) -> str:
     return text.getvalue()
 
 
-def print_csv(found: Iterable[Prediction], *, header: str, top: int) -> None:
+def print_csv(found: Iterable[Prediction], *, header: bool, top: int) -> None:
     """All rows on stdout."""
-    sys.stdout.write(header)
+    sys.stdout.write(HEADER if header else "")
     sys.stdout.writelines(rows(one, top=top) for one in found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How photos stand in a file."""
+
+    header: str
+    rows: Callable[[Prediction, int], str]
+    """Of a photo and `top`: its lines."""
+    name: Callable[[Place], str]
+    """What tells a photo in it."""
+    whole: Callable[[str], Iterable[tuple[str, str]]]
+    """Lines without the header, of which the last may be cut -> name and lines of each photo that
+    has all of them. Raises ValueError for something else."""
 
 
 @contextmanager
 def opened(
-    file: Path, files: Sequence[Place], *, header: str, top: int
-) -> Iterator[tuple[Callable[[Prediction], Prediction], int]]:
+    file: Path, files: Sequence[Place], *, top: int, header: bool = True
+) -> Iterator[tuple[Callable[[Prediction], None], int]]:
     """What adds the rows of a photo to `file`, and how many of `files` it has already.
 
     Raises UsageError for another kind of file, DataError where it has rows of other photos,
     RunError where it cannot be written.
     """
-    if file.suffix.lower() != ".csv":
-        raise UsageError(f"--output {escape_name(file)}: the name of a CSV file ends in .csv.")
+    form = _FORMS.get(file.suffix.lower())
+    if form is None:
+        raise UsageError(f"--output {escape_name(file)}: the name ends in .csv or .jsonl.")
+    first = form.header if header else ""
     try:
-        done = _resume(file, [_cell(path) for path in files], header=header)
+        done = _resume(file, [form.name(path) for path in files], form, first)
         with file.open("a", encoding="utf-8", newline="") as stream:
 
-            def add(one: Prediction) -> Prediction:
-                stream.write(rows(one, top=top))
+            def add(one: Prediction) -> None:
+                stream.write(form.rows(one, top))
                 stream.flush()
-                return one
 
             yield add, done
     except OSError as error:
         raise RunError(f"Cannot write {escape_name(file)}: {error.strerror}.") from None
 
 
-def _resume(file: Path, cells: Sequence[str], *, header: str) -> int:
+def _resume(file: Path, names: Sequence[str], form: _Form, header: str) -> int:
     """Leave whole photos in `file`, or the header; of the last one, a kill may have left a part."""
     text = read_text(file) if os.path.exists(file) else ""
-    if not text.startswith(header[: len(text)]):
-        raise _other_photos(file)
-    body = text[len(header) :]
-    lines = csv.reader(io.StringIO(body[: body.rfind("\n") + 1], newline=""))
-    photos = [(path, [*group]) for path, group in groupby(lines, lambda row: "".join(row[:1]))][:-1]
-    if [path for path, _ in photos] != list(cells[: len(photos)]):
-        raise _other_photos(file)
-    kept = io.StringIO()
-    csv.writer(kept, lineterminator="\n").writerows(row for _, group in photos for row in group)
-    write_text(file, header + kept.getvalue())
+    try:
+        if not text.startswith(header[: len(text)]):
+            raise ValueError
+        photos = list(form.whole(text[len(header) :]))
+        if [name for name, _ in photos] != list(names[: len(photos)]):
+            raise ValueError
+    except ValueError:
+        raise DataError(
+            f"{escape_name(file)} is there and has no predictions of these photos. Choose another "
+            "--output, or remove it."
+        ) from None
+    write_text(file, header + "".join(lines for _, lines in photos))
     return len(photos)
 
 
-def _other_photos(file: Path) -> DataError:
-    return DataError(
-        f"{escape_name(file)} is there and has no predictions of these photos. Choose another "
-        "--output, or remove it."
-    )
+def _csv_photos(text: str) -> list[tuple[str, str]]:
+    """All but the last one, which may lack a row."""
+    lines = csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
+    photos = []
+    for name, group in groupby(lines, lambda row: "".join(row[:1])):
+        kept = io.StringIO()
+        csv.writer(kept, lineterminator="\n").writerows(group)
+        photos.append((name, kept.getvalue()))
+    return photos[:-1]
+
+
+def _json_rows(one: Prediction, top: int) -> str:
+    return json.dumps(one.to_json(top=top)) + "\n"
+
+
+def _json_photos(text: str) -> Iterator[tuple[str, str]]:
+    for line in text[: text.rfind("\n") + 1].splitlines(keepends=True):
+        photo = json.loads(line)
+        if not isinstance(photo, dict):
+            raise ValueError
+        yield str(photo.get("path")), line
 
 
 def _cell(path: Place) -> str:
     return csv_cell(printable(str(path)))
+
+
+_FORMS = {
+    ".csv": _Form(HEADER, lambda one, top: rows(one, top=top), _cell, _csv_photos),
+    ".jsonl": _Form("", _json_rows, str, _json_photos),
+}

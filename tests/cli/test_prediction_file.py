@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def of(path: Path) -> Prediction:
 
 def test_the_csv_has_a_row_per_class_and_one_per_error(capsys: pytest.CaptureFixture[str]) -> None:
     """With quotes where a name needs them."""
-    print_csv(FOUND, header=HEADER, top=2)
+    print_csv(FOUND, header=True, top=2)
     assert capsys.readouterr().out == (
         "path,rank,class,probability,error\n"
         'b.png,1,red,0.750000,\nb.png,2,"b,c",0.250000,\nc.png,,,,c.png: is empty.\n'
@@ -35,8 +36,15 @@ def test_no_spreadsheet_runs_a_name_of_the_csv_as_a_formula(
 ) -> None:
     """A photo or a class may be named by somebody else."""
     hostile = Prediction(Path("=cmd|' /C calc'!A0"), (("@SUM(1)", 1.0),))
-    print_csv([hostile], header=HEADER, top=1)
+    print_csv([hostile], header=True, top=1)
     assert capsys.readouterr().out.splitlines()[1] == "'=cmd|' /C calc'!A0,1,'@SUM(1),1.000000,"
+
+
+def text_of(suffix: str) -> str:
+    """Of a file of all photos."""
+    if suffix == ".jsonl":
+        return "".join(json.dumps(of(path).to_json(top=2)) + "\n" for path in FILES)
+    return HEADER + "".join(rows(of(path), top=2) for path in FILES)
 
 
 WHOLE = HEADER + "".join(rows(of(path), top=2) for path in FILES)
@@ -49,11 +57,31 @@ def test_a_file_that_was_cut_at_any_byte_is_continued_to_the_same_bytes(
     """The last photo is predicted again: it may lack a row."""
     file = tmp_path / "all.csv"
     file.write_text(WHOLE[:cut])
-    with opened(file, FILES, header=HEADER, top=2) as (add, done):
+    with opened(file, FILES, top=2) as (add, done):
         for path in FILES[done:]:
             add(of(path))
     assert file.read_text() == WHOLE
     assert done == max(WHOLE[: WHOLE.rfind("\n", 0, cut) + 1].count("1,red") - 1, 0)
+
+
+@pytest.mark.parametrize("cut", range(0, len(text_of(".jsonl")) + 1, 7))
+def test_json_lines_that_were_cut_are_continued_to_the_same_bytes(tmp_path: Path, cut: int) -> None:
+    """A photo has one line, so those that end are whole."""
+    file, whole = tmp_path / "all.jsonl", text_of(".jsonl")
+    file.write_text(whole[:cut])
+    with opened(file, FILES, top=2) as (add, done):
+        for path in FILES[done:]:
+            add(of(path))
+    assert (file.read_text(), done) == (whole, whole.count("\n", 0, cut))
+
+
+@pytest.mark.parametrize("text", ["[]\n", "no JSON\n", text_of(".jsonl").replace("a.png", "x.png")])
+def test_json_lines_of_something_else_are_left_as_they_are(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "all.jsonl"
+    file.write_text(text)
+    with pytest.raises(DataError, match="has no predictions of these photos"):
+        opened(file, FILES, top=2).__enter__()
+    assert file.read_text() == text
 
 
 @pytest.mark.parametrize(
@@ -65,7 +93,7 @@ def test_a_file_of_something_else_is_left_as_it_is(tmp_path: Path, text: str) ->
     """Also one of other photos."""
     file = tmp_path / "all.csv"
     file.write_text(text)
-    with pytest.raises(DataError) as caught, opened(file, FILES, header=HEADER, top=2):
+    with pytest.raises(DataError) as caught, opened(file, FILES, top=2):
         pass
     assert str(caught.value) == (
         f"{file} is there and has no predictions of these photos. Choose another --output, or "
@@ -76,10 +104,10 @@ def test_a_file_of_something_else_is_left_as_it_is(tmp_path: Path, text: str) ->
 
 def test_a_file_of_another_kind_or_in_no_folder_is_refused(tmp_path: Path) -> None:
     """One message."""
-    with pytest.raises(UsageError) as caught, opened(Path("a.txt"), [], header=HEADER, top=1):
+    with pytest.raises(UsageError) as caught, opened(Path("a.txt"), [], top=1):
         pass
-    assert str(caught.value) == "--output a.txt: the name of a CSV file ends in .csv."
+    assert str(caught.value) == "--output a.txt: the name ends in .csv or .jsonl."
     file = tmp_path / "none" / "a.csv"
-    with pytest.raises(RunError) as refused, opened(file, [], header=HEADER, top=1):
+    with pytest.raises(RunError) as refused, opened(file, [], top=1):
         pass
     assert str(refused.value) == f"Cannot write {file}: No such file or directory."

@@ -38,7 +38,7 @@ def predict(
     ] = "1/1",
     output: Annotated[
         Path | None,
-        typer.Option(help="CSV file that gets the rows as they come. If it exists, continue it."),
+        typer.Option(help="File (.csv, .jsonl) that gets the rows as they come, or is continued."),
     ] = None,
     out: Out = RUNS,
     csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV on stdout.")] = False,
@@ -51,12 +51,13 @@ def predict(
     if sum((csv, json, output is not None)) > 1:
         raise UsageError("--csv, --json and --output cannot be combined; choose one.")
     from kvgg_jax.cli import prediction_file
+    from kvgg_jax.cli.given_photos import given_photos
     from kvgg_jax.cli.text import results as show
     from kvgg_jax.inference import onnx_session
     from kvgg_jax.inference.prediction import Part, Prediction, find_files
 
-    chosen = Part.parse(part)
-    header = prediction_file.HEADER if chosen.number == 1 else ""  # so that parts can be joined
+    chosen, images = Part.parse(part), given_photos(images)
+    is_first = chosen.number == 1  # only it has a header, so that parts can be joined
     how: Any = {"raw": raw, "unsure_below": unsure_below, "batch_size": batch_size, "part": chosen}
 
     def predict_each(screen: Screen, after: int = 0) -> Iterator[Prediction]:
@@ -66,19 +67,24 @@ def predict(
 
         return classifier.predict_each(images, run, **how, after=after, out=out, emit=screen)
 
-    with Screen() as screen:
-        if output is not None:
+    if output is not None:
+        count, errors = 0, []
+        with Screen() as screen:
             files = chosen.of(find_files(images))
-            with prediction_file.opened(output, files, header=header, top=top) as (add, done):
-                found = [add(one) for one in predict_each(screen, done)]
-        else:
-            found = list(predict_each(screen))
+            with prediction_file.opened(output, files, header=is_first, top=top) as (add, done):
+                for one in predict_each(screen, done):
+                    add(one)
+                    count += 1
+                    errors += [one.error] if one.error else []
+        print_line(f"{count:,} photos were added to {escape_name(output)}")
+        end_with(errors)
+        return
+    with Screen() as screen:
+        found = list(predict_each(screen))
     if json:
         print_json([prediction.to_json(top=top) for prediction in found])
     elif csv:
-        prediction_file.print_csv(found, header=header, top=top)
-    elif output is not None:
-        print_line(f"{len(found):,} photos were added to {escape_name(output)}")
+        prediction_file.print_csv(found, header=is_first, top=top)
     else:
         show.predictions_text(found, top=top)
     end_with([prediction.error for prediction in found if prediction.error])
@@ -106,6 +112,7 @@ def explain(
 
     Example: `kvgg explain bean.jpg --class Dark`
     """
+    from kvgg_jax.cli.given_photos import given_photos
     from kvgg_jax.cli.text.explain import explanation_json, explanation_line, save_explanations
     from kvgg_jax.inference.classifier import load_classifier
     from kvgg_jax.inference.explain import explain as attribute
@@ -113,7 +120,8 @@ def explain(
     answer, lines, errors = [], [], []
     with Screen() as screen:
         classifier = load_classifier(run, out=out, emit=screen)
-        found = attribute(images, classifier, method=method, target=target, emit=screen)
+        photos = given_photos(images)
+        found = attribute(photos, classifier, method=method, target=target, emit=screen)
         for one, file in save_explanations(found, output or classifier.run.path / "explained"):
             answer.append(explanation_json(one, file))
             if file is None:

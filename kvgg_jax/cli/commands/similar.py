@@ -27,11 +27,13 @@ def similar(
 
     Example: `kvgg similar bean.jpg --count 3`
     """
+    from kvgg_jax.cli.given_photos import given_photos
     from kvgg_jax.cli.text.similar import similar_text
     from kvgg_jax.inference.neighbors import similar as find
 
+    photos = given_photos(images)
     with Screen() as screen:
-        found = list(find(images, run, count=count, batch_size=batch_size, out=out, emit=screen))
+        found = list(find(photos, run, count=count, batch_size=batch_size, out=out, emit=screen))
     if json:
         print_json([one.to_json() for one in found])
     else:
@@ -53,11 +55,12 @@ def embed(
     Example: `kvgg embed photos --output vectors.npz`
     """
     from kvgg_jax.cli.embedding_file import writer_of
+    from kvgg_jax.cli.given_photos import given_photos
     from kvgg_jax.inference.embedding import embed as each
 
-    write = writer_of(output)
+    write, photos = writer_of(output), given_photos(images)
     with Screen() as screen:
-        found = list(each(images, run, batch_size=batch_size, out=out, emit=screen))
+        found = list(each(photos, run, batch_size=batch_size, out=out, emit=screen))
     vectors = [one.vector for one in found if one.vector is not None]
     if vectors:
         write([one for one in found if one.vector is not None])

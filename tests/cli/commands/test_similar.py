@@ -38,6 +38,12 @@ def test_vectors_are_written_and_bad_files_named(trained: Trained, tmp_path: Pat
     assert last == f"Error: {bad}: is text, not an image. Replace or remove it."
     kept = np.load(file)
     assert (kept["vectors"].shape, kept["paths"].tolist()) == ((2, 64), [str(one) for one in good])
+    again = kvgg("embed", *good, "--run", trained.run, "--output", file)
+    assert (again.exit_code, message(again).strip()) == (
+        2,
+        f"Error: --output {file} exists. Choose another name, or remove it.",
+    )
+    file.unlink()
     again = kvgg("embed", *good, "--run", trained.run, "--output", file, "--json")
     assert json.loads(again.stdout) == {"file": str(file), "photos": 2, "width": 64}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,13 @@ from support.runs import Trained
 pytestmark = pytest.mark.usefixtures("thin_network")
 
 
-def test_similar_photos_come_below_the_prediction(trained: Trained) -> None:
-    photo = next(trained.photos.glob("*/*"))
-    shown = kvgg("similar", photo, "--run", trained.run, "--count", "2")
+def test_similar_photos_come_below_the_prediction(trained: Trained, tmp_path: Path) -> None:
+    photo, run = next(trained.photos.glob("*/*")), shutil.copytree(trained.run, tmp_path / "x")
+    shown = kvgg("similar", photo, "--run", run, "--count", "2")
     head, first, second = shown.stdout.splitlines()
     assert head.startswith(f"{photo}: ")
     assert [line.split()[1] in {"blue", "green", "red"} for line in (first, second)] == [True] * 2
-    (found,) = json.loads(kvgg("similar", photo, "--run", trained.run, "--json").stdout)
+    (found,) = json.loads(kvgg("similar", photo, "--run", run, "--json").stdout)
     assert [
         f"  {one['similarity']:+.3f}  {one['class']}  {one['path']}" for one in found["similar"][:2]
     ] == [first, second]

@@ -1,11 +1,13 @@
 """Images a second from folder, list and shards, beside the loaders of other libraries, paired.
 
 python benchmarks/loaders.py ../shared/data/coffee     # with the packages of the group `peers`
+python benchmarks/loaders.py ../shared/data/coffee --overlap --image-size 48
 
 Every loader gives shuffled batches of 32 squares, decoded by two threads or two processes. Each
 turn is a process of its own, which makes the loader and reads three epochs; imports are not
 counted. The loaders take turns. Only `kvgg_jax` and Keras' `cache()` keep decoded photos for later
-epochs; `kvgg_jax, cache none` decodes in each epoch, as the others do. Prints JSON.
+epochs; `kvgg_jax, cache none` decodes in each epoch, as the others do. `--overlap`: all photos are
+decoded and an epoch of VGG16 trained, one after the other and together. Prints JSON.
 """
 
 from __future__ import annotations
@@ -13,12 +15,14 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import math
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -164,16 +168,50 @@ def one(name: str, data: Path, size: int) -> list[float]:
     return speeds
 
 
+def overlap(data: Path, size: int, rounds: int) -> dict[str, Any]:
+    """Seconds of an epoch that begins with decoding, and of one that decodes beside it."""
+    from contestant import kvgg
+
+    from kvgg_jax.data.reader import read
+    from kvgg_jax.data.sources.folder import scan
+
+    photos, step = scan(data), kvgg("step", "vgg16", size, BATCH)
+
+    def train() -> None:
+        for _ in range(math.ceil(len(photos) / BATCH)):
+            step()
+
+    def seconds(*work: Callable[[], object]) -> float:
+        started = time.perf_counter()
+        for call in work:
+            call()
+        return time.perf_counter() - started
+
+    def together() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            decoded = pool.submit(read, photos, size)
+            train()
+            decoded.result()
+
+    step(), read(photos, size)
+    turns = [(seconds(lambda: read(photos, size), train), seconds(together)) for _ in range(rounds)]
+    return {"one_after_the_other_and_together": turns}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="a folder with one sub-folder per class")
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--loader", action="append", choices=LOADERS, help="repeatable")
+    parser.add_argument("--overlap", action="store_true")
     parser.add_argument("--one", choices=LOADERS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
         print(json.dumps(one(args.one, args.data, args.image_size)))
+        return
+    if args.overlap:
+        print(json.dumps(overlap(args.data, args.image_size, args.rounds), indent=2))
         return
     with tempfile.TemporaryDirectory() as folder:
         places = {"folder": args.data, "list": Path(folder) / "photos.csv"}

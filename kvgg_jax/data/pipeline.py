@@ -127,7 +127,9 @@ class Pipeline:
                 yield Batch(placed[rows], self._store.labels[rows], counted)
             return
         data = tf.data.Dataset.from_tensor_slices((indices, weight))
-        data = data.map(self._gather, num_parallel_calls=2, deterministic=True).prefetch(2)
+        # Or TensorFlow writes it anew into a temporary file, which takes longer than an epoch.
+        gather = tf.autograph.experimental.do_not_convert(self._gather)
+        data = data.map(gather, num_parallel_calls=2, deterministic=True).prefetch(2)
         options = tf.data.Options()
         # Its thread has nothing to tune here, and sometimes delays the end of an epoch by seconds.
         options.autotune.enabled = False

@@ -40,7 +40,10 @@ OtherPhotos = Annotated[
 ]
 Split = Annotated[
     Literal["val", "test", "all"] | None,
-    typer.Option(help="val, test or all. Default: val, or all with --data.", show_choices=False),
+    typer.Option(
+        help="val, test, or all: training and validation photos. Default: val, or all with --data.",
+        show_choices=False,
+    ),
 ]
 SkipBad = Annotated[
     bool | None, typer.Option("--skip-bad/--no-skip-bad", help="Leave out unreadable photos.")

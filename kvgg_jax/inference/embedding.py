@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import ImageError
-from kvgg_jax.core.events import Emit, ignore
+from kvgg_jax.core.events import Emit, Note, ignore
 from kvgg_jax.core.memory import inference_memory_advice
 from kvgg_jax.core.places import Place
 from kvgg_jax.core.state import empty_batch
@@ -64,6 +64,8 @@ def embed(
     """
     files = find_files(paths)
     classifier = run if isinstance(run, Classifier) else load_classifier(run, out=out, emit=emit)
+    if run is None:
+        emit(Note(f"Using {classifier.run.path}, the newest finished run"))
     yield from _embed_files(files, classifier, batch_size, read, emit)
 
 

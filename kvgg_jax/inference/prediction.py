@@ -90,7 +90,7 @@ class Part:
             part = cls(*map(int, numbers))
             if 1 <= part.number <= part.count:
                 return part
-        raise UsageError(f"--part {text}: give the part and their number, such as 2/5.")
+        raise UsageError(f"--part {text}: give which part and how many, such as 2/5.")
 
     def of(self, files: Sequence[Place]) -> Sequence[Place]:
         """The files of this part; those of all parts, one after the other, are all files."""

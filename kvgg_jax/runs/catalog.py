@@ -187,7 +187,10 @@ def find(run: str | Path | None = None, *, out: Path = OUT, status: str = "finis
 
 
 def _check_may_be_used(path: Path) -> None:
-    """Raises RunError for a folder of `fit`, or of another user, of which no more can be known."""
+    """Raises RunError for a folder of `fit`, of a cross-validation, or of another user, of which no
+    more can be known."""
+    if os.path.exists(path / "fold-1" / "config.toml"):
+        raise RunError(f"{path} is a cross-validation. Name one of its folds: {path / 'fold-1'}")
     if os.path.exists(path / FIT):
         raise RunError(
             f"{path} was written by kvgg_jax.fit, for a network and batches of your own. Commands "

@@ -57,11 +57,12 @@ def test_a_file_that_was_cut_at_any_byte_is_continued_to_the_same_bytes(
     """The last photo is predicted again: it may lack a row."""
     file = tmp_path / "all.csv"
     file.write_text(WHOLE[:cut])
-    with opened(file, FILES, top=2) as (add, done):
-        for path in FILES[done:]:
-            add(of(path))
+    with opened(file, FILES, top=2) as kept:
+        for path in FILES[kept.after :]:
+            kept.add(of(path))
     assert file.read_text() == WHOLE
-    assert done == max(WHOLE[: WHOLE.rfind("\n", 0, cut) + 1].count("1,red") - 1, 0)
+    assert kept.there == max(WHOLE[: WHOLE.rfind("\n", 0, cut) + 1].count("1,red") - 1, 0)
+    assert kept.after == max(kept.there - 1, 0)
 
 
 @pytest.mark.parametrize("cut", range(0, len(text_of(".jsonl")) + 1, 7))
@@ -69,10 +70,36 @@ def test_json_lines_that_were_cut_are_continued_to_the_same_bytes(tmp_path: Path
     """A photo has one line, so those that end are whole."""
     file, whole = tmp_path / "all.jsonl", text_of(".jsonl")
     file.write_text(whole[:cut])
-    with opened(file, FILES, top=2) as (add, done):
-        for path in FILES[done:]:
-            add(of(path))
-    assert (file.read_text(), done) == (whole, whole.count("\n", 0, cut))
+    with opened(file, FILES, top=2) as kept:
+        for path in FILES[kept.after :]:
+            kept.add(of(path))
+    assert (file.read_text(), kept.there) == (whole, whole.count("\n", 0, cut))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_rows_of_another_run_or_other_options_are_not_mixed(tmp_path: Path, suffix: str) -> None:
+    """The last photo that is there is predicted once more, and must have the same rows."""
+    file, whole = tmp_path / f"all{suffix}", text_of(suffix)
+    file.write_text(whole)
+    with pytest.raises(DataError) as caught, opened(file, FILES, top=1) as kept:
+        kept.add(of(FILES[kept.after]))
+    at = FILES[2] if suffix == ".csv" else FILES[3]  # of the last in a CSV, a row may be missing
+    assert str(caught.value) == (
+        f"{file} was begun with another run or other options: they give other rows for {at}. Use "
+        "the same ones, or choose another --output."
+    )
+
+
+def test_the_errors_that_are_there_are_told_again(tmp_path: Path) -> None:
+    """Whichever form the file has."""
+    files = [Path("c.png"), *FILES]
+    found = (FOUND[1], *map(of, FILES))
+    for name in ("all.csv", "all.jsonl"):
+        with opened(tmp_path / name, files, top=2) as kept:
+            for one in found:
+                kept.add(one)
+        with opened(tmp_path / name, files, top=2) as again:
+            assert again.errors == ["c.png: is empty."]
 
 
 @pytest.mark.parametrize("text", ["[]\n", "no JSON\n", text_of(".jsonl").replace("a.png", "x.png")])
@@ -96,8 +123,8 @@ def test_a_file_of_something_else_is_left_as_it_is(tmp_path: Path, text: str) ->
     with pytest.raises(DataError) as caught, opened(file, FILES, top=2):
         pass
     assert str(caught.value) == (
-        f"{file} is there and has no predictions of these photos. Choose another --output, or "
-        "remove it."
+        f"{file} is there and has no predictions of these photos, or has them in another order. "
+        "Choose another --output, or remove it."
     )
     assert file.read_text() == text
 

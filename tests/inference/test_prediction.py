@@ -81,7 +81,7 @@ def test_what_is_no_part_is_refused(text: str) -> None:
     """With an example."""
     with pytest.raises(UsageError) as caught:
         Part.parse(text)
-    assert str(caught.value) == f"--part {text}: give the part and their number, such as 2/5."
+    assert str(caught.value) == f"--part {text}: give which part and how many, such as 2/5."
 
 
 @pytest.mark.parametrize("count", [1, 3, 7, 20])

@@ -168,6 +168,18 @@ def test_an_overwrite_that_fails_gives_the_old_run_back(
     assert Run(path).info()["name"] == "old"
 
 
+def test_a_cross_validation_is_named_as_such(tmp_path: Path) -> None:
+    """It is no run, and its folds are."""
+    (tmp_path / "folds" / "fold-1").mkdir(parents=True)
+    (tmp_path / "folds" / "fold-1" / "config.toml").touch()
+    with pytest.raises(RunError) as caught:
+        find("folds", out=tmp_path)
+    folder = tmp_path / "folds"
+    assert str(caught.value) == (
+        f"{folder} is a cross-validation. Name one of its folds: {folder}/fold-1"
+    )
+
+
 def test_a_folder_of_fit_is_named_as_such_and_is_no_run(tmp_path: Path) -> None:
     """It has no photos that a command could use, whatever its status is."""
     (tmp_path / "own").mkdir()

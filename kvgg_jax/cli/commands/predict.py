@@ -68,15 +68,16 @@ def predict(
         return classifier.predict_each(images, run, **how, after=after, out=out, emit=screen)
 
     if output is not None:
-        count, errors = 0, []
         with Screen() as screen:
             files = chosen.of(find_files(images))
-            with prediction_file.opened(output, files, header=is_first, top=top) as (add, done):
-                for one in predict_each(screen, done):
-                    add(one)
-                    count += 1
+            with prediction_file.opened(output, files, header=is_first, top=top) as kept:
+                errors, done = kept.errors, kept.after
+                for one in predict_each(screen, kept.after):
+                    kept.add(one)
+                    done += 1
                     errors += [one.error] if one.error else []
-        print_line(f"{count:,} photos were added to {escape_name(output)}")
+        there = f"; {kept.there:,} were there already" if kept.there else ""
+        print_line(f"{done - kept.there:,} photos were added to {escape_name(output)}{there}")
         end_with(errors)
         return
     with Screen() as screen:

@@ -50,7 +50,7 @@ def embed(
     out: Out = RUNS,
     json: Json = False,
 ) -> None:
-    """Write what the network makes of photos before it decides: a vector per photo.
+    """Write a vector of each photo to a file: what the last layer of the network gets.
 
     Example: `kvgg embed photos --output vectors.npz`
     """

@@ -107,8 +107,8 @@ class DataConfig(Table):
     """Train on equally many photos of each class per epoch, instead of on each photo once. See
     below."""
     shuffle_shards: int | None = setting(None, "update", ge=1)
-    """Shards whose photos are shuffled together, such as 16. The order of an epoch then needs each
-    shard only once, for packed photos that this machine does not hold
+    """How many shards of packed photos are shuffled together, such as 16. The order of an epoch
+    then needs each shard only once, for photos that this machine does not hold
     ([shards](how-to/shards.md#more-photos-than-the-disk-holds)). Without it: all."""
     skip_bad: bool = setting(False, "photos", "images")
     """Leave out unreadable photos."""

@@ -21,7 +21,7 @@ from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.columns import Categories, Numbers, Texts, encode
 from kvgg_jax.data.samples import PARTS, Samples
 from kvgg_jax.data.shards.place import AGAIN, bytes_of, damaged, has, text_of, whole
-from kvgg_jax.data.shards.tar import PATTERN, Members, Shard
+from kvgg_jax.data.shards.tar import PATTERN, Members, Shard, shard_name
 from kvgg_jax.data.source import in_order, threads_for
 
 FORMAT = 1
@@ -128,6 +128,10 @@ def read_index(folder: Place) -> Index:
     if not has(folder, FOLDER if isinstance(folder, Path) else f"{FOLDER}/{ABOUT}"):
         if has(folder, UNFINISHED):
             raise DataError(f"{name} is not packed to its end. Run `kvgg data pack` again.")
+        if not has(folder, shard_name(0)):
+            raise DataError(
+                f"{name} holds no packed photos, as `kvgg data pack` writes them. Check the path."
+            )
         raise DataError(f"{name} has shards and no {FOLDER}/. {AGAIN}")
     try:
         about = json.loads(text_of(place / ABOUT))

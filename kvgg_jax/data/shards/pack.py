@@ -72,6 +72,11 @@ def pack_data(
     Raises DataError for what `train` would refuse, for other photos, and for a finished pack.
     """
     config, out = (config or RunConfig()).with_data(dir=str(data)), Path(folder)
+    if os.path.isdir(data) and out.resolve().is_relative_to(Path(data).resolve()):
+        raise DataError(
+            f"{escape_name(out)} is in {escape_name(data)}, where it would be taken for a class. "
+            "Choose a folder beside it."
+        )
     samples = open_photos(config.data, to_train=False, emit=emit)
     job = {
         "format": FORMAT,

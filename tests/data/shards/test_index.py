@@ -107,6 +107,11 @@ def test_shards_without_an_index_are_not_a_folder_of_classes(packed: Path) -> No
     """They may have been copied alone."""
     shutil.rmtree(packed / "index")
     assert refused(packed) == f"{packed} has shards and no index/. {AGAIN}"
+    for file in packed.glob("*.tar"):
+        file.unlink()
+    assert refused(packed) == (
+        f"{packed} holds no packed photos, as `kvgg data pack` writes them. Check the path."
+    )
 
 
 def flip(file: Path) -> None:

@@ -56,6 +56,15 @@ def test_each_shard_has_photos_of_several_classes(photos: Path, tmp_path: Path) 
     assert min(classes) > 1
 
 
+def test_a_pack_within_the_photos_is_refused(photos: Path) -> None:
+    """The next command would take it for a class."""
+    out = photos / "packed"
+    assert refused(photos, out) == (
+        f"{out} is in {photos}, where it would be taken for a class. Choose a folder beside it."
+    )
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
 def test_photos_may_be_packed_at_the_size_of_training(
     resize: Resize, photos: Path, tmp_path: Path
@@ -135,7 +144,8 @@ def test_a_pack_needs_a_folder_of_its_own(photos: Path, tmp_path: Path) -> None:
     text = f"{out} is packed already. Choose another folder, or remove it."
     assert refused(photos, out) == text
     assert contents(out) == before
-    assert refused(photos, photos) == f"{photos} is not empty. Choose another folder."
+    full = image(tmp_path / "full" / "1.png").parent
+    assert refused(photos, full) == f"{full} is not empty. Choose another folder."
     file = image(tmp_path / "x.png")
     assert refused(photos, file) == f"Cannot pack into {file}: File exists."
     handle = os.open(out, os.O_RDONLY)

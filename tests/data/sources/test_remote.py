@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -83,9 +85,19 @@ def test_ctrl_c_ends_a_listing(tmp_path: Path) -> None:
     Faulty.stuck = {"find"}
     main = threading.main_thread().ident
     assert main is not None
-    threading.Timer(0.1, signal.pthread_kill, (main, signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
-        source.list_keys()
+
+    def interrupt() -> None:
+        while not any(text.startswith("find") for text in Faulty.asked):
+            time.sleep(0.01)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    gc.disable()  # Python ignores what is raised in a callback of its garbage collector
+    threading.Thread(target=interrupt).start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            source.list_keys()
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("names", [["a/1.png"], ["a/1.png", "b/x.txt"], ["1.png"]])

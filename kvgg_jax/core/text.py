@@ -34,6 +34,11 @@ def figure(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 
+def counted(number: int, name: str) -> str:
+    """(1, "photo") -> "1 photo"; (2, "photo") -> "2 photos"."""
+    return f"{number:,} {name}{'s' * (number != 1)}"
+
+
 def escape_name(name: object) -> str:
     """The name of a file or class for one line of text; unprintable characters are escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(name))

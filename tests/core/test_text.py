@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvgg_jax.core.text import (
+    counted,
     csv_cell,
     duration,
     escape_name,
@@ -33,6 +34,11 @@ def test_what_a_terminal_would_obey_is_escaped() -> None:
 def test_a_duration_has_hours_only_from_one_on(seconds: float, text: str) -> None:
     """Rounded to seconds."""
     assert duration(seconds) == text
+
+
+def test_what_is_counted_is_singular_or_plural() -> None:
+    """With separators between the thousands."""
+    assert [counted(n, "photo") for n in (0, 1, 1200)] == ["0 photos", "1 photo", "1,200 photos"]
 
 
 def test_an_unknown_number_is_a_dash() -> None:

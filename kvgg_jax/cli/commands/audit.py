@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from kvgg_jax.cli.flags import Given
 from kvgg_jax.cli.options import RUNS, Json, Out, takes_settings
 from kvgg_jax.cli.output import print_json, print_note
 from kvgg_jax.core.errors import UsageError
+from kvgg_jax.core.text import escape_name
 
 SETTINGS = {
     *("data.root", "data.image_size", "data.resize", "data.skip_bad", "data.cache"),
@@ -55,7 +57,7 @@ def audit(
     ImageNet weights, or with --run by the fold of a cross-validation that held it out.
 
     --apply checks all moves of a file and prints them; with --yes too, it makes them, and writes a
-    file of moves that undoes them. It overwrites nothing.
+    file of moves that undoes them. It overwrites no photo.
 
     Example: `kvgg audit photos --moves moves.csv --html audit.html`
     """
@@ -71,6 +73,8 @@ def audit(
         raise UsageError("--yes needs --apply.")
     if run is not None and flags:
         raise UsageError(f"--run has its own settings; {flags[0]} cannot change them.")
+    if moves:
+        _check_moves(moves, html)
     settings = given.resolve()
     from kvgg_jax.cli.text.audit import audit_text
     from kvgg_jax.evaluation.label_audit import audit as audits
@@ -90,6 +94,17 @@ def audit(
     for file in filter(None, (html, moves)):
         print_note(f"Wrote {file}")
     print_json(result.to_json()) if json else audit_text(result)
+
+
+def _check_moves(moves: Path, html: Path | None) -> None:
+    """Raises UsageError for a name that is taken: rows may have been removed from that file."""
+    name = escape_name(moves)
+    if moves.suffix.lower() != ".csv":
+        raise UsageError(f"--moves {name}: the name ends in .csv.")
+    if html and os.path.realpath(html) == os.path.realpath(moves):
+        raise UsageError(f"--moves and --html are both {name}.")
+    if os.path.lexists(moves):
+        raise UsageError(f"--moves {name} exists. Choose another name, or remove it.")
 
 
 def _apply(file: Path, *, dry_run: bool, json: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from shlex import quote
 
 from kvgg_jax.cli.output import print_line, print_table
-from kvgg_jax.core.text import escape_name, program
+from kvgg_jax.core.text import counted, escape_name, program
 from kvgg_jax.evaluation.label_audit.apply import Applied
 from kvgg_jax.evaluation.label_audit.findings import Audit, StandOut, facts
 
@@ -48,12 +48,13 @@ def _first_rows(title: str, headers: tuple[str, ...], rows: Sequence[tuple[str, 
 def applied_text(result: Applied) -> None:
     """The moves that were made, or would be, and the next command."""
     if not result.moves:
-        print_line(f"Nothing to move: all {result.done:,} moves of {result.file} are made already")
+        why = "all its moves have already been made" if result.done else "it names no moves"
+        print_line(f"Nothing to move in {escape_name(result.file)}: {why}")
         return
     for move in result.moves:
         print_line(f"{escape_name(move.source)} -> {escape_name(move.target)}")
-    before = f" ({result.done:,} were moved before)" if result.done else ""
-    count, file = f"{len(result.moves):,} photos", quote(str(result.file))
+    before = f" ({result.done:,} moved before)" if result.done else ""
+    count, file = counted(len(result.moves), "photo"), quote(str(result.file))
     if result.dry_run:
         print_line(f"Would move {count}{before}. To move them:", "bold")
         print_line(f"  {program()} audit --apply {file} --yes")

@@ -12,8 +12,8 @@ from typing import Any
 
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Emit, Progress, ignore
-from kvgg_jax.core.files import flush, open_file, read_text
-from kvgg_jax.core.text import escape_name
+from kvgg_jax.core.files import flush, open_file
+from kvgg_jax.core.text import counted, escape_name
 from kvgg_jax.evaluation.label_audit.moves import Move, moves_csv, read_moves
 from kvgg_jax.runs.folder import write_file
 
@@ -53,20 +53,24 @@ def apply_moves(file: str | Path, *, dry_run: bool = True, emit: Emit = ignore) 
     """Move the photos that a file of `kvgg audit --moves` names; with `dry_run`, check it only.
 
     Every row is checked before the first photo is moved. Then a file of the moves back is written
-    beside `file`, as `<name>-undo.csv`; after a kill too, applying it undoes what was done, and
-    applying `file` again does the rest. Raises DataError, with nothing moved, where a photo has
-    changed or is missing, where its new name is taken, or a class has no folder any more.
+    beside `file`, as `<name>-undo.csv`, unless `file` is one and `<name>.csv` has these moves:
+    after a kill too, applying it undoes what was done, and applying `file` again does the rest.
+    Raises DataError, with nothing moved, where a photo has changed or is missing, where its new
+    name is taken, a class has no folder any more, or the file of the moves back has others that are
+    not undone.
     """
     file = Path(file)
-    undo = file.with_name(f"{file.stem}-undo.csv")
     rows = read_moves(file)
     waiting = _check(file, rows, emit)
-    back = moves_csv(move.inverse() for _, move in rows)
-    _check_undo(undo, back)
+    back = [move.inverse() for _, move in rows]
+    undo = _undo_file(file, back)
+    if waiting:
+        _check_undo(undo, back)
     if waiting and not dry_run:
-        write_file(undo, back)
+        if _found(undo) != back:
+            write_file(undo, moves_csv(back))
         for done, move in enumerate(waiting, 1):
-            _move(file, move)
+            _move(move, file, undo)
             emit(Progress("moving", done, len(waiting)))
         for folder in {path.parent for move in waiting for path in (move.source, move.target)}:
             flush(folder)
@@ -88,7 +92,7 @@ def _check(file: Path, rows: Sequence[tuple[int, Move]], emit: Emit) -> list[Mov
             waiting.append(move)
         emit(Progress("checking", done, len(rows)))
     if faults:
-        more = [f"and {len(faults) - NAMED:,} more lines"] * (len(faults) > NAMED)
+        more = [f"and {counted(len(faults) - NAMED, 'more line')}"] * (len(faults) > NAMED)
         raise DataError(
             f"{escape_name(file)}, {'; '.join([*faults[:NAMED], *more])}. Nothing was moved. "
             "Remove these rows, or audit the photos again."
@@ -134,22 +138,34 @@ def _class_folder(move: Move) -> Path:
     return Path(move.folder, *parts[: depth + 1])
 
 
-def _check_undo(undo: Path, text: str) -> None:
-    """Raises DataError where the file is there and holds something else."""
-    try:
-        found = read_text(undo)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise DataError(f"Cannot read {escape_name(undo)}: {error.strerror}.") from None
-    if found != text:
+def _undo_file(file: Path, back: list[Move]) -> Path:
+    """Where the moves back are to be: a new file, or the one that `file` undoes."""
+    original = file.with_name(f"{file.stem.removesuffix('-undo')}.csv")
+    if original != file and _found(original) == back:
+        return original
+    return file.with_name(f"{file.stem}-undo.csv")
+
+
+def _check_undo(undo: Path, back: list[Move]) -> None:
+    """Raises DataError where the file is there, unless it has these moves or all are undone."""
+    found = _found(undo) if os.path.lexists(undo) else back
+    if found is None or not (found == back or all(map(_is_made, found))):
         raise DataError(
-            f"{escape_name(undo)} undoes other moves. Nothing was moved. Rename it first, or apply "
-            "it to undo them."
+            f"{escape_name(undo)} is there, with other moves that are not undone. Nothing was "
+            "moved. Keep it under another name, or remove it if those moves need not be undone "
+            "any more."
         )
 
 
-def _move(file: Path, move: Move) -> None:
+def _found(file: Path) -> list[Move] | None:
+    """The moves of a file; None where it has none or cannot be read."""
+    try:
+        return [move for _, move in read_moves(file)]
+    except DataError:
+        return None
+
+
+def _move(move: Move, file: Path, undo: Path) -> None:
     """One photo, never over another file. A kill leaves it at its old place, its new one, or under
     both names, which `_fault` lets pass: then the next call removes the old name."""
     source, target = move.source, move.target
@@ -170,5 +186,5 @@ def _move(file: Path, move: Move) -> None:
         raise DataError(
             f"Cannot move {escape_name(source)} to {escape_name(target)}: {error.strerror}. To go "
             f"on, apply {escape_name(file)} again; to undo what was moved, apply "
-            f"{escape_name(file.with_name(f'{file.stem}-undo.csv'))}."
+            f"{escape_name(undo)}."
         ) from None

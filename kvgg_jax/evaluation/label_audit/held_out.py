@@ -4,6 +4,7 @@ its features from a frozen backbone, in minutes."""
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -13,12 +14,15 @@ from numpy.typing import NDArray
 
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import ConfigError, DataError, RunError
-from kvgg_jax.core.events import Emit, Note
+from kvgg_jax.core.events import Emit, Event, Note
+from kvgg_jax.core.places import is_missing
 from kvgg_jax.core.process import cache_folder
-from kvgg_jax.core.text import escape_name
+from kvgg_jax.core.text import counted, escape_name
 from kvgg_jax.data.class_balance import count_per_class
 from kvgg_jax.data.reader import read
 from kvgg_jax.data.samples import Samples, join
+from kvgg_jax.data.sources.folder import Folder
+from kvgg_jax.data.sources.listing import Listed
 from kvgg_jax.evaluation.evaluate import measure
 from kvgg_jax.evaluation.label_audit.out_of_fold import FOLDS, predict_out_of_fold
 from kvgg_jax.inference.classifier import load_classifier
@@ -28,6 +32,8 @@ from kvgg_jax.runs.folder import Run
 from kvgg_jax.training.inputs import complete_config, read_photos
 from kvgg_jax.training.transfer.frozen_features import features
 from kvgg_jax.training.transfer.initial_weights import load_initial_weights
+
+NAMED = 3  # photos in one message
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +52,13 @@ class HeldOut:
 def from_crossval(run: str | Path, *, out: Path, emit: Emit) -> HeldOut:
     """Of the photos that each fold of a cross-validation held out, by its best weights.
 
-    Raises RunError for a folder that is none, or is not finished, and says what to do.
+    Raises RunError for a folder that is none, or is not finished, and DataError where photos were
+    moved since; both say what to do.
     """
     path = next((one for one in (Path(run), out / run) if one.is_dir()), out / run)
-    parts, probabilities = [], []
-    for fold in _folds(path):
+    parts, probabilities, folds = [], [], _folds(path)
+    _check_there(path, folds)
+    for fold in folds:
         emit(Note(f"Fold {fold.path.name.removeprefix('fold-')} of {escape_name(path)}"))
         classifier = load_classifier(fold.path, emit=emit)
         config = classifier.config
@@ -97,6 +105,25 @@ def _folds(path: Path) -> list[Run]:
     return [Run(path / f"fold-{fold}") for fold in range(1, count + 1)]
 
 
+def _check_there(path: Path, folds: list[Run]) -> None:
+    """Raises DataError where photos were moved; a run with `data.skip_bad` leaves them out."""
+    held = [fold.split().val for fold in folds if not fold.config().data.skip_bad]
+    if gone := [name for samples in held for name in _gone(samples)]:
+        named = ", ".join([*map(escape_name, gone[:NAMED]), *["..."] * (len(gone) > NAMED)])
+        raise DataError(
+            f"{counted(len(gone), 'photo')} moved or removed since {escape_name(path)} was made: "
+            f"{named}. Undo the moves, or cross-validate again under another --name."
+        )
+
+
+def _gone(samples: Samples) -> list[str]:
+    """The names of files that are not there; none where the whole folder is missing."""
+    files = samples.source
+    if not isinstance(files, Folder | Listed) or is_missing(files.root):
+        return []
+    return [name for name in map(files.name, samples.paths) if not os.path.lexists(name)]
+
+
 def from_features(
     samples: Samples, config: RunConfig, groups: NDArray[np.int64], *, emit: Emit
 ) -> HeldOut:
@@ -109,7 +136,7 @@ def from_features(
     few = int(counts.argmin())
     if counts[few] < FOLDS:
         raise DataError(
-            f"{escape_name(samples.root)} has {counts[few]} photos of class "
+            f"{escape_name(samples.root)} has {counted(int(counts[few]), 'photo')} of class "
             f"{escape_name(samples.classes[few])}; an audit needs at least {FOLDS} per class."
         )
     found, samples, rows = compute_features(samples, config, emit)
@@ -149,6 +176,11 @@ def compute_features(
     initial.assign(built.model)
     variables = built.model.variables
     weights = dict(zip(variable_names(variables), [v.value for v in variables], strict=True))
-    found = features(config, decoded, (weights, {}), folder=cache_folder(), emit=emit)
+
+    def without_notes(event: Event) -> None:  # where features are kept is of no interest here
+        if not isinstance(event, Note):
+            emit(event)
+
+    found = features(config, decoded, (weights, {}), folder=cache_folder(), emit=without_notes)
     rows = np.arange(len(decoded.samples))
     return found[rows], decoded.samples, samples.rows(decoded.samples)

@@ -99,10 +99,15 @@ def moves_csv(moves: Iterable[Move]) -> str:
 
 
 def read_moves(file: Path) -> list[tuple[int, Move]]:
-    """Each move with the number of its line; other columns are ignored. Raises DataError."""
+    """Each move with the number of its line; other columns are ignored. Raises DataError.
+
+    What a spreadsheet has saved is read too: after a byte-order mark, or with semicolons.
+    """
     name = escape_name(file)
     try:
-        reader = csv.DictReader(io.StringIO(read_text(file), newline=""))
+        text = read_text(file).removeprefix("\ufeff")
+        separator = max(",;", key=text.partition("\n")[0].count)
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
         rows = [(reader.line_num, row) for row in reader]
     except OSError as error:
         raise DataError(f"Cannot read {name}: {error.strerror}.") from None
@@ -126,10 +131,7 @@ def read_moves(file: Path) -> list[tuple[int, Move]]:
 def _fault(move: Move) -> str | None:
     """Why a row is no move between two class folders of one folder, as part of a sentence."""
     if not move.to:
-        return (
-            f"{escape_name(move.folder)} is no folder of photos on this machine. Change the labels "
-            "where they are kept, such as in the list"
-        )
+        return "no `to`: the photos came from a list or from shards. Change the labels there"
     try:
         paths = [PurePosixPath(check_below(path)) for path in (move.path, move.to)]
     except ValueError as error:

@@ -21,6 +21,7 @@ KERAS_MD5 = {
     "vgg16": ("6d6bbae143d832006294945121d1f1fc", "64373286793e3c8b2b4e3219cbf3544b"),
     "vgg19": ("253f8cb515780f3b799900260a226db6", "cbe5617147190e668d6c5d5026f83318"),
 }
+KERAS_HEAD = {"fc1", "fc2", "predictions"}  # the layers in files with the head
 
 
 def is_of_keras(file: Path) -> bool:

@@ -25,7 +25,7 @@ from kvgg_jax.models.from_keras.presets import weights_file
 from kvgg_jax.models.preprocess import PREPROCESSING
 from kvgg_jax.models.registry import choose_backbone, is_frozen
 from kvgg_jax.models.weights.hdf5 import rank
-from kvgg_jax.models.weights.imagenet import KERAS_MD5, fetch, is_of_keras
+from kvgg_jax.models.weights.imagenet import KERAS_HEAD, KERAS_MD5, fetch, is_of_keras
 from kvgg_jax.models.weights.sandbox import Found, Shapes, read_weights
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
@@ -180,6 +180,13 @@ class Match:
         return self._stage_of(layer) is not None
 
     @property
+    def is_like_keras(self) -> bool:
+        """Whether the source has the layers of a file of Keras Applications, with their head or
+        without one."""
+        others = {name for name in self._theirs if not self.is_backbone(name)}
+        return not self.missing and others in (set(), KERAS_HEAD)
+
+    @property
     def head_fault(self) -> str | None:
         """Why the head does not fit, as part of a sentence: all of it is loaded, or nothing."""
         mine = self._ours.keys() - self.backbone
@@ -187,7 +194,7 @@ class Match:
         if self.missing:
             return "its backbone does too, in part"
         if not others:
-            return "there is none"
+            return "they have none"
         if others != mine:
             return f"there it is {', '.join(map(escape_name, sorted(others)[:NAMED]))}"
         return next((self._differs(name) for name in sorted(mine) if self._differs(name)), None)
@@ -245,7 +252,13 @@ def _report(match: Match, head_fault: str | None, model: ModelConfig, emit: Emit
     emit(Warned(f"{text}. At random: {match.listed()}.") if missing else Note(text))
     if model.arch not in VGG:  # it prepares images by itself
         return
-    if not os.path.isdir(str(model.weights)):  # a run has it in its settings
-        caffe = model.preprocessing == "caffe"
-        how = "as Keras prepares them for its ImageNet weights" if caffe else "in [0, 1]"
-        emit(Note(f"The network gets images {how} (`model.preprocessing = caffe` or scale)"))
+    if os.path.isdir(str(model.weights)):  # a run has it in its settings
+        return
+    caffe = model.preprocessing == "caffe"
+    how = "as Keras prepares them for its ImageNet weights" if caffe else "in [0, 1]"
+    text = f"The network gets images {how}"
+    if not caffe and model.arch in KERAS_MD5 and match.is_like_keras:
+        advice = "If these are Keras' ImageNet weights, add `model.preprocessing = caffe`."
+        emit(Warned(f"{text}. {advice}"))
+    else:
+        emit(Note(f"{text} (`model.preprocessing = caffe` or scale)"))

@@ -15,6 +15,10 @@ from kvgg_jax.web.html.page import write_page
 from kvgg_jax.web.html.thumbnails import photo_item
 
 MOST = 200  # photos of one list, and groups
+NEXT = (
+    "To move them: remove the rows that you disagree with from the file that --moves wrote, then "
+    "kvgg audit --apply moves.csv."
+)
 
 
 def write_audit(result: Audit, file: Path, *, emit: Emit = ignore) -> None:
@@ -51,20 +55,20 @@ def write_audit(result: Audit, file: Path, *, emit: Emit = ignore) -> None:
 def _lists(result: Audit) -> list[tuple[str, str, tuple[Labelled, ...]]]:
     """Heading, a sentence, and photos of each list."""
     found: list[tuple[str, str, tuple[Labelled, ...]]] = [
-        ("Labels that are probably wrong", "The surest first.", result.issues)
+        ("Labels that are probably wrong", f"The surest first. {NEXT}", result.issues)
     ]
     if result.outliers is not None:
         text = "Unlike all other photos: the mean cosine distance of their features to the nearest."
         found.append(("Outliers", text, result.outliers))
-    text = "The variance of the Laplacian is low for the class."
+    text = "Less sharp than the other photos of the class."
     found.append(("Blurred", text, result.blurred))
-    found.append(("Dark", "The mean brightness is low for the class.", result.dark))
+    found.append(("Dark", "Darker than the other photos of the class.", result.dark))
     return found
 
 
 def _text(one: Labelled) -> str:
     if isinstance(one, LabelIssue):
-        return f"{one.label}, rather {one.suggested} (score {one.score:.2f})"
+        return f"in {one.label}, looks like {one.suggested} (score {one.score:.2f})"
     if isinstance(one, StandOut):
         return f"{one.label}, {one.value:.3g} (median {one.typical:.3g})"
     return one.label

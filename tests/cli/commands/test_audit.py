@@ -35,7 +35,7 @@ def test_the_photos_are_listed_and_written_as_moves(place: Path, finished: Path)
     )
     assert result.exit_code == 0, result.output
     assert result.stderr.endswith("Wrote a.html\nWrote moves.csv\n")
-    assert "blue, rather red" in Path("a.html").read_text()
+    assert "in blue, looks like red" in Path("a.html").read_text()
     for text in ("Labels that are probably wrong", "blue/was_red.png", "36 in 3 classes"):
         assert text in result.stdout
     with Path("moves.csv").open(newline="") as file:
@@ -104,19 +104,51 @@ def test_moves_are_shown_made_and_undone(place: Path, finished: Path) -> None:
     shown = kvgg("audit", "--apply", "moves.csv")
     assert (shown.exit_code, shown.stdout) == (
         0,
-        f"{line}Would move 1 photos. To move them:\n  kvgg audit --apply moves.csv --yes\n",
+        f"{line}Would move 1 photo. To move them:\n  kvgg audit --apply moves.csv --yes\n",
     )
     assert (place / "blue" / "was_red.png").exists()
     made = kvgg("audit", "--apply", "moves.csv", "--yes")
     assert made.stdout == (
-        f"{line}Moved 1 photos. To undo it:\n  kvgg audit --apply moves-undo.csv --yes\n"
+        f"{line}Moved 1 photo. To undo it:\n  kvgg audit --apply moves-undo.csv --yes\n"
     )
     assert (place / "red" / "was_red.png").exists()
     again = kvgg("audit", "--apply", "moves.csv", "--yes")
-    assert again.stdout == "Nothing to move: all 1 moves of moves.csv are made already\n"
+    assert again.stdout == "Nothing to move in moves.csv: all its moves have already been made\n"
     undone = kvgg("audit", "--apply", "moves-undo.csv", "--yes", "--json")
     assert [one["to"] for one in json.loads(undone.stdout)["moves"]] == ["blue/was_red.png"]
     assert (place / "blue" / "was_red.png").exists()
+
+
+def test_a_file_without_a_move_says_so(place: Path) -> None:
+    """As after all of its rows were removed."""
+    Path("moves.csv").write_text("folder,path,to,class,suggested,score,sha256\n")
+    result = kvgg("audit", "--apply", "moves.csv")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        "Nothing to move in moves.csv: it names no moves\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (
+            ("--moves", "mine.csv"),
+            "--moves mine.csv exists. Choose another name, or remove it.",
+        ),
+        (("--moves", "moves.txt"), "--moves moves.txt: the name ends in .csv."),
+        (
+            ("--moves", "a.csv", "--html", "./a.csv"),
+            "--moves and --html are both a.csv.",
+        ),
+    ],
+)
+def test_a_file_of_moves_is_a_new_one(place: Path, words: tuple[str, ...], text: str) -> None:
+    """Rows may have been removed from an older one. The photos are not read."""
+    Path("mine.csv").write_text("reviewed")
+    result = kvgg("audit", "photos", *words)
+    assert (result.exit_code, message(result)) == (2, f"Error: {text}\n")
+    assert Path("mine.csv").read_text() == "reviewed"
 
 
 def test_changed_folders_are_refused(place: Path, finished: Path) -> None:

@@ -160,7 +160,7 @@ def test_folders_that_have_changed_are_refused_in_one_message(photos: Path, move
         f"already. {END}"
     )
     (photos / PATHS[3]).unlink()
-    assert refused(moves).endswith(f"is there already; and 1 more lines. {END}")
+    assert refused(moves).endswith(f"is there already; and 1 more line. {END}")
 
 
 def test_a_class_that_has_no_folder_any_more_is_named(photos: Path, moves: Path) -> None:
@@ -182,11 +182,44 @@ def test_two_moves_of_one_photo_or_to_one_place_are_refused(photos: Path, moves:
 
 def test_a_file_that_undoes_other_moves_is_not_replaced(photos: Path, moves: Path) -> None:
     """It may be the only way back."""
-    undo = moves.with_name("moves-undo.csv")
-    undo.write_text(moves_csv([move(photos, PATHS[0]).inverse()]))
+    undo, rows = moves.with_name("moves-undo.csv"), [move(photos, path) for path in PATHS]
+    moves.write_text(moves_csv(rows[:1]))
+    apply_moves(moves, dry_run=False)
+    moves.write_text(moves_csv(rows[1:]))
     assert refused(moves) == (
-        f"{undo} undoes other moves. Nothing was moved. Rename it first, or apply it to undo them."
+        f"{undo} is there, with other moves that are not undone. Nothing was moved. Keep it under "
+        "another name, or remove it if those moves need not be undone any more."
     )
+    undo.write_text("a shopping list")
+    assert refused(moves).startswith(f"{undo} is there, with other moves")
+
+
+def test_a_file_that_undoes_nothing_any_more_is_replaced(photos: Path, tmp_path: Path) -> None:
+    """All of its moves are undone; then another audit has written other moves."""
+    moves, undo, before = tmp_path / "u.csv", tmp_path / "u-undo.csv", tree(photos)
+    for path in PATHS[:2]:
+        moves.unlink(missing_ok=True)
+        moves.write_text(moves_csv([move(photos, path)]))
+        assert apply_moves(moves, dry_run=False).undo == undo
+        assert [one.to for _, one in read_moves(undo)] == [path]
+        apply_moves(undo, dry_run=False)
+        assert tree(photos) == before
+    assert sorted(file.name for file in tmp_path.glob("*.csv")) == ["u-undo.csv", "u.csv"]
+
+
+def test_what_undoes_an_undo_is_the_first_file(photos: Path, moves: Path) -> None:
+    """It stays as it is, with columns of the user's; a changed one is left alone too."""
+    lines = moves.read_text().splitlines()
+    moves.write_text("".join(f"{line},seen\n" for line in lines))
+    written = moves.read_text()
+    undo = apply_moves(moves, dry_run=False).undo
+    assert apply_moves(undo, dry_run=False).undo == moves
+    assert moves.read_text() == written
+    apply_moves(moves, dry_run=False)
+    moves.write_text(moves_csv(one for _, one in read_moves(moves)[:1]))
+    written = moves.read_text()
+    assert apply_moves(undo, dry_run=False).undo == moves.with_name("moves-undo-undo.csv")
+    assert moves.read_text() == written
 
 
 def test_a_move_into_a_sub_folder_makes_it(photos: Path, tmp_path: Path) -> None:

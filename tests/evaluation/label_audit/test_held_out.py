@@ -20,6 +20,7 @@ from kvgg_jax.evaluation.label_audit.held_out import (
     from_crossval,
     from_features,
 )
+from kvgg_jax.runs.folder import Run
 from support.runs import draw_photos
 
 pytestmark = pytest.mark.usefixtures("thin_network", "blank")
@@ -59,6 +60,29 @@ def test_each_photo_is_judged_by_the_fold_that_held_it_out(folds: Path) -> None:
         f"Fold 1 of {folds}",
         f"Fold 2 of {folds}",
     ]
+
+
+def test_photos_that_were_moved_since_are_named(folds: Path, tmp_path: Path) -> None:
+    """Those of all folds in one message, before any network is loaded."""
+    runs = Path(shutil.copytree(folds, tmp_path / "cv"))
+    samples = Run(runs / "fold-1").split().all
+    photos = Path(shutil.copytree(samples.root, tmp_path / "photos"))
+    for fold in (1, 2):
+        file = runs / f"fold-{fold}" / "config.toml"
+        file.write_text(file.read_text().replace(str(samples.root), str(photos)))
+    held = [Run(runs / f"fold-{fold}").split().val.paths for fold in (1, 2)]
+    gone = [held[0][0], *held[1][:3]]
+    for name in gone:
+        (photos / name).unlink()
+    heard: list[Event] = []
+    with pytest.raises(DataError) as caught:
+        from_crossval(runs, out=Path("runs"), emit=heard.append)
+    named = ", ".join(str(photos / name) for name in gone[:3])
+    assert str(caught.value) == (
+        f"4 photos moved or removed since {runs} was made: {named}, .... Undo the moves, or "
+        "cross-validate again under another --name."
+    )
+    assert heard == []
 
 
 ADVICE = (

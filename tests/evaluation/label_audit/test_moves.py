@@ -78,8 +78,8 @@ def test_of_a_list_there_is_a_row_that_cannot_be_applied(photos: Path, tmp_path:
     with pytest.raises(DataError) as caught:
         read_moves(tmp_path / "moves.csv")
     assert str(caught.value) == (
-        f"{tmp_path}/moves.csv, line 2: {photos} is no folder of photos on this machine. Change "
-        "the labels where they are kept, such as in the list."
+        f"{tmp_path}/moves.csv, line 2: no `to`: the photos came from a list or from shards. "
+        "Change the labels there."
     )
 
 
@@ -97,6 +97,16 @@ def test_names_that_a_spreadsheet_would_run_come_back_as_they_were(tmp_path: Pat
     file = tmp_path / "moves.csv"
     file.write_bytes(moves_csv([move]).encode(errors="surrogateescape"))
     assert [found for _, found in read_moves(file)] == [move]
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+@pytest.mark.parametrize("quote", ['"', ""])
+def test_what_a_spreadsheet_has_saved_is_read(tmp_path: Path, separator: str, quote: str) -> None:
+    """With a byte-order mark, its own line ends, and semicolons where the comma is in numbers."""
+    file = tmp_path / "moves.csv"
+    text = moves_csv([MOVE]).replace('"', quote).replace(",", separator).replace("\n", "\r\n")
+    file.write_bytes(text.encode("utf-8-sig"))
+    assert read_moves(file) == [(2, MOVE)]
 
 
 @pytest.mark.parametrize(

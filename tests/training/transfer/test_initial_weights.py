@@ -206,7 +206,8 @@ def test_keras_has_no_imagenet_weights_of_vgg11(finished):
 
 
 def test_the_whole_vgg16_comes_from_the_layout_of_its_file(finished, tmp_path, monkeypatch):
-    """All widths, in the file that Keras' cache gives; images are prepared for it."""
+    """All widths, in the file that Keras' cache gives; images are prepared for it. Given by its
+    name, a file that is like it but not the same may need that too."""
     shapes, _ = weight_shapes(ModelConfig(), classes=3, image_size=32)
     arrays: dict[str, list[np.ndarray]] = {}
     for name, one in shapes.items():
@@ -216,12 +217,17 @@ def test_the_whole_vgg16_comes_from_the_layout_of_its_file(finished, tmp_path, m
     file = write_applications(tmp_path / "notop.h5", arrays)
     monkeypatch.setattr(imagenet, "fetch", None)
     monkeypatch.setattr("kvgg_jax.training.transfer.initial_weights.fetch", lambda arch, emit: file)
+    _, said = taken(finished, file, arch="vgg16")
+    assert said[1] == (
+        "Warned: The network gets images in [0, 1]. If these are Keras' ImageNet weights, add "
+        "`model.preprocessing = caffe`."
+    )
     found, said = taken(finished, "imagenet", arch="vgg16", freeze="backbone")
     assert sorted(found) == sorted(name for name in shapes if name.startswith("block"))
     assert_same(found["block5_conv3/kernel"], arrays["block5_conv3"][0])
     assert said == [
         "Note: Weights from imagenet: the 13 layers of VGG16's blocks; the head starts at random: "
-        "there is none",
+        "they have none",
         "Note: The network gets images as Keras prepares them for its ImageNet weights "
         "(`model.preprocessing = caffe` or scale)",
     ]

@@ -56,11 +56,12 @@ def test_each_list_has_its_photos_and_says_why(samples: Samples, tmp_path: Path)
     page = made(found(samples, outliers=odd), tmp_path)
     assert page.open == []
     for text in (
-        f"{HOSTILE_CLASS}, rather a (score 0.99)",
+        f"in {HOSTILE_CLASS}, looks like a (score 0.99)",
         "a/bad.png",
         "a, 0.7 (median 0.3)",
         "a, 0.0123 (median 0.5)",
         "groups of duplicates in several classes: 1",
+        "then kvgg audit --apply moves.csv.",
     ):
         assert text in page.text
     assert len(page.all("img")) == 1 + 1 + 1 + 2

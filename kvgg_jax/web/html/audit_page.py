@@ -10,13 +10,14 @@ from kvgg_jax.core.events import Emit, Progress, ignore
 from kvgg_jax.core.places import file_place
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.samples import reader
+from kvgg_jax.data.sources.folder import Folder
 from kvgg_jax.evaluation.label_audit.findings import Audit, LabelIssue, Labelled, StandOut, facts
 from kvgg_jax.web.html.page import write_page
 from kvgg_jax.web.html.thumbnails import photo_item
 
 MOST = 200  # photos of one list, and groups
 NEXT = (
-    "To move them: remove the rows that you disagree with from the file that --moves wrote, then "
+    " To move them: remove the rows that you disagree with from the file that --moves wrote, then "
     "kvgg audit --apply moves.csv."
 )
 
@@ -54,8 +55,9 @@ def write_audit(result: Audit, file: Path, *, emit: Emit = ignore) -> None:
 
 def _lists(result: Audit) -> list[tuple[str, str, tuple[Labelled, ...]]]:
     """Heading, a sentence, and photos of each list."""
+    text = f"The surest first.{NEXT if isinstance(result.samples.source, Folder) else ''}"
     found: list[tuple[str, str, tuple[Labelled, ...]]] = [
-        ("Labels that are probably wrong", f"The surest first. {NEXT}", result.issues)
+        ("Labels that are probably wrong", text, result.issues)
     ]
     if result.outliers is not None:
         text = "Unlike all other photos: the mean cosine distance of their features to the nearest."

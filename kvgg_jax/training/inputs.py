@@ -59,6 +59,8 @@ def complete_config(config: RunConfig, emit: Emit, *, out: str | Path = catalog.
     compute, or the network cannot be built.
     """
     check_jax()
+    if config.train.time and "epochs" in config.train.model_fields_set:
+        emit(Note(f"`train.epochs = {config.train.epochs}` is not used: `train.time` decides"))
     config = complete_model(config, Path(out))
     if config.only_solves_head:
         config = config.with_train(epochs=1)  # nothing is left to train

@@ -77,6 +77,9 @@ class Recorder(Protocol):
     def save(self, state: TrainState, partial: EpochProgress) -> None:
         """Save a state within an epoch, or at the end of its training half."""
 
+    def wait(self) -> None:
+        """Until what was saved is on the disk."""
+
     def record(self, state: TrainState, history: History) -> None:
         """Save an epoch that has ended, and its weights when it is the best."""
 
@@ -93,8 +96,8 @@ class Limit:
         """Whether the epoch, and the run with it, ends with the last step."""
         return False
 
-    def validated(self, seconds: float) -> None:
-        """Called after each validation, with what it took."""
+    def ended(self, seconds: float) -> None:
+        """Called with what the validation of an epoch and its save have taken."""
 
 
 UNLIMITED = Limit()
@@ -127,14 +130,15 @@ def run_epochs(
     """Train from `progress` to the end; return the history and why the run ended.
 
     `stop` is asked before the first step and after each; when it returns True, the state is saved
-    by `recorder` and Stopped is raised. `limit` is asked then too: when it is over, the epoch is
-    validated where it is, and the run has ended. A run that was stopped at any step and
-    called again with what was saved gives the same history. Raises NonFiniteLoss too.
+    by `recorder` and Stopped is raised. `limit` is asked after each step: when it is over, the
+    epoch is validated where it is, and the run has ended. So every run has an epoch. A run that
+    was stopped at any step and called again with what was saved gives the same history. Raises
+    NonFiniteLoss too.
     """
     state, history, partial = progress
     hooks = Hooks(recorder, config.save_every_steps, stop, emit, limit)
     while (reason := why_ended(history, config)) is None:
-        if not partial.steps and limit.is_over():
+        if len(history) and not partial.steps and limit.is_over():
             reason = f"the time of {config.time} is over"
             break
         epoch = len(history) + 1
@@ -166,7 +170,7 @@ def why_ended(history: History, config: TrainConfig) -> str | None:
 def run_epoch(
     inputs: LoopInputs, state: TrainState, epoch: int, partial: EpochProgress, hooks: Hooks
 ) -> tuple[TrainState, Epoch]:
-    """One pass over the training images, less what `partial` has of it, and a validation."""
+    """One pass over the training images, less what `partial` has of it, a validation and a save."""
     started = inputs.clock() - partial.seconds
     state, partial = train_epoch(inputs, (state, partial), epoch, started, hooks)
     weights = with_ema_weights(state)
@@ -178,8 +182,9 @@ def run_epoch(
         emit=hooks.emit,
         epoch=epoch,
     )
+    hooks.recorder.wait()  # so that the seconds of all epochs are the time of the run
     trained, seconds = partial.metrics, inputs.clock() - started
-    hooks.limit.validated(seconds - partial.seconds)
+    hooks.limit.ended(seconds - partial.seconds)
     return state, Epoch(
         epoch=epoch,
         loss=trained.loss,

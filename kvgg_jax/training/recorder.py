@@ -31,9 +31,13 @@ class Recorder:
         """Start saving all that a resume needs. Raises RunError when the save before failed."""
         self._checkpoints.save_last(state, asdict(partial))
 
+    def wait(self) -> None:
+        """Until what was saved is on the disk. Raises RunError when it is not."""
+        self._checkpoints.wait()
+
     def record(self, state: TrainState, history: History) -> None:
         """Write `history.csv`, then start saving the weights when its last epoch is the best."""
-        self._checkpoints.wait()  # a row without its state could not be resumed from
+        self.wait()  # a row without its state could not be resumed from
         self._run.write("history.csv", history.to_csv())
         if history.best == history.epochs[-1]:
             self._checkpoints.save_best(with_ema_weights(state), history.best)

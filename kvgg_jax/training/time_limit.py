@@ -2,11 +2,12 @@
 
 The plan is made of a few steps, measured before the first one, and kept in `run.json`. It decides
 the length of a schedule, so a resumed run has the rates of one that never stopped. When the run
-ends is up to the clock alone.
+ends is up to the clock alone. A run has at least one step and its validation.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import chain, count, islice
@@ -17,8 +18,9 @@ from kvgg_jax.core.devices.hosts import from_main
 from kvgg_jax.core.devices.mesh import place_rows
 from kvgg_jax.core.devices.stopping import agreed
 from kvgg_jax.core.errors import ConfigError, Stopped
-from kvgg_jax.core.events import Emit, Event, Note, Progress
+from kvgg_jax.core.events import Emit, Event, Note, Progress, Warned
 from kvgg_jax.core.state import Batch, TrainState
+from kvgg_jax.runs.checkpoint import Checkpoints
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.training.ema import with_ema_weights
 from kvgg_jax.training.loop import Batches, Limit, LoopInputs, RunProgress, evaluate
@@ -44,6 +46,13 @@ class Plan:
     step_seconds: float
     validation_seconds: float
     """Of a whole validation."""
+    save_seconds: float
+    """Of a save of all that a resume needs."""
+
+    @property
+    def end_seconds(self) -> float:
+        """Of what ends each epoch."""
+        return self.validation_seconds + self.save_seconds
 
 
 def plan_run(
@@ -51,7 +60,8 @@ def plan_run(
 ) -> Plan | None:
     """The plan that `run` keeps, or makes now on a network of its own; None without a time.
 
-    Raises ConfigError where no step fits, and Stopped.
+    Raises ConfigError where the warm-up does not fit, RunError where nothing can be saved, and
+    Stopped.
     """
     if config.train.time is None:
         return None
@@ -64,36 +74,47 @@ def plan_run(
 
     network = build(config, config.optim.warmup_steps + 1, quiet)
     inputs = network.assemble(network.state, quiet)
-    here = _measure(inputs, network.state, stop=stop, emit=emit)
-    step, validation = from_main(lambda: list(here))  # all have one plan
-    plan = plan_time(config, step, validation, per_epoch=inputs.train.steps)
+    here = _measure(inputs, network.state, run, stop=stop, emit=emit)
+    measured = from_main(lambda: list(here))  # all have one plan
+    plan = plan_time(config, *measured, per_epoch=inputs.train.steps)
     run.update_info(plan=asdict(plan))
-    epochs = f"{plan.epochs:,} epochs, each with a validation of {validation:.3g} s"
-    text = f"Planned for {config.train.time}: {plan.steps:,} steps of {step:.3g} s in {epochs}"
-    emit(Note(text))
+    if plan.step_seconds + plan.end_seconds > (config.train.seconds or 0):
+        text = f"`train.time = {config.train.time}` is too short for a step and what ends an epoch"
+        emit(Warned(f"{text}: the run has one step and takes longer."))
+    emit(Note(_describe(plan, config)))
     return plan
 
 
-def plan_time(config: RunConfig, step: float, validation: float, *, per_epoch: int) -> Plan:
-    """What fits into `train.time`, where a step and a validation take so many seconds.
+def _describe(plan: Plan, config: RunConfig) -> str:
+    steps, epochs = (
+        f"{number:,} {name}{'s' if number > 1 else ''}"
+        for number, name in ((plan.steps, "step"), (plan.epochs, "epoch"))
+    )
+    return (
+        f"Planned for {config.train.time}: {steps} of {plan.step_seconds:.3g} s in {epochs}, each "
+        f"with a validation of {plan.validation_seconds:.3g} s and a save of "
+        f"{plan.save_seconds:.3g} s"
+    )
 
-    An epoch has `per_epoch` steps and a validation. Raises ConfigError where no step fits, or no
-    more than those of the warm-up.
+
+def plan_time(
+    config: RunConfig, step: float, validation: float, save: float, *, per_epoch: int
+) -> Plan:
+    """What fits into `train.time`, where a step, a validation and a save take so many seconds.
+
+    An epoch has `per_epoch` steps, a validation and a save. One step is planned at least. Raises
+    ConfigError where no more than the steps of the warm-up fit.
     """
     limit, text = config.train.seconds or 0.0, f"`train.time = {config.train.time}`"
-    whole, left = divmod(limit, per_epoch * step + validation)
-    more = max(int((left - validation) / step), 0)
+    whole, left = divmod(limit, per_epoch * step + validation + save)
+    more = max(int((left - validation - save) / step), 0 if whole else 1)
     steps = int(whole) * per_epoch + more
-    if not steps:
-        raise ConfigError(
-            f"{text} is too short: a step takes {step:.3g} s here, a validation {validation:.3g} s."
-        )
     if steps <= config.optim.warmup_steps:
         raise ConfigError(
             f"`optim.warmup_steps = {config.optim.warmup_steps}`: {steps} steps fit into {text}. "
             f"Choose fewer, such as {steps // 10}, or a longer time."
         )
-    return Plan(int(whole) + (more > 0), steps, step, validation)
+    return Plan(int(whole) + (more > 0), steps, step, validation, save)
 
 
 def planned(config: RunConfig, plan: Plan | None) -> tuple[RunConfig, int | None]:
@@ -105,7 +126,8 @@ def planned(config: RunConfig, plan: Plan | None) -> tuple[RunConfig, int | None
 
 
 class TimeLimit(Limit):
-    """Over when a validation and one more step would take longer than is left of `train.time`.
+    """Over when one more step and the end of its epoch would take longer than is left of
+    `train.time`.
 
     The clock begins now; what the epochs so far have taken is spent. All processes agree.
     """
@@ -115,19 +137,19 @@ class TimeLimit(Limit):
     ) -> None:
         spent = progress.history.seconds + progress.partial.seconds
         self._clock, self._end = clock, clock() + (config.train.seconds or 0) - spent
-        self._steps, self._validation = MARGIN * plan.step_seconds, plan.validation_seconds
+        self._steps, self._ending = MARGIN * plan.step_seconds, plan.end_seconds
         self._ask = agreed(self._is_over)
 
     def is_over(self) -> bool:
         """Asked after each step."""
         return self._ask()
 
-    def validated(self, seconds: float) -> None:
-        """Beside a save, a validation takes longer than planned."""
-        self._validation = max(self._validation, seconds)
+    def ended(self, seconds: float) -> None:
+        """The longest end of an epoch counts."""
+        self._ending = max(self._ending, seconds)
 
     def _is_over(self) -> bool:
-        return self._clock() + self._steps + self._validation > self._end
+        return self._clock() + self._steps + self._ending > self._end
 
 
 class _First:
@@ -142,9 +164,9 @@ class _First:
 
 
 def _measure(
-    inputs: LoopInputs, state: TrainState, *, stop: Callable[[], bool], emit: Emit
-) -> tuple[float, float]:
-    """Seconds of a step and of a validation, without what the first batch takes longer."""
+    inputs: LoopInputs, state: TrainState, run: Run, *, stop: Callable[[], bool], emit: Emit
+) -> tuple[float, float, float]:
+    """Seconds of a step, a validation and a save, without what the first of each takes longer."""
     batches = chain.from_iterable(inputs.train.epoch(epoch) for epoch in count(1))
     started, tally = inputs.clock(), zero_tally()
     for done, batch in enumerate(islice(batches, WARM + MEASURED), 1):
@@ -161,4 +183,19 @@ def _measure(
     for some in (1, few):
         started = inputs.clock()
         evaluate(inputs.eval_step, (weights.params, weights.model_state), _First(inputs.val, some))
-    return step, (inputs.clock() - started) / few * inputs.val.steps
+    validation = (inputs.clock() - started) / few * inputs.val.steps
+    return step, validation, _measure_save(state, run, inputs.clock)
+
+
+def _measure_save(state: TrainState, run: Run, clock: Callable[[], float]) -> float:
+    """Seconds of a save into a folder of `run` that is removed again."""
+    folder = run.path / "measured"
+    try:
+        with Checkpoints(folder, run=run) as checkpoints:
+            for _ in range(2):
+                started = clock()
+                checkpoints.save_last(state)
+                checkpoints.wait()
+            return clock() - started
+    finally:
+        from_main(lambda: shutil.rmtree(folder, ignore_errors=True))

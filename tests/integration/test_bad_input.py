@@ -195,7 +195,7 @@ FLAGS = {
     "--epochs 0": "--epochs 0: input should be greater than or equal to 1.",
     "--time 2": "--time 2: '2' is not a time: write it as 2h, 90m, 45s or 1h30m.",
     "--time 1h0.5m": "--time 1h0.5m: '1h0.5m' is not a time: write it as 2h, 90m, 45s or 1h30m.",
-    "--time 0s": "--time 0s: '0s' is not a time: write it as 2h, 90m, 45s or 1h30m.",
+    "--time 0s": "--time 0s: '0s' must be longer than 0.",
     "--time 1h --freeze backbone --weights imagenet": (
         "--time 1h: train.time 1h has no effect: a linear head on a frozen backbone is solved, in "
         "one epoch."

@@ -71,6 +71,9 @@ class Fake:
         self.log.append(("save", int(state.step), partial.steps))
         self.kept = RunProgress(state, self.kept.history, partial)
 
+    def wait(self) -> None:
+        self.log.append(("wait",))
+
     def record(self, state: TrainState, history: History) -> None:
         self.log.append(("record", int(state.step), len(history)))
         self.kept = RunProgress(state, history)
@@ -100,14 +103,14 @@ def run(fake: Fake, **config: object) -> tuple[History, str]:
 
 
 def test_an_epoch_is_trained_then_saved_then_validated_then_recorded_then_announced():
-    """Saved while validation runs, and on record before anyone hears of the epoch."""
+    """Saved while validation runs, which is waited for, and on record before anyone hears of it."""
     fake = Fake([3, 2])
     _, reason = run(fake, epochs=2)
     assert fake.log == [
         *(("train", 1), ("train", 2), ("save", 2, 2), ("validate", 1), ("validate", 1)),
-        *(("record", 2, 1), ("ended", 1, 2, True)),
+        *(("wait",), ("record", 2, 1), ("ended", 1, 2, True)),
         *(("train", 3), ("train", 4), ("save", 4, 2), ("validate", 2), ("validate", 2)),
-        *(("record", 4, 2), ("ended", 2, 2, False)),
+        *(("wait",), ("record", 4, 2), ("ended", 2, 2, False)),
     ]
     assert reason == "all 2 epochs are done"
 
@@ -239,7 +242,7 @@ def test_a_state_is_saved_every_n_steps_of_an_epoch_and_at_its_end():
     run(fake, epochs=1, save_every_steps=1)
     assert [entry[:3] for entry in fake.log] == [
         *(("train", 1), ("save", 1, 1), ("train", 2), ("save", 2, 2)),
-        *(("validate", 1), ("validate", 1), ("record", 2, 1), ("ended", 1, 1)),
+        *(("validate", 1), ("validate", 1), ("wait",), ("record", 2, 1), ("ended", 1, 1)),
     ]
 
 
@@ -254,7 +257,7 @@ class After(Limit):
         self.questions += 1
         return self.questions >= self.last
 
-    def validated(self, seconds: float) -> None:
+    def ended(self, seconds: float) -> None:
         self.heard.append(seconds)
 
 
@@ -266,18 +269,44 @@ def test_an_epoch_whose_time_is_over_is_validated_where_it_is_and_the_run_ends()
         TrainConfig(epochs=1, time="1m30s"),
         start(),
         recorder=fake,
-        limit=(limit := After(5)),
+        limit=(limit := After(4)),
         emit=fake.emit,
     )
     assert reason == "the time of 1m30s is over"
     assert fake.log == [
         *(("train", 1), ("train", 2), ("save", 2, 2), ("validate", 1), ("validate", 1)),
-        *(("record", 2, 1), ("ended", 1, 1, True)),
+        *(("wait",), ("record", 2, 1), ("ended", 1, 1, True)),
         *(("train", 3), ("save", 3, 1), ("validate", 2), ("validate", 2)),
-        *(("record", 3, 2), ("ended", 2, 2, False)),
+        *(("wait",), ("record", 3, 2), ("ended", 2, 2, False)),
     ]
     assert history.epochs[1].learning_rate == 0.1 / 3
     assert limit.heard == [10.0, 10.0]  # between two readings of the clock
+
+
+def test_a_run_has_an_epoch_even_where_its_time_is_over_at_once():
+    """Of one step; a finished run without an epoch would have nothing to use."""
+    fake = Fake([3])
+    config = TrainConfig(time="1s")
+    history, reason = run_epochs(fake.inputs, config, start(), recorder=fake, limit=After(0))
+    assert (len(history), reason) == (1, "the time of 1s is over")
+    assert fake.log == [
+        *(("train", 1), ("save", 1, 1), ("validate", 1), ("validate", 1), ("wait",)),
+        ("record", 1, 1),
+    ]
+
+
+def test_the_seconds_of_an_epoch_hold_its_save():
+    """So the rows add up to the time of the run; the images per second are those of training."""
+
+    class Slow(Fake):
+        def wait(self) -> None:
+            self.ticks += 3
+
+    fake, limit = Slow([3, 2]), After(99)
+    history, _ = run_epochs(fake.inputs, TrainConfig(epochs=2), start(), recorder=fake, limit=limit)
+    found = [(row.seconds, row.images_per_second) for row in history]
+    assert found == [(50.0, 0.6), (50.0, 0.6)]
+    assert limit.heard == [40.0, 40.0]
 
 
 def test_a_run_that_died_in_the_validation_of_its_last_epoch_trains_no_further():
@@ -290,13 +319,13 @@ def test_a_run_that_died_in_the_validation_of_its_last_epoch_trains_no_further()
             config,
             start(),
             recorder=fake,
-            limit=After(2),
+            limit=After(1),
             stop=lambda: fake.log[-1:] == [("validate", 1)],
         )
     assert str(caught.value) == "Stopped while validating epoch 1."
     history, reason = run_epochs(rest.inputs, config, fake.kept, recorder=rest, limit=After(1))
     assert (len(history), reason) == (1, "the time of 1m is over")
-    assert rest.log == [("validate", 1), ("validate", 1), ("record", 1, 1)]
+    assert rest.log == [("validate", 1), ("validate", 1), ("wait",), ("record", 1, 1)]
 
 
 def stopped(fake: Fake, *, epochs: int, stop: Callable[[], bool]) -> str:

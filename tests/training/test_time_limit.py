@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,20 @@ import pytest
 
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import ConfigError, RunError, Stopped, UsageError
-from kvgg_jax.core.events import Event, Note, Progress
+from kvgg_jax.core.events import Event, Note, Progress, Warned
 from kvgg_jax.core.history import Epoch, EpochProgress, History
 from kvgg_jax.core.state import Batch, Tally, TrainState
 from kvgg_jax.evaluation.evaluate import evaluate
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.listing import list_runs
 from kvgg_jax.training import time_limit, trainer
+from kvgg_jax.training.inputs import complete_config
 from kvgg_jax.training.loop import Limit, LoopInputs, RunProgress
 from kvgg_jax.training.time_limit import Plan, TimeLimit, plan_run, plan_time, planned
 from kvgg_jax.training.trainer import resume, train
 from support.runs import small_config
 
-PLAN = Plan(epochs=3, steps=25, step_seconds=2.0, validation_seconds=5.0)
+PLAN = Plan(epochs=3, steps=25, step_seconds=2.0, validation_seconds=4.0, save_seconds=1.0)
 
 
 def lasting(time: str, **tables: Any) -> RunConfig:
@@ -36,30 +38,27 @@ def lasting(time: str, **tables: Any) -> RunConfig:
 @pytest.mark.parametrize(
     ("time", "epochs", "steps"),
     [
+        ("1s", 1, 1),  # nothing fits, one step is done
         ("7s", 1, 1),
-        ("25s", 1, 10),  # an epoch has 10 steps of 2 s and a validation of 5 s
-        ("31s", 1, 10),  # no step and its validation are left over
+        ("25s", 1, 10),  # an epoch has 10 steps of 2 s, a validation of 4 s and a save of 1 s
+        ("31s", 1, 10),  # no step and the end of its epoch are left over
         ("32s", 2, 11),
         ("1m15s", 3, 30),
         ("2h", 288, 2880),
     ],
 )
-def test_as_many_steps_fit_as_leave_time_for_each_validation(
+def test_as_many_steps_fit_as_leave_time_for_each_validation_and_save(
     time: str, epochs: int, steps: int
 ) -> None:
     """The last epoch is cut, or there is none after the last whole one."""
-    assert plan_time(lasting(time), 2.0, 5.0, per_epoch=10) == Plan(epochs, steps, 2.0, 5.0)
+    found = plan_time(lasting(time), 2.0, 4.0, 1.0, per_epoch=10)
+    assert found == Plan(epochs, steps, 2.0, 4.0, 1.0)
 
 
-def test_a_time_in_which_too_little_fits_is_refused() -> None:
-    """With what was measured."""
+def test_a_time_in_which_the_warm_up_does_not_fit_is_refused() -> None:
+    """With what fits."""
     with pytest.raises(ConfigError) as caught:
-        plan_time(lasting("6s"), 2.0, 5.0, per_epoch=10)
-    assert str(caught.value) == (
-        "`train.time = 6s` is too short: a step takes 2 s here, a validation 5 s."
-    )
-    with pytest.raises(ConfigError) as caught:
-        plan_time(lasting("1m", optim={"warmup_steps": 22}), 2.0, 5.0, per_epoch=10)
+        plan_time(lasting("1m", optim={"warmup_steps": 22}), 2.0, 4.0, 1.0, per_epoch=10)
     assert str(caught.value) == (
         "`optim.warmup_steps = 22`: 22 steps fit into `train.time = 1m`. Choose fewer, such as 2, "
         "or a longer time."
@@ -75,8 +74,8 @@ def test_a_plan_decides_how_many_epochs_and_steps_a_run_has() -> None:
     assert planned(solved, PLAN)[0].train.epochs == 4
 
 
-def test_the_time_is_over_when_a_validation_and_a_step_no_longer_fit() -> None:
-    """What earlier starts have taken is spent; 9 s are kept for two steps and the validation."""
+def test_the_time_is_over_when_a_step_and_the_end_of_its_epoch_no_longer_fit() -> None:
+    """What earlier starts have taken is spent; 9 s are kept for two steps, validation and save."""
     now = 1000.0
     row = Epoch(1, 1.0, 0.5, 1.0, 0.5, seconds=20.0)
     partial = EpochProgress(3, 1.0, 1.0, 8.0, seconds=6.0)
@@ -88,7 +87,7 @@ def test_the_time_is_over_when_a_validation_and_a_step_no_longer_fit() -> None:
     assert found == [False, False, True]
     now = 1020.0
     for seconds, expected in ((4.0, False), (11.0, True), (4.0, True)):  # the longest one counts
-        limit.validated(seconds)
+        limit.ended(seconds)
         assert limit.is_over() is expected
 
 
@@ -103,10 +102,10 @@ class Batches:
 
 
 class Fake:
-    """Steps that take 2 s each and batches of a validation that take 0.5 s, the first ones more."""
+    """Steps that take 2 s each, batches of a validation 0.5 s, saves 1 s, the first ones more."""
 
     def __init__(self) -> None:
-        self.now, self.steps, self.evaluated = 0.0, 0, 0
+        self.now, self.steps, self.evaluated, self.saved = 0.0, 0, 0, 0
         self.state = TrainState(np.int32(0), {}, {}, {})
 
     def train_step(self, state: TrainState, tally: Tally, batch: Batch) -> Any:
@@ -119,6 +118,17 @@ class Fake:
         self.evaluated += 1
         return Tally(np.float32(1), np.float32(1), np.float32(4)), np.ones((4, 2), np.float32)
 
+    def open(self, folder: Path, *, run: Run) -> Any:
+        """What takes the place of `Checkpoints`."""
+        folder.mkdir()
+        return nullcontext(self)
+
+    def save_last(self, state: TrainState) -> None:
+        self.saved += 1
+
+    def wait(self) -> None:
+        self.now += 1.0 if self.saved > 1 else 7.0
+
     def assemble(self, state: TrainState, emit: Any) -> LoopInputs:
         return LoopInputs(
             self.train_step, self.eval_step, Batches(), Batches(), lambda step: 0.1,
@@ -126,11 +136,12 @@ class Fake:
         )  # fmt: skip
 
 
-def test_a_plan_is_measured_once_and_kept_in_the_run(tmp_path: Path) -> None:
-    """Without the first step and the first batch, which take longer; a resume finds it there."""
+def test_a_plan_is_measured_once_and_kept_in_the_run(tmp_path: Path, monkeypatch: Any) -> None:
+    """Without the first step, batch and save, which take longer; a resume finds it there."""
     fake, run, heard = Fake(), Run(tmp_path), list[Event]()
     run.write("run.json", json.dumps({"id": "x"}))
     built: list[Any] = []
+    monkeypatch.setattr(time_limit, "Checkpoints", fake.open)
 
     def build(config: RunConfig, steps: int | None, emit: Any) -> Any:
         built.append(steps)
@@ -147,15 +158,57 @@ def test_a_plan_is_measured_once_and_kept_in_the_run(tmp_path: Path) -> None:
     fake.__init__()
     heard.clear()
     found = plan()
-    assert found == Plan(epochs=4, steps=12, step_seconds=2.0, validation_seconds=1.5)
+    assert found == Plan(4, 10, step_seconds=2.0, validation_seconds=1.5, save_seconds=1.0)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]  # the saves are gone
     assert [event for event in heard if isinstance(event, Progress)] == [
         Progress("measuring", done, 6, 4) for done in range(1, 7)
     ]
     assert heard[-1] == Note(
-        "Planned for 30s: 12 steps of 2 s in 4 epochs, each with a validation of 1.5 s"
+        "Planned for 30s: 10 steps of 2 s in 4 epochs, each with a validation of 1.5 s and a save "
+        "of 1 s"
     )
     assert (plan(), built, len(heard)) == (found, [1, 1], 7)
     assert plan_run(run, RunConfig(), build, stop=lambda: False, emit=heard.append) is None
+
+
+def test_a_time_that_is_too_short_for_a_step_is_said(tmp_path: Path, monkeypatch: Any) -> None:
+    """The run has that step nevertheless, so that it has an epoch."""
+    fake, run, heard = Fake(), Run(tmp_path), list[Event]()
+    run.write("run.json", json.dumps({"id": "x"}))
+    monkeypatch.setattr(time_limit, "Checkpoints", fake.open)
+    fake.steps = fake.evaluated = fake.saved = 1
+    found = plan_run(run, lasting("4s"), lambda *_: fake, stop=lambda: False, emit=heard.append)
+    assert found == Plan(1, 1, 2.0, 1.5, 1.0)
+    assert heard[-2:] == [
+        Warned(
+            "`train.time = 4s` is too short for a step and what ends an epoch: the run has one "
+            "step and takes longer."
+        ),
+        Note(
+            "Planned for 4s: 1 step of 2 s in 1 epoch, each with a validation of 1.5 s and a save "
+            "of 1 s"
+        ),
+    ]
+
+
+@pytest.mark.usefixtures("thin_network", "blank")
+def test_epochs_beside_a_time_are_said_to_be_unused(photos, tmp_path, monkeypatch):
+    """Once, and only where they were given; the shortest time gives a run that can be used."""
+    monkeypatch.setattr(time_limit, "_measure", lambda *_, **__: (5.0, 5.0, 5.0))
+    heard: list[Event] = []
+    config = RunConfig(
+        data={"dir": str(photos), "image_size": 32},
+        model={"arch": "vgg11", "head": "gap"},
+        train={"time": "1s", "epochs": 3, "batch_size": 8},
+    )
+    result = train(config, out=tmp_path, name="short", emit=heard.append)
+    text = "`train.epochs = 3` is not used: `train.time` decides"
+    assert heard.count(Note(text)) == 1
+    assert (len(result.history), result.reason) == (1, "the time of 1s is over")
+    assert evaluate(result.run).accuracy == result.history.best.val_accuracy
+    heard.clear()
+    complete_config(RunConfig(data={"dir": str(photos)}, train={"time": "1s"}), heard.append)
+    assert not [event for event in heard if "epochs" in str(event)]
 
 
 @pytest.mark.usefixtures("thin_network", "blank")
@@ -175,15 +228,16 @@ def test_a_run_ends_with_its_time_saved_and_evaluated(photos, tmp_path, monkeypa
         monkeypatch.setattr(trainer, "TimeLimit", lambda *_: Counted())
 
     config = small_config(photos, train={"time": "1h"}, optim={"schedule": "cosine", "lr": 0.01})
-    monkeypatch.setattr(time_limit, "_measure", lambda *_, **__: (300.0, 150.0))
-    after(8)  # once before each epoch and after each step: after the second step of the second
+    monkeypatch.setattr(time_limit, "_measure", lambda *_, **__: (300.0, 100.0, 50.0))
+    after(7)  # after each step, and before each epoch but the first: after step 2 of the second
     whole = train(config, out=tmp_path, name="whole")
     run = Run(whole.run)
     assert run.info()["plan"] == {
         "epochs": 3,
         "steps": 10,
         "step_seconds": 300.0,
-        "validation_seconds": 150.0,
+        "validation_seconds": 100.0,
+        "save_seconds": 50.0,
     }
     assert whole.reason == "the time of 1h is over"
     assert [row.epoch for row in whole.history] == [1, 2]
@@ -194,7 +248,6 @@ def test_a_run_ends_with_its_time_saved_and_evaluated(photos, tmp_path, monkeypa
     assert listed.to_json()["epochs_asked"] == 3
     best, evaluated = whole.history.best, evaluate(run.path)
     assert best.val_accuracy == evaluated.accuracy
-    # the same, stopped after the first step of the second epoch and resumed
     # the same, stopped in the second epoch and resumed
     questions = iter(range(20))
     after(99)

@@ -37,8 +37,10 @@ def _seconds(time: str) -> int:
 
 
 def _a_time(time: str) -> str:
-    if not _seconds(time):
+    if not TIME.fullmatch(time) or not time:
         raise ValueError(f"{time!r} is not a time: write it as 2h, 90m, 45s or 1h30m")
+    if not _seconds(time):
+        raise ValueError(f"{time!r} must be longer than 0")
     return time
 
 

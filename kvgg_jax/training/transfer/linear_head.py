@@ -73,6 +73,7 @@ def solve_epoch(
         )
         for part in parts
     )
+    hooks.recorder.wait()
     monitored = monitored_columns(config.train.monitor, parts[1].labels, probabilities)
     return state, Epoch(
         epoch=1,

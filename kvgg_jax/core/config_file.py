@@ -39,8 +39,11 @@ def resolve(
 
 
 def with_values(config: RunConfig, values: Mapping[str, object], *, where: str) -> RunConfig:
-    """A copy with dotted keys replaced. Raises ConfigError, which names `where` they are from."""
-    merged = config.model_dump()
+    """A copy with dotted keys replaced; what else was set is known of it too.
+
+    Raises ConfigError, which names `where` they are from.
+    """
+    merged = config.model_dump(exclude_unset=True)
     for key, value in values.items():
         merged = merge(merged, nest(key, value))
     return _validated(merged, where, {})

@@ -8,7 +8,7 @@ import tomllib
 import pytest
 
 from kvgg_jax.core.config import RunConfig
-from kvgg_jax.core.config_file import parse_set, resolve
+from kvgg_jax.core.config_file import parse_set, resolve, with_values
 from kvgg_jax.core.errors import ConfigError, UsageError
 from kvgg_jax.core.text import escape_name
 from support.runs import LEGAL
@@ -55,6 +55,14 @@ def test_an_unknown_key_in_a_flag_is_a_usage_error():
         "Did you mean 'optim.decay_steps'?"
     )
     assert caught.value.exit_code == 2
+
+
+def test_replaced_values_leave_it_known_what_else_was_set():
+    """Defaults are not taken for settings that somebody gave."""
+    config = RunConfig(train={"time": "1m"})
+    found = with_values(config, {"train.patience": 3, "optim.lr": 0.1}, where="test")
+    assert found == RunConfig(train={"time": "1m", "patience": 3}, optim={"lr": 0.1})
+    assert found.train.model_fields_set == {"time", "patience"}
 
 
 def test_none_takes_back_what_a_recipe_sets(tmp_path):

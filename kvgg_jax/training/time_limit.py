@@ -14,7 +14,7 @@ from itertools import chain, count, islice
 from typing import TYPE_CHECKING
 
 from kvgg_jax.core.config import RunConfig
-from kvgg_jax.core.devices.hosts import from_main
+from kvgg_jax.core.devices.hosts import from_main, is_main
 from kvgg_jax.core.devices.mesh import place_rows
 from kvgg_jax.core.devices.stopping import agreed
 from kvgg_jax.core.errors import ConfigError, Stopped
@@ -198,4 +198,5 @@ def _measure_save(state: TrainState, run: Run, clock: Callable[[], float]) -> fl
                 checkpoints.wait()
             return clock() - started
     finally:
-        from_main(lambda: shutil.rmtree(folder, ignore_errors=True))
+        if is_main():
+            shutil.rmtree(folder, ignore_errors=True)

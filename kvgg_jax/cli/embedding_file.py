@@ -5,16 +5,15 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from kvgg_jax.core.errors import RunError, UsageError
+from kvgg_jax.core.errors import UsageError
 from kvgg_jax.core.extras import require
-from kvgg_jax.core.files import write_bytes
 from kvgg_jax.core.text import escape_name, printable
 from kvgg_jax.inference.embedding import Embedded
+from kvgg_jax.runs.folder import write_file
 
 Write = Callable[[Sequence[Embedded]], None]
 
@@ -33,16 +32,7 @@ def writer_of(file: Path) -> Write:
         raise UsageError(f"--output {escape_name(file)} exists. Choose another name, or remove it.")
     if kind is _parquet:
         require("parquet", by="A Parquet file")
-    return partial(_write, file, kind)
-
-
-def _write(
-    file: Path, kind: Callable[[Sequence[Embedded]], bytes], found: Sequence[Embedded]
-) -> None:
-    try:
-        write_bytes(file, kind(found))
-    except OSError as error:
-        raise RunError(f"Cannot write {escape_name(file)}: {error.strerror}.") from None
+    return lambda found: write_file(file, kind(found))
 
 
 def _npz(found: Sequence[Embedded]) -> bytes:

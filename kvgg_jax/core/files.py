@@ -84,7 +84,7 @@ def write_bytes(path: Path, content: bytes | Iterable[bytes]) -> None:
 
 def digest(file: Path) -> str:
     """SHA-256 of a file, in hexadecimal. Raises OSError."""
-    with file.open("rb") as content:
+    with open_file(file) as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
+NAMED = 3  # files in one message
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")  # noqa: RUF001  # OWASP, "CSV Injection"
 
 
@@ -37,6 +39,12 @@ def figure(value: float | None, form: str) -> str:
 def counted(number: int, name: str) -> str:
     """(1, "photo") -> "1 photo"; (2, "photo") -> "2 photos"."""
     return f"{number:,} {name}{'s' * (number != 1)}"
+
+
+def first_names(names: Iterable[object]) -> str:
+    """`"a, b, c, ..."`: the first `NAMED`, escaped."""
+    escaped = [escape_name(name) for name in names]
+    return ", ".join([*escaped[:NAMED], *["..."] * (len(escaped) > NAMED)])
 
 
 def escape_name(name: object) -> str:

@@ -13,7 +13,7 @@ from kvgg_jax.core.memory import inference_memory_advice
 from kvgg_jax.core.process import cache_folder
 from kvgg_jax.core.state import empty_batch
 from kvgg_jax.core.tables.data import DataConfig
-from kvgg_jax.core.text import escape_name
+from kvgg_jax.core.text import escape_name, first_names
 from kvgg_jax.data.audit.color_baseline import ColorBaseline, color_baseline
 from kvgg_jax.data.class_balance import count_per_class
 from kvgg_jax.data.open_photos import open_photos, source_of
@@ -28,8 +28,6 @@ from kvgg_jax.inference.temperature import apply_temperature, current_calibratio
 from kvgg_jax.models.compile import compile_step
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.manifest import check_overlap
-
-NAMED = 3  # files in one note
 
 
 def evaluate(
@@ -164,8 +162,7 @@ def _tell_of_gaps(samples: Samples, emit: Emit) -> None:
     if absent := [escape_name(samples.classes[label]) for label in gaps]:
         emit(Note(f"{escape_name(samples.root)} has no photos of {', '.join(absent)}"))
     if isinstance(samples.source, Folder):
-        unused = [escape_name(path) for path, _ in samples.source.unused(samples.paths)]
+        unused = [path for path, _ in samples.source.unused(samples.paths)]
         if unused:
-            more = ", ..." if len(unused) > NAMED else ""
-            names = ", ".join(unused[:NAMED])
-            emit(Note(f"{len(unused):,} files have no class and are left out: {names}{more}"))
+            names = first_names(unused)
+            emit(Note(f"{len(unused):,} files have no class and are left out: {names}"))

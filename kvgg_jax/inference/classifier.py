@@ -82,6 +82,12 @@ class Classifier:
         """How a photo becomes that square."""
         return self.config.data.resize
 
+    def batch(self, photos: int, batch_size: int | None) -> int:
+        """Images at once for so many photos: `batch_size`, or what suits the run."""
+        train, count = self.config.train, min(photos, batch_size or MAX_BATCH)
+        # how bfloat16 rounds depends on the batch size, so it is that of evaluation
+        return count if train.precision == "float32" or batch_size else train.part_size
+
 
 def load_classifier(
     run: str | Path | None = None, *, out: str | Path = catalog.OUT, emit: Emit = ignore
@@ -102,6 +108,18 @@ def load_classifier(
     with Checkpoints(found.checkpoints, run=found, read_only=True, emit=emit) as checkpoints:
         state, weights = checkpoints.load_best(shapes)
     return Classifier(found, config, classes, weights, state)
+
+
+def classifier_of(
+    run: str | Path | Classifier | None, *, out: str | Path, emit: Emit
+) -> Classifier:
+    """`run` itself, or as `load_classifier` loads it; a Note event tells which run None is."""
+    if isinstance(run, Classifier):
+        return run
+    classifier = load_classifier(run, out=out, emit=emit)
+    if run is None:
+        emit(Note(f"Using {classifier.run.path}, the newest finished run"))
+    return classifier
 
 
 def predict(
@@ -151,16 +169,12 @@ def predict_each(
     No digit depends on the latter. `read` gives the content of a file.
     """
     files = find_files(paths)
-    classifier = run if isinstance(run, Classifier) else load_classifier(run, out=out, emit=emit)
-    if run is None:
-        emit(Note(f"Using {classifier.run.path}, the newest finished run"))
+    classifier = classifier_of(run, out=out, emit=emit)
     calibration, unsure_below = certainty(classifier, raw=raw, unsure_below=unsure_below, emit=emit)
-    train, count = classifier.config.train, min(len(files), batch_size or MAX_BATCH)
-    # how bfloat16 rounds depends on the batch size, so it is that of evaluation
-    batch = count if train.precision == "float32" or batch_size else train.part_size
-    size = classifier.image_size
+    batch, size = classifier.batch(len(files), batch_size), classifier.image_size
+    config = classifier.config
     with inference_memory_advice(batch, size):
-        function = make_predict_step(classifier.config.model, precision=train.precision)
+        function = make_predict_step(config.model, precision=config.train.precision)
         example = empty_batch(batch, size).images
         step = compile_step("prediction", function, *classifier.weights, example, emit=emit)
 

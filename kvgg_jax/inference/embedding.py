@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import ImageError
-from kvgg_jax.core.events import Emit, Note, ignore
+from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.memory import inference_memory_advice
 from kvgg_jax.core.places import Place
 from kvgg_jax.core.state import empty_batch
 from kvgg_jax.data.decode.image import Read, read_file
-from kvgg_jax.inference.classifier import Classifier, certainty, load_classifier
+from kvgg_jax.inference.classifier import Classifier, certainty, classifier_of
 from kvgg_jax.inference.prediction import (
-    MAX_BATCH,
     Prediction,
     each_output,
     find_files,
@@ -58,14 +57,12 @@ def embed(
 ) -> Iterator[Embedded]:
     """Embed files, and the images in folders, by the best weights of a run, one by one.
 
-    The predictions are those of `predict`, a file that cannot be read included. `batch_size` None
-    means up to 32; `read` gives the content of a file. Raises RunError for the run, DataError when
+    The predictions are those of `predict`, a file that cannot be read included. `batch_size` is
+    as there; `read` gives the content of a file. Raises RunError for the run, DataError when
     there is nothing to embed.
     """
     files = find_files(paths)
-    classifier = run if isinstance(run, Classifier) else load_classifier(run, out=out, emit=emit)
-    if run is None:
-        emit(Note(f"Using {classifier.run.path}, the newest finished run"))
+    classifier = classifier_of(run, out=out, emit=emit)
     yield from _embed_files(files, classifier, batch_size, read, emit)
 
 
@@ -77,7 +74,7 @@ def _embed_files(
     emit: Emit,
 ) -> Iterator[Embedded]:
     calibration, below = certainty(classifier, raw=False, unsure_below=None, emit=emit)
-    batch, size = min(len(files), batch_size or MAX_BATCH), classifier.image_size
+    batch, size = classifier.batch(len(files), batch_size), classifier.image_size
     config, weights = classifier.config, classifier.weights
     with inference_memory_advice(batch, size):
         function = make_embed_step(config.model, precision=config.train.precision)

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import DataError, RunError
-from kvgg_jax.core.events import Emit, Note, Warned, ignore
+from kvgg_jax.core.events import Emit, Warned, ignore
 from kvgg_jax.core.places import Place
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.image import Read, read_file
 from kvgg_jax.data.samples import reader
-from kvgg_jax.inference.classifier import Classifier, load_classifier
+from kvgg_jax.inference.classifier import Classifier, classifier_of
 from kvgg_jax.inference.embedding import Embedded, embed
 from kvgg_jax.inference.prediction import Prediction
 from kvgg_jax.runs import catalog
@@ -78,9 +78,7 @@ def similar(
     """
     if count < 1:
         raise ValueError(f"count {count}: ask for one neighbor at least")
-    classifier = run if isinstance(run, Classifier) else load_classifier(run, out=out, emit=emit)
-    if run is None:
-        emit(Note(f"Using {classifier.run.path}, the newest finished run"))
+    classifier = classifier_of(run, out=out, emit=emit)
     found = embed(paths, classifier, batch_size=batch_size, read=read, emit=emit)
     return _each(found, classifier, count, emit)
 

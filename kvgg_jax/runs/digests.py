@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from kvgg_jax.core.files import flush, open_file, read_text
+from kvgg_jax.core.files import digest, flush, read_text
 
 SUMS = "SHA256SUMS"
 
@@ -20,7 +20,7 @@ def seal(folder: Path) -> None:
 
     Once it has returned, neither a crash nor a loss of power can change what it listed.
     """
-    lines = [f"{_digest(file)}  {name}\n" for name, file in _files(folder)]
+    lines = [f"{digest(file)}  {name}\n" for name, file in _files(folder)]
     (folder / SUMS).write_text("".join(lines))
     for below, _, names in os.walk(folder, topdown=False):
         for name in names:
@@ -47,7 +47,7 @@ def fault(folder: Path) -> str | None:
                 return f"{name} is missing"
             if name not in listed:
                 return f"{name} is not listed in {SUMS}"
-            if _digest(found[name]) != listed[name]:
+            if digest(found[name]) != listed[name]:
                 return f"{name} has changed since it was written"
     except OSError as error:
         return f"{name} cannot be read: {error.strerror}"
@@ -60,8 +60,3 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
         name = file.relative_to(folder).as_posix()
         if name != SUMS and not file.is_dir():
             yield name, file
-
-
-def _digest(file: Path) -> str:
-    with open_file(file) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -20,7 +20,7 @@ from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.events import Emit, Warned
 from kvgg_jax.core.places import Place, canonical, is_missing
 from kvgg_jax.core.process import __version__
-from kvgg_jax.core.text import escape_name
+from kvgg_jax.core.text import escape_name, first_names
 from kvgg_jax.data.columns import Texts
 from kvgg_jax.data.reader import DecodedImages, fingerprint
 from kvgg_jax.data.samples import Samples
@@ -31,7 +31,6 @@ from kvgg_jax.runs.photo_digests import PhotoDigests
 PACKAGES = ("jax", "jaxlib", "keras", "tensorflow", "orbax-checkpoint", "numpy")
 UNSEEN = {key for key, one in SETTINGS.items() if not one.changes_result}
 MAY_CHANGE = {key for key, one in SETTINGS.items() if one.resume != "no"}  # at a resume
-NAMED = 3  # photos in one message
 
 
 def files_of(
@@ -185,9 +184,8 @@ def _other_photos(run: Run, root: Place, found: list[str]) -> RunError:
 
 def count(what: str, paths: Iterable[str]) -> str:
     """`"2 changed (a/1.png, b/2.png)"`."""
-    names = [escape_name(path) for path in sorted(paths)]
-    more = ", ..." if len(names) > NAMED else ""
-    return f"{len(names)} {what} ({', '.join(names[:NAMED])}{more})"
+    names = sorted(paths)
+    return f"{len(names)} {what} ({first_names(names)})"
 
 
 def trained_on(run: Run, decoded: DecodedImages) -> Samples:

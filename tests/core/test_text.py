@@ -15,6 +15,7 @@ from kvgg_jax.core.text import (
     duration,
     escape_name,
     figure,
+    first_names,
     from_csv_cell,
     printable,
     program,
@@ -81,3 +82,9 @@ def test_a_name_that_a_spreadsheet_would_run_gets_an_apostrophe(name: str, cell:
 def test_a_cell_gives_its_name_back(name: str) -> None:
     """Whatever it begins with."""
     assert from_csv_cell(csv_cell(name)) == name
+
+
+def test_the_first_names_of_many_are_told() -> None:
+    """Three of them, escaped."""
+    told = [first_names(names) for names in ([], ["a"], ["a\n", "b", "c"], ["a", "b", "c", "d"])]
+    assert told == ["", "a", "a\\n, b, c", "a, b, c, ..."]

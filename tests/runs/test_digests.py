@@ -95,7 +95,7 @@ def test_a_disk_that_fails_is_named_by_the_file_it_was_to_read(tmp_path, monkeyp
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     fill(tmp_path)
-    monkeypatch.setattr(digests, "_digest", fail)
+    monkeypatch.setattr(digests, "digest", fail)
     assert fault(tmp_path) == "a cannot be read: Input/output error"
 
 

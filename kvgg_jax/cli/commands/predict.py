@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,7 +14,11 @@ from kvgg_jax.cli.console import Screen
 from kvgg_jax.cli.options import RUNS, Images, Json, Out, Raw, RunOption, UnsureBelow
 from kvgg_jax.cli.output import print_json, print_line
 from kvgg_jax.core.errors import UsageError
+from kvgg_jax.core.places import Place
 from kvgg_jax.core.text import escape_name
+
+if TYPE_CHECKING:
+    from kvgg_jax.inference.prediction import Prediction
 
 
 @command()
@@ -54,7 +58,7 @@ def predict(
     from kvgg_jax.cli.given_photos import given_photos
     from kvgg_jax.cli.text import results as show
     from kvgg_jax.inference import onnx_session
-    from kvgg_jax.inference.prediction import Part, Prediction, find_files
+    from kvgg_jax.inference.prediction import Part, find_files
 
     chosen, images = Part.parse(part), given_photos(images)
     is_first = chosen.number == 1  # only it has a header, so that parts can be joined
@@ -68,17 +72,8 @@ def predict(
         return classifier.predict_each(images, run, **how, after=after, out=out, emit=screen)
 
     if output is not None:
-        with Screen() as screen:
-            files = chosen.of(find_files(images))
-            with prediction_file.opened(output, files, header=is_first, top=top) as kept:
-                errors, done = kept.errors, kept.after
-                for one in predict_each(screen, kept.after):
-                    kept.add(one)
-                    done += 1
-                    errors += [one.error] if one.error else []
-        there = f"; {kept.there:,} were there already" if kept.there else ""
-        print_line(f"{done - kept.there:,} photos were added to {escape_name(output)}{there}")
-        end_with(errors)
+        files = chosen.of(find_files(images))
+        _add_to(output, files, predict_each, header=is_first, top=top)
         return
     with Screen() as screen:
         found = list(predict_each(screen))
@@ -89,6 +84,28 @@ def predict(
     else:
         show.predictions_text(found, top=top)
     end_with([prediction.error for prediction in found if prediction.error])
+
+
+def _add_to(
+    output: Path,
+    files: Sequence[Place],
+    predict_each: Callable[[Screen, int], Iterator[Prediction]],
+    *,
+    header: bool,
+    top: int,
+) -> None:
+    """Predict the files that `output` has not yet, and keep none of them in memory."""
+    from kvgg_jax.cli import prediction_file
+
+    with Screen() as screen, prediction_file.opened(output, files, header=header, top=top) as kept:
+        errors, done = kept.errors, kept.after
+        for one in predict_each(screen, kept.after):
+            kept.add(one)
+            done += 1
+            errors += [one.error] if one.error else []
+    there = f"; {kept.there:,} were there already" if kept.there else ""
+    print_line(f"{done - kept.there:,} photos were added to {escape_name(output)}{there}")
+    end_with(errors)
 
 
 @command()

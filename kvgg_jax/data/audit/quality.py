@@ -16,9 +16,9 @@ LEAST = 0.05  # a spread counts as 5 % at least, where all photos are nearly ali
 def sharpness(image: NDArray[np.uint8]) -> float:
     """Variance of the Laplacian of a decoded image, uint8 [height, width, 3]; low where it is
     blurred (Pech-Pacheco et al. 2000)."""
-    grey = Image.fromarray(image).convert("L")
-    grey.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
-    pixels = np.pad(np.asarray(grey, np.float64), 1, mode="edge")
+    gray = Image.fromarray(image).convert("L")
+    gray.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
+    pixels = np.pad(np.asarray(gray, np.float64), 1, mode="edge")
     around = pixels[:-2, 1:-1] + pixels[2:, 1:-1] + pixels[1:-1, :-2] + pixels[1:-1, 2:]
     return float((around - 4 * pixels[1:-1, 1:-1]).var())
 

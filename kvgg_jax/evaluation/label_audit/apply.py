@@ -3,7 +3,6 @@ and a second file of moves, written before the first photo moves, undoes them.""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +11,7 @@ from typing import Any
 
 from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Emit, Progress, ignore
-from kvgg_jax.core.files import flush, open_file
+from kvgg_jax.core.files import digest, flush
 from kvgg_jax.core.text import counted, escape_name
 from kvgg_jax.evaluation.label_audit.moves import Move, moves_csv, read_moves
 from kvgg_jax.runs.folder import write_file
@@ -111,9 +110,8 @@ def _fault(move: Move) -> str | None:
     try:
         if not os.path.lexists(at):
             return f"{escape_name(at)} is not there"
-        with open_file(at) as content:
-            if hashlib.file_digest(content, "sha256").hexdigest() != move.sha256:
-                return f"{escape_name(at)} has changed since the audit"
+        if digest(at) != move.sha256:
+            return f"{escape_name(at)} has changed since the audit"
         return _fault_of_target(move) if at == move.source else None
     except OSError as error:
         return f"{escape_name(at)} cannot be read ({error.strerror})"

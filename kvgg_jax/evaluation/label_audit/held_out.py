@@ -17,9 +17,8 @@ from kvgg_jax.core.errors import ConfigError, DataError, RunError
 from kvgg_jax.core.events import Emit, Event, Note
 from kvgg_jax.core.places import is_missing
 from kvgg_jax.core.process import cache_folder
-from kvgg_jax.core.text import counted, escape_name
+from kvgg_jax.core.text import counted, escape_name, first_names
 from kvgg_jax.data.class_balance import count_per_class
-from kvgg_jax.data.reader import read
 from kvgg_jax.data.samples import Samples, join
 from kvgg_jax.data.sources.folder import Folder
 from kvgg_jax.data.sources.listing import Listed
@@ -32,8 +31,6 @@ from kvgg_jax.runs.folder import Run
 from kvgg_jax.training.inputs import complete_config, read_photos
 from kvgg_jax.training.transfer.frozen_features import features
 from kvgg_jax.training.transfer.initial_weights import load_initial_weights
-
-NAMED = 3  # photos in one message
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +59,7 @@ def from_crossval(run: str | Path, *, out: Path, emit: Emit) -> HeldOut:
         emit(Note(f"Fold {fold.path.name.removeprefix('fold-')} of {escape_name(path)}"))
         classifier = load_classifier(fold.path, emit=emit)
         config = classifier.config
-        decoded = read(
-            fold.split().val,
-            classifier.image_size,
-            classifier.resize,
-            skip_bad=config.data.skip_bad,
-            cache=config.data.cache,
-            folder=cache_folder(),
-            emit=emit,
-        )
+        decoded = read_photos(fold.split().val, config, emit)
         batch = config.train.part_size
         found, _ = measure(classifier, decoded, decoded.samples, batch, emit)
         parts.append(decoded.samples)
@@ -109,10 +98,9 @@ def _check_there(path: Path, folds: list[Run]) -> None:
     """Raises DataError where photos were moved; a run with `data.skip_bad` leaves them out."""
     held = [fold.split().val for fold in folds if not fold.config().data.skip_bad]
     if gone := [name for samples in held for name in _gone(samples)]:
-        named = ", ".join([*map(escape_name, gone[:NAMED]), *["..."] * (len(gone) > NAMED)])
         raise DataError(
             f"{counted(len(gone), 'photo')} moved or removed since {escape_name(path)} was made: "
-            f"{named}. Undo the moves, or cross-validate again under another --name."
+            f"{first_names(gone)}. Undo the moves, or cross-validate again under another --name."
         )
 
 

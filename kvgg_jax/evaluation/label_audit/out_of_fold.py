@@ -12,7 +12,7 @@ from kvgg_jax.data.grouping import fill
 from kvgg_jax.inference.prediction import Labels, Probabilities
 
 FOLDS = 5
-NEIGHBOURS = 15
+NEIGHBORS = 15
 COMPONENTS = 100  # of the features that are kept: as good as all 2,048 of VGG16, and quicker
 STRENGTH = 1e-3  # C of the logistic regression: strong L2, so that wrong labels are not learned
 BLOCK = 512  # photos compared with all others at once
@@ -32,13 +32,13 @@ def predict_out_of_fold(
     """Probabilities [count, classes], and the mean cosine distance [count] to the nearest photos.
 
     The probabilities are those of a logistic regression on the `features` [count, n], trained in
-    `FOLDS` folds, times the votes of the `NEIGHBOURS` nearest photos, plus one. `labels` [count]
+    `FOLDS` folds, times the votes of the `NEIGHBORS` nearest photos, plus one. `labels` [count]
     are indices of classes. Photos of one of the `groups` [count], which are duplicates, tell
     nothing about each other.
     """
     points = _components(features, seed)
     emit(Progress("comparing labels", 0, 2, unit="parts"))
-    votes, distances = _neighbours(points, labels, groups)
+    votes, distances = _neighbors(points, labels, groups)
     emit(Progress("comparing labels", 1, 2, unit="parts"))
     probabilities = _regression(points, labels, groups, seed) * (votes + 1)
     emit(Progress("comparing labels", 2, 2, unit="parts"))
@@ -71,12 +71,12 @@ def _regression(points: Points, labels: Labels, groups: Groups, seed: int) -> Pr
     return found
 
 
-def _neighbours(
+def _neighbors(
     points: Points, labels: Labels, groups: Groups
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Votes [count, classes] of the nearest photos, and the mean distance [count] to them."""
     ways = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
-    count = min(NEIGHBOURS, len(labels) - 1)
+    count = min(NEIGHBORS, len(labels) - 1)
     votes = np.zeros((len(labels), int(labels.max()) + 1))
     distances = np.zeros(len(labels))
     for start in range(0, len(ways), BLOCK):

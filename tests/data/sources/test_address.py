@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,19 +11,11 @@ from kvgg_jax.core.errors import DataError, MissingExtra
 from kvgg_jax.core.places import Url
 from kvgg_jax.data.sources import address
 from kvgg_jax.data.sources.remote import RemoteFolder, fetch
-from support.elsewhere import Faulty, faulty, upload
+from support.elsewhere import Faulty, upload
 from support.folders import image, mixed_folder
 
 ADVICE = "Check the address and the network, or copy the photos to this machine: `data.dir`."
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Faulty]]:
-    """`memory://` and `faulty://`, with the same files, and a cache of one's own."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(address.time, "sleep", lambda seconds: None)
-    with faulty() as system:
-        yield system
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def of(folder: Path) -> RemoteFolder:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,23 +15,15 @@ from kvgg_jax.core.errors import DataError, ImageError
 from kvgg_jax.core.events import Event, Progress
 from kvgg_jax.core.places import Url
 from kvgg_jax.data.decode import image as decode
-from kvgg_jax.data.sources import address, remote
+from kvgg_jax.data.sources import remote
 from kvgg_jax.data.sources.folder import scan, scan_tree
 from kvgg_jax.data.sources.listing import scan_list
 from kvgg_jax.data.sources.remote import RemoteFiles, RemoteFolder
-from support.elsewhere import Faulty, faulty, upload
+from support.elsewhere import Faulty, upload
 from support.folders import image, mixed_folder
 
 ADVICE = "Check the address and the network, or copy the photos to this machine: `data.dir`."
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Faulty]]:
-    """`memory://` and `faulty://`, with the same files, and a cache of one's own."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(address.time, "sleep", lambda seconds: None)
-    with faulty() as system:
-        yield system
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def of(folder: Path, address: str = "memory://photos") -> RemoteFolder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from collections.abc import Iterator
@@ -42,6 +43,8 @@ for _NAME in (
 # A program of a test runs for milliseconds and takes seconds to optimize. The processes that
 # tests start inherit it. `nox -s faults` sets it to 0 and harms what users run.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# To look for garbage among all that Keras, JAX and TensorFlow hold takes a second each time.
+gc.set_threshold(20_000, 20, 100)
 own_process()  # as the command does; `test_guest.py` is about a host that does not
 # A stall of a loaded machine is no failure, and the same examples come each time.
 settings.register_profile(
@@ -58,7 +61,8 @@ settings.load_profile("kvgg")
 LONG = (
     *("test_several_devices", "test_several_processes", "test_several_workers", "test_guest"),
     *("test_resume", "test_user", "test_hostile", "test_bad_input", "test_faults"),
-    *("test_exporter", "test_classifier", "test_linear_head", "test_functional", "test_conv"),
+    *("test_solved_head", "test_timed_runs"),
+    *("test_exporter", "test_classifier", "test_functional", "test_conv"),
     *("test_convolution", "test_frozen_features", "test_tuning", "test_fit", "test_checkpoint"),
     *("test_train", "test_trackers", "test_initial_weights"),
 )

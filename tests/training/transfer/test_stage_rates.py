@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import Batch
 from kvgg_jax.models.build import vgg
 from kvgg_jax.training.optimizers import build_optimizer
@@ -67,19 +68,19 @@ def test_stages_begin_to_learn_from_the_top(head: str, step: int, learning: set[
 
 def test_a_step_makes_each_share_of_the_change() -> None:
     """Of what the optimizer alone would do."""
+    images = np.random.default_rng(0).random((4, 2, 2, 3), np.float32)
+    batch = Batch(images, np.arange(4, dtype=np.int32) % 3, np.ones(4, np.float32))
     changes = []
-    for optim in ({}, {"stage_decay": 0.5}):
-        run = config(lr=0.1, momentum=0.9, **optim)
-        model = vgg(run.model, classes=3, image_size=32, seed=0)
-        optimizer = build_optimizer(run.optim, model)
+    for shares in (None, lambda step: (0.5, 1.0)):
+        keras.utils.set_random_seed(0)
+        dense = [keras.layers.Dense(3, use_bias=False) for _ in range(2)]
+        model = keras.Sequential([keras.Input((2, 2, 3)), keras.layers.Flatten(), *dense])
+        optimizer = build_optimizer(config(lr=0.1, momentum=0.9).optim, model)
         state = init_state(model, optimizer)
-        before = {name: np.array(value) for name, value in state.params.items()}
-        images = np.random.default_rng(0).random((4, 32, 32, 3), np.float32)
-        batch = Batch(images, np.arange(4, dtype=np.int32) % 3, np.ones(4, np.float32))
-        step = make_train_step(model, optimizer, shares=make_shares(run, model, steps=10))
-        after, _ = step(state, zero_tally(), batch)
-        changes.append({name: np.asarray(after.params[name]) - before[name] for name in before})
-    whole, shared = changes
-    for name, share in (("predictions/kernel", 1), ("block5_conv1/kernel", 0.5)):
-        assert np.abs(whole[name]).max() > 1e-6
-        np.testing.assert_allclose(shared[name], share * whole[name], rtol=1e-2, atol=1e-7)
+        before = [np.array(value) for value in state.params.values()]
+        after, _ = make_train_step(model, optimizer, shares=shares)(state, zero_tally(), batch)
+        new = [np.asarray(value) for value in after.params.values()]
+        changes.append([right - left for left, right in zip(before, new, strict=True)])
+    for whole, shared, share in zip(*changes, (0.5, 1.0), strict=True):
+        assert np.abs(whole).max() > 1e-6
+        np.testing.assert_allclose(shared, share * whole, rtol=1e-2, atol=1e-7)

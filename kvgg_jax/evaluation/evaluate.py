@@ -13,7 +13,7 @@ from kvgg_jax.core.memory import inference_memory_advice
 from kvgg_jax.core.process import cache_folder
 from kvgg_jax.core.state import empty_batch
 from kvgg_jax.core.tables.data import DataConfig
-from kvgg_jax.core.text import escape_name, first_names
+from kvgg_jax.core.text import counted, escape_name, first_names
 from kvgg_jax.data.audit.color_baseline import ColorBaseline, color_baseline
 from kvgg_jax.data.class_balance import count_per_class
 from kvgg_jax.data.open_photos import open_photos, source_of
@@ -165,4 +165,4 @@ def _tell_of_gaps(samples: Samples, emit: Emit) -> None:
         unused = [path for path, _ in samples.source.unused(samples.paths)]
         if unused:
             names = first_names(unused)
-            emit(Note(f"{len(unused):,} files have no class and are left out: {names}"))
+            emit(Note(f"Left out {counted(len(unused), 'file')} without a class: {names}"))

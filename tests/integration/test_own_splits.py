@@ -130,7 +130,7 @@ def test_other_photos_need_only_labels_that_the_run_knows(here: Path) -> None:
     assert json.loads(found.stdout)["count"] == 6
     said = " ".join(found.stderr.split())
     assert "june has no photos of blue, green" in said
-    assert "1 files have no class and are left out: june/what.png" in said
+    assert "Left out 1 file without a class: june/what.png" in said
     (here / "june" / "pink").mkdir()
     refused = kvgg("evaluate", "--data", "june")
     assert message(refused) == (

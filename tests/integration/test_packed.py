@@ -19,7 +19,7 @@ def test_packed_photos_are_trained_on_and_verified(
     monkeypatch.chdir(tmp_path)
     photos = draw_photos(tmp_path / "photos", per_class=4)
     packed = kvgg("data", "pack", "photos", "packed", "--size", "32")
-    assert (packed.exit_code, packed.stdout) == (0, "Packed 12 photos into 1 shards in packed\n")
+    assert (packed.exit_code, packed.stdout) == (0, "Packed 12 photos into 1 shard in packed\n")
     splits = []
     for place in (photos, Path("packed")):
         words = ("--data", place, "--name", place.name, "--epochs", "1")
@@ -36,4 +36,4 @@ def test_packed_photos_are_trained_on_and_verified(
         assert found.exit_code == 0, found.output
     assert "exist" not in Path("report.html").read_text()
     verified = kvgg("data", "verify", "packed")
-    assert (verified.exit_code, verified.stdout) == (0, "12 photos in 1 shards: unchanged\n")
+    assert (verified.exit_code, verified.stdout) == (0, "12 photos in 1 shard: unchanged\n")

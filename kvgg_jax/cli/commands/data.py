@@ -13,7 +13,7 @@ from kvgg_jax.cli.console import Screen
 from kvgg_jax.cli.flags import Given
 from kvgg_jax.cli.options import Json, Photos, takes_settings
 from kvgg_jax.cli.output import print_json, print_line, print_note
-from kvgg_jax.core.text import escape_name, program
+from kvgg_jax.core.text import counted, escape_name, program
 
 data_app = typer.Typer(
     no_args_is_help=True, help="Check photos, preview or pack them, or draw the demo set."
@@ -128,7 +128,8 @@ def pack(
     if json:
         print_json(found.to_json())
     else:
-        print_line(f"Packed {found.photos:,} photos into {found.shards:,} shards in {output}")
+        packed = f"{counted(found.photos, 'photo')} into {counted(found.shards, 'shard')}"
+        print_line(f"Packed {packed} in {output}")
 
 
 @command(group=data_app)
@@ -151,6 +152,7 @@ def verify(
             what = "its tar headers or labels" if change.photo is None else change.photo
             print_line(f"{change.shard}: {escape_name(what)} changed since it was packed")
         result = f"{len(found.changes):,} changed" if found.changes else "unchanged"
-        print_line(f"{found.photos:,} photos in {found.shards:,} shards: {result}")
+        packed = f"{counted(found.photos, 'photo')} in {counted(found.shards, 'shard')}"
+        print_line(f"{packed}: {result}")
     if found.changes:
         raise typer.Exit(1)

@@ -15,7 +15,7 @@ from kvgg_jax.cli.options import RUNS, Images, Json, Out, Raw, RunOption, Unsure
 from kvgg_jax.cli.output import print_json, print_line
 from kvgg_jax.core.errors import UsageError
 from kvgg_jax.core.places import Place
-from kvgg_jax.core.text import escape_name
+from kvgg_jax.core.text import counted, escape_name
 
 if TYPE_CHECKING:
     from kvgg_jax.inference.prediction import Prediction
@@ -104,7 +104,7 @@ def _add_to(
             done += 1
             errors += [one.error] if one.error else []
     there = f"; {kept.there:,} were there already" if kept.there else ""
-    print_line(f"{done - kept.there:,} photos were added to {escape_name(output)}{there}")
+    print_line(f"Added {counted(done - kept.there, 'photo')} to {escape_name(output)}{there}")
     end_with(errors)
 
 

@@ -201,8 +201,8 @@ def all_images(folder: Path) -> list[Path]:
 
 
 def find_images(paths: Iterable[Place]) -> list[Place]:
-    """Files as given, folders replaced by the images in them, sorted. For `predict`."""
+    """Files as given, folders replaced by the images in them, sorted; each once. For `predict`."""
     found: list[Place] = []
     for path in paths:
         found += all_images(path) if isinstance(path, Path) and os.path.isdir(path) else [path]
-    return found
+    return list(dict.fromkeys(found))  # `find photos` names folders and what is in them

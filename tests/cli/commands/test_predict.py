@@ -77,7 +77,7 @@ def test_parts_joined_are_the_whole_byte_for_byte(at: Path) -> None:
     cut = Path("2.csv").read_text()
     Path("2.csv").write_text(cut[: len(cut) // 2])
     result = kvgg("predict", "photos", "--top", "2", "--part", "2/3", "--output", "2.csv")
-    assert "photos were added to 2.csv" in result.stdout
+    assert "photos to 2.csv" in result.stdout
     assert "".join(Path(f"{number}.csv").read_text() for number in (1, 2, 3)) == whole
 
 

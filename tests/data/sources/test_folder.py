@@ -102,7 +102,7 @@ def test_files_to_predict_are_kept_and_folders_replaced_by_their_images(tmp_path
     first = image(tmp_path / "some" / "b.png")
     text(tmp_path / "some" / "notes.txt")
     gone = tmp_path / "gone.jpg"
-    assert find_images([gone, tmp_path / "some"]) == [gone, first, inner]
+    assert find_images([gone, tmp_path / "some", first]) == [gone, first, inner]
 
 
 def refuse(*_: object, **__: object) -> Any:

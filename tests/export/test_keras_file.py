@@ -43,6 +43,7 @@ def test_keras_loads_it_safely_without_this_package(
         check=False,
     )
     assert done.stdout == "numpy False (None, 64, 64, 3)\n", done.stderr
-    for found in np.load(tmp_path / "found.npz").values():
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+    with np.load(tmp_path / "found.npz") as answers:
+        for found in answers.values():
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
     assert about(result.path)["classes"] == CLASSES

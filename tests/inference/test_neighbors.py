@@ -49,7 +49,8 @@ def test_training_photos_are_embedded_once_for_its_weights(run: Path, trained: T
     heard.clear()
     list(similar([photo], run, emit=heard.append))
     assert stages(heard) == {1}
-    kept = dict(np.load(run / FILE))
+    with np.load(run / FILE) as file:
+        kept = dict(file)
     np.savez(run / FILE, **{**kept, "state": np.array("of other weights")})
     list(similar([photo], run, emit=heard.append))
     assert stages(heard) == {1, count}

@@ -37,8 +37,9 @@ def test_vectors_are_written_and_bad_files_named(trained: Trained, tmp_path: Pat
     assert (result.exit_code, result.stdout) == (1, f"2 vectors of 64 values: {file}\n")
     last = message(result).splitlines()[-1]
     assert last == f"Error: {bad}: is text, not an image. Replace or remove it."
-    kept = np.load(file)
-    assert (kept["vectors"].shape, kept["paths"].tolist()) == ((2, 64), [str(one) for one in good])
+    with np.load(file) as kept:
+        assert kept["vectors"].shape == (2, 64)
+        assert kept["paths"].tolist() == [str(one) for one in good]
     again = kvgg("embed", *good, "--run", trained.run, "--output", file)
     assert (again.exit_code, message(again).strip()) == (
         2,

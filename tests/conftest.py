@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from functools import partial
@@ -120,6 +121,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of one epoch, on four photos a class."""
     config = partial(small_config, train={"epochs": 1})
     return train_once(tmp_path_factory, "finished", config, per_class=4).run
+
+
+@pytest.fixture(scope="session")
+def folds(trained: Trained, finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As a cross-validation of two folds leaves it: two networks alike, with other weights."""
+    path = tmp_path_factory.mktemp("runs") / "cv"
+    for number, run in enumerate((trained.run, finished), 1):
+        shutil.copytree(run, path / f"fold-{number}")
+    (path / "crossval.json").write_text('{"status": "finished", "folds": [{}, {}]}')
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -51,27 +51,33 @@ def _several(choices: Sequence[str]) -> Callable[[str], list[str]]:
 
 def runs(ctx: typer.Context, incomplete: str) -> Offers:
     """Runs in `--out` by name, with their status; by path after a `/`."""
-    if "/" in incomplete:
-        return [(run, _status(run)) for run in _runs(incomplete)]
-    folder = str(ctx.params.get("out") or "runs")
-    return [(Path(run).name, _status(run)) for run in _runs(f"{folder}/{incomplete}")]
+    return _folders_with("run.json", ctx, incomplete)
 
 
-def _runs(typed: str) -> list[str]:
-    return [file.removesuffix("/run.json") for file in _files(typed, "*/run.json")]
+def runs_and_folds(ctx: typer.Context, incomplete: str) -> Offers:
+    """Runs, and cross-validations."""
+    return [*runs(ctx, incomplete), *_folders_with("crossval.json", ctx, incomplete)]
 
 
-def _status(run: str) -> str:
+def _folders_with(file: str, ctx: typer.Context, incomplete: str) -> Offers:
+    is_path = "/" in incomplete
+    typed = incomplete if is_path else f"{ctx.params.get('out') or 'runs'}/{incomplete}"
+    found = [path.removesuffix(f"/{file}") for path in _files(typed, f"*/{file}")]
+    return [(one if is_path else Path(one).name, _status(Path(one, file))) for one in found]
+
+
+def _status(file: Path) -> str:
     """The status of a run, "damaged" where it cannot be read."""
     try:
-        return str(json.loads(Path(run, "run.json").read_text())["status"])
+        return str(json.loads(file.read_text())["status"])
     except (OSError, ValueError, RecursionError, TypeError, KeyError):
         return "damaged"
 
 
-def runs_and_models(ctx: typer.Context, incomplete: str) -> Offers:
-    """Runs, and ONNX files in the current or typed folder."""
-    return [*runs(ctx, incomplete), *((file, "ONNX file") for file in _files(incomplete, "*.onnx"))]
+def folds_and_models(ctx: typer.Context, incomplete: str) -> Offers:
+    """Runs, cross-validations, and ONNX files in the current or typed folder."""
+    models = ((file, "ONNX file") for file in _files(incomplete, "*.onnx"))
+    return [*runs_and_folds(ctx, incomplete), *models]
 
 
 def weights(ctx: typer.Context, incomplete: str) -> Offers:

@@ -52,6 +52,18 @@ BatchSize = Annotated[
     int | None, typer.Option(min=1, help="Photos per batch. Default: as in training.")
 ]
 Raw = Annotated[bool, typer.Option("--raw", help="Use uncalibrated probabilities.")]
+Tta = Annotated[
+    bool,
+    typer.Option("--tta", help="Average each photo and its mirror image; twice the time."),
+]
+RunOrFolds = Annotated[
+    str | None,
+    typer.Option(
+        "--run",
+        help="Run or cross-validation (folder or name). Default: the newest finished run.",
+        autocompletion=completion.runs_and_folds,
+    ),
+]
 UnsureBelow = Annotated[
     float | None,
     typer.Option(

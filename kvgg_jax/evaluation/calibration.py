@@ -73,6 +73,7 @@ def calibrate(
             "--split all has the photos of training, on which a network is surer than elsewhere. "
             "Calibrate on --split val, or on other photos with --data."
         )
+    catalog.find(run, out=Path(out))  # not of a cross-validation, whose folds have their own
     evaluated = evaluate(
         run,
         data=data,

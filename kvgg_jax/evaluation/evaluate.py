@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from kvgg_jax.core.errors import DataError, RunError
 from kvgg_jax.core.events import Emit, Note, ignore
 from kvgg_jax.core.memory import inference_memory_advice
 from kvgg_jax.core.process import cache_folder
-from kvgg_jax.core.state import empty_batch
+from kvgg_jax.core.state import Batch, empty_batch
 from kvgg_jax.core.tables.data import DataConfig
 from kvgg_jax.core.text import counted, escape_name, first_names
 from kvgg_jax.data.audit.color_baseline import ColorBaseline, color_baseline
@@ -21,11 +22,12 @@ from kvgg_jax.data.reader import DecodedImages, read
 from kvgg_jax.data.samples import Samples, check_classes
 from kvgg_jax.data.sources.folder import Folder
 from kvgg_jax.evaluation.metrics import compute_metrics, losses
-from kvgg_jax.evaluation.record import Evaluation, rows, worst_mistakes
-from kvgg_jax.inference.classifier import Classifier, load_classifier
-from kvgg_jax.inference.prediction import Probabilities
-from kvgg_jax.inference.temperature import apply_temperature, current_calibration
+from kvgg_jax.evaluation.record import Evaluation, Member, rows, worst_mistakes
+from kvgg_jax.inference.classifier import Classifier, calibrations_of, members_of
+from kvgg_jax.inference.prediction import Labels, Probabilities
+from kvgg_jax.inference.temperature import Calibration, calibrated
 from kvgg_jax.models.compile import compile_step
+from kvgg_jax.models.functional import Arrays
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.manifest import check_overlap
 
@@ -37,6 +39,7 @@ def evaluate(
     split: str | None = None,
     skip_bad: bool | None = None,
     raw: bool = False,
+    tta: bool = False,
     batch_size: int | None = None,
     out: str | Path = catalog.OUT,
     emit: Emit = ignore,
@@ -48,15 +51,22 @@ def evaluate(
     Without `data`: on the run's own validation part (`split="val"`, the default), its test part,
     or all that it was trained and validated on. With `data`: on all photos of that folder or list;
     with `split="val"` or "test" too, on those there that are in that part of the run. `batch_size`
-    None means as many as in training. Raises DataError and RunError, ValueError for another
-    `split`.
+    None means as many as in training. With `tta` the probabilities are the mean of those of the
+    photo and of its mirror image.
+
+    `run` may be the folder of a cross-validation: then they are the mean of those of its folds.
+    Each of its photos was learned by some fold, so it needs `data` or `split="test"`. Raises
+    DataError and RunError, ValueError for another `split`.
     """
-    classifier = load_classifier(run, out=out, emit=emit)
     if split not in (None, "val", "test", "all"):
         raise ValueError(f"split {split!r}: use 'val', 'test' or 'all'")
-    calibration = None if raw else current_calibration(classifier.run, classifier.state, emit)
-    config, part = classifier.config, split or ("all" if data else "val")
+    members = members_of(run, out=out, emit=emit)
+    classifier, part = members[0], split or ("all" if data else "val")
+    if len(members) > 1:
+        _check_unseen(classifier.run.path.parent, data, part)
+    calibrations = calibrations_of(members, raw=raw, emit=emit)
     samples = _labelled(classifier, data, part, emit)
+    config = classifier.config
     decoded = read(
         samples,
         classifier.image_size,
@@ -66,48 +76,117 @@ def evaluate(
         folder=cache_folder(),
         emit=emit,
     )
-    known = check_overlap(classifier.run, decoded, part, is_own=data is None, emit=emit)
+    runs = [one.run for one in members]
+    known = check_overlap(runs, decoded, part, is_own=data is None, emit=emit)
     batch = batch_size or config.train.part_size
-    probabilities, loss = measure(classifier, decoded, samples, batch, emit)
-    if calibration is not None:
-        probabilities = apply_temperature(probabilities, calibration.temperature)
-        loss = float(losses(np.array(decoded.samples.labels), probabilities).mean())
+    views = measure_each(members, decoded, samples, batch, tta=tta, emit=emit)
+    probabilities, loss = _mean(views, calibrations, np.array(decoded.samples.labels))
     return make_evaluation(
         decoded.samples,
         probabilities,
         classifier.classes,
-        run=classifier.run.path,
         split=part,
         loss=loss,
-        state=classifier.state,
+        tta=tta,
         resize=classifier.resize,
-        calibration=calibration,
         color=_by_color(classifier, decoded.samples, emit),
         trained_on=known,
+        **_networks(members, calibrations),
     )
+
+
+def _check_unseen(path: Path, data: str | Path | None, part: str) -> None:
+    """Raises DataError for photos that the folds of `path` were trained on."""
+    if part == "val" or (part == "all" and data is None):
+        raise DataError(
+            f"{escape_name(path)} has no photos of its own that none of its folds was trained on: "
+            "what one held out, the others learned. Evaluate it on other photos: --data DIR, or "
+            "--split test if it was made with --test-split."
+        )
+
+
+def _networks(
+    members: Sequence[Classifier], calibrations: Sequence[Calibration | None]
+) -> dict[str, Any]:
+    """What a record says of them."""
+    run = members[0].run.path
+    if len(members) == 1:
+        return {"run": run, "state": members[0].state, "calibration": calibrations[0]}
+    pairs = zip(members, calibrations, strict=True)
+    return {
+        "run": run.parent,
+        "state": "+".join(one.state for one in members),
+        "calibration": None,
+        "members": tuple(
+            Member(run=str(one.run.path), state=one.state, temperature=its and its.temperature)
+            for one, its in pairs
+        ),
+    }
+
+
+Measured = tuple[Probabilities, float]
+"""A network's own probabilities of some photos, and its mean loss."""
+
+
+def _mean(
+    views: Sequence[Sequence[Measured]], calibrations: Sequence[Calibration | None], true: Labels
+) -> Measured:
+    """Over views and networks, each network calibrated if it has a calibration."""
+    if len(views) == len(calibrations) == 1 and calibrations[0] is None:
+        return views[0][0]  # with the loss that training recorded, to the bit
+    each = [
+        calibrated(own, calibration)
+        for view in views
+        for (own, _), calibration in zip(view, calibrations, strict=True)
+    ]
+    found = np.mean(each, axis=0)
+    return found, float(losses(true, found).mean())
 
 
 def measure(
     classifier: Classifier, decoded: DecodedImages, samples: Samples, batch: int, emit: Emit
-) -> tuple[Probabilities, float]:
-    """The network's own probabilities of `samples`, which are among those `decoded`, and its mean
-    loss. Raises RunError for NaN."""
+) -> Measured:
+    """Of one network, as `measure_each` has it."""
+    return measure_each([classifier], decoded, samples, batch, emit=emit)[0][0]
+
+
+def measure_each(
+    members: Sequence[Classifier],
+    decoded: DecodedImages,
+    samples: Samples,
+    batch: int,
+    *,
+    tta: bool = False,
+    emit: Emit,
+) -> list[list[Measured]]:
+    """Of `samples`, which are among those `decoded`, for each network; with `tta` a second list of
+    their mirror images. One program serves all networks. Raises RunError for NaN."""
     from kvgg_jax.data.pipeline import Pipeline, hold  # loads TensorFlow, which predict must not
     from kvgg_jax.training.loop import evaluate as run_batches
-    from kvgg_jax.training.step import make_eval_step
+    from kvgg_jax.training.step import EvalStep, make_eval_step
 
-    size = classifier.image_size
+    first = members[0]
+    size, upright = first.image_size, make_eval_step(first.model)
+
+    def mirror(params: Arrays, model_state: Arrays, rows: Batch) -> Any:
+        return upright(params, model_state, rows._replace(images=rows.images[:, :, ::-1]))
+
+    def run_one(step: EvalStep, one: Classifier) -> Measured:
+        metrics, probabilities = run_batches(step, one.weights, batches, emit=emit)
+        if not np.isfinite(probabilities).all():
+            raise RunError(
+                f"The best weights of {one.run.path} give probabilities that are no numbers. "
+                "Train it anew, with a lower `optim.lr`."
+            )
+        return probabilities, metrics.loss
+
     with inference_memory_advice(batch, size):
-        evaluation, example = make_eval_step(classifier.model), empty_batch(batch, size)
-        step = compile_step("evaluation", evaluation, *classifier.weights, example, emit=emit)
         batches = Pipeline(hold(decoded), decoded.rows(samples), batch_size=batch)
-        metrics, probabilities = run_batches(step, classifier.weights, batches, emit=emit)
-    if not np.isfinite(probabilities).all():
-        raise RunError(
-            f"The best weights of {classifier.run.path} give probabilities that are no numbers. "
-            "Train it anew, with a lower `optim.lr`."
-        )
-    return probabilities, metrics.loss
+        example, views = empty_batch(batch, size), []
+        for function in (upright, mirror) if tta else (upright,):
+            step = compile_step("evaluation", function, *first.weights, example, emit=emit)
+            views.append([run_one(step, one) for one in members])
+    return views
 
 
 def make_evaluation(

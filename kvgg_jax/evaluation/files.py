@@ -83,7 +83,7 @@ def read_predictions(run: Run, *, state: str) -> dict[str, tuple[str, str]] | No
     """Photo -> (class, predicted), as `keep` wrote them for the run's own validation photos; None
     where it did not for this `state` of the run."""
     own = escape_name(place(str(run.config().data.dir)).absolute())
-    record = read_evaluation(run, split="val", state=state, data=own)
+    record = read_evaluation(run, split="val", state=state, data=own, tta=False)
     if record is None:
         return None
     try:

@@ -27,7 +27,7 @@ from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.split import check_below
 from kvgg_jax.evaluation.confusion import Confusion
 from kvgg_jax.inference.prediction import Probabilities
-from kvgg_jax.inference.temperature import Calibration
+from kvgg_jax.inference.temperature import Calibration, temperatures_text
 
 BINS = 15  # of equal width, as Guo et al. 2017 have them
 LEVEL, RESAMPLES, SEED = 0.95, 2000, 0  # of the bootstrap
@@ -61,6 +61,15 @@ class Mistake(_Part):
     predicted: str
     probability: float
     """Of `predicted`, in [0, 1]."""
+
+
+class Member(_Part):
+    """One of several networks whose probabilities were averaged."""
+
+    run: str
+    state: str
+    temperature: float | None
+    """That it is calibrated with; None for its own probabilities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +107,7 @@ class EvaluationRecord(_Part):
 
     run: Annotated[Path, PlainSerializer(str)]
     state: str
-    """Name of the saved step that was evaluated."""
+    """Name of the saved step that was evaluated; of several networks, joined by `+`."""
     data: str
     """Folder of the photos."""
     split: Literal["val", "test", "all"]
@@ -114,7 +123,11 @@ class EvaluationRecord(_Part):
     """k -> top-k accuracy."""
     calibration_error: float
     calibration: Calibration | None
-    """Of the probabilities; None for the network's own."""
+    """Of the probabilities; None for the network's own, and for several networks."""
+    members: tuple[Member, ...] = ()
+    """The networks whose probabilities were averaged; none for one run."""
+    tta: bool = False
+    """Whether each photo and its mirror image were averaged."""
     intervals: Intervals
     classes: dict[str, ClassFigures]
     cells: Confusion = Field(alias="confusion")
@@ -201,12 +214,24 @@ def worst_mistakes(found: Iterable[Row]) -> tuple[Mistake, ...]:
 
 def probabilities_text(result: EvaluationRecord) -> str:
     """What the probabilities of an evaluation are."""
+    means = [f"{len(result.members)} networks"] if result.members else []
+    means += ["each photo and its mirror image"] if result.tta else []
+    text = f"mean of {' and of '.join(means)}, " if means else ""
+    return f"Probabilities: {text}{_calibration_text(result)}"
+
+
+def _calibration_text(result: EvaluationRecord) -> str:
     of = result.calibration
+    if result.members:
+        known = [one.temperature for one in result.members if one.temperature is not None]
+        if not known:
+            return "not calibrated"
+        text = f"calibrated, {temperatures_text(known)}"
+        bare = len(result.members) - len(known)
+        return f"{text}; {bare} of the networks are not calibrated" if bare else text
     if of is None:
-        return "Probabilities: not calibrated"
-    text = (
-        f"Probabilities: calibrated, temperature {of.temperature:.3f}, fitted on {of.count} images"
-    )
+        return "not calibrated"
+    text = f"calibrated, {temperatures_text([of.temperature])}, fitted on {of.count} images"
     if of.data != result.data:
         return f"{text} of {of.data}"
     if of.split != result.split:

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.devices.check import check_jax
 from kvgg_jax.core.errors import RunError
-from kvgg_jax.core.events import Emit, Note, ignore
+from kvgg_jax.core.events import Emit, Note, Warned, ignore
 from kvgg_jax.core.memory import inference_memory_advice
 from kvgg_jax.core.places import Place
 from kvgg_jax.core.state import Weights, empty_batch
 from kvgg_jax.core.tables.data import Resize
+from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.image import Read, read_file
 from kvgg_jax.inference import onnx_session
+from kvgg_jax.inference.averaging import mean_of, with_mirror_images
 from kvgg_jax.inference.prediction import (
     MAX_BATCH,
     WHOLE,
     Part,
+    PredictFunction,
     Prediction,
     Predictor,
     classify,
@@ -32,7 +33,7 @@ from kvgg_jax.inference.prediction import (
 )
 from kvgg_jax.inference.temperature import (
     Calibration,
-    apply_temperature,
+    calibrated,
     current_calibration,
     threshold,
 )
@@ -41,6 +42,7 @@ from kvgg_jax.models.functional import make_predict_step, weight_shapes
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.checkpoint import Checkpoints
 from kvgg_jax.runs.folder import Run
+from kvgg_jax.runs.folds import find_crossval, read_folds
 
 if TYPE_CHECKING:
     from kvgg_jax.core.keras_gate import keras
@@ -71,6 +73,11 @@ class Classifier:
         )
         assign_weights(model, self.weights)
         return model
+
+    @property
+    def settings(self) -> tuple[object, ...]:
+        """Those that its program and its images depend on."""
+        return self.config.model, self.config.train.precision, self.image_size, self.resize
 
     @property
     def image_size(self) -> int:
@@ -122,11 +129,37 @@ def classifier_of(
     return classifier
 
 
+def members_of(
+    run: str | Path | Classifier | None, *, out: str | Path, emit: Emit
+) -> tuple[Classifier, ...]:
+    """The networks to average: of the folds of a cross-validation, or that of one run.
+
+    Raises RunError as `load_classifier` does, and for folds that are unfinished or do not fit.
+    """
+    folder = find_crossval(run, out=Path(out)) if isinstance(run, str | Path) else None
+    if folder is None:
+        return (classifier_of(run, out=out, emit=emit),)
+    members = tuple(load_classifier(fold.path, emit=emit) for fold in read_folds(folder))
+    first = members[0]
+    for one in members[1:]:
+        alike = {
+            "classes": one.classes == first.classes,
+            "settings": one.settings == first.settings,
+        }
+        if other := [what for what, is_same in alike.items() if not is_same]:
+            raise RunError(
+                f"{escape_name(one.run.path)} has other {other[0]} than {first.run.path.name}, so "
+                "they cannot be averaged. Cross-validate again under another --name."
+            )
+    return members
+
+
 def predict(
     paths: Iterable[str | Place] | str | Path,
     run: str | Path | Classifier | None = None,
     *,
     raw: bool = False,
+    tta: bool = False,
     unsure_below: float | None = None,
     batch_size: int | None = None,
     out: str | Path = catalog.OUT,
@@ -137,15 +170,20 @@ def predict(
     Probabilities are calibrated where `calibrate` has fitted the run, unless `raw`. `unsure_below`
     is in [0, 1]; None means 0.7 (`temperature.UNSURE_BELOW`) where they are, else no threshold.
     `batch_size` None means up to 32, or for a run in bfloat16, where rounding depends on it, as
-    many as in its training. `run` may also be an ONNX file that `export` made; if it is calibrated,
-    `raw` is a UsageError.
+    many as in its training. With `tta` (test-time augmentation) the probabilities are the mean of
+    those of the photo and of its mirror image.
+
+    `run` may also be an ONNX file that `export` made; if it is calibrated, `raw` is a UsageError.
+    Or it is the folder of a cross-validation: then the probabilities are the mean of those of its
+    folds, each calibrated if its fold is.
     A file that cannot be read gives a Prediction with `error`; the others are still classified.
     Raises RunError for the run, DataError when there is nothing to classify, ValueError for a
     threshold that is no probability.
     """
     if unsure_below is not None and not 0 <= unsure_below <= 1:
         raise ValueError(f"unsure_below {unsure_below}: a probability is in [0, 1]")
-    how: Any = {"raw": raw, "unsure_below": unsure_below, "batch_size": batch_size, "emit": emit}
+    how: Any = {"raw": raw, "tta": tta, "unsure_below": unsure_below}
+    how |= {"batch_size": batch_size, "emit": emit}
     if onnx_session.is_onnx(run):
         return list(onnx_session.predict_each(paths, run, **how))
     return list(predict_each(paths, run, **how, out=out))
@@ -156,6 +194,7 @@ def predict_each(
     run: str | Path | Classifier | None = None,
     *,
     raw: bool = False,
+    tta: bool = False,
     unsure_below: float | None = None,
     batch_size: int | None = None,
     part: Part = WHOLE,
@@ -169,8 +208,10 @@ def predict_each(
     No digit depends on the latter. `read` gives the content of a file.
     """
     files = find_files(paths)
-    classifier = classifier_of(run, out=out, emit=emit)
-    calibration, unsure_below = certainty(classifier, raw=raw, unsure_below=unsure_below, emit=emit)
+    members = members_of(run, out=out, emit=emit)
+    classifier, calibrations = members[0], calibrations_of(members, raw=raw, emit=emit)
+    temperatures = temperatures_of(calibrations)
+    unsure_below = threshold(temperatures, unsure_below, emit)
     batch, size = classifier.batch(len(files), batch_size), classifier.image_size
     config = classifier.config
     with inference_memory_advice(batch, size):
@@ -178,12 +219,14 @@ def predict_each(
         example = empty_batch(batch, size).images
         step = compile_step("prediction", function, *classifier.weights, example, emit=emit)
 
-        def probabilities(images: NDArray[np.uint8]) -> NDArray[np.floating]:
-            own = np.asarray(step(*classifier.weights, images)[1])
-            return own if calibration is None else apply_temperature(own, calibration.temperature)
+        def probabilities_of(
+            member: Classifier, calibration: Calibration | None
+        ) -> PredictFunction:
+            return lambda images: calibrated(step(*member.weights, images)[1], calibration)
 
-        temperature = calibration.temperature if calibration else None
-        network = Predictor(probabilities, classifier.classes, size, temperature, classifier.resize)
+        mean = mean_of(list(map(probabilities_of, members, calibrations)))
+        mean = with_mirror_images(mean) if tta else mean
+        network = Predictor(mean, classifier.classes, size, temperatures, classifier.resize)
         yield from classify(
             part.of(files),
             network,
@@ -199,6 +242,24 @@ def certainty(
     classifier: Classifier, *, raw: bool, unsure_below: float | None, emit: Emit
 ) -> tuple[Calibration | None, float | None]:
     """Its calibration, if any, and the probability below which a prediction is unsure."""
-    calibration = None if raw else current_calibration(classifier.run, classifier.state, emit)
-    temperature = calibration.temperature if calibration else None
-    return calibration, threshold(temperature, unsure_below, emit)
+    (calibration,) = calibrations_of((classifier,), raw=raw, emit=emit)
+    return calibration, threshold(temperatures_of([calibration]), unsure_below, emit)
+
+
+def calibrations_of(
+    members: Sequence[Classifier], *, raw: bool, emit: Emit
+) -> list[Calibration | None]:
+    """Of each, None where it has none or with `raw`; a Warned event where only some have one."""
+    found = [None if raw else current_calibration(one.run, one.state, emit) for one in members]
+    bare = [one.run.path for one, its in zip(members, found, strict=True) if its is None]
+    if 0 < len(bare) < len(members):
+        names, are = ", ".join(path.name for path in bare), "is" if len(bare) == 1 else "are"
+        text = f"{escape_name(bare[0].parent)}: {names} {are} not calibrated, other folds are."
+        emit(Warned(f"{text} Calibrate it: kvgg calibrate --run {quote(str(bare[0]))}"))
+    return found
+
+
+def temperatures_of(calibrations: Sequence[Calibration | None]) -> tuple[float, ...]:
+    """Of networks that are all calibrated; none where one is not."""
+    known = tuple(one.temperature for one in calibrations if one is not None)
+    return known if len(known) == len(calibrations) else ()

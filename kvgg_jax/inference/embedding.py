@@ -24,7 +24,7 @@ from kvgg_jax.inference.prediction import (
     load_photo,
     ranked,
 )
-from kvgg_jax.inference.temperature import apply_temperature
+from kvgg_jax.inference.temperature import calibrated
 from kvgg_jax.models.compile import compile_step
 from kvgg_jax.models.functional import make_embed_step
 from kvgg_jax.runs import catalog
@@ -83,10 +83,8 @@ def _embed_files(
         )
 
         def compute(images: NDArray[np.uint8]) -> list[tuple[Vector, NDArray[np.floating]]]:
-            vectors, own = map(np.asarray, step(*weights, images))
-            if calibration is not None:
-                own = apply_temperature(own, calibration.temperature)
-            return list(zip(vectors, own, strict=True))
+            vectors, own = step(*weights, images)
+            return list(zip(np.asarray(vectors), calibrated(own, calibration), strict=True))
 
         rank = partial(
             ranked,

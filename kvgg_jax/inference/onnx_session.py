@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple, TypeGuard, TypeVar, get_args
@@ -19,6 +20,7 @@ from kvgg_jax.core.extras import require
 from kvgg_jax.core.places import Place
 from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.core.text import escape_name
+from kvgg_jax.inference.averaging import with_mirror_images
 from kvgg_jax.inference.prediction import (
     MAX_BATCH,
     WHOLE,
@@ -52,6 +54,7 @@ def predict_each(
     model: str | Path,
     *,
     raw: bool = False,
+    tta: bool = False,
     unsure_below: float | None = None,
     batch_size: int | None = None,
     part: Part = WHOLE,
@@ -60,18 +63,21 @@ def predict_each(
 ) -> Iterator[Prediction]:
     """Classify files, and the images in folders, with a file from `export`.
 
-    Probabilities are as calibrated as the file, which is never undone. Raises UsageError for `raw`
-    where it is, RunError for the file, DataError when there is nothing to classify, MissingExtra.
+    With `tta` each photo and its mirror image are averaged. Probabilities are as calibrated as the
+    file, which is never undone. Raises UsageError for `raw` where it is, RunError for
+    the file, DataError when there is nothing to classify, MissingExtra.
     """
     files = find_files(paths)
     opened = open_onnx(Path(model))
-    if raw and opened.temperature is not None:
+    if raw and opened.temperatures:
         raise UsageError(
             f"--raw: the calibration is inside {escape_name(model)}. Export uncalibrated "
             "probabilities: kvgg export --format onnx --raw"
         )
-    below = threshold(opened.temperature, unsure_below, emit)
+    below = threshold(opened.temperatures, unsure_below, emit)
     batch = min(len(files), batch_size or MAX_BATCH)
+    if tta:
+        opened = replace(opened, predict=with_mirror_images(opened.predict))
     yield from classify(
         part.of(files), opened, batch=batch, unsure_below=below, after=after, emit=emit
     )
@@ -113,14 +119,14 @@ def open_onnx(path: Path) -> Predictor:
             )
         return probabilities
 
-    return Predictor(predict, about.classes, about.image_size, about.temperature, about.resize)
+    return Predictor(predict, about.classes, about.image_size, about.temperatures, about.resize)
 
 
 class _Description(NamedTuple):
     input: str
     classes: tuple[str, ...]
     image_size: int
-    temperature: float | None
+    temperatures: tuple[float, ...]
     resize: Resize
 
 
@@ -129,7 +135,7 @@ def _description(session: onnxruntime.InferenceSession, path: Path) -> _Descript
     try:
         about = session.get_modelmeta().custom_metadata_map
         classes = json.loads(about["classes"])
-        temperature, resize = _temperature(about), _resize(about)
+        temperatures, resize = _temperatures(about), _resize(about)
         (image,), (output,) = session.get_inputs(), session.get_outputs()
         size = image.shape[1]
         fits = (image.type, image.shape[1:], output.shape[1:]) == (
@@ -144,7 +150,7 @@ def _description(session: onnxruntime.InferenceSession, path: Path) -> _Descript
             f"{escape_name(path)} was not made by kvgg export: it lacks the class names or "
             "the image size."
         ) from None
-    return _Description(image.name, tuple(classes), size, temperature, resize)
+    return _Description(image.name, tuple(classes), size, temperatures, resize)
 
 
 def _bounded(
@@ -188,12 +194,14 @@ def _are_probabilities(found: NDArray[np.floating], shape: tuple[int, int]) -> b
     return bool(in_range.all() and np.allclose(found.sum(axis=1), 1, rtol=0, atol=TOLERANCE))
 
 
-def _temperature(about: Mapping[str, str]) -> float | None:
+def _temperatures(about: Mapping[str, str]) -> tuple[float, ...]:
     """None also for a file from before there were any. Raises ValueError for another value."""
     found = json.loads(about.get("temperature", "null"))
-    if found is not None and not (isinstance(found, float) and LOWEST <= found <= HIGHEST):
+    if found is None:
+        return ()
+    if not (isinstance(found, float) and LOWEST <= found <= HIGHEST):
         raise ValueError
-    return found
+    return (found,)
 
 
 def _resize(about: Mapping[str, str]) -> Resize:

@@ -117,8 +117,8 @@ class Predictor:
     predict: PredictFunction
     classes: tuple[str, ...]
     image_size: int
-    temperature: float | None = None
-    """That its probabilities are calibrated with; None for the network's own."""
+    temperatures: tuple[float, ...] = ()
+    """Those that its probabilities are calibrated with, one per network; none for its own."""
     resize: Resize = "squash"
     """How a photo becomes a square."""
 
@@ -140,7 +140,7 @@ def classify(
     rank = partial(
         ranked,
         classes=network.classes,
-        calibrated=network.temperature is not None,
+        calibrated=bool(network.temperatures),
         unsure_below=unsure_below,
     )
     load = partial(load_photo, size=network.image_size, resize=network.resize, read=read)

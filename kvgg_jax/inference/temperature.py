@@ -8,10 +8,11 @@ of float32 probabilities are the logits but for a constant per image, exact to 1
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from shlex import quote
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kvgg_jax.core.errors import RunError
@@ -67,6 +68,12 @@ class Calibration(BaseModel):
     fold_temperatures: tuple[float, ...]
 
 
+def calibrated(probabilities: ArrayLike, calibration: Calibration | None) -> Probabilities:
+    """A network's own [count, classes] at the temperature of its calibration, if it has one."""
+    own = np.asarray(probabilities)
+    return own if calibration is None else apply_temperature(own, calibration.temperature)
+
+
 def stored(run: Run) -> Calibration | None:
     """The calibration of a run; None when it has none. Raises RunError for a damaged one."""
     file = run.path / FILE
@@ -91,15 +98,24 @@ def current_calibration(run: Run, state: str, emit: Emit) -> Calibration | None:
     return None
 
 
-def threshold(temperature: float | None, unsure_below: float | None, emit: Emit) -> float | None:
-    """Below which probability a prediction is unsure: `unsure_below`, else `UNSURE_BELOW` if
-    calibrated. A Note event tells both at a `temperature`."""
-    if temperature is None:
+def threshold(
+    temperatures: Sequence[float], unsure_below: float | None, emit: Emit
+) -> float | None:
+    """Below which probability a prediction is unsure: `unsure_below`, else `UNSURE_BELOW` if there
+    are `temperatures`, and a Note event tells both."""
+    if not temperatures:
         return unsure_below
     below = UNSURE_BELOW if unsure_below is None else unsure_below
-    text = f"Probabilities are calibrated (temperature {temperature:.3f})"
+    text = f"Probabilities are calibrated ({temperatures_text(temperatures)})"
     emit(Note(f"{text}; below {below:.0%} it is unsure"))
     return below
+
+
+def temperatures_text(temperatures: Sequence[float]) -> str:
+    """`"temperature 1.243"`, or of several networks `"temperatures 1.134 to 1.379"`."""
+    if len(temperatures) == 1:
+        return f"temperature {temperatures[0]:.3f}"
+    return f"temperatures {min(temperatures):.3f} to {max(temperatures):.3f}"
 
 
 def _again(run: Run) -> str:

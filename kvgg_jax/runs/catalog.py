@@ -190,7 +190,10 @@ def _check_may_be_used(path: Path) -> None:
     """Raises RunError for a folder of `fit`, of a cross-validation, or of another user, of which no
     more can be known."""
     if os.path.exists(path / "fold-1" / "config.toml"):
-        raise RunError(f"{path} is a cross-validation. Name one of its folds: {path / 'fold-1'}")
+        raise RunError(
+            f"{path} is a cross-validation, and only predict, evaluate and serve take all of its "
+            f"folds. Name one of them: {path / 'fold-1'}"
+        )
     if os.path.exists(path / FIT):
         raise RunError(
             f"{path} was written by kvgg_jax.fit, for a network and batches of your own. Commands "

@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -206,24 +206,26 @@ def _files(samples: Samples) -> Texts:
 
 
 def check_overlap(
-    run: Run, decoded: DecodedImages, part: str, *, is_own: bool, emit: Emit
+    runs: Sequence[Run], decoded: DecodedImages, part: str, *, is_own: bool, emit: Emit
 ) -> int | None:
-    """Warn of the run's own photos that have changed, and of those in `part` "all" that it was
-    trained on; gives how many the latter are, None where that is unknown."""
+    """Warn of the own photos of a run, or of folds, that have changed, and of those in `part` "all"
+    that any was trained on; gives how many the latter are, None where that is unknown."""
     root, total = escape_name(decoded.samples.root), len(decoded.samples)
+    of = runs[0].path if len(runs) == 1 else runs[0].path.parent
     try:
         own = is_own or part == "val"
-        changed = run.read_digests().changed(PhotoDigests.of(decoded)) if own else []
-        known = len(trained_on(run, decoded)) if part == "all" else 0
+        changed = runs[0].read_digests().changed(PhotoDigests.of(decoded)) if own else []
+        learned = runs if part == "all" else ()
+        known = len({path for run in learned for path in trained_on(run, decoded).paths})
     except RunError as error:  # the network can be evaluated without it
-        emit(Warned(f"It is unknown which of these photos {run.path} was trained on: {error}"))
+        emit(Warned(f"It is unknown which of these photos {of} was trained on: {error}"))
         return None
     if changed:
-        text = f"{root}: {count('changed', changed)} since {run.path} was trained"
+        text = f"{root}: {count('changed', changed)} since {of} was trained"
         emit(Warned(f"{text}, or this version decodes them differently."))
     if known:
         text = f"{known:,} of the {total:,} photos in {root} are among those that"
-        emit(Warned(f"{text} {run.path} was trained on, so its accuracy looks better than it is."))
+        emit(Warned(f"{text} {of} was trained on, so its accuracy looks better than it is."))
     return known
 
 

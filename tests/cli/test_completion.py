@@ -47,7 +47,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ):
         Path(name).mkdir(parents=True)
         Path(name, "run.json").write_text(text)
-    Path("runs/notes").mkdir()
+    for name in ("runs/notes", "runs/x.folds", "runs/x.folds/fold-1"):
+        Path(name).mkdir()
+    Path("runs/x.folds/crossval.json").write_text('{"status": "finished"}')
     for file in ("mine.toml", "configs/quick.toml", "configs/deep/er.toml", "c.onnx"):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         Path(file).touch()
@@ -71,7 +73,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("kvgg export --quantize ", ["int8"]),
         ("kvgg train --track ", ["tensorboard", "mlflow", "wandb", "none"]),
         ("kvgg train --track mlflow,", ["mlflow,tensorboard", "mlflow,wandb"]),
-        ("kvgg evaluate --run ", ["coffee", "cut", "worse"]),
+        ("kvgg evaluate --run ", ["coffee", "cut", "worse", "x.folds"]),
+        ("kvgg explain --run ", ["coffee", "cut", "worse"]),
+        ("kvgg serve --run ./runs/x", ["./runs/x.folds"]),
         ("kvgg train --resume c", ["coffee", "cut"]),
         ("kvgg train --resume ./runs/cu", ["./runs/cut"]),
         ("kvgg train --out other --resume ", ["far"]),

@@ -10,14 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from kvgg_jax import evaluate
+from kvgg_jax import evaluate, predict
 from kvgg_jax.core.errors import DataError, RunError
 from kvgg_jax.core.events import Event, Warned
 from kvgg_jax.evaluation.files import try_to_keep
+from kvgg_jax.evaluation.record import probabilities_text
 from kvgg_jax.runs.catalog import find
 from kvgg_jax.runs.folder import Run
-from support.runs import Trained
+from support.images import noise
+from support.runs import Trained, draw_photos
 from support.users import nobody
 
 pytestmark = pytest.mark.usefixtures("thin_network")
@@ -164,3 +167,58 @@ def test_a_user_who_may_only_read_a_run_evaluates_it(trained: Trained, open_fold
         )
     ]
     assert sorted((path, path.stat().st_mtime_ns) for path in (run, *run.rglob("*"))) == before
+
+
+def test_folds_are_evaluated_together_on_other_photos(folds: Path, tmp_path: Path) -> None:
+    """The mean of their probabilities; the record names the networks."""
+    other = draw_photos(tmp_path / "other", per_class=3)
+    each = [evaluate(folds / f"fold-{number}", data=other) for number in (1, 2)]
+    found = evaluate(folds, data=other)
+    mean = np.mean([one.probabilities for one in each], axis=0)
+    np.testing.assert_allclose(found.probabilities, mean, rtol=0, atol=1e-6)
+    true = found.probabilities[np.arange(found.count), list(found.samples.labels)]
+    assert found.loss == pytest.approx(-np.log(true).mean(), rel=1e-4)
+    assert (found.run, found.split, found.count) == (folds, "all", 9)
+    assert found.state == "+".join(one.state for one in each)
+    assert [(one.run, one.state, one.temperature) for one in found.members] == [
+        (str(one.run), one.state, None) for one in each
+    ]
+    assert probabilities_text(found) == "Probabilities: mean of 2 networks, not calibrated"
+
+
+def test_photos_that_folds_were_trained_on_are_refused_or_counted(
+    folds: Path, trained: Trained
+) -> None:
+    """Their own are refused; those of a folder are counted once, whichever fold learned them."""
+    for split in (None, "val", "all"):
+        with pytest.raises(DataError) as caught:
+            evaluate(folds, split=split)
+        assert str(caught.value) == (
+            f"{folds} has no photos of its own that none of its folds was trained on: what one "
+            "held out, the others learned. Evaluate it on other photos: --data DIR, or --split "
+            "test if it was made with --test-split."
+        )
+    with pytest.raises(DataError, match=f"{folds}/fold-1 has no test photos"):
+        evaluate(folds, split="test")
+    heard: list[Event] = []
+    found = evaluate(folds, data=trained.photos, emit=heard.append)
+    learned = [len(Run(folds / f"fold-{number}").split().train) for number in (1, 2)]
+    assert max(learned) <= (found.trained_on or 0) <= 36
+    assert any(f"{folds} was trained on" in one.text for one in heard if isinstance(one, Warned))
+
+
+def test_tta_gives_a_photo_and_its_mirror_image_the_same(trained: Trained, tmp_path: Path) -> None:
+    """Predict gives the same probabilities; the record says so."""
+    for name in ("blue", "green", "red"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(noise(32)).save(tmp_path / name / "a.png")
+        Image.fromarray(noise(32)[:, ::-1]).save(tmp_path / name / "b.png")
+    found = evaluate(trained.run, data=tmp_path, tta=True)
+    np.testing.assert_allclose(found.probabilities, found.probabilities[[0] * 6], atol=1e-6)
+    (one,) = predict(tmp_path / "red" / "a.png", trained.run, tta=True)
+    assert sorted(share for _, share in one.top) == pytest.approx(
+        sorted(found.probabilities[0]), abs=1e-5
+    )
+    assert found.tta
+    text = "Probabilities: mean of each photo and its mirror image, not calibrated"
+    assert probabilities_text(found) == text

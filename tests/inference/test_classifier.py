@@ -13,10 +13,13 @@ from PIL import Image
 
 from kvgg_jax import evaluate, load_classifier, predict
 from kvgg_jax.core.errors import RunError
+from kvgg_jax.core.events import Event, Note, Warned
 from kvgg_jax.data.decode.image import load
+from kvgg_jax.inference.prediction import Prediction
 from kvgg_jax.runs.catalog import find
 from kvgg_jax.runs.folder import Run
-from support.images import encode, heic, write
+from support.commands import calibrate_at
+from support.images import encode, heic, noise, write
 from support.runs import Trained
 
 pytestmark = pytest.mark.usefixtures("thin_network")
@@ -144,3 +147,68 @@ def test_a_loaded_model_can_be_saved_and_loaded_by_keras(trained: Trained, tmp_p
     again = keras.saving.load_model(tmp_path / "x.keras")
     for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def shares(found: list[Prediction]) -> np.ndarray:
+    """[count, classes], the classes by name."""
+    return np.array([[share for _, share in sorted(one.top)] for one in found])
+
+
+def test_folds_answer_with_the_mean_of_their_probabilities(folds: Path, trained: Trained) -> None:
+    """By path and by name; no fold is called calibrated, so the mean is not."""
+    photos = sorted(trained.photos.glob("*/*_0[01].png"))
+    each = [shares(predict(photos, folds / f"fold-{number}")) for number in (1, 2)]
+    assert np.abs(each[0] - each[1]).max() > 0.01
+    found = predict(photos, "cv", out=folds.parent)
+    np.testing.assert_allclose(shares(found), np.mean(each, axis=0), rtol=0, atol=1e-6)
+    assert [one.path for one in found] == photos
+    assert not any(one.calibrated for one in found)
+
+
+def test_each_fold_is_calibrated_by_its_own_temperature(
+    folds: Path, trained: Trained, tmp_path: Path
+) -> None:
+    """Where one is not, that is said, and the mean is not called calibrated."""
+    path, photos = Path(shutil.copytree(folds, tmp_path / "cv")), trained.photos / "red"
+    first, second = (load_classifier(path / f"fold-{number}") for number in (1, 2))
+    calibrate_at(2.0, first.run, first.state)
+    heard: list[Event] = []
+    (one, *_) = predict(photos, path, emit=heard.append)
+    assert (one.calibrated, one.unsure_below) == (False, None)
+    text = f"{path}: fold-2 is not calibrated, other folds are. "
+    assert Warned(f"{text}Calibrate it: kvgg calibrate --run {path}/fold-2") in heard
+    calibrate_at(0.5, second.run, second.state)
+    found = predict(photos, path, emit=heard.append)
+    each = [shares(predict(photos, path / f"fold-{number}")) for number in (1, 2)]
+    np.testing.assert_allclose(shares(found), np.mean(each, axis=0), rtol=0, atol=1e-6)
+    assert all(one.calibrated for one in found)
+    text = "Probabilities are calibrated (temperatures 0.500 to 2.000)"
+    assert Note(f"{text}; below 70% it is unsure") in heard
+    raw = predict(photos, path, raw=True)
+    np.testing.assert_allclose(shares(raw), shares(predict(photos, folds)), rtol=0, atol=1e-6)
+
+
+def test_folds_that_differ_are_not_averaged(folds: Path, tmp_path: Path) -> None:
+    """The fold is named, and what differs."""
+    path = Path(shutil.copytree(folds, tmp_path / "cv"))
+    advice = "so they cannot be averaged. Cross-validate again under another --name."
+    config = path / "fold-2" / "config.toml"
+    config.write_text(config.read_text().replace('resize = "squash"', 'resize = "crop"'))
+    with pytest.raises(RunError) as caught:
+        predict("x.png", path)
+    assert str(caught.value) == f"{path}/fold-2 has other settings than fold-1, {advice}"
+    (path / "fold-2" / "classes.json").write_text('["blue", "green", "yellow"]')
+    with pytest.raises(RunError) as caught:
+        predict("x.png", path)
+    assert str(caught.value) == f"{path}/fold-2 has other classes than fold-1, {advice}"
+
+
+def test_tta_averages_a_photo_and_its_mirror_image(trained: Trained, tmp_path: Path) -> None:
+    """So both get the same probabilities: the mean of what each has alone."""
+    photo, mirror = tmp_path / "a.png", tmp_path / "b.png"
+    Image.fromarray(noise(32)).save(photo)
+    Image.fromarray(noise(32)[:, ::-1]).save(mirror)
+    alone = shares(predict([photo, mirror], trained.run))
+    both = shares(predict([photo, mirror], trained.run, tta=True))
+    assert np.abs(alone[0] - alone[1]).max() > 1e-6
+    np.testing.assert_allclose(both, [alone.mean(axis=0)] * 2, rtol=0, atol=1e-6)

@@ -58,6 +58,13 @@ def test_predict_answers_as_with_the_run(finished: Path, model: Path, tmp_path: 
     assert printed[-1]["class"] == by_file[-1].label
 
 
+def test_tta_is_that_of_the_run(finished: Path, model: Path) -> None:
+    """To 1e-4."""
+    photo = next((finished.parents[1] / "photos").glob("*/*"))
+    (by_run,), (by_file,) = (predict(photo, of, tta=True) for of in (finished, model))
+    assert dict(by_run.top) == pytest.approx(dict(by_file.top), abs=1e-4)
+
+
 def test_photos_are_resized_as_the_file_says(finished: Path, tmp_path: Path) -> None:
     """As with the run; a file from before it said so squashes them, another word is refused."""
     photo, run = tmp_path / "wide.png", load_classifier(finished)
@@ -217,7 +224,7 @@ def test_a_model_that_does_not_say_its_classes_is_refused(
 def test_a_model_of_the_time_before_temperatures_is_read(model: Path, tmp_path: Path) -> None:
     """Its probabilities were the network's own."""
     with_metadata(model, tmp_path / "x.onnx", "temperature", None)
-    assert open_onnx(tmp_path / "x.onnx").temperature is None
+    assert open_onnx(tmp_path / "x.onnx").temperatures == ()
 
 
 def test_class_names_may_be_anything(model: Path, tmp_path: Path) -> None:

@@ -176,7 +176,8 @@ def test_a_cross_validation_is_named_as_such(tmp_path: Path) -> None:
         find("folds", out=tmp_path)
     folder = tmp_path / "folds"
     assert str(caught.value) == (
-        f"{folder} is a cross-validation. Name one of its folds: {folder}/fold-1"
+        f"{folder} is a cross-validation, and only predict, evaluate and serve take all of its "
+        f"folds. Name one of them: {folder}/fold-1"
     )
 
 

@@ -28,7 +28,7 @@ AT = "http://127.0.0.1:8000"
 
 def uncompiled(run: Path, **options: Any) -> Network:
     """For up to 4 photos. Needs `thin_network`."""
-    return Network(load_classifier(run), most=4, **options)
+    return Network([load_classifier(run)], most=4, **options)
 
 
 def network_of(run: Path, **options: Any) -> Network:

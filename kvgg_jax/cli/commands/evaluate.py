@@ -17,8 +17,10 @@ from kvgg_jax.cli.options import (
     Out,
     Raw,
     RunOption,
+    RunOrFolds,
     SkipBad,
     Split,
+    Tta,
 )
 from kvgg_jax.cli.output import print_json, print_line, print_note
 from kvgg_jax.core.errors import UsageError
@@ -26,11 +28,12 @@ from kvgg_jax.core.errors import UsageError
 
 @command()
 def evaluate(
-    run: RunOption = None,
+    run: RunOrFolds = None,
     data: OtherPhotos = None,
     split: Split = None,
     skip_bad: SkipBad = None,
     raw: Raw = False,
+    tta: Tta = False,
     batch_size: BatchSize = None,
     out: Out = RUNS,
     json: Json = False,
@@ -38,6 +41,8 @@ def evaluate(
     """Evaluate a run: metrics with intervals, scores per class, confusion matrix, mistakes.
 
     Charts, and a CSV with one row per photo, are written to the run folder.
+
+    The folds of a cross-validation are averaged; they need --data, or --split test.
 
     Example: `kvgg evaluate --run runs/coffee --split val`
     """
@@ -52,6 +57,7 @@ def evaluate(
             split=split,
             skip_bad=skip_bad,
             raw=raw,
+            tta=tta,
             batch_size=batch_size,
             out=out,
             emit=screen,

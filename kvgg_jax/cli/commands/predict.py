@@ -11,7 +11,7 @@ import typer
 from kvgg_jax.cli import completion
 from kvgg_jax.cli.app import command, end_with
 from kvgg_jax.cli.console import Screen
-from kvgg_jax.cli.options import RUNS, Images, Json, Out, Raw, RunOption, UnsureBelow
+from kvgg_jax.cli.options import RUNS, Images, Json, Out, Raw, RunOption, Tta, UnsureBelow
 from kvgg_jax.cli.output import print_json, print_line
 from kvgg_jax.core.errors import UsageError
 from kvgg_jax.core.places import Place
@@ -27,13 +27,15 @@ def predict(
     run: Annotated[
         str | None,
         typer.Option(
-            help="Run folder or name, or an ONNX file. Default: the newest finished run.",
-            autocompletion=completion.runs_and_models,
+            help="Run or cross-validation (folder or name), or an ONNX file. Default: the newest "
+            "finished run.",
+            autocompletion=completion.folds_and_models,
         ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Number of classes to show per photo.")] = 1,
     unsure_below: UnsureBelow = None,
     raw: Raw = False,
+    tta: Tta = False,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Photos per batch. Default: at most 32.")
     ] = None,
@@ -50,6 +52,8 @@ def predict(
 ) -> None:
     """Predict the classes of photos with the best epoch of a run.
 
+    With `--run` of a cross-validation, the probabilities of its folds are averaged.
+
     Example: `kvgg predict bean.jpg --top 3`
     """
     if sum((csv, json, output is not None)) > 1:
@@ -62,7 +66,8 @@ def predict(
 
     chosen, images = Part.parse(part), given_photos(images)
     is_first = chosen.number == 1  # only it has a header, so that parts can be joined
-    how: Any = {"raw": raw, "unsure_below": unsure_below, "batch_size": batch_size, "part": chosen}
+    how: Any = {"raw": raw, "tta": tta, "unsure_below": unsure_below}
+    how |= {"batch_size": batch_size, "part": chosen}
 
     def predict_each(screen: Screen, after: int = 0) -> Iterator[Prediction]:
         if onnx_session.is_onnx(run):  # without JAX, which takes a second

@@ -8,7 +8,7 @@ import typer
 
 from kvgg_jax.cli.app import command, stoppable
 from kvgg_jax.cli.console import Screen
-from kvgg_jax.cli.options import RUNS, Out, Raw, RunOption, UnsureBelow
+from kvgg_jax.cli.options import RUNS, Out, Raw, RunOrFolds, Tta, UnsureBelow
 from kvgg_jax.cli.output import print_line, print_note
 from kvgg_jax.core.extras import require
 from kvgg_jax.web.serve.limits import MIB, Limits
@@ -22,7 +22,7 @@ MESSAGES = {
 
 @command()
 def serve(
-    run: RunOption = None,
+    run: RunOrFolds = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 for the whole network.")
     ] = "127.0.0.1",
@@ -34,6 +34,7 @@ def serve(
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     unsure_below: UnsureBelow = None,
     raw: Raw = False,
+    tta: Tta = False,
     max_batch: Annotated[int, typer.Option(min=1, max=256, help="Photos per batch.")] = 8,
     wait_ms: Annotated[
         float,
@@ -114,6 +115,7 @@ def serve(
             most=max_batch,
             wait=wait_ms / 1000,
             raw=raw,
+            tta=tta,
             unsure_below=unsure_below,
             out=out,
             stop=stop,

@@ -3,7 +3,6 @@ its features from a frozen backbone, in minutes."""
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from functools import reduce
@@ -28,6 +27,7 @@ from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.inference.prediction import Probabilities
 from kvgg_jax.models.build import build, variable_names
 from kvgg_jax.runs.folder import Run
+from kvgg_jax.runs.folds import is_crossval, read_folds
 from kvgg_jax.training.inputs import complete_config, read_photos
 from kvgg_jax.training.transfer.frozen_features import features
 from kvgg_jax.training.transfer.initial_weights import load_initial_weights
@@ -79,19 +79,9 @@ def _folds(path: Path) -> list[Run]:
     if Run(path).exists:
         held, total = len(Run(path).split().val), len(Run(path).split().all)
         raise RunError(f"{name} holds out {held:,} of its {total:,} photos. {need}: {advice}")
-    try:
-        found = json.loads((path / "crossval.json").read_text())
-        status, count = found["status"], len(found["folds"])
-    except OSError:
-        raise RunError(f"{name} is no cross-validation. {need}: {advice}") from None
-    except (ValueError, TypeError, KeyError):
-        raise RunError(f"{name}/crossval.json is damaged. {need}: {advice}") from None
-    if status != "finished":
-        raise RunError(
-            f"{name} is unfinished: {count} folds are done. {need}. Repeat its kvgg crossval "
-            "command, which resumes."
-        )
-    return [Run(path / f"fold-{fold}") for fold in range(1, count + 1)]
+    if not is_crossval(path):
+        raise RunError(f"{name} is no cross-validation. {need}: {advice}")
+    return read_folds(path)
 
 
 def _check_there(path: Path, folds: list[Run]) -> None:

@@ -20,6 +20,7 @@ from kvgg_jax.core.events import Emit, Note, ignore
 from kvgg_jax.core.history import Monitor
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run, write_file
+from kvgg_jax.runs.folds import FILE
 from kvgg_jax.runs.manifest import UNSEEN, changed_settings, refuse
 from kvgg_jax.training.inputs import complete_config
 from kvgg_jax.training.loop import never
@@ -165,7 +166,7 @@ def _measured(run: Run, fold: int) -> Fold:
 def _write(result: Crossval, *, status: str) -> None:
     """`crossval.json`, and `crossval.csv` with one row per fold."""
     text = json.dumps({"status": status, **result.to_json()}, indent=2) + "\n"
-    write_file(result.path / "crossval.json", text)
+    write_file(result.path / FILE, text)
     table, rows = io.StringIO(), [fold.to_json() for fold in result.folds]
     writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
     writer.writeheader()

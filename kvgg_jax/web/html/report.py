@@ -147,6 +147,7 @@ class _Sources:
                 split=self.part,
                 state=state,
                 data=escape_name(self.evaluated.absolute()),
+                tta=False,
                 calibration=current_calibration(self.run, state, self.emit),
             )
             if stored is not None:

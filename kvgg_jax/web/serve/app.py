@@ -124,8 +124,7 @@ async def predict(
     with service.memory.take(client) as count:
         uploads = await read_uploads(request, service.limits, count)
         results = await service.answer(uploads, client=client, top=top, heat=heat)
-    run = service.network.classifier.run.path.resolve().name
-    answers = Answers(run=run, results=results)
+    answers = Answers(run=service.network.name, results=results)
     status = 200 if any(isinstance(one, Found) for one in results) else 422
     return JSONResponse(answers.model_dump(mode="json", by_alias=True), status)
 
@@ -135,14 +134,16 @@ async def model(request: Request) -> Model:
     """The classes, and the limits of uploads."""
     service: Service = request.app.state.service
     network, limits = service.network, service.limits
-    classifier, calibration = network.classifier, network.calibration
+    classifier, temperatures = network.classifier, network.temperatures
     return Model(
-        run=classifier.run.path.resolve().name,
+        run=network.name,
+        networks=len(network.members),
+        tta=network.tta,
         classes=list(classifier.classes),
         arch=classifier.config.model.arch,
         image_size=classifier.image_size,
-        calibrated=calibration is not None,
-        temperature=calibration.temperature if calibration else None,
+        calibrated=bool(temperatures),
+        temperature=temperatures[0] if len(temperatures) == 1 else None,
         unsure_below=network.unsure_below,
         max_files=limits.files,
         max_upload_bytes=limits.upload_bytes,

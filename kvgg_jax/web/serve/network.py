@@ -1,4 +1,4 @@
-"""A run's network made ready to answer: compiled for a few fixed batch sizes.
+"""A run's network, or those of folds, made ready to answer: compiled for a few batch sizes.
 
 It loads neither TensorFlow nor Keras.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,23 +16,29 @@ from numpy.typing import NDArray
 
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.state import empty_batch
-from kvgg_jax.inference.classifier import Classifier, certainty
+from kvgg_jax.inference.averaging import mirrored
+from kvgg_jax.inference.classifier import Classifier, calibrations_of, temperatures_of
 from kvgg_jax.inference.gradients import make_grad_cam_step
 from kvgg_jax.inference.prediction import Prediction, ranked
-from kvgg_jax.inference.temperature import apply_temperature
+from kvgg_jax.inference.temperature import calibrated, threshold
 from kvgg_jax.models.compile import compile_step
 from kvgg_jax.models.functional import PredictStep
 
 InputImage = NDArray[np.uint8]
 
 
+View = tuple[NDArray[np.floating], NDArray[np.floating]]
+"""Probabilities [batch, classes], heat [batch, h, w]."""
+
+
 class Seen(NamedTuple):
-    """What the network computes for one image."""
+    """What is computed for one image."""
 
     probabilities: NDArray[np.floating]
     """[classes], calibrated if the run is."""
     heat: NDArray[np.float32]
-    """Grad-CAM [h, w] of the most probable class, 0 or more, as fine as the last features."""
+    """Grad-CAM [h, w] of the most probable class, 0 or more, as fine as the last features; of
+    several networks, the mean of those that find this class."""
 
 
 class Network:
@@ -44,20 +50,36 @@ class Network:
 
     def __init__(
         self,
-        classifier: Classifier,
+        members: Sequence[Classifier],
         *,
         most: int,
         raw: bool = False,
+        tta: bool = False,
         unsure_below: float | None = None,
         emit: Emit = ignore,
     ) -> None:
-        self.classifier = classifier
-        self.calibration, self.unsure_below = certainty(
-            classifier, raw=raw, unsure_below=unsure_below, emit=emit
-        )
-        train = classifier.config.train
+        self.members, self.tta = members, tta
+        self.calibrations = calibrations_of(members, raw=raw, emit=emit)
+        self.unsure_below = threshold(self.temperatures, unsure_below, emit)
+        train = self.classifier.config.train
         self.sizes = sizes_up_to(most) if train.precision == "float32" else (train.part_size,)
         self._steps: dict[int, PredictStep] = {}
+
+    @property
+    def classifier(self) -> Classifier:
+        """The first network: what is asked of it, all have in common."""
+        return self.members[0]
+
+    @property
+    def name(self) -> str:
+        """Of the run, or of the folder of its folds."""
+        run = self.classifier.run.path.resolve()
+        return run.name if len(self.members) == 1 else run.parent.name
+
+    @property
+    def temperatures(self) -> tuple[float, ...]:
+        """One per network; none where one is not calibrated."""
+        return temperatures_of(self.calibrations)
 
     @property
     def most(self) -> int:
@@ -99,10 +121,17 @@ class Network:
         size = next(size for size in self.sizes if size >= count)
         images = np.zeros((size, *asked[0].shape), np.uint8)
         images[:count] = asked
-        probabilities, heat = map(np.asarray, self._steps[size](*self.classifier.weights, images))
-        if self.calibration is not None:
-            probabilities = apply_temperature(probabilities, self.calibration.temperature)
-        return [Seen(*one) for one in zip(probabilities[:count], heat[:count], strict=True)]
+        seen = mean_of_views(list(self._views(self._steps[size], images)))
+        return [Seen(*one) for one in zip(*(part[:count] for part in seen), strict=True)]
+
+    def _views(self, step: PredictStep, images: InputImage) -> Iterator[View]:
+        """By each network, and with `tta` of the mirror images too."""
+        for one, calibration in zip(self.members, self.calibrations, strict=True):
+            own, heat = step(*one.weights, images)
+            yield calibrated(own, calibration), np.asarray(heat)
+            if self.tta:
+                own, heat = step(*one.weights, mirrored(images))
+                yield calibrated(own, calibration), mirrored(np.asarray(heat))
 
     def prediction(self, name: str, seen: Seen) -> Prediction:
         """As `predict` gives it for a file."""
@@ -110,9 +139,19 @@ class Network:
             Path(name),
             seen.probabilities,
             self.classifier.classes,
-            calibrated=self.calibration is not None,
+            calibrated=bool(self.temperatures),
             unsure_below=self.unsure_below,
         )
+
+
+def mean_of_views(views: Sequence[View]) -> View:
+    """The mean probabilities, and of the heatmaps those of the class that this finds."""
+    if len(views) == 1:
+        return views[0]
+    shares, heats = map(np.array, zip(*views, strict=True))
+    mean = shares.mean(axis=0)
+    agree = (shares.argmax(axis=-1) == mean.argmax(axis=-1))[..., None, None]
+    return mean, (heats * agree).sum(axis=0) / np.maximum(agree.sum(axis=0), 1)
 
 
 def sizes_up_to(most: int) -> tuple[int, ...]:

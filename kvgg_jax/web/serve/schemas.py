@@ -56,11 +56,13 @@ class Model(BaseModel):
     """The run that is served, and its limits."""
 
     run: Name
+    networks: int = Field(description="Whose probabilities are averaged: folds, or 1.")
+    tta: bool = Field(description="Whether each photo and its mirror image are averaged.")
     classes: list[Name]
     arch: str
     image_size: int
     calibrated: bool
-    temperature: float | None
+    temperature: float | None = Field(description="Null for several networks too.")
     unsure_below: float | None
     max_files: int
     max_upload_bytes: int

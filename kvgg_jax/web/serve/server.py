@@ -12,13 +12,14 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from kvgg_jax.core.errors import ServeError
-from kvgg_jax.core.events import Emit, Note, Warned, ignore
-from kvgg_jax.inference.classifier import load_classifier
+from kvgg_jax.core.events import Emit, Warned, ignore
+from kvgg_jax.inference.classifier import members_of
 from kvgg_jax.runs import catalog
 from kvgg_jax.web.serve.app import create_app
 from kvgg_jax.web.serve.connections import BACKLOG, Connection, fitting, log, seldom
@@ -41,13 +42,15 @@ def serve(
     most: int,
     wait: float,
     raw: bool = False,
+    tta: bool = False,
     unsure_below: float | None = None,
     out: str | Path = catalog.OUT,
     stop: Callable[[], bool],
     ready: Callable[[str], None],
     emit: Emit = ignore,
 ) -> None:
-    """Serve a run at `host` and `port` (0: a free one) until `stop` is true.
+    """Serve a run, or the folds of a cross-validation, at `host` and `port` (0: a free one) until
+    `stop` is true.
 
     `ready` is called with the address once it answers. `hosts` are further names that it has;
     `most` images are classified at once, gathered for `wait` seconds. Raises ServeError for the
@@ -55,10 +58,9 @@ def serve(
     """
     limits = fitting(limits, emit)
     with contextlib.closing(_bind(host, port)) as bound:
-        classifier = load_classifier(run, out=out, emit=emit)
-        if run is None:
-            emit(Note(f"Using {classifier.run.path}, the newest finished run"))
-        network = Network(classifier, most=most, raw=raw, unsure_below=unsure_below, emit=emit)
+        members = members_of(run, out=out, emit=emit)
+        how: Any = {"raw": raw, "tta": tta, "unsure_below": unsure_below}
+        network = Network(members, most=most, **how, emit=emit)
         if not is_loopback(host):
             text = f"--host {host} lets everyone in that network use it, unencrypted and unasked"
             emit(Warned(f"{text}; without it, only this machine can."))

@@ -113,7 +113,9 @@ def test_a_damaged_cross_validation_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "crossval.json").write_text(text)
     with pytest.raises(RunError) as caught:
         from_crossval(tmp_path, out=tmp_path, emit=ignore)
-    assert str(caught.value) == f"{tmp_path}/crossval.json is damaged. {ADVICE}"
+    assert str(caught.value) == (
+        f"{tmp_path}/crossval.json is damaged. Repeat its kvgg crossval command, which resumes."
+    )
 
 
 def test_an_unfinished_cross_validation_is_to_be_resumed(tmp_path: Path) -> None:
@@ -122,8 +124,8 @@ def test_an_unfinished_cross_validation_is_to_be_resumed(tmp_path: Path) -> None
     with pytest.raises(RunError) as caught:
         from_crossval(tmp_path, out=tmp_path, emit=ignore)
     assert str(caught.value) == (
-        f"{tmp_path} is unfinished: 2 folds are done. An audit needs each photo held out once. "
-        "Repeat its kvgg crossval command, which resumes."
+        f"{tmp_path} is unfinished: 2 folds are done. Repeat its kvgg crossval command, which "
+        "resumes."
     )
 
 

@@ -106,7 +106,7 @@ def test_a_photo_is_resized_as_its_run_does(
     """So is its heatmap, which is stretched over the whole photo."""
     wide = write(tmp_path / "wide.png", encode(noise(64)[:32], "PNG"))
     other, own = copy.copy(network), network.classifier
-    other.classifier = replace(own, config=own.config.with_data(resize=resize))
+    other.members = [replace(own, config=own.config.with_data(resize=resize))]
     with serving(other) as client:
         said = client.post("/api/predict?heat=true", files=files((wide.name, wide.read_bytes())))
     (one,) = said.json()["results"]
@@ -122,7 +122,7 @@ def test_a_photo_is_resized_as_its_run_does(
 def test_a_calibrated_run_is_unsure_as_in_predict(trained: Trained, photo: Path) -> None:
     """At the run's temperature, below the threshold that was asked for."""
     network = network_of(trained.run, unsure_below=0.9)
-    network.calibration = calibration_at(3.0, network.classifier.state)
+    network.calibrations = [calibration_at(3.0, network.classifier.state)]
     with serving(network) as client:
         said = client.post("/api/predict", files=files((photo.name, photo.read_bytes())))
         model = client.get("/api/model").json()
@@ -383,6 +383,8 @@ def test_the_model_is_described_without_a_path(client: TestClient, trained: Trai
     said = client.get("/api/model")
     assert said.json() == {
         "run": "x",
+        "networks": 1,
+        "tta": False,
         "classes": ["blue", "green", "red"],
         "arch": "vgg11",
         "image_size": 32,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from kvgg_jax.data.decode.image import Read, read_file
 from kvgg_jax.inference.classifier import Classifier, certainty, classifier_of
 from kvgg_jax.inference.prediction import (
     Prediction,
+    Probabilities,
     each_output,
     find_files,
     load_photo,
@@ -46,6 +47,10 @@ class Embedded:
         return self.prediction.path
 
 
+EmbedFiles = Callable[[Sequence[Place], Read], Iterator[Embedded]]
+"""Files, and what gives their content -> each file embedded, one by one."""
+
+
 def embed(
     paths: Iterable[str | Place] | str | Path,
     run: str | Path | Classifier | None = None,
@@ -63,41 +68,41 @@ def embed(
     """
     files = find_files(paths)
     classifier = classifier_of(run, out=out, emit=emit)
-    yield from _embed_files(files, classifier, batch_size, read, emit)
+    batch = classifier.batch(len(files), batch_size)
+    yield from make_embedder(classifier, batch=batch, emit=emit)(files, read)
 
 
-def _embed_files(
-    files: Sequence[Place],
-    classifier: Classifier,
-    batch_size: int | None,
-    read: Read,
-    emit: Emit,
-) -> Iterator[Embedded]:
+def make_embedder(classifier: Classifier, *, batch: int, emit: Emit) -> EmbedFiles:
+    """Compiled for so many images at once, for files of several kinds."""
     calibration, below = certainty(classifier, raw=False, unsure_below=None, emit=emit)
-    batch, size = classifier.batch(len(files), batch_size), classifier.image_size
-    config, weights = classifier.config, classifier.weights
+    size, config, weights = classifier.image_size, classifier.config, classifier.weights
+    function = make_embed_step(config.model, precision=config.train.precision)
     with inference_memory_advice(batch, size):
-        function = make_embed_step(config.model, precision=config.train.precision)
         step = compile_step(
             "embedding", function, *weights, empty_batch(batch, size).images, emit=emit
         )
 
-        def compute(images: NDArray[np.uint8]) -> list[tuple[Vector, NDArray[np.floating]]]:
-            vectors, own = step(*weights, images)
-            return list(zip(np.asarray(vectors), calibrated(own, calibration), strict=True))
+    def compute(images: NDArray[np.uint8]) -> list[tuple[Vector, Probabilities]]:
+        vectors, own = step(*weights, images)
+        return list(zip(np.asarray(vectors), calibrated(own, calibration), strict=True))
 
-        rank = partial(
-            ranked,
-            classes=classifier.classes,
-            calibrated=calibration is not None,
-            unsure_below=below,
-        )
+    rank = partial(
+        ranked,
+        classes=classifier.classes,
+        calibrated=calibration is not None,
+        unsure_below=below,
+    )
+
+    def embed_files(files: Sequence[Place], read: Read) -> Iterator[Embedded]:
         load = partial(load_photo, size=size, resize=classifier.resize, read=read)
-        outputs = each_output(
-            files, compute, load, size=size, batch=batch, stage="embedding", emit=emit
-        )
-        for path, found in outputs:
-            if isinstance(found, ImageError):
-                yield Embedded(Prediction(path, error=str(found)))
-            else:
-                yield Embedded(rank(path, found[1]), found[0])
+        with inference_memory_advice(batch, size):
+            outputs = each_output(
+                files, compute, load, size=size, batch=batch, stage="embedding", emit=emit
+            )
+            for path, found in outputs:
+                if isinstance(found, ImageError):
+                    yield Embedded(Prediction(path, error=str(found)))
+                else:
+                    yield Embedded(rank(path, found[1]), found[0])
+
+    return embed_files

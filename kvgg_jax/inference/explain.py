@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,11 @@ from kvgg_jax.core.places import Place
 from kvgg_jax.core.state import empty_batch
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.image import Read, load_bytes, read_file
+from kvgg_jax.inference import neighbors
 from kvgg_jax.inference.classifier import Classifier, load_classifier, predict_each
 from kvgg_jax.inference.gradients import cell_size, make_grad_cam_step, make_gradient_step
 from kvgg_jax.inference.heatmap import spread
+from kvgg_jax.inference.neighbors import Neighbor
 from kvgg_jax.inference.prediction import Prediction
 from kvgg_jax.models.compile import compile_step
 from kvgg_jax.runs import catalog
@@ -45,6 +48,8 @@ class Explanation:
     expected_sum: float | None = None
     """Integrated gradients: by how much the class's logit exceeds its mean over the baselines,
     which the sum of `heat` would be with endless steps."""
+    neighbors: tuple[Neighbor, ...] = ()
+    """The training photos most like it, if they were asked for, the most similar one first."""
 
     @property
     def path(self) -> Place:
@@ -63,6 +68,7 @@ def explain(
     *,
     method: str = "grad-cam",
     target: str | None = None,
+    similar: int = 0,
     read: Read = read_file,
     out: str | Path = catalog.OUT,
     emit: Emit = ignore,
@@ -70,7 +76,8 @@ def explain(
     """Explain files, and the images in folders, by the best weights of a run, one by one.
 
     `method` is one of `METHODS`; `target` a class, None for the one predicted for each image;
-    `read` gives the content of a file.
+    `similar` the number of training photos to name that are most like each, as
+    `neighbors.similar` finds them; `read` gives the content of a file.
 
     - "grad-cam": where the last block's features speak for the class (Selvaraju et al. 2017),
       as fine as these: a sixteenth of the image's side.
@@ -80,7 +87,7 @@ def explain(
 
     The predictions are those of `predict`, a file that cannot be read included.
     Raises RunError for the run or an unknown class, DataError when there is nothing to explain,
-    ValueError for another method.
+    ValueError for another method or a negative number.
     """
     if method not in METHODS:
         raise ValueError(f"method {method!r}: use one of {', '.join(METHODS)}")
@@ -90,12 +97,17 @@ def explain(
             f"{classifier.run.path} does not know the class {escape_name(target)}. "
             f"It knows: {', '.join(map(escape_name, classifier.classes))}."
         )
-    found = list(predict_each(paths, classifier, read=read, emit=emit))
+    if similar:
+        how: Any = {"count": similar, "read": read, "emit": emit}
+        found = list(neighbors.similar(paths, classifier, **how))
+    else:
+        predictions = predict_each(paths, classifier, read=read, emit=emit)
+        found = [neighbors.Similar(one) for one in predictions]
     return _each(found, classifier, method, target, read, emit)
 
 
 def _each(
-    found: list[Prediction],
+    found: list[neighbors.Similar],
     classifier: Classifier,
     method: str,
     target: str | None,
@@ -103,7 +115,7 @@ def _each(
     emit: Emit,
 ) -> Iterator[Explanation]:
     attribute = METHODS[method](classifier, emit)
-    for done, one in enumerate(found):
+    for done, (one, near) in enumerate((each.prediction, each.neighbors) for each in found):
         emit(Progress("explaining", done, len(found)))
         try:
             label = target or one.label
@@ -113,7 +125,7 @@ def _each(
             yield Explanation(Prediction(one.path, error=str(error)), target or "", method)
             continue
         heat, expected = attribute(image, classifier.classes.index(label))
-        yield Explanation(one, label, method, image, heat, expected)
+        yield Explanation(one, label, method, image, heat, expected, near)
 
 
 def _grad_cam(classifier: Classifier, emit: Emit) -> _Attribute:
@@ -124,7 +136,7 @@ def _grad_cam(classifier: Classifier, emit: Emit) -> _Attribute:
     step = compile_step("Grad-CAM", function, *classifier.weights, *example, emit=emit)
 
     def attribute(image: NDArray[np.uint8], target: int) -> tuple[NDArray[np.float32], None]:
-        _, heat = step(*classifier.weights, image[None], np.array(target, np.int32))
+        _, heat, _ = step(*classifier.weights, image[None], np.array(target, np.int32))
         return spread(np.asarray(heat)[0], size, cell=cell_size(config.model)), None
 
     return attribute

@@ -17,6 +17,7 @@ from kvgg_jax.models.functional import Network
 from kvgg_jax.models.registry import choose_backbone
 
 Params = dict[str, AnyArray]
+GradCamStep = Callable[..., tuple[Array, Array, Array]]
 
 
 def cell_size(config: ModelConfig) -> int | None:
@@ -25,10 +26,9 @@ def cell_size(config: ModelConfig) -> int | None:
     return backbone.stride // backbone.pooling if backbone.stride else None
 
 
-def make_grad_cam_step(
-    config: ModelConfig, *, precision: str = "float32"
-) -> Callable[..., tuple[Array, Array]]:
-    """(params, model_state, uint8 images) -> (probabilities [batch, classes], heat [batch, h, w]).
+def make_grad_cam_step(config: ModelConfig, *, precision: str = "float32") -> GradCamStep:
+    """(params, model_state, uint8 images) -> (probabilities [batch, classes], heat [batch, h, w],
+    embeddings [batch, width]).
 
     `heat`, 0 or more, is Grad-CAM of each image's most probable class, or of the class whose index
     is a fourth argument, an int32 scalar. h and w are those of the last stage's feature maps before
@@ -40,14 +40,15 @@ def make_grad_cam_step(
 
     def grad_cam(
         params: Params, model_state: Params, images: AnyArray, target: AnyArray | None = None
-    ) -> tuple[Array, Array]:
+    ) -> tuple[Array, Array, Array]:
         weights = {**params, **model_state}
         *lower, maps = network.stage_maps(weights, images)
 
-        def from_maps(maps: Array) -> Array:
-            return network.logits(weights, network.features(weights, (*lower, maps)))
+        def from_maps(maps: Array) -> tuple[Array, Array]:
+            features = network.features(weights, (*lower, maps))
+            return network.logits(weights, features), network.embedding(weights, features)
 
-        logits, pull = jax.vjp(from_maps, maps)
+        logits, pull, embeddings = jax.vjp(from_maps, maps, has_aux=True)
         # an image's logits do not depend on the others, so one pull gives the gradients of all
         classes = jnp.argmax(logits, axis=-1) if target is None else target
         chosen = jax.nn.one_hot(classes, logits.shape[-1], dtype=logits.dtype)
@@ -56,7 +57,8 @@ def make_grad_cam_step(
         heat = jax.nn.relu(jnp.sum(importance * maps.astype(jnp.float32), axis=-1))
         height, width = (side - side % window for side in heat.shape[1:])  # what the pooling takes
         seen = heat[:, :height, :width]
-        return jax.nn.softmax(logits), jnp.zeros_like(heat).at[:, :height, :width].set(seen)
+        heat = jnp.zeros_like(heat).at[:, :height, :width].set(seen)
+        return jax.nn.softmax(logits), heat, embeddings
 
     return grad_cam
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +18,10 @@ from kvgg_jax.core.events import Emit, Warned, ignore
 from kvgg_jax.core.places import Place
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.image import Read, read_file
-from kvgg_jax.data.samples import reader
+from kvgg_jax.data.samples import Samples, reader
 from kvgg_jax.inference.classifier import Classifier, classifier_of
-from kvgg_jax.inference.embedding import Embedded, embed
-from kvgg_jax.inference.prediction import Prediction
+from kvgg_jax.inference.embedding import EmbedFiles, make_embedder
+from kvgg_jax.inference.prediction import Prediction, find_files
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import write_file
 
@@ -78,16 +78,29 @@ def similar(
     """
     if count < 1:
         raise ValueError(f"count {count}: ask for one neighbor at least")
-    classifier = classifier_of(run, out=out, emit=emit)
-    found = embed(paths, classifier, batch_size=batch_size, read=read, emit=emit)
-    return _each(found, classifier, count, emit)
+    files, classifier = find_files(paths), classifier_of(run, out=out, emit=emit)
+    return _each(files, classifier, count, batch_size, read, emit)
 
 
 def _each(
-    found: Iterable[Embedded], classifier: Classifier, count: int, emit: Emit
+    files: Sequence[Place],
+    classifier: Classifier,
+    count: int,
+    batch_size: int | None,
+    read: Read,
+    emit: Emit,
 ) -> Iterator[Similar]:
-    known = training_photos(classifier, emit)
-    for one in found:
+    def make(photos: int) -> EmbedFiles:
+        return make_embedder(classifier, batch=classifier.batch(photos, batch_size), emit=emit)
+
+    known = _kept(classifier)
+    if known is not None:
+        embed_files = make(len(files))
+    else:
+        train = classifier.run.split().train
+        embed_files = make(max(len(files), len(train)))  # one program for both
+        known = _embed_all(train, classifier, embed_files, emit)
+    for one in embed_files(files, read):
         near = () if one.vector is None else known.nearest(one.vector, count)
         yield Similar(one.prediction, near)
 
@@ -125,7 +138,14 @@ def training_photos(classifier: Classifier, emit: Emit = ignore) -> TrainingPhot
     if (kept := _kept(classifier)) is not None:
         return kept
     train = classifier.run.split().train
-    found = list(embed(train.files(), classifier, read=reader(train), emit=emit))
+    batch = classifier.batch(len(train), None)
+    return _embed_all(train, classifier, make_embedder(classifier, batch=batch, emit=emit), emit)
+
+
+def _embed_all(
+    train: Samples, classifier: Classifier, embed_files: EmbedFiles, emit: Emit
+) -> TrainingPhotos:
+    found = list(embed_files(train.files(), reader(train)))
     classes = [train.classes[label] for label in train.labels]
     good = [
         (str(one.path), name, one.vector)

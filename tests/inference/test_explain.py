@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kvgg_jax import explain, load_classifier, predict, vgg
+from kvgg_jax import explain, load_classifier, predict, similar, vgg
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.inference.classifier import Classifier
 from kvgg_jax.inference.explain import METHODS
+from kvgg_jax.inference.neighbors import FILE
 from kvgg_jax.models.build import variable_names
 from support.images import noise
 
@@ -142,3 +144,19 @@ def test_what_cannot_be_explained_is_said_at_once(
     assert str(caught.value) == expected
     with pytest.raises(ValueError, match="method 'x': use one of grad-cam, integrated-gradients"):
         explain(files, classifier, method="x")
+
+
+def test_training_photos_that_look_alike_can_be_asked_for(
+    finished: Path, files: list[Path], tmp_path: Path
+) -> None:
+    """Those of `similar`, with the same prediction; without asking, the run is not written."""
+    run = shutil.copytree(finished, tmp_path / "x")
+    next(explain(files, run))
+    assert not (run / FILE).exists()
+    found = list(explain(files, run, similar=2))
+    expected = list(similar(files, run, count=2))
+    assert [one.neighbors for one in found] == [one.neighbors for one in expected]
+    assert [len(one.neighbors) for one in found] == [2, 2, 2]
+    assert all(one.heat is not None for one in found)
+    with pytest.raises(ValueError, match="count -1"):
+        explain(files, run, similar=-1)

@@ -10,7 +10,7 @@ from kvgg_jax import ModelConfig, vgg
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.inference.gradients import make_grad_cam_step, make_gradient_step
 from kvgg_jax.models.build import variable_names
-from kvgg_jax.models.functional import EPSILON, make_predict_step
+from kvgg_jax.models.functional import EPSILON, make_embed_step, make_predict_step
 from kvgg_jax.models.preprocess import normalize
 
 pytestmark = pytest.mark.usefixtures("thin_network")
@@ -75,7 +75,7 @@ def test_grad_cam_shows_what_alone_drives_the_class(head: str, batch_norm: bool)
     for target, place, brightness in ((RED, (0, 0), 1.0), (GREEN, (-1, -1), 0.2)):
         expected = np.zeros((SIDE, SIDE), np.float32)
         expected[place] = importance * brightness
-        _, (heat,) = step(*weights(model), red_here_green_there(), np.int32(target))
+        _, (heat,), _ = step(*weights(model), red_here_green_there(), np.int32(target))
         np.testing.assert_allclose(heat, expected, rtol=1e-5, atol=0)
 
 
@@ -85,7 +85,7 @@ def test_what_speaks_against_the_class_is_cut_off() -> None:
     model = hand_set(config)
     kernel = model.get_layer("predictions").kernel
     kernel.assign(np.asarray(kernel.value) - 2 * np.eye(64, 2)[:, ::-1])
-    _, (heat,) = jax.jit(make_grad_cam_step(config))(
+    _, (heat,), _ = jax.jit(make_grad_cam_step(config))(
         *weights(model), red_here_green_there(), np.int32(RED)
     )
     assert np.count_nonzero(heat) == 1
@@ -106,21 +106,23 @@ def test_behind_average_pooling_grad_cam_is_cam(size: int, side: int) -> None:
     for target in range(3):
         cam = np.maximum(features @ kernel[:, target], 0) / side**2
         cam[:, side // 2 * 2 :] = cam[:, :, side // 2 * 2 :] = 0  # the pooling leaves it out
-        _, heat = step(*weights(model), images, np.int32(target))
+        _, heat, _ = step(*weights(model), images, np.int32(target))
         np.testing.assert_allclose(heat, cam, rtol=1e-4, atol=1e-6 * cam.max())
 
 
 def test_one_pass_gives_the_probabilities_and_the_heat_of_each_image() -> None:
-    """Those of the prediction, and the Grad-CAM of the class predicted for each image, as the
-    Keras model cut in two before its last pooling gives it."""
+    """Those of the prediction, the embeddings, and the Grad-CAM of the class predicted for each
+    image, as the Keras model cut in two before its last pooling gives it."""
     config = ModelConfig(arch="vgg11", head="16", batch_norm=True, preprocessing="caffe")
     model = vgg(config, classes=3, image_size=32, seed=1)
     params, state = weights(model)
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
     grad_cam = jax.jit(make_grad_cam_step(config))
-    found, heat = grad_cam(params, state, images)
+    found, heat, embeddings = grad_cam(params, state, images)
     _, expected = jax.jit(make_predict_step(config))(params, state, images)
     np.testing.assert_allclose(found, expected, atol=1e-6)
+    vectors, _ = jax.jit(make_embed_step(config))(params, state, images)
+    np.testing.assert_allclose(embeddings, vectors, atol=1e-6)
     for image, probabilities, own in zip(images, expected, heat, strict=True):
         target = int(np.argmax(probabilities))
         by_keras = grad_cam_by_keras(model, image[None], target)

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kvgg_jax import similar
+from kvgg_jax import load_classifier, similar
 from kvgg_jax.core.errors import DataError, RunError
-from kvgg_jax.core.events import Progress, Warned
+from kvgg_jax.core.events import Compiled, Note, Progress, Warned
 from kvgg_jax.inference.neighbors import FILE, Neighbor, TrainingPhotos
 from kvgg_jax.runs.folder import Run
+from support.commands import calibrate_at
 from support.runs import Trained
 
 pytestmark = pytest.mark.usefixtures("thin_network")
@@ -42,9 +43,12 @@ def test_a_training_photo_is_most_like_itself(run: Path, trained: Trained) -> No
 
 def test_training_photos_are_embedded_once_for_its_weights(run: Path, trained: Trained) -> None:
     photo, heard = next(trained.photos.glob("*/*")), list[object]()
-    again = [list(similar([photo], run, emit=heard.append)) for _ in range(2)]
+    again = [next(similar([photo], run, emit=heard.append)) for _ in range(2)]
     count = len(Run(run).split().train)
-    assert again[0] == again[1]
+    first, second = ([(near.path, near.label) for near in one.neighbors] for one in again)
+    assert first == second
+    first, second = ([near.similarity for near in one.neighbors] for one in again)
+    assert first == pytest.approx(second, abs=1e-5)  # in a batch of another size
     assert [one.total for one in heard if isinstance(one, Progress)].count(count) > 0
     heard.clear()
     list(similar([photo], run, emit=heard.append))
@@ -54,6 +58,16 @@ def test_training_photos_are_embedded_once_for_its_weights(run: Path, trained: T
     np.savez(run / FILE, **{**kept, "state": np.array("of other weights")})
     list(similar([photo], run, emit=heard.append))
     assert stages(heard) == {1, count}
+
+
+def test_one_program_and_one_note_serve_all_photos(run: Path, trained: Trained) -> None:
+    """Those of training, the first time, and those that were asked for."""
+    classifier, heard = load_classifier(run), list[object]()
+    calibrate_at(2.0, classifier.run, classifier.state)
+    list(similar([next(trained.photos.glob("*/*"))], run, emit=heard.append))
+    assert stages(heard) == {1, len(Run(run).split().train)}
+    assert [one.what for one in heard if isinstance(one, Compiled)] == ["embedding"]
+    assert len([one for one in heard if isinstance(one, Note)]) == 1
 
 
 def test_a_bad_file_has_its_error(run: Path, trained: Trained, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ DROP = """
 @pytest.fixture(scope="module")
 def url(trained: Trained, thin_network: None) -> Iterator[str]:
     """Where a server in this process listens."""
-    with listening(network_of(trained.run)) as url:
+    with listening(network_of(trained.run), similar=2) as url:
         yield url
 
 
@@ -64,6 +64,11 @@ def test_photos_are_answered_however_they_come(tab: Tab, url: str, trained: Trai
     assert tab.run("document.querySelector('.layer').getBoundingClientRect().width") == tab.run(
         "document.querySelector('.photo').getBoundingClientRect().width"
     )
+
+    assert tab.run("document.querySelectorAll('.near img').length") == 4
+    assert tab.run("[...document.querySelectorAll('.near img')].every(one => one.naturalWidth)")
+    text = tab.run("document.querySelector('.near li').textContent")
+    assert text.split(" · ")[0] in ("blue", "green", "red")
 
     encoded = base64.b64encode(chosen[0].read_bytes()).decode()
     page = base64.b64encode(b"<html><script>alert(1)</script>").decode()

@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from kvgg_jax.inference.classifier import load_classifier
 from kvgg_jax.web.serve.app import create_app
 from kvgg_jax.web.serve.limits import Limits
+from kvgg_jax.web.serve.lookup import make_lookup
 from kvgg_jax.web.serve.middleware import Hosts
 from kvgg_jax.web.serve.network import Network
 from kvgg_jax.web.serve.server import configure
@@ -39,9 +40,11 @@ def network_of(run: Path, **options: Any) -> Network:
 
 
 @contextmanager
-def serving(network: Network, limits: Limits | None = None) -> Iterator[TestClient]:
+def serving(
+    network: Network, limits: Limits | None = None, *, similar: int = 0
+) -> Iterator[TestClient]:
     """A client of a ready server; its `service` and its `errors` can be looked at."""
-    service = Service(network, limits or Limits(), wait=0.005)
+    service = _service(network, limits or Limits(), similar)
     errors: list[Exception] = []
     app = create_app(service, hosts=Hosts("127.0.0.1"), report=errors.append)
     with TestClient(app, AT, raise_server_exceptions=False) as client:
@@ -55,10 +58,16 @@ def files(*named: tuple[str, bytes]) -> list[tuple[str, tuple[str, bytes]]]:
     return [("files", one) for one in named]
 
 
+def _service(network: Network, limits: Limits, similar: int) -> Service:
+    service = Service(network, limits, wait=0.005, most_similar=similar)
+    service.lookup = make_lookup(network.classifier) if similar else None
+    return service
+
+
 @contextmanager
-def listening(network: Network) -> Iterator[str]:
+def listening(network: Network, *, similar: int = 0) -> Iterator[str]:
     """The URL of a ready server in a thread, at a real socket."""
-    service = Service(network, Limits(), wait=0.005)
+    service = _service(network, Limits(), similar)
     service.open()
     app = create_app(service, hosts=Hosts("127.0.0.1"), report=print)
     server = uvicorn.Server(configure(app, service))

@@ -124,6 +124,9 @@ def explain(
     target: Annotated[
         str | None, typer.Option("--class", help="Class to explain. Default: the predicted class.")
     ] = None,
+    similar: Annotated[
+        int, typer.Option(min=0, help="Training photos to name per photo, the most similar ones.")
+    ] = 0,
     output: Annotated[
         Path | None,
         typer.Option(help="Folder for the PNG files. Default: explained, in the run."),
@@ -144,7 +147,8 @@ def explain(
     with Screen() as screen:
         classifier = load_classifier(run, out=out, emit=screen)
         photos = given_photos(images)
-        found = attribute(photos, classifier, method=method, target=target, emit=screen)
+        how: Any = {"method": method, "target": target, "similar": similar}
+        found = attribute(photos, classifier, **how, emit=screen)
         for one, file in save_explanations(found, output or classifier.run.path / "explained"):
             answer.append(explanation_json(one, file))
             if file is None:

@@ -35,6 +35,14 @@ def serve(
     unsure_below: UnsureBelow = None,
     raw: Raw = False,
     tta: Tta = False,
+    similar: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=12,
+            help="Training photos to show per photo: small copies, to all who use the page.",
+        ),
+    ] = 0,
     max_batch: Annotated[int, typer.Option(min=1, max=256, help="Photos per batch.")] = 8,
     wait_ms: Annotated[
         float,
@@ -117,6 +125,7 @@ def serve(
             raw=raw,
             tta=tta,
             unsure_below=unsure_below,
+            similar=similar,
             out=out,
             stop=stop,
             ready=ready,

@@ -7,6 +7,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
+from kvgg_jax.cli.text.similar import neighbor_line
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.inference.explain import Explanation
@@ -71,9 +72,12 @@ def explanation_json(one: Explanation, file: Path | None) -> dict[str, Any]:
     }
     if one.expected_sum is not None:
         answer |= {"sum": float(one.heat.sum()), "expected_sum": one.expected_sum}
+    if one.neighbors:
+        answer["similar"] = [near.to_json() for near in one.neighbors]
     return answer
 
 
 def explanation_line(one: Explanation, file: Path) -> str:
-    """Image, class, PNG file."""
-    return f"{escape_name(one.path)}: {caption(one)} -> {escape_name(file)}"
+    """Image, class, PNG file; below them a line for each similar training photo."""
+    head = f"{escape_name(one.path)}: {caption(one)} -> {escape_name(file)}"
+    return "\n".join([head, *map(neighbor_line, one.neighbors)])

@@ -18,10 +18,10 @@ SIDE = 128  # pixels of a thumbnail's longer side
 def photo_item(path: Place, name: object, read: Read, text: str = "") -> dict[str, Any]:
     """What `macros.html.j2` shows as `item`."""
     alt = f"{path}, {text}" if text else path
-    return {"image": _thumbnail(path, read), "alt": alt, "name": name, "text": text}
+    return {"image": thumbnail(path, read), "alt": alt, "name": name, "text": text}
 
 
-def _thumbnail(path: Place, read: Read) -> Markup | None:
+def thumbnail(path: Place, read: Read) -> Markup | None:
     """A JPEG of `SIDE` pixels as a data URL; None where the file cannot be read."""
     try:
         image = Image.fromarray(decode_bytes(read(path), name=str(path), at_least=SIDE))

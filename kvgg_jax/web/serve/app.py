@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 from kvgg_jax.web.serve.limits import Full, client_of
 from kvgg_jax.web.serve.middleware import FAILED, Guard, Hosts, failure
 from kvgg_jax.web.serve.schemas import Answers, Failure, Found, Health, Model
-from kvgg_jax.web.serve.service import Service
+from kvgg_jax.web.serve.service import Asked, Service
 from kvgg_jax.web.serve.uploads import Refused, read_uploads
 
 PAGE = Path(__file__).with_name("page")
@@ -115,15 +115,22 @@ async def predict(
     request: Request,
     top: Annotated[int, Query(ge=1, description="Classes per photo.")] = 1,
     heat: Annotated[bool, Query(description="Whether to draw heatmaps.")] = False,
+    similar: Annotated[
+        int, Query(ge=0, description="Training photos per photo, up to max_similar.")
+    ] = 0,
 ) -> Response:
     """The classes of photos. One that cannot be read has an `error`; the others have results."""
     service: Service = request.app.state.service
     if service.status != "ready":
         return failure(503, f"The server is {service.status}.", RETRY)
+    if similar > service.most_similar:
+        most = service.most_similar
+        return failure(422, f"similar: this server shows at most {most} training photos per photo.")
     client = client_of(request.client.host if request.client else "")
     with service.memory.take(client) as count:
         uploads = await read_uploads(request, service.limits, count)
-        results = await service.answer(uploads, client=client, top=top, heat=heat)
+        asked = Asked(top=top, heat=heat, similar=similar)
+        results = await service.answer(uploads, asked, client=client)
     answers = Answers(run=service.network.name, results=results)
     status = 200 if any(isinstance(one, Found) for one in results) else 422
     return JSONResponse(answers.model_dump(mode="json", by_alias=True), status)
@@ -145,6 +152,7 @@ async def model(request: Request) -> Model:
         calibrated=bool(temperatures),
         temperature=temperatures[0] if len(temperatures) == 1 else None,
         unsure_below=network.unsure_below,
+        max_similar=service.most_similar,
         max_files=limits.files,
         max_upload_bytes=limits.upload_bytes,
         max_pixels=limits.pixels,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,11 +18,11 @@ from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.state import empty_batch
 from kvgg_jax.inference.averaging import mirrored
 from kvgg_jax.inference.classifier import Classifier, calibrations_of, temperatures_of
-from kvgg_jax.inference.gradients import make_grad_cam_step
+from kvgg_jax.inference.embedding import Vector
+from kvgg_jax.inference.gradients import GradCamStep, make_grad_cam_step
 from kvgg_jax.inference.prediction import Prediction, ranked
 from kvgg_jax.inference.temperature import calibrated, threshold
 from kvgg_jax.models.compile import compile_step
-from kvgg_jax.models.functional import PredictStep
 
 InputImage = NDArray[np.uint8]
 
@@ -39,6 +39,8 @@ class Seen(NamedTuple):
     heat: NDArray[np.float32]
     """Grad-CAM [h, w] of the most probable class, 0 or more, as fine as the last features; of
     several networks, the mean of those that find this class."""
+    embedding: Vector
+    """What the last layer of the first network gets."""
 
 
 class Network:
@@ -63,7 +65,7 @@ class Network:
         self.unsure_below = threshold(self.temperatures, unsure_below, emit)
         train = self.classifier.config.train
         self.sizes = sizes_up_to(most) if train.precision == "float32" else (train.part_size,)
-        self._steps: dict[int, PredictStep] = {}
+        self._steps: dict[int, GradCamStep] = {}
 
     @property
     def classifier(self) -> Classifier:
@@ -121,17 +123,21 @@ class Network:
         size = next(size for size in self.sizes if size >= count)
         images = np.zeros((size, *asked[0].shape), np.uint8)
         images[:count] = asked
-        seen = mean_of_views(list(self._views(self._steps[size], images)))
-        return [Seen(*one) for one in zip(*(part[:count] for part in seen), strict=True)]
+        views, embeddings = self._look(self._steps[size], images)
+        seen = (part[:count] for part in (*mean_of_views(views), embeddings))
+        return [Seen(*one) for one in zip(*seen, strict=True)]
 
-    def _views(self, step: PredictStep, images: InputImage) -> Iterator[View]:
-        """By each network, and with `tta` of the mirror images too."""
+    def _look(self, step: GradCamStep, images: InputImage) -> tuple[list[View], Vector]:
+        """By each network, and with `tta` at the mirror images too; the first one's embeddings."""
+        views, vectors = [], []
         for one, calibration in zip(self.members, self.calibrations, strict=True):
-            own, heat = step(*one.weights, images)
-            yield calibrated(own, calibration), np.asarray(heat)
+            own, heat, embeddings = step(*one.weights, images)
+            views.append((calibrated(own, calibration), np.asarray(heat)))
+            vectors.append(embeddings)
             if self.tta:
-                own, heat = step(*one.weights, mirrored(images))
-                yield calibrated(own, calibration), mirrored(np.asarray(heat))
+                own, heat, _ = step(*one.weights, mirrored(images))
+                views.append((calibrated(own, calibration), mirrored(np.asarray(heat))))
+        return views, np.asarray(vectors[0])
 
     def prediction(self, name: str, seen: Seen) -> Prediction:
         """As `predict` gives it for a file."""

@@ -23,6 +23,18 @@ class Scored(BaseModel):
     probability: float = Field(ge=0, le=1)
 
 
+class Near(BaseModel):
+    """A training photo that is like the one sent."""
+
+    model_config = ConfigDict(populate_by_name=True)
+    label: Name = Field(alias="class", description="As it was labelled.")
+    similarity: float = Field(description="In [-1, 1]; 1 for the same photo.")
+    name: Name = Field(description="Of the file, without its folders.")
+    image: str | None = Field(
+        description="A data URI of a small JPEG; null if it cannot be read any more."
+    )
+
+
 class Found(Scored):
     """What a photo shows, as in `kvgg predict --json`."""
 
@@ -35,6 +47,9 @@ class Found(Scored):
         default=None,
         description="If asked for: a data URI of a half-transparent PNG to be stretched over the "
         "upright photo; what speaks for the class, by Grad-CAM.",
+    )
+    similar: list[Near] | None = Field(
+        default=None, description="If asked for: the training photos most like it."
     )
 
 
@@ -64,6 +79,7 @@ class Model(BaseModel):
     calibrated: bool
     temperature: float | None = Field(description="Null for several networks too.")
     unsure_below: float | None
+    max_similar: int = Field(description="Training photos that may be asked for per photo.")
     max_files: int
     max_upload_bytes: int
     max_pixels: int

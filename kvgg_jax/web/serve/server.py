@@ -17,13 +17,14 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from kvgg_jax.core.errors import ServeError
-from kvgg_jax.core.events import Emit, Warned, ignore
+from kvgg_jax.core.errors import ServeError, UsageError
+from kvgg_jax.core.events import Emit, Event, Warned, ignore
 from kvgg_jax.inference.classifier import members_of
 from kvgg_jax.runs import catalog
 from kvgg_jax.web.serve.app import create_app
 from kvgg_jax.web.serve.connections import BACKLOG, Connection, fitting, log, seldom
 from kvgg_jax.web.serve.limits import Limits
+from kvgg_jax.web.serve.lookup import make_lookup
 from kvgg_jax.web.serve.middleware import Hosts, is_loopback
 from kvgg_jax.web.serve.network import Network
 from kvgg_jax.web.serve.service import Service
@@ -44,6 +45,7 @@ def serve(
     raw: bool = False,
     tta: bool = False,
     unsure_below: float | None = None,
+    similar: int = 0,
     out: str | Path = catalog.OUT,
     stop: Callable[[], bool],
     ready: Callable[[str], None],
@@ -53,18 +55,26 @@ def serve(
     `stop` is true.
 
     `ready` is called with the address once it answers. `hosts` are further names that it has;
-    `most` images are classified at once, gathered for `wait` seconds. Raises ServeError for the
-    address, RunError for the run.
+    `most` images are classified at once, gathered for `wait` seconds. Small copies of up to
+    `similar` training photos may be asked for per photo. Raises ServeError for the address,
+    RunError for the run, UsageError for `similar` with several networks.
     """
     limits = fitting(limits, emit)
     with contextlib.closing(_bind(host, port)) as bound:
         members = members_of(run, out=out, emit=emit)
+        if similar and len(members) > 1:
+            fold = members[0].run.path
+            raise UsageError(
+                f"--similar needs one run: the folds of {fold.parent} see photos each in its own "
+                f"way. Serve one of them: --run {fold}"
+            )
         how: Any = {"raw": raw, "tta": tta, "unsure_below": unsure_below}
         network = Network(members, most=most, **how, emit=emit)
         if not is_loopback(host):
             text = f"--host {host} lets everyone in that network use it, unencrypted and unasked"
+            text += " and shows small copies of training photos" if similar else ""
             emit(Warned(f"{text}; without it, only this machine can."))
-        service = Service(network, limits, wait=wait)
+        service = Service(network, limits, wait=wait, most_similar=similar)
         _run(service, bound, Hosts(host, hosts), stop, ready, emit)
 
 
@@ -78,12 +88,21 @@ def _run(
 ) -> None:
     errors: list[BaseException] = []
 
+    def emit_until_stopped(event: Event) -> None:  # a whole folder of photos may be embedded
+        if stop():
+            raise _Stopped
+        emit(event)
+
     def compile_all() -> None:
         try:
+            if service.most_similar:
+                service.lookup = make_lookup(service.network.classifier, emit_until_stopped)
             service.network.compile(emit=emit, stopped=stop)
             if not stop():
                 service.open()
                 ready(_address(bound))
+        except _Stopped:
+            pass
         except BaseException as error:  # of this thread; raised where the program can end by it
             errors.append(error)
 
@@ -119,6 +138,10 @@ def configure(app: ASGIApp, service: Service) -> uvicorn.Config:
         backlog=BACKLOG,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+
+
+class _Stopped(Exception):
+    """It is stopped before it was ready."""
 
 
 class _Server(uvicorn.Server):

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import NamedTuple
 
 from PIL import Image
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -20,6 +21,7 @@ from kvgg_jax.inference.gradients import cell_size
 from kvgg_jax.inference.heatmap import layer, over_photo, spread
 from kvgg_jax.web.serve.batcher import Batcher
 from kvgg_jax.web.serve.limits import Limits
+from kvgg_jax.web.serve.lookup import Lookup
 from kvgg_jax.web.serve.network import InputImage, Network, Seen
 from kvgg_jax.web.serve.schemas import Found, Unread
 from kvgg_jax.web.serve.uploads import Refused, Upload
@@ -47,11 +49,26 @@ class Metrics:
         self.connections = gauge("kvgg_connections", "Open connections.")
 
 
-class Service:
-    """A network with what is around it."""
+class Asked(NamedTuple):
+    """What is asked about each photo of a request."""
 
-    def __init__(self, network: Network, limits: Limits, *, wait: float) -> None:
-        self.network, self.limits = network, limits
+    top: int = 1
+    """Classes."""
+    heat: bool = False
+    """Whether to draw a heatmap."""
+    similar: int = 0
+    """Training photos to show."""
+
+
+class Service:
+    """A network with what is around it. It shows up to `most_similar` training photos per photo,
+    once it has a `lookup`."""
+
+    def __init__(
+        self, network: Network, limits: Limits, *, wait: float, most_similar: int = 0
+    ) -> None:
+        self.network, self.limits, self.most_similar = network, limits, most_similar
+        self.lookup: Lookup | None = None
         self.status = "starting"
         """`starting`, `ready` or `stopping`."""
         of = limits.capacity  # of all clients, and of each
@@ -84,7 +101,7 @@ class Service:
             self._decoders.shutdown()
 
     async def answer(
-        self, uploads: Sequence[Upload], *, client: str, top: int, heat: bool
+        self, uploads: Sequence[Upload], asked: Asked, *, client: str
     ) -> list[Found | Unread]:
         """One per file. Raises Full if too much is in progress, Refused for too many pixels."""
         with self.waiting.take(client, len(uploads)):
@@ -97,10 +114,10 @@ class Service:
                 raise Refused(413, f"{text} Send them in parts.")
             with self.pixels.take(client, pixels):
                 async with asyncio.TaskGroup() as group:
-                    tasks = [group.create_task(self._one(one, top, heat)) for one in uploads]
+                    tasks = [group.create_task(self._one(one, asked)) for one in uploads]
         return [task.result() for task in tasks]
 
-    async def _one(self, upload: Upload, top: int, heat: bool) -> Found | Unread:
+    async def _one(self, upload: Upload, asked: Asked) -> Found | Unread:
         loop = asyncio.get_running_loop()
         try:
             square = await loop.run_in_executor(self._decoders, self._decode, upload)
@@ -109,11 +126,16 @@ class Service:
             return Unread(name=upload.name, error=str(error))
         seen = await self._batcher.ask(square.pixels)
         self.metrics.photos.labels("predicted").inc()
-        fields = self.network.prediction(upload.name, seen).to_json(top=top)
-        drawn = None
-        if heat:
+        fields = self.network.prediction(upload.name, seen).to_json(top=asked.top)
+        drawn = found = None
+        if asked.heat:
             drawn = await loop.run_in_executor(self._decoders, self._draw, seen, square.photo)
-        return Found.model_validate({**fields, "name": upload.name, "heat": drawn})
+        if asked.similar and self.lookup is not None:
+            found = await loop.run_in_executor(
+                self._decoders, self.lookup, seen.embedding, asked.similar
+            )
+        also = {"name": upload.name, "heat": drawn, "similar": found}
+        return Found.model_validate({**fields, **also})
 
     def _decode(self, upload: Upload) -> Square:
         of, most = self.network.classifier, self.limits.pixels

@@ -80,3 +80,13 @@ def test_a_folder_that_cannot_be_written_is_an_error_with_the_next_move(at: Path
         1,
         "Error: Cannot write to maps: File exists. Choose another folder with --output.",
     )
+
+
+def test_similar_training_photos_stand_below_the_line(at: Path) -> None:
+    """As `kvgg similar` prints them; `--json` has them too."""
+    line, *shown = kvgg("explain", "red/1.png", "--similar", "2").stdout.splitlines()
+    assert line.endswith(" -> runs/x/explained/1-grad-cam.png")
+    assert shown == kvgg("similar", "red/1.png", "--count", "2").stdout.splitlines()[1:]
+    (one,) = json.loads(kvgg("explain", "red/1.png", "--similar", "2", "--json").stdout)
+    (other,) = json.loads(kvgg("similar", "red/1.png", "--count", "2", "--json").stdout)
+    assert one["similar"] == other["similar"]

@@ -6,6 +6,7 @@ import base64
 import copy
 import io
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +17,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from kvgg_jax import explain
+from kvgg_jax import explain, similar
 from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.data.decode.file_types import DROP
 from kvgg_jax.inference.heatmap import layer, over_photo
@@ -63,7 +64,7 @@ def test_a_photo_gets_the_result_of_predict(
     """Bit for bit: one photo is a batch of one here and there."""
     said = client.post("/api/predict?top=3", files=files((photo.name, photo.read_bytes())))
     assert said.status_code == 200
-    expected = {**predicted(trained, photo, top=3)[0], "heat": None}
+    expected = {**predicted(trained, photo, top=3)[0], "heat": None, "similar": None}
     assert said.json() == {"run": "x", "results": [expected]}
 
 
@@ -97,6 +98,29 @@ def test_the_heatmap_is_that_of_explain(client: TestClient, trained: Trained, ph
     assert expected.heat.max() > 0
     difference = np.asarray(drawn).astype(int) - layer(expected.heat)
     assert np.abs(difference).max() <= 2  # levels of 255: two ways of adding up
+
+
+def test_training_photos_are_shown_where_the_server_may(
+    trained: Trained, photo: Path, tmp_path: Path
+) -> None:
+    """As `kvgg similar` finds them, with no path of this machine; up to its number, else 422."""
+    run = shutil.copytree(trained.run, tmp_path / "x")
+    with serving(network_of(run), similar=2) as client:
+        sent = files((photo.name, photo.read_bytes()))
+        plain = client.post("/api/predict", files=sent).json()
+        shown = client.post("/api/predict?similar=2", files=sent)
+        more = client.post("/api/predict?similar=3", files=sent)
+        assert client.get("/api/model").json()["max_similar"] == 2
+    assert plain["results"][0]["similar"] is None
+    (found,) = similar([photo], run, count=2)
+    near = shown.json()["results"][0]["similar"]
+    assert [(one["name"], one["class"]) for one in near] == [
+        (Path(one.path).name, one.label) for one in found.neighbors
+    ]
+    assert all(one["image"].startswith("data:image/jpeg;base64,") for one in near)
+    assert str(trained.photos) not in shown.text
+    text = "similar: this server shows at most 2 training photos per photo."
+    assert (more.status_code, more.json()) == (422, {"error": text})
 
 
 @pytest.mark.parametrize("resize", ["crop", "pad"])
@@ -391,6 +415,7 @@ def test_the_model_is_described_without_a_path(client: TestClient, trained: Trai
         "calibrated": False,
         "temperature": None,
         "unsure_below": None,
+        "max_similar": 0,
         "max_files": 32,
         "max_upload_bytes": 32 * MIB,
         "max_pixels": 50_000_000,
@@ -418,7 +443,8 @@ def test_the_document_describes_what_is_answered(client: TestClient) -> None:
         ["200", "400", "403", "408", "413", "415", "422", "503"]
     )
     assert set(schemas["Found"]["properties"]) == {
-        *("class", "probability", "name", "calibrated", "unsure", "unsure_below", "top", "heat")
+        *("class", "probability", "name", "calibrated", "unsure", "unsure_below", "top", "heat"),
+        "similar",
     }
 
 

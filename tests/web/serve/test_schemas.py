@@ -24,5 +24,6 @@ def test_a_result_has_the_keys_of_predict() -> None:
     )
     assert (found.label, found.top) == ("red", [Scored(label="red", probability=1)])
     assert list(found.model_dump(by_alias=True)) == [
-        *("class", "probability", "name", "calibrated", "unsure", "unsure_below", "top", "heat")
+        *("class", "probability", "name", "calibrated", "unsure", "unsure_below", "top", "heat"),
+        "similar",
     ]

@@ -118,6 +118,16 @@ def test_a_signal_ends_it_once_requests_in_progress_are_answered(
     assert "Traceback" not in stderr.read_text()
 
 
+def test_training_photos_are_shown_for_one_run_alone(folds: Path) -> None:
+    """Each fold sees photos in its own way."""
+    result = kvgg("serve", "--run", folds, "--similar", "3", "--port", "0")
+    assert (result.exit_code, message(result).splitlines()[-1]) == (
+        2,
+        f"Error: --similar needs one run: the folds of {folds} see photos each in its own way. "
+        f"Serve one of them: --run {folds}/fold-1",
+    )
+
+
 def test_a_run_that_the_user_may_not_read_is_named(finished: Path, tmp_path: Path) -> None:
     """By the file and the reason, without a trace."""
     run, stderr = shutil.copytree(finished, tmp_path / "x"), tmp_path / "stderr"

@@ -13,7 +13,7 @@ from PIL import Image
 pytest.importorskip("fastapi")
 from kvgg_jax.web.serve.limits import Full, Limits
 from kvgg_jax.web.serve.network import Network, Seen
-from kvgg_jax.web.serve.service import Metrics, Service
+from kvgg_jax.web.serve.service import Asked, Metrics, Service
 from kvgg_jax.web.serve.uploads import Refused, Upload
 from support.served import uncompiled
 
@@ -32,7 +32,9 @@ def network(finished: Path, monkeypatch: pytest.MonkeyPatch) -> Network:
     def brightest(_: Network, images: list[np.ndarray]) -> list[Seen]:
         classes = np.eye(3, dtype=np.float32)[[2, 1, 0]]  # red, green, blue -> blue, green, red
         shares = [classes[image.mean((0, 1)).argmax()] for image in images]
-        return [Seen(share, np.zeros((2, 2), np.float32)) for share in shares]
+        return [
+            Seen(share, np.zeros((2, 2), np.float32), np.zeros(1, np.float32)) for share in shares
+        ]
 
     monkeypatch.setattr(Network, "__call__", brightest)
     return uncompiled(finished)
@@ -41,7 +43,7 @@ def network(finished: Path, monkeypatch: pytest.MonkeyPatch) -> Network:
 def answer(service: Service, *uploads: Upload, heat: bool = False) -> list[dict]:
     async def test() -> list[dict]:
         async with service.running():
-            results = await service.answer(uploads, client="a", top=1, heat=heat)
+            results = await service.answer(uploads, Asked(heat=heat), client="a")
             return [one.model_dump(by_alias=True) for one in results]
 
     return asyncio.run(test())

@@ -102,7 +102,7 @@ async function ask(one, stop) {
 async function send(body, stop) {
   const alarm = setTimeout(() => stop.abort(), WAIT);
   try {
-    return await fetch("/api/predict?top=5&heat=true", { method: "POST", body, signal: stop.signal });
+    return await fetch(`/api/predict?top=5&heat=true&similar=${model?.max_similar ?? 0}`, { method: "POST", body, signal: stop.signal });
   } finally {
     clearTimeout(alarm);
   }
@@ -146,6 +146,8 @@ function show(one, result) {
   part(".doubt").hidden = !result.unsure;
   if (result.unsure) part(".doubt").textContent = `Unsure: below ${percent(result.unsure_below)}`;
   part(".top").replaceChildren(...result.top.map(row));
+  part(".similar").hidden = !result.similar?.length;
+  part(".near").replaceChildren(...(result.similar ?? []).map(near));
   if (result.heat) {
     part(".layer").src = result.heat;
     part(".layer").hidden = false;
@@ -161,6 +163,20 @@ function row(scored) {
   meter.value = scored.probability;
   meter.setAttribute("aria-hidden", "true"); // the figure beside it says the same
   item.append(name, share, meter);
+  return item;
+}
+
+function near(photo) {
+  const item = document.createElement("li");
+  const image = document.createElement(photo.image ? "img" : "span");
+  if (photo.image) {
+    image.src = photo.image;
+    image.alt = "";
+  } else image.textContent = "no photo any more";
+  const text = document.createElement("span");
+  text.textContent = `${photo.class} · ${photo.similarity.toFixed(2)}`;
+  item.title = photo.name;
+  item.append(image, text);
   return item;
 }
 

@@ -17,6 +17,7 @@ from .inference.classifier import predict as predict
 from .inference.embedding import embed as embed
 from .inference.explain import explain as explain
 from .inference.neighbors import similar as similar
+from .inference.ranking import rank_unsure as rank_unsure
 from .models.build import vgg as vgg
 from .runs.listing import list_runs as list_runs
 from .training.own.fit import fit as fit

@@ -25,6 +25,7 @@ from kvgg_jax.inference.embedding import Embedded, embed
 from kvgg_jax.inference.explain import Explanation, explain
 from kvgg_jax.inference.neighbors import Neighbor, Similar, similar
 from kvgg_jax.inference.prediction import Prediction
+from kvgg_jax.inference.ranking import rank_unsure
 from kvgg_jax.models.build import vgg
 from kvgg_jax.runs.listing import DamagedRun, RunSummary, list_runs
 from kvgg_jax.training.own.fit import FitResult, fit
@@ -81,6 +82,7 @@ __all__ = [
     "lr_find",
     "pack_data",
     "predict",
+    "rank_unsure",
     "register_backbone",
     "report",
     "resume",

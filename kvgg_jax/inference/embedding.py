@@ -72,9 +72,17 @@ def embed(
     yield from make_embedder(classifier, batch=batch, emit=emit)(files, read)
 
 
-def make_embedder(classifier: Classifier, *, batch: int, emit: Emit) -> EmbedFiles:
-    """Compiled for so many images at once, for files of several kinds."""
-    calibration, below = certainty(classifier, raw=False, unsure_below=None, emit=emit)
+def make_embedder(
+    classifier: Classifier,
+    *,
+    batch: int,
+    raw: bool = False,
+    unsure_below: float | None = None,
+    emit: Emit,
+) -> EmbedFiles:
+    """Compiled for so many images at once, for files of several kinds; predictions as `predict`
+    gives them."""
+    calibration, below = certainty(classifier, raw=raw, unsure_below=unsure_below, emit=emit)
     size, config, weights = classifier.image_size, classifier.config, classifier.weights
     function = make_embed_step(config.model, precision=config.train.precision)
     with inference_memory_advice(batch, size):

@@ -42,6 +42,12 @@ def predict(
     part: Annotated[
         str, typer.Option(help="Only a part of the photos, such as 2/5: the second of five.")
     ] = "1/1",
+    rank: Annotated[
+        Literal["unsure"] | None,
+        typer.Option(
+            help="unsure: the photos that are most worth a label come first.", show_choices=False
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(help="File (.csv, .jsonl) that gets the rows as they come, or is continued."),
@@ -52,12 +58,15 @@ def predict(
 ) -> None:
     """Predict the classes of photos with the best epoch of a run.
 
-    With `--run` of a cross-validation, the probabilities of its folds are averaged.
+    With `--run` of a cross-validation, the probabilities of its folds are averaged. `--rank unsure`
+    prints those photos first that are most worth a label; of photos alike only one comes early.
 
     Example: `kvgg predict bean.jpg --top 3`
     """
     if sum((csv, json, output is not None)) > 1:
         raise UsageError("--csv, --json and --output cannot be combined; choose one.")
+    if rank and (output is not None or part != "1/1" or tta):
+        raise UsageError("--rank cannot be combined with --output, --part or --tta.")
     from kvgg_jax.cli import prediction_file
     from kvgg_jax.cli.given_photos import given_photos
     from kvgg_jax.cli.text import results as show
@@ -66,15 +75,19 @@ def predict(
 
     chosen, images = Part.parse(part), given_photos(images)
     is_first = chosen.number == 1  # only it has a header, so that parts can be joined
-    how: Any = {"raw": raw, "tta": tta, "unsure_below": unsure_below}
-    how |= {"batch_size": batch_size, "part": chosen}
+    how: Any = {"raw": raw, "unsure_below": unsure_below, "batch_size": batch_size}
 
     def predict_each(screen: Screen, after: int = 0) -> Iterator[Prediction]:
+        if rank:
+            from kvgg_jax.inference.ranking import rank_unsure
+
+            return iter(rank_unsure(images, run, **how, out=out, emit=screen))
+        each: Any = {**how, "tta": tta, "part": chosen, "after": after, "emit": screen}
         if onnx_session.is_onnx(run):  # without JAX, which takes a second
-            return onnx_session.predict_each(images, run, **how, after=after, emit=screen)
+            return onnx_session.predict_each(images, run, **each)
         from kvgg_jax.inference import classifier
 
-        return classifier.predict_each(images, run, **how, after=after, out=out, emit=screen)
+        return classifier.predict_each(images, run, **each, out=out)
 
     if output is not None:
         files = chosen.of(find_files(images))

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from support.commands import THIN_PROGRAM, kvgg, python
+from kvgg_jax import rank_unsure
+from support.commands import THIN_PROGRAM, kvgg, message, python
 
 pytestmark = pytest.mark.usefixtures("thin_network")
 
@@ -104,3 +105,20 @@ def test_predict_and_explain_import_neither_tensorflow_nor_keras(at: Path, comma
     answer, imported = done.stdout.splitlines()
     assert answer.startswith("photos/red/red_00.png: ")
     assert imported == "[]"
+
+
+def test_ranked_photos_come_in_one_order_in_every_form(at: Path) -> None:
+    """That of `rank_unsure`; what needs all photos at once is not combined with parts of them."""
+    photos = ["photos/red", "photos/blue"]
+    expected = [str(one.path) for one in rank_unsure(photos, "first")]
+    assert expected != sorted(expected)
+    printed = json.loads(kvgg("predict", *photos, "--rank", "unsure", "--json").stdout)
+    assert [one["path"] for one in printed] == expected
+    rows = list(csv.reader(io.StringIO(kvgg("predict", *photos, "--rank=unsure", "--csv").stdout)))
+    assert [row[0] for row in rows[1:]] == expected
+    lines = kvgg("predict", *photos, "--rank", "unsure").stdout.splitlines()
+    assert [line.split(": ")[0] for line in lines] == expected
+    for also in (("--part", "1/2"), ("--output", "x.csv"), ("--tta",)):
+        result = kvgg("predict", *photos, "--rank", "unsure", *also)
+        text = "Error: --rank cannot be combined with --output, --part or --tta."
+        assert (result.exit_code, message(result).strip()) == (2, text)

@@ -7,8 +7,8 @@ Prints two Markdown tables. For each seed, a quarter of the photos is the test; 
 random ones have a label at first. A linear head (C = 0.01) is trained on the features of those of a
 frozen backbone, then --step more photos get their label, and so on up to --most. How they are
 chosen: at random; by the smallest margin between the two most probable classes; the farthest from
-all that are labelled (k-center, Sener & Savarese 2018); by BADGE (Ash et al. 2020), which draws;
-and as `predict --rank unsure` ranks. The features are kept in the cache folder.
+all that are labelled (k-center, Sener & Savarese 2018); and as `predict --rank unsure` ranks, which
+is BADGE (Ash et al. 2020). The features are kept in the cache folder.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from kvgg_jax import RunConfig
 from kvgg_jax.cli.console import Screen
 from kvgg_jax.data.sources.folder import scan
 from kvgg_jax.evaluation.label_audit.held_out import complete, compute_features
-from kvgg_jax.inference.ranking import doubts, order
+from kvgg_jax.inference.ranking import order
 
 FIRST, STRENGTH, LEVELS = 20, 0.01, (0.9, 0.95, 1.0)
 Points = NDArray[np.float64]
@@ -65,20 +65,6 @@ def k_center(pool: Pool, count: int, rng: np.random.Generator) -> Rows:
     return np.array(taken)
 
 
-def badge(pool: Pool, count: int, rng: np.random.Generator) -> Rows:
-    doubt = doubts(pool.probabilities)
-    lengths = (doubt**2).sum(axis=1) * (pool.points**2).sum(axis=1)
-    taken = [int(lengths.argmax())]
-    far = np.full(len(lengths), np.inf)
-    while len(taken) < count:
-        row = taken[-1]
-        products = (doubt @ doubt[row]) * (pool.points @ pool.points[row])
-        far = np.minimum(far, np.maximum(lengths + lengths[row] - 2 * products, 0))
-        far[taken] = 0
-        taken.append(int(rng.choice(len(far), p=far / far.sum())))
-    return np.array(taken)
-
-
 def rank(pool: Pool, count: int, rng: np.random.Generator) -> Rows:
     return order(pool.probabilities, pool.points.astype(np.float32), most=count)[:count]
 
@@ -88,7 +74,6 @@ CHOICES: dict[str, Choose] = {
     "random": at_random,
     "margin": smallest_margin,
     "k-center": k_center,
-    "BADGE": badge,
     "--rank unsure": rank,
 }
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.devices.check import check_jax
 from kvgg_jax.core.errors import RunError
-from kvgg_jax.core.events import Emit, Note, Warned, ignore
+from kvgg_jax.core.events import Emit, Note, ignore
 from kvgg_jax.core.memory import inference_memory_advice
 from kvgg_jax.core.places import Place
 from kvgg_jax.core.state import Weights, empty_batch
@@ -249,13 +249,15 @@ def certainty(
 def calibrations_of(
     members: Sequence[Classifier], *, raw: bool, emit: Emit
 ) -> list[Calibration | None]:
-    """Of each, None where it has none or with `raw`; a Warned event where only some have one."""
+    """Of each, None where it has none or with `raw`; a Note event where only some have one."""
     found = [None if raw else current_calibration(one.run, one.state, emit) for one in members]
     bare = [one.run.path for one, its in zip(members, found, strict=True) if its is None]
     if 0 < len(bare) < len(members):
-        names, are = ", ".join(path.name for path in bare), "is" if len(bare) == 1 else "are"
-        text = f"{escape_name(bare[0].parent)}: {names} {are} not calibrated, other folds are."
-        emit(Warned(f"{text} Calibrate it: kvgg calibrate --run {quote(str(bare[0]))}"))
+        names = ", ".join(path.name for path in bare)
+        text = (
+            f"{escape_name(bare[0].parent)}: no calibration of {names}, so the mean counts as not"
+        )
+        emit(Note(f"{text} calibrated. kvgg calibrate --run {quote(str(bare[0]))} makes one"))
     return found
 
 

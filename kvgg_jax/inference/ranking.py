@@ -19,6 +19,7 @@ from kvgg_jax.inference.prediction import Prediction, Probabilities, find_files
 from kvgg_jax.runs import catalog
 
 MOST = 1000  # photos that are compared with all others
+SEED = 0  # of the draw
 STEP = 100  # photos between two reports of progress
 
 
@@ -69,26 +70,30 @@ def order(
 ) -> NDArray[np.int64]:
     """Rows of photos, the one most worth a label first: [count].
 
-    Each photo stands for the gradient that its most probable class, taken for its label, would have
-    at the last layer: (probabilities - that class) x what the layer gets, `vectors` [count, width]
-    (Ash et al. 2020, "BADGE"). It is long where the network is unsure. The longest one comes first;
-    each next is the farthest from all before it, so of a series of photos alike one comes early.
-    BADGE draws the photos instead, with probabilities by these distances. After `most` photos, the
-    others follow by their distance from these.
+    BADGE (Ash et al. 2020): each photo stands for the gradient that its most probable class, taken
+    for its label, would have at the last layer: (probabilities - that class) x what the layer gets,
+    `vectors` [count, width]. It is long where the network is unsure. The longest one comes first;
+    each next is drawn, with a fixed seed, by its squared distance to the nearest of those before
+    it (as k-means++ does, Arthur & Vassilvitskii 2007), so of a series of photos alike one comes
+    early. After `most` photos, the others follow by that distance.
     """
-    doubt = doubts(probabilities)
+    doubt, rng = doubts(probabilities), np.random.default_rng(SEED)
     lengths = (doubt**2).sum(axis=1) * (vectors.astype(np.float64) ** 2).sum(axis=1)
-    count, far = min(most, len(lengths)), lengths.copy()  # squared, from the nearest one taken
-    taken = np.empty(count, np.int64)
-    for place in range(count):
-        row = taken[place] = int(far.argmax())
+    far, row = np.full(len(lengths), np.inf), int(lengths.argmax())
+    taken: list[int] = []
+    for place in range(min(most, len(lengths))):
+        taken.append(row)
         products = (doubt @ doubt[row]) * (vectors @ vectors[row])
         far = np.minimum(far, np.maximum(lengths + lengths[row] - 2 * products, 0))
-        far[taken[: place + 1]] = -1
+        far[taken] = 0
+        sums = far.cumsum()
+        if sums[-1] == 0:  # the others are copies of these, or certain
+            break
+        row = int(np.searchsorted(sums, rng.random() * sums[-1], side="right"))
         if place % STEP == 0:
-            emit(Progress("ranking", place, count))
-    left = np.flatnonzero(far >= 0)
-    return np.append(taken, left[np.argsort(-far[left], kind="stable")])
+            emit(Progress("ranking", place, min(most, len(lengths))))
+    left = np.setdiff1d(np.arange(len(lengths)), taken)
+    return np.append(taken, left[np.argsort(-far[left], kind="stable")]).astype(np.int64)
 
 
 def doubts(probabilities: Probabilities) -> NDArray[np.float64]:

@@ -17,16 +17,18 @@ pytestmark = pytest.mark.usefixtures("thin_network")
 
 
 def test_an_unsure_photo_comes_before_a_sure_one() -> None:
-    """By hand: of photos that are orthogonal, the length alone counts."""
-    probabilities = np.array([[0.99, 0.01], [0.6, 0.4], [0.8, 0.2]])
-    assert order(probabilities, np.eye(3, dtype=np.float32)).tolist() == [1, 2, 0]
+    """The least sure one is first; those that the network is certain of are last."""
+    probabilities = np.array([[1, 0], [0.6, 0.4], [0.8, 0.2], [0, 1]])
+    assert order(probabilities, np.eye(4, dtype=np.float32)).tolist() == [1, 2, 0, 3]
 
 
-def test_of_two_photos_alike_the_second_comes_last() -> None:
-    """Though the network is as unsure of it as of the first."""
-    probabilities = np.array([[0.5, 0.5], [0.5, 0.5], [0.7, 0.3], [0.9, 0.1]])
-    vectors = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
-    assert order(probabilities, vectors).tolist() == [0, 2, 3, 1]
+def test_of_photos_alike_one_comes_early() -> None:
+    """Though the network is as unsure of the others; the order is the same each time."""
+    probabilities = np.array([[0.5, 0.5]] * 5 + [[0.7, 0.3], [0.9, 0.1]])
+    vectors = np.array([[1, 0, 0]] * 5 + [[0, 1, 0], [0, 0, 1]], np.float32)
+    found = order(probabilities, vectors).tolist()
+    assert (found[0], sorted(found[1:3]), found[3:]) == (0, [5, 6], [1, 2, 3, 4])
+    assert order(probabilities, vectors).tolist() == found
 
 
 def test_after_the_most_the_others_follow_by_their_distance() -> None:

@@ -131,6 +131,7 @@ kvgg_jax.fit(model, [batch], [batch], folder="own", epochs=1)
 """,
     "embed": "list(kvgg_jax.embed('others', run))",
     "similar": "list(kvgg_jax.similar('others', run))",
+    "rank_unsure": "kvgg_jax.rank_unsure('others', run)",
     "export": "[kvgg_jax.export(one, run) for one in ('saved-model', 'stablehlo')]",
 }
 TELL = "import json; json.dump(found, open('found.json', 'w'))"

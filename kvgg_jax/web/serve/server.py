@@ -72,7 +72,7 @@ def serve(
         network = Network(members, most=most, **how, emit=emit)
         if not is_loopback(host):
             text = f"--host {host} lets everyone in that network use it, unencrypted and unasked"
-            text += " and shows small copies of training photos" if similar else ""
+            text += ", and shows small copies of training photos" if similar else ""
             emit(Warned(f"{text}; without it, only this machine can."))
         service = Service(network, limits, wait=wait, most_similar=similar)
         _run(service, bound, Hosts(host, hosts), stop, ready, emit)

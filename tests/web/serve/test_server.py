@@ -21,6 +21,7 @@ import pytest
 from kvgg_jax.core import extras
 from kvgg_jax.core.errors import OutOfMemory, ServeError
 from kvgg_jax.core.events import Event, Warned
+from kvgg_jax.inference.neighbors import FILE
 from kvgg_jax.web.serve.limits import Limits
 from support.commands import kvgg, message
 from support.runs import PATIENCE, THIN_VGG11, Trained
@@ -264,6 +265,21 @@ def test_an_open_address_is_warned_of(trained: Trained) -> None:
     ]
     own = started(trained.run, host="127.0.0.1", stop=lambda: True)
     assert [event for event in own if isinstance(event, Warned)] == []
+
+
+def test_training_photos_are_warned_of_and_no_longer_embedded_once_it_stops(
+    trained: Trained, tmp_path: Path
+) -> None:
+    """An open address shows them to everyone; a stopped server has written nothing."""
+    run = Path(shutil.copytree(trained.run, tmp_path / "x"))
+    heard = started(run, host="0.0.0.0", similar=3, stop=lambda: True)
+    assert [event for event in heard if isinstance(event, Warned)] == [
+        Warned(
+            "--host 0.0.0.0 lets everyone in that network use it, unencrypted and unasked, and "
+            "shows small copies of training photos; without it, only this machine can."
+        )
+    ]
+    assert not (run / FILE).exists()
 
 
 def test_what_fails_while_it_starts_ends_it(trained: Trained, monkeypatch) -> None:

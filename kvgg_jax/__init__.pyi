@@ -26,4 +26,5 @@ from .training.search.lr_range import lr_find as lr_find
 from .training.search.tuning import tune as tune
 from .training.trainer import resume as resume
 from .training.trainer import train as train
+from .web.card import model_card as model_card
 from .web.html.report import report as report

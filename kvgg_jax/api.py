@@ -33,6 +33,7 @@ from kvgg_jax.training.search.crossval import Crossval, crossval
 from kvgg_jax.training.search.lr_range import RangeTest, lr_find
 from kvgg_jax.training.search.tuning import TuneResult, tune
 from kvgg_jax.training.trainer import TrainResult, resume, train
+from kvgg_jax.web.card import model_card
 from kvgg_jax.web.html.report import Report, report
 
 __all__ = [
@@ -80,6 +81,7 @@ __all__ = [
     "list_runs",
     "load_classifier",
     "lr_find",
+    "model_card",
     "pack_data",
     "predict",
     "rank_unsure",

@@ -124,6 +124,7 @@ kvgg_jax.apply_moves('moves.csv', dry_run=False)
     "lr_find": "kvgg_jax.lr_find(config, steps=10)",
     "tune": "kvgg_jax.tune(config, {'model.dropout': (0.0, 0.1)}, trials=2)",
     "report": "kvgg_jax.report(run)",
+    "model_card": "kvgg_jax.model_card(run)",
     "fit": """
 batch = numpy.zeros((4, 32, 32, 3), "uint8"), numpy.arange(4) % 3
 model = kvgg_jax.vgg(config.model, classes=3, image_size=32)

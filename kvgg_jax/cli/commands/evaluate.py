@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -112,24 +112,35 @@ def report(
     output: Annotated[
         Path | None, typer.Option(help="File to write. Default: report.html, in the run folder.")
     ] = None,
+    card: Annotated[
+        bool, typer.Option("--card", help="Write a model card for a hub instead, README.md.")
+    ] = False,
     data: OtherPhotos = None,
     split: Split = None,
     skip_bad: SkipBad = None,
-    mistakes: Annotated[int, typer.Option(min=0, max=24, help="Number of mistakes to show.")] = 12,
+    mistakes: Annotated[
+        int | None, typer.Option(min=0, max=24, help="Number of mistakes to show. Default: 12.")
+    ] = None,
     check: Annotated[
-        bool, typer.Option("--check/--no-check", help="Include the results of data check.")
-    ] = True,
+        bool | None, typer.Option("--check/--no-check", help="Include the results of data check.")
+    ] = None,
     out: Out = RUNS,
     json: Json = False,
 ) -> None:
-    """Write a report of a run: one HTML file that needs no network.
+    """Write a report of a run: one HTML file that needs no network, or a model card.
 
     A run that was not evaluated yet is evaluated first.
 
     Example: `kvgg report --run runs/coffee --output coffee.html`
     """
-    from kvgg_jax.web.html.report import report as write
+    page = {"mistakes": mistakes, "check": check}
+    asked: dict[str, Any] = {name: value for name, value in page.items() if value is not None}
+    if card and asked:
+        raise UsageError(f"--card cannot be combined with --{next(iter(asked))}.")
+    from kvgg_jax.web.card import model_card
+    from kvgg_jax.web.html.report import report as page_of
 
+    write = model_card if card else page_of
     with Screen() as screen:
         made = write(
             run,
@@ -137,10 +148,9 @@ def report(
             data=data,
             split=split,
             skip_bad=skip_bad,
-            mistakes=mistakes,
-            check=check,
             out=out,
             emit=screen,
+            **asked,
         )
     if json:
         print_json(made.to_json())

@@ -82,17 +82,14 @@ def report(
     run that cannot be used and for a page that cannot be written, ValueError for another `split`
     or number of `mistakes`.
     """
-    if split not in (None, "val", "test", "all") or not 0 <= mistakes <= WORST:
-        raise ValueError(
-            f"split {split!r}, mistakes {mistakes}: use val, test or all, and 0 to {WORST}"
-        )
-    found, summary = _begun(run, Path(out))
+    if not 0 <= mistakes <= WORST:
+        raise ValueError(f"mistakes {mistakes}: use 0 to {WORST}")
+    sources = Sources.of(run, data=data, split=split, out=out, emit=emit)
+    found, summary = sources.run, sources.summary
     file = Path(output) if output else found.path / FILE
     check_writable(file, option="--output")
     if run is None:
         emit(Note(f"Using {found.path}, the newest finished run"))
-    part, own = split or ("all" if data else "val"), place(str(summary.config.data.dir))
-    sources = _Sources(found, own=own, evaluated=place(data or own), part=part, emit=emit)
     asked = {"mistakes": mistakes, "photos": check}
     left_out = {section: NOT_ASKED for section, wanted in asked.items() if not wanted}
 
@@ -113,30 +110,42 @@ def report(
     page = Contents(summary, found.split(), figures, worst, seen, findings, left_out)
     size = write_report(page, file, now=datetime.now())
     contents = tuple(section for section in HEADINGS if section not in left_out)
-    return Report(found.path, file, size, part, contents, left_out)
-
-
-def _begun(run: str | Path | None, out: Path) -> tuple[Run, RunSummary]:
-    """A run with an epoch to report. Raises RunError."""
-    found = catalog.find(run, out=out)
-    (summary,) = summarise([found.path])
-    if summary.history.best is None:
-        text = f"{found.path} has no finished epoch yet, so there is nothing to report."
-        raise RunError(f"{text} Continue it: kvgg train --resume {found.path}")
-    return found, summary
+    return Report(found.path, file, size, sources.part, contents, left_out)
 
 
 @dataclass(frozen=True, slots=True)
-class _Sources:
+class Sources:
     """The run and the photos that sections are made from; DataError where photos are missing."""
 
     run: Run
+    summary: RunSummary
     own: Place
     """The photos it was trained on."""
     evaluated: Place
     """The photos to evaluate it on."""
     part: str
     emit: Emit
+
+    @classmethod
+    def of(
+        cls,
+        run: str | Path | None,
+        *,
+        data: str | Path | None,
+        split: str | None,
+        out: str | Path,
+        emit: Emit,
+    ) -> Sources:
+        """Of a run with an epoch to report. Raises RunError; ValueError for another `split`."""
+        if split not in (None, "val", "test", "all"):
+            raise ValueError(f"split {split!r}: use val, test or all")
+        found = catalog.find(run, out=Path(out))
+        (summary,) = summarise([found.path])
+        if summary.history.best is None:
+            text = f"{found.path} has no finished epoch yet, so there is nothing to report."
+            raise RunError(f"{text} Continue it: kvgg train --resume {found.path}")
+        part, own = split or ("all" if data else "val"), place(str(summary.config.data.dir))
+        return cls(found, summary, own, place(data or own), part, emit)
 
     def evaluation(self, data: str | Path | None, skip_bad: bool | None) -> EvaluationRecord:
         """The stored one if it is of this state and these photos; else made and stored now."""

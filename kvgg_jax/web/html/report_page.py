@@ -96,12 +96,12 @@ def _evaluation_context(result: EvaluationRecord, check: Check | None) -> dict[s
     shares = [("this network", result.accuracy), *best, ("guessing", chance)]
     return {
         "where": "validation photos" if result.split == "val" else f"photos in {result.data}",
-        "verdict": _verdict(result),
+        "verdict": verdict(result),
         "share_bars": charts.share_bars(shares, result.intervals.accuracy),
         "figures": figure_rows(result, ("loss (cross-entropy)", result.loss)),
         "all_right": all_right_text(result.count),
         "color": "C" + color_text(result.color).removeprefix("c"),
-        "caveat": _caveat(result, check),
+        "caveat": caveat(result, check),
         "most_cells": MATRIX,
         "probabilities": probabilities_text(result),
         "reliability": charts.reliability(result.reliability, result.calibration_error),
@@ -113,7 +113,7 @@ def _best_color(result: EvaluationRecord) -> float | None:
     return max((share for share in both if share is not None), default=None)
 
 
-def _verdict(result: EvaluationRecord) -> str:
+def verdict(result: EvaluationRecord) -> str:
     """The accuracy beside that of color alone, which a network must exceed to have learnt more."""
     best, (low, high) = _best_color(result), result.intervals.accuracy
     if best is None:
@@ -125,7 +125,7 @@ def _verdict(result: EvaluationRecord) -> str:
     return f"That is more than color alone reaches: {best:.1%}."
 
 
-def _caveat(result: EvaluationRecord, check: Check | None) -> str:
+def caveat(result: EvaluationRecord, check: Check | None) -> str:
     """What makes the figures better than they would be on new photos."""
     if result.split == "val":
         text = (

@@ -1,12 +1,14 @@
 """What MkDocs does beside copying pages: it makes some, and checks that all is served from here.
 
 The home page, the contributing guide and the changelog are the files in the root of the repository;
-the reference is made of `--help` and of docstrings. So none of them is written twice.
+the reference is made of `--help` and of docstrings; the notebook is shown with the outputs that it
+holds. So none of them is written twice.
 """
 
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +35,7 @@ def on_files(files: Files, config: Any) -> Files:
     """Add the pages that are made."""
     pages = {page: _from_root(ROOT / name) for name, page in FROM_ROOT.items()}
     pages |= {"reference/commands.md": _commands(), "reference/python.md": _python()}
+    pages["notebook.md"] = _notebook(ROOT / "docs/notebook.ipynb")
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
     return files
@@ -41,7 +44,7 @@ def on_files(files: Files, config: Any) -> Files:
 def _from_root(file: Path) -> str:
     """A file of the root with its links as they are seen from `docs`."""
     text = file.read_text().replace("](docs/", "](").replace('src="docs/', 'src="')
-    for name, page in FROM_ROOT.items():
+    for name, page in {**FROM_ROOT, "notebook.ipynb": "notebook.md"}.items():
         text = text.replace(f"]({name})", f"]({page})")
     return text
 
@@ -52,6 +55,23 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     for name, home in FROM_ROOT.items():
         markdown = markdown.replace(f"](../{up}{name}", f"]({up}{home}")
     return markdown
+
+
+def _notebook(file: Path) -> str:
+    """Its text, code and outputs as Markdown; `docs/notebook.py` writes the outputs."""
+    parts = []
+    for cell in json.loads(file.read_text())["cells"]:
+        source = "".join(cell["source"])
+        parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+        parts += [_output(one) for one in cell.get("outputs", ())]
+    return "\n\n".join(parts) + f"\n\n[The notebook itself]({file.name})\n"
+
+
+def _output(output: Any) -> str:
+    data = output.get("data", {})
+    if picture := data.get("image/jpeg"):
+        return f"![Output of the cell above](data:image/jpeg;base64,{picture.strip()})"
+    return f"```text\n{''.join(output.get('text') or data['text/plain']).rstrip()}\n```"
 
 
 def _commands() -> str:

@@ -14,7 +14,7 @@ from kvgg_jax.cli.main import app
 from kvgg_jax.core.config import SETTINGS
 from support.runs import ROOT
 
-FILES = sorted((ROOT / "deploy").iterdir())
+FILES = [ROOT / "deploy" / name for name in ("jobset.yaml", "sky.yaml", "slurm.sh")]
 
 
 def read(name: str) -> Any:

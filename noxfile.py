@@ -98,9 +98,12 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the site of documents into build/site; a link that leads nowhere is an error."""
-    session.install(*UNCOMPILED, *group("docs"))
-    session.install("--no-deps", "-e", ".")
+    """Run the notebook, and build the site of documents into build/site.
+
+    A cell that fails and a link that leads nowhere are errors.
+    """
+    session.install(*UNCOMPILED, "-e", ".", *group("docs"))
+    session.run("python", "docs/notebook.py")
     session.run("mkdocs", *(session.posargs or ("build", "--strict")))
 
 
@@ -120,18 +123,17 @@ def peers(session: nox.Session) -> None:
 
 @nox.session
 def package(session: nox.Session) -> None:
-    """Build the wheel, install it alone, run `--help`, a recipe and a tiny training."""
-    session.install("build")
+    """Install the wheel into an empty environment, train for seconds on the demo set, predict."""
     with tempfile.TemporaryDirectory() as folder:
-        session.run("python", "-m", "build", "--wheel", "--outdir", folder)
+        session.run("python", "-m", "pip", "wheel", "--no-deps", "--wheel-dir", folder, ".")
         (wheel,) = Path(folder).glob("*.whl")
         session.install(*UNCOMPILED, str(wheel))
     with tempfile.TemporaryDirectory() as folder, session.chdir(folder):
         session.run("kvgg", "--help")
         session.run("kvgg", "recipes")
         session.run("kvgg", "summary", "--recipe", "quick")
-        session.run("kvgg", "data", "demo", "beans", "--per-class", "8")
-        tiny = "--image-size 32 --arch vgg11 --head gap --batch-size 8 --epochs 1 --name tiny"
-        quick = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-        session.run("kvgg", "train", "--data", "beans", *tiny.split(), env=quick)
+        tiny = "--image-size 32 --arch vgg11 --head gap --epochs 1 --name tiny"
+        quick = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "XDG_CACHE_HOME": f"{folder}/cache"}
+        session.run("kvgg", "train", *tiny.split(), env=quick)
+        session.run("kvgg", "data", "demo", "beans", "--per-class", "2")
         session.run("kvgg", "predict", "beans", "--json")

@@ -14,6 +14,8 @@ import lazy_loader
 
 from kvgg_jax.core.process import __version__ as __version__
 
+if sys.platform == "win32":  # it has no `fcntl` and no `resource`, which lock and limit
+    raise ImportError("kvgg_jax needs Linux or macOS. On Windows, install it in WSL 2.")
 if "keras" not in sys.modules:
     os.environ["KERAS_BACKEND"] = "jax"
 

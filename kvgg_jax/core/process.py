@@ -12,7 +12,7 @@ import platform
 import tempfile
 from pathlib import Path
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 _owned = False
 
 

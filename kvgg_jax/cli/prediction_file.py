@@ -1,5 +1,5 @@
-"""Predictions as CSV or JSON lines: on stdout, or in a file that grows photo by photo and is
-continued."""
+"""Predictions as CSV, JSON lines or Parquet: on stdout, or in a file that grows photo by photo and
+is continued."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import csv
 import io
 import json
 import os
+import secrets
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kvgg_jax.core.errors import DataError, RunError, UsageError
-from kvgg_jax.core.files import read_text, write_text
+from kvgg_jax.core.extras import require
+from kvgg_jax.core.files import TEMPORARY, open_lines, read_text, write_text
 from kvgg_jax.core.places import Place
 from kvgg_jax.core.text import csv_cell, escape_name, printable
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from kvgg_jax.inference.prediction import Prediction
 
 HEADER = "path,rank,class,probability,error\n"
+PARQUET = ".parquet"
+GROUP = 8192  # photos in a row group of Parquet
 
 
 def rows(one: Prediction, *, top: int) -> str:
@@ -90,12 +94,19 @@ def opened(
 ) -> Iterator[Opened]:
     """The file to add predictions of `files` to, in their order, where it ends.
 
-    Raises UsageError for another kind of file, DataError where it has rows of other photos,
-    RunError where it cannot be written.
+    A Parquet file ends with an index of its rows, so it cannot grow: JSON lines beside it do, and
+    it is made of them once all are there. Raises UsageError for another kind of file, DataError
+    where it has rows of other photos, RunError where it cannot be written.
     """
+    if file.suffix.lower() == PARQUET:
+        with _lines_of(file) as lines, opened(lines, files, top=top) as grown:
+            yield grown
+        return
     form = _FORMS.get(file.suffix.lower())
     if form is None:
-        raise UsageError(f"--output {escape_name(file)}: the name ends in .csv or .jsonl.")
+        raise UsageError(
+            f"--output {escape_name(file)}: the name ends in .csv, .jsonl or .parquet."
+        )
     first = form.header if header else ""
     try:
         kept = _resume(file, [form.name(path) for path in files], form, first)
@@ -120,6 +131,55 @@ def opened(
             yield Opened(add, max(len(kept) - 1, 0), len(kept), errors)
     except OSError as error:
         raise RunError(f"Cannot write {escape_name(file)}: {error.strerror}.") from None
+
+
+@contextmanager
+def _lines_of(file: Path) -> Iterator[Path]:
+    """A file of JSON lines, of which the Parquet file `file` is made at the end."""
+    require("parquet", by="A Parquet file")
+    if os.path.lexists(file):
+        raise UsageError(f"--output {escape_name(file)} exists. Choose another name, or remove it.")
+    lines = file.with_name(f"{file.name}.jsonl")
+    yield lines
+    try:
+        _write_parquet(lines, file)
+        lines.unlink()
+    except OSError as error:
+        raise RunError(f"Cannot write {escape_name(file)}: {error.strerror or error}.") from None
+
+
+def _write_parquet(lines: Path, file: Path) -> None:
+    """A row per photo, with the keys of its JSON, `GROUP` rows at a time; in one move."""
+    import pyarrow
+    from pyarrow import parquet
+
+    text, number, flag = pyarrow.string(), pyarrow.float64(), pyarrow.bool_()
+    ranks = pyarrow.list_(pyarrow.struct({"class": text, "probability": number}))
+    schema = pyarrow.schema(
+        {
+            "path": text,
+            "class": text,
+            "probability": number,
+            "calibrated": flag,
+            "unsure": flag,
+            "top": ranks,
+            "error": text,
+        }
+    )
+    temporary = file.with_name(TEMPORARY.format(secrets.token_hex(4)))
+    try:
+        with parquet.ParquetWriter(temporary, schema) as table, open_lines(lines) as left:
+            while some := list(islice(left, GROUP)):
+                rows = [json.loads(line, object_pairs_hook=_printable) for line in some]
+                table.write_table(pyarrow.Table.from_pylist(rows, schema))
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _printable(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, its texts without the bytes that UTF-8 does not have."""
+    return {key: printable(one) if isinstance(one, str) else one for key, one in pairs}
 
 
 def _resume(file: Path, names: Sequence[str], form: _Form, header: str) -> list[_Kept]:

@@ -15,6 +15,7 @@ EXTRAS = {
     "postgresql": ("psycopg", "sqlalchemy"),
     "wandb": ("wandb",),
     "parquet": ("pyarrow",),
+    "video": ("av",),
     "s3": ("s3fs",),
     "gs": ("gcsfs",),
     "huggingface": ("datasets",),

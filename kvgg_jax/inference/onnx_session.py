@@ -20,6 +20,7 @@ from kvgg_jax.core.extras import require
 from kvgg_jax.core.places import Place
 from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.core.text import escape_name
+from kvgg_jax.data.decode.image import Read, read_file
 from kvgg_jax.inference.averaging import with_mirror_images
 from kvgg_jax.inference.prediction import (
     MAX_BATCH,
@@ -59,6 +60,7 @@ def predict_each(
     batch_size: int | None = None,
     part: Part = WHOLE,
     after: int = 0,
+    read: Read = read_file,
     emit: Emit = ignore,
 ) -> Iterator[Prediction]:
     """Classify files, and the images in folders, with a file from `export`.
@@ -79,7 +81,7 @@ def predict_each(
     if tta:
         opened = replace(opened, predict=with_mirror_images(opened.predict))
     yield from classify(
-        part.of(files), opened, batch=batch, unsure_below=below, after=after, emit=emit
+        part.of(files), opened, batch=batch, unsure_below=below, after=after, read=read, emit=emit
     )
 
 

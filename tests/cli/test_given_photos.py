@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from kvgg_jax.cli.given_photos import given_photos
-from kvgg_jax.core.errors import DataError
+from kvgg_jax.cli.given_photos import given_photos, given_places, read_place
+from kvgg_jax.core.errors import ConfigError, DataError, ImageError, MissingExtra, UsageError
+from kvgg_jax.core.extras import EXTRAS
+from kvgg_jax.core.places import Url
+from support.elsewhere import empty_memory, upload
+from support.images import encode, noise, write
 
 
 def test_files_and_folders_are_as_they_are(tmp_path: Path) -> None:
@@ -39,3 +43,33 @@ def test_a_dash_gives_the_lines_of_stdin(monkeypatch: pytest.MonkeyPatch) -> Non
     assert given_photos([Path("-"), Path("c.png")]) == [
         Path(name) for name in ("a b.png", "photos", "*.jpg", "c.png")
     ]
+
+
+def test_an_address_is_read_only_where_that_was_allowed(tmp_path: Path) -> None:
+    """It may come from a list that somebody else wrote."""
+    content = encode(noise(8), "PNG")
+    write(tmp_path / "a.png", content)
+    address = Path("memory://bucket/a.png")  # of two slashes, a path has one
+    with empty_memory():
+        upload(tmp_path, "memory://bucket")
+        with pytest.raises(UsageError) as caught:
+            given_places([tmp_path, address], allow_net=False, every=1)
+        assert str(caught.value) == (
+            "memory://bucket/a.png is an address: --allow-net lets predict read it."
+        )
+        found = given_places([tmp_path / "a.png", address], allow_net=True, every=1)
+        assert found == [tmp_path / "a.png", Url("memory://bucket/a.png")]
+        assert [read_place(where) for where in found] == [content] * 2
+        with pytest.raises(ImageError):
+            read_place(Url("memory://bucket/b.png"))
+
+
+def test_an_address_that_cannot_be_used_is_refused_before_a_network_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """For want of a library, or as it holds a password."""
+    monkeypatch.setitem(EXTRAS, "http", ("pip-of-no-kind",))
+    with pytest.raises(MissingExtra):
+        given_places([Path("https://host/a.png")], allow_net=True, every=1)
+    with pytest.raises(ConfigError):
+        given_places([Path("s3://me:secret@host/a.png")], allow_net=True, every=1)

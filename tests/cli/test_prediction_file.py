@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,45 @@ def test_the_errors_that_are_there_are_told_again(tmp_path: Path) -> None:
             assert again.errors == ["c.png: is empty."]
 
 
+def test_a_parquet_file_is_made_of_json_lines_that_are_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are beside it until all photos are there; a row has the keys of a photo's JSON."""
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra parquet")
+    monkeypatch.setattr("kvgg_jax.cli.prediction_file.GROUP", 2)
+    file, lines = tmp_path / "all.parquet", tmp_path / "all.parquet.jsonl"
+    bad = Prediction(Path("e\udcff.png"), error="e.png: is empty.")
+    with suppress(KeyboardInterrupt), opened(file, [*FILES, bad.path], top=2) as kept:
+        kept.add(of(FILES[0]))
+        raise KeyboardInterrupt
+    assert (file.exists(), len(lines.read_text().splitlines())) == (False, 1)
+    with opened(file, [*FILES, bad.path], top=2) as kept:
+        assert kept.there == 1
+        for path in FILES[kept.after :]:
+            kept.add(of(path))
+        kept.add(bad)
+    assert [path.name for path in tmp_path.iterdir()] == ["all.parquet"]
+    table = parquet.ParquetFile(file)
+    assert table.num_row_groups == 3
+    *rows, last = table.read().to_pylist()
+    (first, *_), columns = rows, table.schema_arrow.names
+    assert columns == ["path", "class", "probability", "calibrated", "unsure", "top", "error"]
+    known = of(FILES[0]).to_json(top=2)
+    assert first == {**{name: known.get(name) for name in columns}, "error": None}
+    assert [row["path"] for row in rows] == [str(path) for path in FILES]
+    assert (last["path"], last["class"], last["error"]) == ("e\\udcff.png", None, bad.error)
+
+
+def test_a_parquet_file_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
+    """It is whole: there is nothing to continue."""
+    pytest.importorskip("pyarrow", reason="the extra parquet")
+    file = tmp_path / "all.parquet"
+    file.touch()
+    with pytest.raises(UsageError) as caught, opened(file, FILES, top=1):
+        pass
+    assert str(caught.value) == f"--output {file} exists. Choose another name, or remove it."
+
+
 @pytest.mark.parametrize("text", ["[]\n", "no JSON\n", text_of(".jsonl").replace("a.png", "x.png")])
 def test_json_lines_of_something_else_are_left_as_they_are(tmp_path: Path, text: str) -> None:
     file = tmp_path / "all.jsonl"
@@ -133,7 +173,7 @@ def test_a_file_of_another_kind_or_in_no_folder_is_refused(tmp_path: Path) -> No
     """One message."""
     with pytest.raises(UsageError) as caught, opened(Path("a.txt"), [], top=1):
         pass
-    assert str(caught.value) == "--output a.txt: the name ends in .csv or .jsonl."
+    assert str(caught.value) == "--output a.txt: the name ends in .csv, .jsonl or .parquet."
     file = tmp_path / "none" / "a.csv"
     with pytest.raises(RunError) as refused, opened(file, [], top=1):
         pass

@@ -50,8 +50,14 @@ def predict(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="File (.csv, .jsonl) that gets the rows as they come, or is continued."),
+        typer.Option(help="File (.csv, .jsonl, .parquet) that gets the rows, or is continued."),
     ] = None,
+    every: Annotated[
+        float, typer.Option(min=0.001, help="Seconds from one frame of a video to the next.")
+    ] = 1.0,
+    allow_net: Annotated[
+        bool, typer.Option("--allow-net", help="Read photos at addresses, such as https://...")
+    ] = False,
     out: Out = RUNS,
     csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV on stdout.")] = False,
     json: Json = False,
@@ -68,30 +74,31 @@ def predict(
     if rank and (output is not None or part != "1/1" or tta):
         raise UsageError("--rank cannot be combined with --output, --part or --tta.")
     from kvgg_jax.cli import prediction_file
-    from kvgg_jax.cli.given_photos import given_photos
+    from kvgg_jax.cli.given_photos import given_places, read_place
     from kvgg_jax.cli.text import results as show
     from kvgg_jax.inference import onnx_session
     from kvgg_jax.inference.prediction import Part, find_files
 
-    chosen, images = Part.parse(part), given_photos(images)
+    chosen = Part.parse(part)
+    photos = find_files(given_places(images, allow_net=allow_net, every=every))
     is_first = chosen.number == 1  # only it has a header, so that parts can be joined
     how: Any = {"raw": raw, "unsure_below": unsure_below, "batch_size": batch_size}
+    how["read"] = read_place
 
     def predict_each(screen: Screen, after: int = 0) -> Iterator[Prediction]:
         if rank:
             from kvgg_jax.inference.ranking import rank_unsure
 
-            return iter(rank_unsure(images, run, **how, out=out, emit=screen))
+            return iter(rank_unsure(photos, run, **how, out=out, emit=screen))
         each: Any = {**how, "tta": tta, "part": chosen, "after": after, "emit": screen}
         if onnx_session.is_onnx(run):  # without JAX, which takes a second
-            return onnx_session.predict_each(images, run, **each)
+            return onnx_session.predict_each(photos, run, **each)
         from kvgg_jax.inference import classifier
 
-        return classifier.predict_each(images, run, **each, out=out)
+        return classifier.predict_each(photos, run, **each, out=out)
 
     if output is not None:
-        files = chosen.of(find_files(images))
-        _add_to(output, files, predict_each, header=is_first, top=top)
+        _add_to(output, chosen.of(photos), predict_each, header=is_first, top=top)
         return
     with Screen() as screen:
         found = list(predict_each(screen))

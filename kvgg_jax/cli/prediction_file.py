@@ -109,7 +109,7 @@ def opened(
         )
     first = form.header if header else ""
     try:
-        kept = _resume(file, [form.name(path) for path in files], form, first)
+        kept = _resume(file, map(form.name, files), form, first)
         last = kept[-1].lines if kept else None
         with file.open("a", encoding="utf-8", newline="") as stream:
 
@@ -182,14 +182,14 @@ def _printable(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return {key: printable(one) if isinstance(one, str) else one for key, one in pairs}
 
 
-def _resume(file: Path, names: Sequence[str], form: _Form, header: str) -> list[_Kept]:
+def _resume(file: Path, names: Iterator[str], form: _Form, header: str) -> list[_Kept]:
     """Leave whole photos in `file`, or the header; of the last one, a kill may have left a part."""
     text = read_text(file) if os.path.exists(file) else ""
     try:
         if not text.startswith(header[: len(text)]):
             raise ValueError
         photos = list(form.whole(text[len(header) :]))
-        if [one.name for one in photos] != list(names[: len(photos)]):
+        if [one.name for one in photos] != list(islice(names, len(photos))):
             raise ValueError
     except ValueError:
         raise DataError(

@@ -6,6 +6,7 @@ Its figures are those of the run's evaluation. Where something is not known, it 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from kvgg_jax.core.config import SETTINGS, RunConfig, settings
-from kvgg_jax.core.errors import DataError
+from kvgg_jax.core.errors import DataError, RunError
 from kvgg_jax.core.events import Emit, Note, Warned, ignore
 from kvgg_jax.core.process import __version__
 from kvgg_jax.core.text import duration, escape_name
@@ -50,12 +51,15 @@ def model_card(
     license is left out, since a run does not know it, and so are paths on this machine. The figures
     come as in `report`, from photos given as there. Where they cannot be made, the card says why.
 
-    Raises RunError for a run that cannot be used and for a card that cannot be written, ValueError
-    for another `split`.
+    Raises RunError for a run that cannot be used and for a card that is there already or cannot be
+    written, ValueError for another `split`.
     """
     sources = Sources.of(run, data=data, split=split, out=out, emit=emit)
     found = sources.run.path
     file = Path(output) if output else found / FILE
+    if os.path.lexists(file):
+        text = f"{escape_name(file)} exists, perhaps with what you have added."
+        raise RunError(f"{text} Remove it, or choose another --output.")
     check_writable(file, option="--output")
     if run is None:
         emit(Note(f"Using {found}, the newest finished run"))

@@ -116,10 +116,21 @@ def test_what_a_card_has_not_cannot_be_asked_of_it(at: Path) -> None:
         2,
         True,
     )
-    assert message(kvgg("report", "--card", "--output", "runs")) == (
-        "Error: Cannot write runs: it is not a file. Choose another --output.\n"
+    assert message(kvgg("report", "--card", "--output", "no/README.md")) == (
+        "Error: Cannot write no/README.md: No such file or directory. Choose another --output.\n"
     )
     assert not Path("runs/x/README.md").exists()
+
+
+def test_a_card_that_is_there_is_left_as_it_is(at: Path) -> None:
+    """Somebody may have added the license to it."""
+    file = Path("runs/x/README.md")
+    file.write_text("mine")
+    assert message(kvgg("report", "--card", "--run", "x")) == (
+        "Error: runs/x/README.md exists, perhaps with what you have added. "
+        "Remove it, or choose another --output.\n"
+    )
+    assert file.read_text() == "mine"
 
 
 @pytest.mark.extras

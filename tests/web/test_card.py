@@ -3,25 +3,50 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
+from kvgg_jax.data.audit.color_baseline import ColorBaseline
+from kvgg_jax.evaluation.evaluate import make_evaluation
 from kvgg_jax.evaluation.files import read_evaluation
+from kvgg_jax.runs import step_folders
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.web.card import model_card
 from support.commands import kvgg, message
 from support.pages import HOSTILE_CLASS as HOSTILE
+from support.runs import Trained
 
-pytestmark = pytest.mark.usefixtures("thin_network", "blank")
+pytestmark = pytest.mark.usefixtures("thin_network")
 
 
 @pytest.fixture
-def at(reported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to change, with the evaluated run `runs/x`."""
-    shutil.copytree(reported / "runs", tmp_path / "runs")
+def at(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to change, with the run `runs/x`, a class of a hostile name, and an evaluation."""
+    run = Run(shutil.copytree(trained.run, tmp_path / "runs" / "x"))
+    names = ["blue", "green", HOSTILE]
+    run.write("classes.json", json.dumps(names))
+    quoted = HOSTILE.replace('"', '""')
+    run.write("split.csv", re.sub('"?red"?,', f'"{quoted}",', run.read("split.csv")))
+    samples = run.split().val
+    chances = np.random.default_rng(0).dirichlet(np.ones(3), len(samples)).astype(np.float32)
+    result = make_evaluation(
+        samples,
+        chances,
+        tuple(names),
+        run=run.path,
+        split="val",
+        loss=1.0,
+        state=step_folders.newest(run.checkpoints / "best"),
+        calibration=None,
+        color=ColorBaseline(class_mean=0.5, nearest=2 / 3, reference=12),
+        trained_on=0,
+    )
+    run.write("evaluation-val.json", json.dumps(result.to_json()))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

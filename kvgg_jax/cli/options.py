@@ -70,6 +70,15 @@ UnsureBelow = Annotated[
         min=0, max=1, help="Say 'unsure' below this probability. Default: 0.7 if calibrated."
     ),
 ]
+UnknownBelow = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Say 'unknown' where a smaller share of known photos is as unlike those of training. "
+        "Default: 0.05; 0: never.",
+    ),
+]
 PANEL = "Settings"
 
 

@@ -25,7 +25,7 @@ from kvgg_jax.core.text import csv_cell, escape_name, printable
 if TYPE_CHECKING:
     from kvgg_jax.inference.prediction import Prediction
 
-HEADER = "path,rank,class,probability,error\n"
+HEADER = "path,rank,class,probability,error,unknown\n"
 PARQUET = ".parquet"
 GROUP = 8192  # photos in a row group of Parquet
 
@@ -39,9 +39,10 @@ def rows(one: Prediction, *, top: int) -> str:
     writer = csv.writer(text, lineterminator="\n")
     for rank, (name, probability) in enumerate(one.top[:top], 1):
         label = csv_cell(printable(name))
-        writer.writerow((_cell(one.path), rank, label, f"{probability:.6f}", ""))
+        unknown = "" if one.typicality is None else "true" if one.unknown else "false"
+        writer.writerow((_cell(one.path), rank, label, f"{probability:.6f}", "", unknown))
     if one.error:
-        writer.writerow((_cell(one.path), "", "", "", csv_cell(printable(one.error))))
+        writer.writerow((_cell(one.path), "", "", "", csv_cell(printable(one.error)), ""))
     return text.getvalue()
 
 
@@ -162,6 +163,8 @@ def _write_parquet(lines: Path, file: Path) -> None:
             "probability": number,
             "calibrated": flag,
             "unsure": flag,
+            "unknown": flag,
+            "typicality": number,
             "top": ranks,
             "error": text,
         }
@@ -207,7 +210,7 @@ def _csv_photos(text: str) -> list[_Kept]:
     for name, group in groupby(lines, lambda row: "".join(row[:1])):
         kept, rows = io.StringIO(), list(group)
         csv.writer(kept, lineterminator="\n").writerows(rows)
-        photos.append(_Kept(name, kept.getvalue(), "".join(rows[0][4:])))
+        photos.append(_Kept(name, kept.getvalue(), "".join(rows[0][4:5])))
     return photos[:-1]
 
 

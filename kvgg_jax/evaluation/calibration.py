@@ -19,6 +19,7 @@ from kvgg_jax.core.text import escape_name
 from kvgg_jax.evaluation.evaluate import evaluate
 from kvgg_jax.evaluation.metrics import calibration_error, losses, reliability
 from kvgg_jax.evaluation.record import Evaluation
+from kvgg_jax.evaluation.unknown import keep_where_missing
 from kvgg_jax.inference.prediction import Labels, Probabilities
 from kvgg_jax.inference.temperature import (
     FILE,
@@ -63,6 +64,8 @@ def calibrate(
 ) -> Calibrated:
     """Fit a temperature to a run's best weights, and store it as `calibration.json` in the run.
 
+    What tells unknown photos is fitted too, where the run lacks it and its own photos are used.
+
     On the run's validation part; with `data`, on all of that folder, or with `split="val"` on the
     files there that are in that part. `predict` and `evaluate` use it from then on.
     A run folder that cannot be written is a Warned event. Raises RunError and DataError as
@@ -86,6 +89,8 @@ def calibrate(
     )
     if evaluated.split == "all":
         _check_unseen(evaluated)
+    if data is None:
+        keep_where_missing(Run(evaluated.run), evaluated.state, emit)
     calibration = _fit(evaluated)
     if np.isclose(calibration.temperature, HIGHEST):
         emit(

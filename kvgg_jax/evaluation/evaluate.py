@@ -23,6 +23,7 @@ from kvgg_jax.data.samples import Samples, check_classes
 from kvgg_jax.data.sources.folder import Folder
 from kvgg_jax.evaluation.metrics import compute_metrics, losses
 from kvgg_jax.evaluation.record import Evaluation, Member, rows, worst_mistakes
+from kvgg_jax.evaluation.unknown import measure_unknown
 from kvgg_jax.inference.classifier import Classifier, calibrations_of, members_of
 from kvgg_jax.inference.prediction import Labels, Probabilities
 from kvgg_jax.inference.temperature import Calibration, calibrated
@@ -40,6 +41,7 @@ def evaluate(
     skip_bad: bool | None = None,
     raw: bool = False,
     tta: bool = False,
+    unknown: str | Path | None = None,
     batch_size: int | None = None,
     out: str | Path = catalog.OUT,
     emit: Emit = ignore,
@@ -50,7 +52,8 @@ def evaluate(
 
     Without `data`: on the run's own validation part (`split="val"`, the default), its test part,
     or all that it was trained and validated on. With `data`: on all photos of that folder or list;
-    with `split="val"` or "test" too, on those there that are in that part of the run. `batch_size`
+    with `split="val"` or "test" too, on those there that are in that part of the run. `unknown` is
+    a folder of photos that are of none of the classes: how well they are told. `batch_size`
     None means as many as in training. With `tta` the probabilities are the mean of those of the
     photo and of its mirror image.
 
@@ -81,6 +84,9 @@ def evaluate(
     batch = batch_size or config.train.part_size
     views = measure_each(members, decoded, samples, batch, tta=tta, emit=emit)
     probabilities, loss = _mean(views, calibrations, np.array(decoded.samples.labels))
+    unknowns = None
+    if unknown is not None:
+        unknowns = measure_unknown(classifier, decoded.samples, unknown, batch=batch, emit=emit)
     return make_evaluation(
         decoded.samples,
         probabilities,
@@ -91,6 +97,7 @@ def evaluate(
         resize=classifier.resize,
         color=_by_color(classifier, decoded.samples, emit),
         trained_on=known,
+        unknown=unknowns,
         **_networks(members, calibrations),
     )
 

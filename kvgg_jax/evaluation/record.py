@@ -26,6 +26,7 @@ from kvgg_jax.data.audit.color_baseline import ColorBaseline
 from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.split import check_below
 from kvgg_jax.evaluation.confusion import Confusion
+from kvgg_jax.evaluation.unknown import UnknownFigures
 from kvgg_jax.inference.prediction import Probabilities
 from kvgg_jax.inference.temperature import Calibration, temperatures_text
 
@@ -138,6 +139,8 @@ class EvaluationRecord(_Part):
     reliability: tuple[Bin, ...] = Field(min_length=1)
     mistakes: tuple[Mistake, ...]
     """The most confident ones, the surest first."""
+    unknown: UnknownFigures | None = None
+    """How it does on photos of none of its classes, where there were some."""
     files: tuple[str, ...] = ()
     """Where it is kept."""
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -24,16 +24,18 @@ from kvgg_jax.data.decode.resize import SENTENCES
 from kvgg_jax.data.open_photos import source_of
 from kvgg_jax.data.samples import Samples, reader
 from kvgg_jax.data.split import Split
-from kvgg_jax.export.graph import About, beside, portable
+from kvgg_jax.export.graph import OUTPUTS, About, beside, portable
 from kvgg_jax.export.output import check_free, delivered
 from kvgg_jax.inference.classifier import Classifier, load_classifier
+from kvgg_jax.inference.known_photos import UNKNOWN_BELOW, KnownPhotos, current
 from kvgg_jax.inference.prediction import MAX_BATCH, PredictFunction, Predictor, classify
 from kvgg_jax.inference.temperature import apply_temperature, current_calibration
-from kvgg_jax.models.functional import make_predict_step
+from kvgg_jax.models.functional import make_embed_step
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
 
 TOLERANCE = 1e-4  # how far a probability may be from that of `predict`
+RELATIVE = 1e-3  # how far a distance may be
 CHECKED = 8  # noise images on which they are compared
 CALIBRATION = 128  # training photos that show the int8 tool which values occur
 
@@ -49,13 +51,15 @@ class Format(NamedTuple):
     """A file by which a folder of this format is recognized."""
     has_beside: bool = False
     """Whether class names are in a file beside it."""
+    has_distance: bool = False
+    """Whether it measures what tells unknown photos."""
 
 
 FORMATS = {
     "keras": Format("model.keras", "keras_file", has_int8=True, has_beside=True),
-    "saved-model": Format("saved_model", "saved_model", mark="saved_model.pb"),
-    "onnx": Format("model.onnx", "onnx_file", extra="onnx", has_int8=True),
-    "litert": Format("model.tflite", "litert_file", has_beside=True),
+    "saved-model": Format("saved_model", "saved_model", mark="saved_model.pb", has_distance=True),
+    "onnx": Format("model.onnx", "onnx_file", extra="onnx", has_int8=True, has_distance=True),
+    "litert": Format("model.tflite", "litert_file", has_beside=True, has_distance=True),
     "stablehlo": Format("model.stablehlo", "stablehlo", has_beside=True),
     "safetensors": Format("model.safetensors", "safetensors_file", extra="safetensors"),
 }
@@ -82,6 +86,8 @@ class Export:
     """Bytes."""
     temperature: float | None
     """By which its probabilities are calibrated, inside; None for the network's own."""
+    unknown_below: float | None
+    """The typicality below which it says that a photo is unknown; None where it does not."""
     difference: float
     """The largest of a probability to that of `predict` on noise images; with `int8`, to that of
     the float32 file on the validation photos."""
@@ -106,6 +112,7 @@ def export(
     The network takes uint8 [batch, size, size, 3], RGB in 0..255, computes in float32, and gives
     probabilities. They are calibrated if `calibrate` has fitted the run, unless `raw`: the
     temperature is part of the network. Class names are inside, or beside it in `<output>.json`.
+    The formats `has_distance` tell unknown photos too, if the run does, except in 8 bits.
     Without `output` it goes to `exported/` in the run folder. Its own runtime reads it back, and it
     is compared with `predict`, before it is put in place.
 
@@ -127,6 +134,8 @@ def export(
     classifier = run if isinstance(run, Classifier) else load_classifier(found.path, emit=emit)
     calibration = None if raw else current_calibration(classifier.run, classifier.state, emit)
     temperature = calibration.temperature if calibration else None
+    measures = known.has_distance and not quantize  # as 8 bits of features would move them
+    photos = current(classifier.run, classifier.state, emit) if measures else None
     module = importlib.import_module(f"kvgg_jax.export.{known.module}")
     # Full float32 where a GPU would multiply in TF32, in the files and in what they are compared to
     with (
@@ -134,16 +143,17 @@ def export(
         delivered(path, overwrite=overwrite, mark=known.mark) as new,
     ):
         emit(Progress("writing", 0, 1))
-        network = portable(classifier.model, temperature)
-        module.write(network, new, _about(classifier, temperature))
+        network = portable(classifier.model, temperature, photos)
+        module.write(network, new, _about(classifier, temperature, photos))
         predict: PredictFunction = module.read(new)
-        difference, int8 = _compare(format, classifier, temperature, predict), None
+        difference, int8 = _compare(format, classifier, temperature, photos, predict), None
         if split is not None:
             module.quantize(new, _images(split.train, classifier, emit))
             difference, int8 = _cost(split.val, classifier, (predict, module.read(new)), emit)
         size = sum(file.stat().st_size for file in (new, *new.rglob("*")) if file.is_file())
     seconds = time.perf_counter() - started
-    return Export(found.path, path, format, size, temperature, difference, seconds, int8)
+    below = UNKNOWN_BELOW if photos else None
+    return Export(found.path, path, format, size, temperature, below, difference, seconds, int8)
 
 
 def _check(format: str, quantize: str | None) -> Format:
@@ -174,7 +184,9 @@ def _path(output: str | Path | None, known: Format, folder: Path, quantize: str 
     return path
 
 
-def _about(classifier: Classifier, temperature: float | None) -> About:
+def _about(
+    classifier: Classifier, temperature: float | None, known: KnownPhotos | None = None
+) -> About:
     size, count = classifier.image_size, len(classifier.classes)
     return {
         "classes": list(classifier.classes),
@@ -185,27 +197,53 @@ def _about(classifier: Classifier, temperature: float | None) -> About:
         "resizing": f"before: {SENTENCES[classifier.resize]}; bilinear with antialiasing",
         "output": f"probabilities: float32 [batch, {count}], in the order of classes",
         "temperature": temperature,
+        "unknown": _unknown(known),
         "model": classifier.config.model.model_dump(exclude={"weights", "freeze"}),
         "run": classifier.run.path.resolve().name,
         "kvgg_jax": __version__,
     }
 
 
+def _unknown(known: KnownPhotos | None) -> dict[str, Any] | None:
+    """How a file says that a photo is unknown."""
+    if known is None:
+        return None
+    return {
+        "output": f"{OUTPUTS[1]}: float32 [batch], to the nearest class of training photos",
+        "rule": "a photo is unknown where it is above `above`; none is where that is null",
+        "above": known.farthest(),
+        "unknown_below": UNKNOWN_BELOW,
+        "distances": known.distances.tolist(),
+    }
+
+
 def _compare(
-    format: str, classifier: Classifier, temperature: float | None, predict: PredictFunction
+    format: str,
+    classifier: Classifier,
+    temperature: float | None,
+    known: KnownPhotos | None,
+    predict: PredictFunction,
 ) -> float:
     """The largest difference to `predict` on noise images. Raises RunError if it is large."""
     size = classifier.image_size
-    step = make_predict_step(classifier.config.model)  # in float32, as files compute
+    step = make_embed_step(classifier.config.model)  # in float32, as files compute
     images = np.random.default_rng(0).integers(0, 256, (CHECKED, size, size, 3), np.uint8)
-    own = np.asarray(jax.jit(step)(*classifier.weights, images)[1])
+    embeddings, own = map(np.asarray, jax.jit(step)(*classifier.weights, images))
     expected = own if temperature is None else apply_temperature(own, temperature)
-    difference = float(np.abs(np.asarray(predict(images)) - expected).max())
+    found = predict(images)
+    difference = float(np.abs(np.asarray(found.probabilities) - expected).max())
     if not difference <= TOLERANCE:
         raise RunError(
             f"The {format} file gives other probabilities than the run: {difference:.1e} apart. "
             "It was not kept; please report it."
         )
+    if known is not None:
+        far = known.distance(embeddings)
+        if not np.allclose(np.asarray(found.distances), far, rtol=RELATIVE, atol=TOLERANCE):
+            raise RunError(
+                f"The {format} file gives other distances from the known photos than the run. It "
+                "was not kept; please report it."
+            )
     return difference
 
 

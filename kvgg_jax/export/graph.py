@@ -10,30 +10,39 @@ from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import NDArray
 
 from kvgg_jax.core import tf_gate  # noqa: F401 - Keras imports TensorFlow to describe a layer
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.files import write_text
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.inference.prediction import PredictFunction
+from kvgg_jax.inference.known_photos import KnownPhotos
+from kvgg_jax.inference.prediction import Outputs, PredictFunction
 from kvgg_jax.models.from_keras.random_weights import draw, undrawn
+from kvgg_jax.models.heads import LAST
 from kvgg_jax.models.layers import FASTER, Caffe
 from kvgg_jax.models.preprocess import CAFFE_MEANS, PREPROCESSING
 
+OUTPUTS = ("probabilities", "distance")
+DISTANCE = ("whitened", "class_distances")
+"""Layers that measure how far an image is from the known photos."""
 LAYER_SETTINGS = {"name", "trainable", "dtype"}
 About = dict[str, Any]
 """What a format holds besides the weights, as JSON: class names, shapes, units, origin."""
 
 
-def portable(model: keras.Model, temperature: float | None = None) -> keras.Model:
+def portable(
+    model: keras.Model, temperature: float | None = None, known: KnownPhotos | None = None
+) -> keras.Model:
     """`model` with its weights: [batch, size, size, 3] in 0..255, float or uint8 -> probabilities.
 
-    The logits are divided by `temperature`, if there is one. It computes in float32, needs nothing
-    of this package, and leaves out what is for training only.
+    The logits are divided by `temperature`, if there is one. With `known` there are two outputs:
+    probabilities and distances from the known photos, [batch]. It computes in float32, needs
+    nothing of this package, and leaves out what is for training only.
     """
-    new = undrawn(lambda: _copy(model, temperature))
+    new = undrawn(lambda: _copy(model, temperature, known))
     for layer in new.layers:
-        if layer.name == PREPROCESSING:
+        if layer.name in (PREPROCESSING, *DISTANCE):
             draw(layer.variables, 0)
         elif layer.variables:
             trained = model.get_layer(layer.name).variables
@@ -42,13 +51,16 @@ def portable(model: keras.Model, temperature: float | None = None) -> keras.Mode
     return new
 
 
-def _copy(model: keras.Model, temperature: float | None) -> keras.Model:
+def _copy(model: keras.Model, temperature: float | None, known: KnownPhotos | None) -> keras.Model:
     """The layers of `portable`, without values for their weights."""
     inputs = keras.Input(model.input.shape[1:], name="image")
     x = keras.layers.Rescaling(1 / 255, name="to_unit_range")(inputs)
     outputs: list[keras.KerasTensor] = []
+    embedding: list[keras.KerasTensor] = []
 
     def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
+        if operation.name == LAST:
+            embedding.append(args[0])
         dropped = isinstance(operation, keras.layers.Dropout)
         outputs.append(args[0] if dropped else operation(*args, **kwargs))
         return outputs[-1]
@@ -57,7 +69,29 @@ def _copy(model: keras.Model, temperature: float | None) -> keras.Model:
     x = outputs[-1]
     if temperature is not None:
         x = keras.layers.Rescaling(1 / temperature, name="temperature")(x)
-    return keras.Model(inputs, keras.layers.Softmax(name="probabilities")(x), name=model.name)
+    found = keras.layers.Softmax(name="probabilities")(x)
+    if known is None:
+        return keras.Model(inputs, found, name=model.name)
+    return keras.Model(inputs, [found, _distance(embedding[0], known)], name=model.name)
+
+
+def _distance(embedding: keras.KerasTensor, known: KnownPhotos) -> keras.KerasTensor:
+    """As `KnownPhotos.distance`; |x - m|^2 is |x|^2 - 2 x m + |m|^2, which a Dense layer adds."""
+    whitened, to_means = DISTANCE
+    x = _dense(known.kernel, known.bias, whitened)(embedding)
+    squares = (known.means**2).sum(axis=1)
+    nearest = keras.ops.min(_dense(-2 * known.means.T, squares, to_means)(x), axis=1)
+    return keras.ops.sqrt(keras.ops.relu(nearest + keras.ops.sum(x * x, axis=1)))
+
+
+def _dense(kernel: NDArray[Any], bias: NDArray[Any], name: str) -> keras.Layer:
+    """A layer with these weights."""
+    return keras.layers.Dense(
+        len(bias),
+        kernel_initializer=keras.initializers.Constant(kernel.tolist()),
+        bias_initializer=keras.initializers.Constant(bias.tolist()),
+        name=name,
+    )
 
 
 def _caffe(name: str) -> keras.Layer:
@@ -97,7 +131,12 @@ def predict_function(model: keras.Model) -> PredictFunction:
         for variables in (model.trainable_variables, model.non_trainable_variables)
     )
     call = jax.jit(partial(model.stateless_call, training=False))
-    return lambda images: call(params, state, images)[0]
+
+    def predict(images: NDArray[np.uint8]) -> Outputs:
+        found = call(params, state, images)[0]
+        return Outputs(*found) if isinstance(found, list | tuple) else Outputs(found)
+
+    return predict
 
 
 def beside(file: Path) -> Path:

@@ -9,12 +9,12 @@ from pathlib import Path
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.tf_gate import tf
 from kvgg_jax.export.graph import About, write_beside
-from kvgg_jax.export.saved_model import run_child
+from kvgg_jax.export.saved_model import as_outputs, run_child
 from kvgg_jax.inference.prediction import PredictFunction
 
 
 def write(model: keras.Model, file: Path, about: About) -> None:
-    """uint8 `image` [batch, size, size, 3] -> `probabilities`, and `about` beside it.
+    """uint8 `image` [batch, size, size, 3] -> outputs by name, and `about` beside it.
 
     Raises RunError when TensorFlow cannot write it, OSError when the disk is full.
     """
@@ -30,4 +30,4 @@ def read(file: Path) -> PredictFunction:
         plain = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         interpreter = tf.lite.Interpreter(str(file), experimental_op_resolver_type=plain)
     run = interpreter.get_signature_runner()
-    return lambda images: run(image=images)["probabilities"]
+    return lambda images: as_outputs(run(image=images))

@@ -22,7 +22,7 @@ from onnxruntime import quantization
 
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.export.graph import About, predict_function
+from kvgg_jax.export.graph import OUTPUTS, About, predict_function
 from kvgg_jax.export.onnx_program import Program
 from kvgg_jax.inference.onnx_session import open_onnx
 from kvgg_jax.inference.prediction import PredictFunction
@@ -33,7 +33,7 @@ LIMIT = 2**31 - 2**20  # bytes: Protobuf holds no more than 2 GiB
 
 
 def write(model: keras.Model, file: Path, about: About) -> None:
-    """uint8 `image` [batch, size, size, 3] -> `probabilities`; `about` in the model's metadata.
+    """uint8 `image` [batch, size, size, 3] -> `OUTPUTS`; `about` in the model's metadata.
 
     Raises RunError where the weights do not fit in one file.
     """
@@ -47,12 +47,15 @@ def write(model: keras.Model, file: Path, about: About) -> None:
     one = jax.ShapeDtypeStruct((1, *size), "uint8")
     (images,) = export.symbolic_args_specs((one,), "batch, ...")
     traced = jax.jit(predict_function(model)).trace(images)
-    program = Program(traced.jaxpr, "image", "probabilities")
+    names = OUTPUTS[: len(model.outputs)]
+    program = Program(traced.jaxpr, "image", names)
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, ("batch", *size))
-    shape = ("batch", model.output.shape[1])
-    output = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, shape)
+    outputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ("batch", *output.shape[1:]))
+        for name, output in zip(names, model.outputs, strict=True)
+    ]
     built = helper.make_model(
-        helper.make_graph(program.nodes, model.name, [image], [output], program.weights),
+        helper.make_graph(program.nodes, model.name, [image], outputs, program.weights),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="kvgg_jax",

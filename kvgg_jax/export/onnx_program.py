@@ -37,16 +37,17 @@ def _is_place(var: Var) -> bool:
 
 
 class Program:
-    """Nodes and weights of a program of one input and one output, which are given names."""
+    """Nodes and weights of a program of one input and some outputs, which are given names."""
 
-    def __init__(self, program: ClosedJaxpr, image: str, output: str) -> None:
+    def __init__(self, program: ClosedJaxpr, image: str, outputs: Sequence[str]) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
         self._image, self._names = image, dict[Var, str]()
         self._narrow: set[str] = set()  # values that are still to be broadcast to their shapes
         self._known = dict[Var, Any]()  # places, such as those of a slice
-        last = self._run(program.jaxpr, program.consts, [image])
-        self.nodes.append(helper.make_node("Identity", last, [output], name=output))
+        found = self._run(program.jaxpr, program.consts, [image])
+        for name, output in zip(found, outputs, strict=True):
+            self.nodes.append(helper.make_node("Identity", [name], [output], name=output))
 
     def _run(self, jaxpr: Jaxpr, consts: Sequence[Any], inputs: Sequence[str]) -> list[str]:
         """Add the equations of `jaxpr`; the names of its outputs."""

@@ -12,14 +12,18 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.files import write_text
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.tf_gate import tf
-from kvgg_jax.export.graph import About, check_layers
-from kvgg_jax.inference.prediction import PredictFunction
+from kvgg_jax.export.graph import OUTPUTS, About, check_layers
+from kvgg_jax.inference.prediction import Outputs, PredictFunction
 
 ABOUT = Path("assets.extra", "classes.json")  # TensorFlow's place for files of others
 CHILD = Path(__file__).with_name("saved_model_child.py")
@@ -27,7 +31,7 @@ SETTINGS = {"KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1", "PYTHON
 
 
 def write(model: keras.Model, file: Path, about: About) -> None:
-    """A folder `file` with the signature uint8 `image` -> `probabilities`, and `about` in it.
+    """A folder `file` with the signature uint8 `image` -> outputs by name, and `about` in it.
 
     Raises RunError when TensorFlow cannot write it, OSError when the disk is full.
     """
@@ -60,6 +64,14 @@ def run_child(model: keras.Model, folder: Path, *others: Path) -> None:
 def read(file: Path) -> PredictFunction:
     """The signature, as TensorFlow loads it."""
     loaded = tf.saved_model.load(str(file))  # kept alive: it owns the weights
-    return lambda images: loaded.signatures["serving_default"](tf.constant(images))[
-        "probabilities"
-    ].numpy()
+
+    def predict(images: NDArray[np.uint8]) -> Outputs:
+        found = loaded.signatures["serving_default"](tf.constant(images))
+        return as_outputs({name: values.numpy() for name, values in found.items()})
+
+    return predict
+
+
+def as_outputs(found: Mapping[str, NDArray[np.floating]]) -> Outputs:
+    """Of arrays by the names that the child gives them."""
+    return Outputs(*(found[name] for name in OUTPUTS if name in found))

@@ -12,9 +12,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+OUTPUTS = ("probabilities", "distance")
+
 
 def main(source: str, folder: str, file: str | None = None) -> None:
-    """The network of a `.keras` file as uint8 `image` [batch, size, size, 3] -> `probabilities`.
+    """The network of a `.keras` file as uint8 `image` [batch, size, size, 3] -> `OUTPUTS`.
 
     `file` is for LiteRT, which is made of the SavedModel in `folder`.
     """
@@ -22,7 +24,8 @@ def main(source: str, folder: str, file: str | None = None) -> None:
     image = tf.TensorSpec((None, *model.input.shape[1:]), tf.uint8, name="image")
 
     def serve(image: Any) -> dict[str, Any]:
-        return {"probabilities": model(image, training=False)}
+        found = model(image, training=False)
+        return dict(zip(OUTPUTS, found if isinstance(found, list) else [found], strict=False))
 
     archive = keras.export.ExportArchive()  # `track(model)` would write each weight twice
     archive.add_endpoint("serving_default", serve, input_signature=[image])

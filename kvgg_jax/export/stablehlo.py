@@ -9,7 +9,7 @@ from jax import export
 
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.export.graph import About, predict_function, write_beside
-from kvgg_jax.inference.prediction import PredictFunction
+from kvgg_jax.inference.prediction import Outputs, PredictFunction
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
@@ -19,11 +19,15 @@ def write(model: keras.Model, file: Path, about: About) -> None:
     (shape,) = export.symbolic_args_specs(
         (jax.ShapeDtypeStruct((1, *model.input.shape[1:]), "uint8"),), "batch, ..."
     )
-    program = export.export(jax.jit(predict_function(model)), platforms=PLATFORMS)(shape)
+    predict = predict_function(model)
+    program = export.export(
+        jax.jit(lambda images: predict(images).probabilities), platforms=PLATFORMS
+    )(shape)
     file.write_bytes(program.serialize())
     write_beside(file, about)
 
 
 def read(file: Path) -> PredictFunction:
     """The program, run by JAX."""
-    return jax.jit(export.deserialize(bytearray(file.read_bytes())).call)
+    call = jax.jit(export.deserialize(bytearray(file.read_bytes())).call)
+    return lambda images: Outputs(call(images))

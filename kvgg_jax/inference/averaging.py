@@ -12,18 +12,20 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from kvgg_jax.inference.prediction import PredictFunction
+from kvgg_jax.inference.prediction import Outputs, PredictFunction
 
 Number = TypeVar("Number", bound=np.generic)
 
 
 def mean_of(networks: Sequence[PredictFunction]) -> PredictFunction:
-    """The mean of what networks give; of one, its own, to the bit."""
+    """The mean of what networks give, with the distances of the first; of one, its own, to the
+    bit."""
     if len(networks) == 1:
         return networks[0]
 
-    def mean(images: NDArray[np.uint8]) -> NDArray[np.floating]:
-        return np.mean([np.asarray(predict(images)) for predict in networks], axis=0)
+    def mean(images: NDArray[np.uint8]) -> Outputs:
+        found = [predict(images) for predict in networks]
+        return Outputs(np.mean([one.probabilities for one in found], axis=0), found[0].distances)
 
     return mean
 

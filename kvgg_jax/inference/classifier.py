@@ -9,6 +9,9 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.devices.check import check_jax
 from kvgg_jax.core.errors import RunError
@@ -19,15 +22,17 @@ from kvgg_jax.core.state import Weights, empty_batch
 from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.image import Read, read_file
-from kvgg_jax.inference import onnx_session
+from kvgg_jax.inference import known_photos, onnx_session
 from kvgg_jax.inference.averaging import mean_of, with_mirror_images
 from kvgg_jax.inference.prediction import (
     MAX_BATCH,
     WHOLE,
+    Outputs,
     Part,
     PredictFunction,
     Prediction,
     Predictor,
+    Typicality,
     classify,
     find_files,
 )
@@ -38,7 +43,7 @@ from kvgg_jax.inference.temperature import (
     threshold,
 )
 from kvgg_jax.models.compile import compile_step
-from kvgg_jax.models.functional import make_predict_step, weight_shapes
+from kvgg_jax.models.functional import make_embed_step, make_predict_step, weight_shapes
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.checkpoint import Checkpoints
 from kvgg_jax.runs.folder import Run
@@ -161,6 +166,7 @@ def predict(
     raw: bool = False,
     tta: bool = False,
     unsure_below: float | None = None,
+    unknown_below: float | None = None,
     batch_size: int | None = None,
     out: str | Path = catalog.OUT,
     emit: Emit = ignore,
@@ -169,6 +175,8 @@ def predict(
 
     Probabilities are calibrated where `calibrate` has fitted the run, unless `raw`. `unsure_below`
     is in [0, 1]; None means 0.7 (`temperature.UNSURE_BELOW`) where they are, else no threshold.
+    `unknown_below` is in [0, 1]; None means 0.05 (`known_photos.UNKNOWN_BELOW`) where the run has
+    kept what it takes to tell unknown photos, and 0 that none is unknown.
     `batch_size` None means up to 32, or for a run in bfloat16, where rounding depends on it, as
     many as in its training. With `tta` (test-time augmentation) the probabilities are the mean of
     those of the photo and of its mirror image.
@@ -182,8 +190,10 @@ def predict(
     """
     if unsure_below is not None and not 0 <= unsure_below <= 1:
         raise ValueError(f"unsure_below {unsure_below}: a probability is in [0, 1]")
-    how: Any = {"raw": raw, "tta": tta, "unsure_below": unsure_below}
-    how |= {"batch_size": batch_size, "emit": emit}
+    if unknown_below is not None and not 0 <= unknown_below <= 1:
+        raise ValueError(f"unknown_below {unknown_below}: a share of photos is in [0, 1]")
+    how: Any = {"raw": raw, "tta": tta, "batch_size": batch_size, "emit": emit}
+    how |= {"unsure_below": unsure_below, "unknown_below": unknown_below}
     if onnx_session.is_onnx(run):
         return list(onnx_session.predict_each(paths, run, **how))
     return list(predict_each(paths, run, **how, out=out))
@@ -196,6 +206,7 @@ def predict_each(
     raw: bool = False,
     tta: bool = False,
     unsure_below: float | None = None,
+    unknown_below: float | None = None,
     batch_size: int | None = None,
     part: Part = WHOLE,
     after: int = 0,
@@ -212,19 +223,25 @@ def predict_each(
     classifier, calibrations = members[0], calibrations_of(members, raw=raw, emit=emit)
     temperatures = temperatures_of(calibrations)
     unsure_below = threshold(temperatures, unsure_below, emit)
+    known, typicality = familiarity(members, unknown_below, emit)
     batch, size = classifier.batch(len(files), batch_size), classifier.image_size
     config = classifier.config
     with inference_memory_advice(batch, size):
-        function = make_predict_step(config.model, precision=config.train.precision)
+        make_step = make_predict_step if known is None else make_embed_step
+        function = make_step(config.model, precision=config.train.precision)
         example = empty_batch(batch, size).images
         step = compile_step("prediction", function, *classifier.weights, example, emit=emit)
 
-        def probabilities_of(
-            member: Classifier, calibration: Calibration | None
-        ) -> PredictFunction:
-            return lambda images: calibrated(step(*member.weights, images)[1], calibration)
+        def outputs_of(member: Classifier, calibration: Calibration | None) -> PredictFunction:
+            def outputs(images: NDArray[np.uint8]) -> Outputs:
+                found, own = map(np.asarray, step(*member.weights, images))
+                return Outputs(
+                    calibrated(own, calibration), None if known is None else known.distance(found)
+                )
 
-        mean = mean_of(list(map(probabilities_of, members, calibrations)))
+            return outputs
+
+        mean = mean_of(list(map(outputs_of, members, calibrations)))
         mean = with_mirror_images(mean) if tta else mean
         network = Predictor(mean, classifier.classes, size, temperatures, classifier.resize)
         yield from classify(
@@ -232,6 +249,7 @@ def predict_each(
             network,
             batch=batch,
             unsure_below=unsure_below,
+            typicality=typicality,
             after=after,
             read=read,
             emit=emit,
@@ -265,3 +283,17 @@ def temperatures_of(calibrations: Sequence[Calibration | None]) -> tuple[float, 
     """Of networks that are all calibrated; none where one is not."""
     known = tuple(one.temperature for one in calibrations if one is not None)
     return known if len(known) == len(calibrations) else ()
+
+
+def familiarity(
+    members: Sequence[Classifier], unknown_below: float | None, emit: Emit
+) -> tuple[known_photos.KnownPhotos | None, Typicality | None]:
+    """The photos that a network knows, if it has kept them, and how distances from them are read;
+    nothing of several networks, each of which has distances of its own."""
+    if len(members) > 1:
+        several = f"{members[0].run.path.parent} is a cross-validation, whose folds differ in that."
+        return None, known_photos.read_by(None, unknown_below, otherwise=several)
+    run, state = members[0].run, members[0].state
+    known = known_photos.current(run, state, emit)
+    distances = None if known is None else known.distances
+    return known, known_photos.read_by(distances, unknown_below, otherwise=known_photos.lacks(run))

@@ -16,10 +16,11 @@ from kvgg_jax.core.memory import inference_memory_advice
 from kvgg_jax.core.places import Place
 from kvgg_jax.core.state import empty_batch
 from kvgg_jax.data.decode.image import Read, read_file
-from kvgg_jax.inference.classifier import Classifier, certainty, classifier_of
+from kvgg_jax.inference.classifier import Classifier, certainty, classifier_of, familiarity
 from kvgg_jax.inference.prediction import (
+    Outputs,
     Prediction,
-    Probabilities,
+    Row,
     each_output,
     find_files,
     load_photo,
@@ -78,11 +79,13 @@ def make_embedder(
     batch: int,
     raw: bool = False,
     unsure_below: float | None = None,
+    unknown_below: float | None = None,
     emit: Emit,
 ) -> EmbedFiles:
     """Compiled for so many images at once, for files of several kinds; predictions as `predict`
     gives them."""
     calibration, below = certainty(classifier, raw=raw, unsure_below=unsure_below, emit=emit)
+    known, typicality = familiarity([classifier], unknown_below, emit)
     size, config, weights = classifier.image_size, classifier.config, classifier.weights
     function = make_embed_step(config.model, precision=config.train.precision)
     with inference_memory_advice(batch, size):
@@ -90,15 +93,19 @@ def make_embedder(
             "embedding", function, *weights, empty_batch(batch, size).images, emit=emit
         )
 
-    def compute(images: NDArray[np.uint8]) -> list[tuple[Vector, Probabilities]]:
-        vectors, own = step(*weights, images)
-        return list(zip(np.asarray(vectors), calibrated(own, calibration), strict=True))
+    def compute(images: NDArray[np.uint8]) -> list[tuple[Vector, Row]]:
+        vectors, own = map(np.asarray, step(*weights, images))
+        outputs = Outputs(
+            calibrated(own, calibration), None if known is None else known.distance(vectors)
+        )
+        return list(zip(vectors, outputs.rows(), strict=True))
 
     rank = partial(
         ranked,
         classes=classifier.classes,
         calibrated=calibration is not None,
         unsure_below=below,
+        typicality=typicality,
     )
 
     def embed_files(files: Sequence[Place], read: Read) -> Iterator[Embedded]:
@@ -111,6 +118,7 @@ def make_embedder(
                 if isinstance(found, ImageError):
                     yield Embedded(Prediction(path, error=str(found)))
                 else:
-                    yield Embedded(rank(path, found[1]), found[0])
+                    vector, row = found
+                    yield Embedded(rank(path, *row), vector)
 
     return embed_files

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, NamedTuple, TypeGuard, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,11 @@ from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.image import Read, read_file
 from kvgg_jax.inference.averaging import with_mirror_images
+from kvgg_jax.inference.known_photos import read_by
 from kvgg_jax.inference.prediction import (
     MAX_BATCH,
     WHOLE,
+    Outputs,
     Part,
     Prediction,
     Predictor,
@@ -57,6 +59,7 @@ def predict_each(
     raw: bool = False,
     tta: bool = False,
     unsure_below: float | None = None,
+    unknown_below: float | None = None,
     batch_size: int | None = None,
     part: Part = WHOLE,
     after: int = 0,
@@ -77,11 +80,23 @@ def predict_each(
             "probabilities: kvgg export --format onnx --raw"
         )
     below = threshold(opened.temperatures, unsure_below, emit)
+    lacks = (
+        f"{escape_name(model)} does not measure what tells unknown photos. Export the run again: "
+        "kvgg export --format onnx"
+    )
+    typicality = read_by(opened.distances, unknown_below, otherwise=lacks)
     batch = min(len(files), batch_size or MAX_BATCH)
     if tta:
         opened = replace(opened, predict=with_mirror_images(opened.predict))
     yield from classify(
-        part.of(files), opened, batch=batch, unsure_below=below, after=after, read=read, emit=emit
+        part.of(files),
+        opened,
+        batch=batch,
+        unsure_below=below,
+        typicality=typicality,
+        after=after,
+        read=read,
+        emit=emit,
     )
 
 
@@ -105,10 +120,10 @@ def open_onnx(path: Path) -> Predictor:
     )
     about = _description(session, path)
 
-    def predict(images: NDArray[np.uint8]) -> NDArray[np.floating]:
+    def predict(images: NDArray[np.uint8]) -> Outputs:
         run_options = onnxruntime.RunOptions()
         run_options.log_severity_level = FATAL_ONLY
-        (probabilities,) = _bounded(
+        probabilities, *others = _bounded(
             lambda: session.run(None, {about.input: images}, run_options),
             seconds=LOAD_SECONDS + SECONDS_PER_IMAGE * len(images),
             otherwise=f"{escape_name(path)} cannot classify the photos",
@@ -119,9 +134,15 @@ def open_onnx(path: Path) -> Predictor:
                 f"{escape_name(path)} does not give probabilities: numbers from 0 to 1 with the "
                 "sum 1 for each photo. Export the run again: kvgg export --format onnx"
             )
-        return probabilities
+        if others and not _are_distances(others[0], len(images)):
+            raise RunError(
+                f"{escape_name(path)} does not give distances: a number for each photo, 0 or more. "
+                "Export the run again: kvgg export --format onnx"
+            )
+        return Outputs(probabilities, *others)
 
-    return Predictor(predict, about.classes, about.image_size, about.temperatures, about.resize)
+    of, size = about.distances, about.image_size
+    return Predictor(predict, about.classes, size, about.temperatures, about.resize, of)
 
 
 class _Description(NamedTuple):
@@ -130,6 +151,7 @@ class _Description(NamedTuple):
     image_size: int
     temperatures: tuple[float, ...]
     resize: Resize
+    distances: NDArray[np.float32] | None
 
 
 def _description(session: onnxruntime.InferenceSession, path: Path) -> _Description:
@@ -137,14 +159,14 @@ def _description(session: onnxruntime.InferenceSession, path: Path) -> _Descript
     try:
         about = session.get_modelmeta().custom_metadata_map
         classes = json.loads(about["classes"])
-        temperatures, resize = _temperatures(about), _resize(about)
-        (image,), (output,) = session.get_inputs(), session.get_outputs()
+        temperatures, resize, distances = _temperatures(about), _resize(about), _distances(about)
+        (image,), (output, *others) = session.get_inputs(), session.get_outputs()
         size = image.shape[1]
         fits = (image.type, image.shape[1:], output.shape[1:]) == (
             "tensor(uint8)",
             [size, size, 3],
             [len(set(classes))],
-        )
+        ) and len(others) == (distances is not None)
         if not fits or not all(isinstance(name, str) for name in classes):
             raise ValueError
     except (KeyError, TypeError, ValueError, IndexError, RecursionError):
@@ -152,7 +174,7 @@ def _description(session: onnxruntime.InferenceSession, path: Path) -> _Descript
             f"{escape_name(path)} was not made by kvgg export: it lacks the class names or "
             "the image size."
         ) from None
-    return _Description(image.name, tuple(classes), size, temperatures, resize)
+    return _Description(image.name, tuple(classes), size, temperatures, resize, distances)
 
 
 def _bounded(
@@ -196,6 +218,10 @@ def _are_probabilities(found: NDArray[np.floating], shape: tuple[int, int]) -> b
     return bool(in_range.all() and np.allclose(found.sum(axis=1), 1, rtol=0, atol=TOLERANCE))
 
 
+def _are_distances(found: NDArray[np.floating], count: int) -> bool:
+    return found.shape == (count,) and found.dtype.kind == "f" and bool((found >= 0).all())
+
+
 def _temperatures(about: Mapping[str, str]) -> tuple[float, ...]:
     """None also for a file from before there were any. Raises ValueError for another value."""
     found = json.loads(about.get("temperature", "null"))
@@ -212,3 +238,15 @@ def _resize(about: Mapping[str, str]) -> Resize:
     if found not in get_args(Resize):
         raise ValueError
     return found
+
+
+def _distances(about: Mapping[str, str]) -> NDArray[np.float32] | None:
+    """Of known photos, ascending; None also for a file from before there were any. Raises
+    ValueError for other values."""
+    found: Any = json.loads(about.get("unknown", "null"))
+    if found is None:
+        return None
+    distances = np.array(found["distances"], np.float32)
+    if distances.ndim != 1 or not len(distances) or not (np.diff(distances) >= 0).all():
+        raise ValueError
+    return distances

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import DataError, ImageError, UsageError
 from kvgg_jax.core.events import Emit, Progress
@@ -23,8 +23,28 @@ from kvgg_jax.data.sources.folder import find_images
 MAX_BATCH = 32  # images predicted at once
 T = TypeVar("T")
 
-PredictFunction = Callable[[NDArray[np.uint8]], ArrayLike]
-"""uint8 images [batch, size, size, 3], RGB in 0..255 -> probabilities [batch, classes]."""
+
+Row = tuple[NDArray[np.floating], float | None]
+"""Probabilities [classes] of an image, and its distance."""
+
+
+class Outputs(NamedTuple):
+    """What a network gives for a batch."""
+
+    probabilities: NDArray[np.floating]
+    """[batch, classes]."""
+    distances: NDArray[np.floating] | None = None
+    """From the known photos, [batch]; None where the network does not measure that."""
+
+    def rows(self) -> list[Row]:
+        """Of each image."""
+        found = self.probabilities
+        distances = [None] * len(found) if self.distances is None else self.distances.tolist()
+        return list(zip(found, distances, strict=True))
+
+
+PredictFunction = Callable[[NDArray[np.uint8]], Outputs]
+"""Of uint8 images [batch, size, size, 3], RGB in 0..255."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +57,16 @@ class Prediction:
     calibrated: bool = False
     """Whether the probabilities are at the run's fitted temperature."""
     unsure_below: float | None = None
+    typicality: float | None = None
+    """Share of the run's validation photos that are as unlike its training photos, in (0, 1]."""
+    unknown_below: float | None = None
+
+    @property
+    def unknown(self) -> bool:
+        """Whether its typicality is below `unknown_below`, where there is one."""
+        if self.typicality is None or self.unknown_below is None:
+            return False
+        return self.typicality < self.unknown_below
 
     @property
     def unsure(self) -> bool:
@@ -70,6 +100,9 @@ class Prediction:
             "calibrated": self.calibrated,
             "unsure": self.unsure,
             "unsure_below": self.unsure_below,
+            "unknown": self.unknown,
+            "unknown_below": self.unknown_below,
+            "typicality": self.typicality,
             "top": [{"class": name, "probability": p} for name, p in self.top[:top]],
         }
 
@@ -121,6 +154,27 @@ class Predictor:
     """Those that its probabilities are calibrated with, one per network; none for its own."""
     resize: Resize = "squash"
     """How a photo becomes a square."""
+    distances: NDArray[np.floating] | None = None
+    """Of known photos that training did not see, ascending: [count]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Typicality:
+    """What a distance from the known photos means, and from where on a photo is unknown."""
+
+    distances: NDArray[np.floating]
+    """Of known photos that training did not see, ascending: [count]."""
+    unknown_below: float
+
+    def of(self, distance: float) -> float:
+        """Share of those photos, and of this one, that are as far or farther: in (0, 1].
+
+        Of known photos, a share of at most `unknown_below` is below it, however few there were:
+        the p-value of Vovk, Gammerman & Shafer 2005, "Algorithmic Learning in a Random World".
+        """
+        count = len(self.distances)
+        farther = count - int(np.searchsorted(self.distances, distance, side="left"))
+        return (1 + farther) / (1 + count)
 
 
 def classify(
@@ -129,6 +183,7 @@ def classify(
     *,
     batch: int,
     unsure_below: float | None = None,
+    typicality: Typicality | None = None,
     after: int = 0,
     read: Read = read_file,
     emit: Emit,
@@ -142,11 +197,12 @@ def classify(
         classes=network.classes,
         calibrated=bool(network.temperatures),
         unsure_below=unsure_below,
+        typicality=typicality,
     )
     load = partial(load_photo, size=network.image_size, resize=network.resize, read=read)
     outputs = each_output(
         files,
-        lambda images: list(np.asarray(network.predict(images))),
+        lambda images: network.predict(images).rows(),
         load,
         size=network.image_size,
         batch=batch,
@@ -157,7 +213,7 @@ def classify(
         if isinstance(found, ImageError):
             yield Prediction(path, error=str(found))
         else:
-            yield rank(path, found)
+            yield rank(path, *found)
 
 
 def each_output(
@@ -204,15 +260,21 @@ def load_photo(
 def ranked(
     path: Place,
     probabilities: NDArray[np.floating],
-    classes: tuple[str, ...],
+    distance: float | None = None,
     *,
+    classes: tuple[str, ...],
     calibrated: bool,
     unsure_below: float | None,
+    typicality: Typicality | None = None,
 ) -> Prediction:
     """The classes by falling probability; of two alike, the first comes first."""
     order = np.argsort(-probabilities, kind="stable")
     top = tuple((classes[k], float(probabilities[k])) for k in order)
-    return Prediction(path, top, calibrated=calibrated, unsure_below=unsure_below)
+    found = Prediction(path, top, calibrated=calibrated, unsure_below=unsure_below)
+    if typicality is None or distance is None:
+        return found
+    share = typicality.of(distance)
+    return replace(found, typicality=share, unknown_below=typicality.unknown_below)
 
 
 Labels = NDArray[np.integer]

@@ -29,6 +29,7 @@ def rank_unsure(
     *,
     raw: bool = False,
     unsure_below: float | None = None,
+    unknown_below: float | None = None,
     batch_size: int | None = None,
     read: Read = read_file,
     out: str | Path = catalog.OUT,
@@ -48,6 +49,7 @@ def rank_unsure(
         batch=classifier.batch(len(files), batch_size),
         raw=raw,
         unsure_below=unsure_below,
+        unknown_below=unknown_below,
         emit=emit,
     )
     found = list(embed_files(files, read))

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from kvgg_jax.core.devices.mesh import place_rows
 from kvgg_jax.core.errors import NonFiniteLoss, Stopped
@@ -29,7 +30,7 @@ from kvgg_jax.core.state import Batch, Tally, TrainState, Weights
 from kvgg_jax.core.tables.train import TrainConfig
 from kvgg_jax.inference.prediction import Probabilities
 from kvgg_jax.training.ema import with_ema_weights
-from kvgg_jax.training.step import EvalStep, TrainStep, zero_tally
+from kvgg_jax.training.step import EmbedStep, EvalStep, TrainStep, zero_tally
 
 
 class Batches(Protocol):
@@ -260,6 +261,19 @@ def evaluate(
         if stop():
             raise Stopped(f"Stopped while validating epoch {epoch}.")
     return ratios(*_numbers(tally)), np.concatenate(parts)
+
+
+def embed(
+    step: EmbedStep, weights: Weights, batches: Batches, *, stop: Callable[[], bool], emit: Emit
+) -> NDArray[np.float32]:
+    """What the last layer takes, [rows, width], of images and then fillers. Raises Stopped."""
+    parts = []
+    for done, batch in enumerate(batches.epoch(0), 1):
+        parts.append(np.asarray(step(*weights, place_rows(batch))))
+        emit(Progress("embedding", done, batches.steps, len(batch.labels)))
+        if stop():
+            raise Stopped("Stopped after the last epoch, while embedding the photos.")
+    return np.concatenate(parts)
 
 
 def _numbers(tally: Tally) -> list[float]:

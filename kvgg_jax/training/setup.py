@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.devices.mesh import place_rows, place_state, use_devices
 from kvgg_jax.core.errors import UsageError
-from kvgg_jax.core.events import Emit, Note
+from kvgg_jax.core.events import Emit, Note, ignore
 from kvgg_jax.core.history import Epoch
 from kvgg_jax.core.keras_gate import keras
-from kvgg_jax.core.state import TrainState
+from kvgg_jax.core.state import TrainState, Weights
 from kvgg_jax.core.tables.architectures import title
 from kvgg_jax.core.tables.optim import OptimConfig
 from kvgg_jax.core.text import qualified_name
@@ -35,7 +36,7 @@ from kvgg_jax.training.augment.mixing import make_mix
 from kvgg_jax.training.augment.regions import make_crop, make_erase
 from kvgg_jax.training.ema import make_averaging, with_average
 from kvgg_jax.training.figures import monitored_columns
-from kvgg_jax.training.loop import Hooks, LoopInputs
+from kvgg_jax.training.loop import Hooks, LoopInputs, embed, never
 from kvgg_jax.training.losses import Loss, make_loss
 from kvgg_jax.training.optimizers import BuildOptimizer, build_optimizer
 from kvgg_jax.training.schedules import build_schedule
@@ -44,6 +45,7 @@ from kvgg_jax.training.step import (
     Mix,
     TrainStep,
     init_state,
+    make_embed_step,
     make_eval_step,
     make_train_step,
     zero_tally,
@@ -129,6 +131,16 @@ class Network:
             first_epoch=partial(self._solve, emit=emit) if config.solves_head else None,
         )
 
+    def embed(
+        self, weights: Weights, parts: Sequence[Samples], *, stop: Callable[[], bool], emit: Emit
+    ) -> list[NDArray[np.float32]]:
+        """What the last layer takes of photos of the run, as `embed_parts` gives it."""
+        config, model, store = self.config, self.built.model, self.store
+        if are_constant(config):
+            model, store = head_on_features(config, self.built, self.decoded, weights, emit=ignore)
+        rows, size = map(self.decoded.rows, parts), config.train.part_size
+        return embed_parts(model, weights, store, rows, size=size, stop=stop, emit=emit)
+
     def _solve(self, state: TrainState, hooks: Hooks, *, emit: Emit) -> tuple[TrainState, Epoch]:
         """The first epoch of a run with a linear head."""
         weights = (state.params, state.model_state)
@@ -141,6 +153,26 @@ class Network:
             for part, weighted in ((self.split.train, True), (self.split.val, False))
         )
         return solve_epoch(self.config, step, (train, val), state, hooks)
+
+
+def embed_parts(
+    model: keras.Model,
+    weights: Weights,
+    store: Store,
+    parts: Iterable[NDArray[np.int64]],
+    *,
+    size: int,
+    stop: Callable[[], bool] = never,
+    emit: Emit,
+) -> list[NDArray[np.float32]]:
+    """What the last layer takes of the rows of a store, for each of several parts: [count, width].
+
+    `size` images are computed at once. Raises Stopped.
+    """
+    blank = place_rows(store.fillers(size))
+    step = compile_step("embedding", make_embed_step(model), *weights, blank, emit=emit)
+    batches = (Pipeline(store, rows, batch_size=size) for rows in parts)
+    return [embed(step, weights, one, stop=stop, emit=emit)[: one.count] for one in batches]
 
 
 def devices_of(config: RunConfig) -> AbstractContextManager[None]:

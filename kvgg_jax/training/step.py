@@ -21,6 +21,7 @@ Augment = Callable[[AnyArray, AnyArray], AnyArray]
 Mix = Callable[[Batch, AnyArray], Batch]
 TrainStep = Callable[[TrainState, Tally, Batch], tuple[TrainState, Tally]]
 EvalStep = Callable[[dict[str, AnyArray], dict[str, AnyArray], Batch], tuple[Tally, Array]]
+EmbedStep = Callable[[dict[str, AnyArray], dict[str, AnyArray], Batch], Array]
 
 
 def init_state(model: keras.Model, optimizer: keras.Optimizer) -> TrainState:
@@ -146,6 +147,25 @@ def make_eval_step(model: keras.Model) -> EvalStep:
         return _tally(logits, batch, cross_entropy), jax.nn.softmax(logits)
 
     return eval_step
+
+
+def make_embed_step(model: keras.Model) -> EmbedStep:
+    """(params, model_state, batch) -> what the last layer takes, float32 [batch, width]."""
+    made = model.output._keras_history  # in this model: a head shares its layers with the whole
+    (embeddings,) = made.operation._inbound_nodes[made.node_index].input_tensors
+    before = keras.Model(model.input, embeddings)
+    read_params = _reader(before.trainable_variables)
+    read_state = _reader(before.non_trainable_variables)
+
+    def embed_step(
+        params: dict[str, AnyArray], model_state: dict[str, AnyArray], batch: Batch
+    ) -> Array:
+        embeddings, _ = before.stateless_call(
+            read_params(params), read_state(model_state), normalize(batch.images), training=False
+        )
+        return embeddings.astype(jnp.float32)
+
+    return embed_step
 
 
 def _tally(logits: Array, batch: Batch, loss: Loss) -> Tally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from kvgg_jax.core.devices.hosts import are_several, check_all, from_main, is_ma
 from kvgg_jax.core.devices.mesh import alone
 from kvgg_jax.core.devices.stopping import agreed
 from kvgg_jax.core.errors import RunError, UsageError
-from kvgg_jax.core.events import Emit, Finished, Started, ignore
+from kvgg_jax.core.events import Emit, Finished, Started, Warned, ignore
 from kvgg_jax.core.history import History
 from kvgg_jax.core.memory import training_memory_advice
 from kvgg_jax.core.state import TrainState, discard
@@ -23,6 +24,7 @@ from kvgg_jax.core.tables.architectures import BuildBackbone, register_backbone
 from kvgg_jax.core.tables.train import Tracked
 from kvgg_jax.data.open_photos import source_of
 from kvgg_jax.data.reader import DecodedImages
+from kvgg_jax.inference import known_photos
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.charts import curves_at_the_end, draw_samples
 from kvgg_jax.runs.checkpoint import Checkpoints
@@ -262,9 +264,24 @@ def _run(
                 limit=limit,
                 emit=listen,
             )
+        _keep_known_photos(run, network, checkpoints, stop=stop, emit=emit)
     run.update_info(status="finished", seconds=history.seconds, reason=reason)
     emit(Finished(run.path, history, reason))
     return TrainResult(run.path, history, reason)
+
+
+def _keep_known_photos(
+    run: Run, network: Network, checkpoints: Checkpoints, *, stop: Callable[[], bool], emit: Emit
+) -> None:
+    """What tells unknown photos, by the best weights. Raises Stopped and RunError."""
+    checkpoints.wait()
+    try:
+        state, weights = checkpoints.load_best((network.state.params, network.state.model_state))
+    except RunError as error:  # they are lost, of which a warning has told
+        emit(Warned(f"{error} No photo will be unknown."))
+        return
+    embed = partial(network.embed, weights, stop=stop, emit=emit)
+    known_photos.keep(run, state, network.split, embed, emit)
 
 
 def _draw_samples(run: Run, network: Network) -> None:

@@ -27,9 +27,19 @@ def test_the_csv_has_a_row_per_class_and_one_per_error(capsys: pytest.CaptureFix
     """With quotes where a name needs them."""
     print_csv(FOUND, header=True, top=2)
     assert capsys.readouterr().out == (
-        "path,rank,class,probability,error\n"
-        'b.png,1,red,0.750000,\nb.png,2,"b,c",0.250000,\nc.png,,,,c.png: is empty.\n'
+        "path,rank,class,probability,error,unknown\n"
+        'b.png,1,red,0.750000,,\nb.png,2,"b,c",0.250000,,\nc.png,,,,c.png: is empty.,\n'
     )
+
+
+def test_the_csv_says_what_is_unknown(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the run measures it."""
+    typical, not_typical = (
+        Prediction(Path("a.png"), (("red", 1.0),), typicality=share, unknown_below=0.05)
+        for share in (0.5, 0.01)
+    )
+    print_csv([typical, not_typical], header=False, top=1)
+    assert capsys.readouterr().out == "a.png,1,red,1.000000,,false\na.png,1,red,1.000000,,true\n"
 
 
 def test_no_spreadsheet_runs_a_name_of_the_csv_as_a_formula(
@@ -38,7 +48,7 @@ def test_no_spreadsheet_runs_a_name_of_the_csv_as_a_formula(
     """A photo or a class may be named by somebody else."""
     hostile = Prediction(Path("=cmd|' /C calc'!A0"), (("@SUM(1)", 1.0),))
     print_csv([hostile], header=True, top=1)
-    assert capsys.readouterr().out.splitlines()[1] == "'=cmd|' /C calc'!A0,1,'@SUM(1),1.000000,"
+    assert capsys.readouterr().out.splitlines()[1] == "'=cmd|' /C calc'!A0,1,'@SUM(1),1.000000,,"
 
 
 def text_of(suffix: str) -> str:
@@ -125,7 +135,10 @@ def test_a_parquet_file_is_made_of_json_lines_that_are_continued(
     assert table.num_row_groups == 3
     *rows, last = table.read().to_pylist()
     (first, *_), columns = rows, table.schema_arrow.names
-    assert columns == ["path", "class", "probability", "calibrated", "unsure", "top", "error"]
+    assert columns == [
+        *("path", "class", "probability", "calibrated", "unsure"),
+        *("unknown", "typicality", "top", "error"),
+    ]
     known = of(FILES[0]).to_json(top=2)
     assert first == {**{name: known.get(name) for name in columns}, "error": None}
     assert [row["path"] for row in rows] == [str(path) for path in FILES]

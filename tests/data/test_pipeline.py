@@ -192,6 +192,7 @@ class Spy:
             "training": self.train,
             "evaluation": self.evaluate,
             "prediction": self.predict,
+            "embedding": self.embed,
         }[what]
 
     def keep(self, what: str, images: Any, weight: Any) -> None:
@@ -210,7 +211,11 @@ class Spy:
 
     def predict(self, _: Any, __: Any, images: Any) -> Any:
         self.keep("prediction", images, np.ones(len(images)))
-        return None, np.zeros((len(images), 3), np.float32)
+        return np.zeros((len(images), 64), np.float32), np.zeros((len(images), 3), np.float32)
+
+    def embed(self, _: Any, __: Any, batch: Batch) -> Any:
+        self.keep("embedding", batch.images, batch.weight)
+        return np.random.default_rng(0).random((len(batch.labels), 4), np.float32)
 
     def pixels(self, what: str) -> list[bytes]:
         return sorted(image.tobytes() for image in self.seen[what])

@@ -69,7 +69,7 @@ def test_json_has_the_shape_of_the_documents(result: Evaluation) -> None:
         *("run", "state", "data", "split", "count", "trained_on", "loss", "accuracy"),
         *("balanced_accuracy", "macro_f1", "matthews", "top_k", "calibration_error"),
         *("calibration", "members", "tta", "intervals", "classes", "confusion", "color"),
-        *("reliability", "mistakes", "files"),
+        *("reliability", "mistakes", "unknown", "files"),
     ]
     assert found["run"] == str(result.run)
     assert list(found["intervals"])[:3] == ["level", "resamples", "seed"]

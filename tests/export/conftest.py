@@ -48,7 +48,7 @@ def drawn(run: Classifier) -> Classifier:
         {name: np.asarray(v.value) for name, v in zip(variable_names(part), part, strict=True)}
         for part in (model.trainable_variables, model.non_trainable_variables)
     )
-    return replace(run, config=config, weights=weights)
+    return replace(run, config=config, weights=weights, state="drawn")
 
 
 @pytest.fixture(scope="session")

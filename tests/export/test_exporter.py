@@ -30,7 +30,10 @@ from kvgg_jax.export.exporter import FORMATS, Int8
 from kvgg_jax.export.graph import portable
 from kvgg_jax.export.output import delivered
 from kvgg_jax.inference.classifier import Classifier
+from kvgg_jax.inference.known_photos import KnownPhotos, current
+from kvgg_jax.inference.prediction import Outputs
 from kvgg_jax.inference.temperature import apply_temperature
+from kvgg_jax.models.functional import make_embed_step
 from kvgg_jax.runs.folder import Run
 from support.commands import kvgg, message
 from support.exports import CLASSES, about, needs
@@ -97,7 +100,8 @@ def test_int8_sees_photos_as_the_run_resizes_them(run: Classifier, tmp_path: Pat
     (calibrated,) = exporter._images(samples, other, ignore)
     np.testing.assert_array_equal(calibrated, expected)
     seen: list[np.ndarray] = []
-    exporter._probabilities(samples, other, lambda x: seen.append(x) or np.ones((1, 3)), ignore)
+    ones = Outputs(np.ones((1, 3)))
+    exporter._probabilities(samples, other, lambda x: seen.append(x) or ones, ignore)
     np.testing.assert_array_equal(seen, [expected])
 
 
@@ -122,7 +126,8 @@ def test_a_calibrated_run_is_exported_with_its_temperature(
     read = {"keras": keras_file, "saved-model": saved_model, "stablehlo": stablehlo}[format].read
     softened = apply_temperature(expected, 2.5)
     assert np.abs(softened - expected).max() > 0.1
-    np.testing.assert_allclose(read(result.path)(images), softened, rtol=0, atol=1e-4)
+    found = read(result.path)(images)
+    np.testing.assert_allclose(found.probabilities, softened, rtol=0, atol=1e-4)
     inside = result.path / saved_model.ABOUT
     written = json.loads(inside.read_text()) if format == "saved-model" else about(result.path)
     assert written["temperature"] == 2.5
@@ -135,7 +140,57 @@ def test_raw_leaves_the_calibration_out(
     result = export("stablehlo", calibrated, output=tmp_path / "x.stablehlo", raw=True)
     assert (result.temperature, about(result.path)["temperature"]) == (None, None)
     found = stablehlo.read(result.path)(images)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found.probabilities, expected, rtol=0, atol=1e-4)
+
+
+# Unknown photos
+
+
+@pytest.mark.parametrize(
+    "format",
+    [
+        pytest.param("onnx", marks=pytest.mark.extras),
+        pytest.param("litert", marks=pytest.mark.faults),  # processes of TensorFlow's
+        pytest.param("saved-model", marks=pytest.mark.faults),
+    ],
+)
+def test_a_file_measures_what_tells_unknown_photos(
+    run: Classifier, tmp_path: Path, format: str
+) -> None:
+    """The distances of the run, and what they mean: with that, no kvgg is needed."""
+    needs(format)
+    result = export(format, run, output=tmp_path / FORMATS[format].file)
+    assert result.unknown_below == 0.05
+    images = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    embeddings = make_embed_step(run.config.model)(*run.weights, images)[0]
+    known = current(run.run, run.state, ignore)
+    assert known is not None
+    expected = known.distance(np.asarray(embeddings))
+    found = reader(format).read(result.path)(images)
+    np.testing.assert_allclose(found.distances, expected, rtol=1e-3)
+    assert exporter._about(run, None, known)["unknown"] == {
+        "output": "distance: float32 [batch], to the nearest class of training photos",
+        "rule": "a photo is unknown where it is above `above`; none is where that is null",
+        "above": None,  # of two validation photos
+        "unknown_below": 0.05,
+        "distances": known.distances.tolist(),
+    }
+
+
+def test_a_file_with_other_distances_is_not_kept(
+    run: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its probabilities are right; nothing is written."""
+    needs("onnx")
+    distance = KnownPhotos.distance
+    monkeypatch.setattr(KnownPhotos, "distance", lambda *given: 1.1 * distance(*given))
+    with pytest.raises(RunError) as caught:
+        export("onnx", run, output=tmp_path / "x.onnx")
+    assert str(caught.value) == (
+        "The onnx file gives other distances from the known photos than the run. It was not kept; "
+        "please report it."
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 # int8
@@ -213,7 +268,8 @@ def test_a_file_with_other_probabilities_is_not_kept(
 ) -> None:
     """It is read back before it is put in place, and what was there stays."""
     (tmp_path / "x.keras").write_text("old")
-    monkeypatch.setattr(keras_file, "read", lambda file: lambda images: np.ones((8, 3)) / 3)
+    thirds = Outputs(np.ones((8, 3)) / 3)
+    monkeypatch.setattr(keras_file, "read", lambda file: lambda images: thirds)
     with pytest.raises(
         RunError, match="The keras file gives other probabilities than the run"
     ) as caught:
@@ -273,7 +329,7 @@ def test_another_user_can_read_an_export_in_a_folder_that_is_read_only(
             with pytest.raises(PermissionError):
                 (Path(name) / "new").touch()
             predict = reader(format).read(file)
-        assert np.asarray(predict(images)).sum() == pytest.approx(1)
+        assert np.asarray(predict(images).probabilities).sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -373,6 +429,7 @@ def test_export_is_what_the_documents_promise(
         "format",
         "bytes",
         "temperature",
+        "unknown_below",
         "max_difference",
         "seconds",
         "int8",

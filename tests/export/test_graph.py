@@ -41,7 +41,7 @@ def test_it_divides_by_255_and_the_temperature_and_gives_probabilities(images, t
     weights = {variable.path: variable.value for variable in model.trainable_variables}
     logits, _ = jax.jit(make_predict_step(config))(weights, {}, images)
     new = portable(model, temperature)
-    found = predict_function(new)(images)
+    found = predict_function(new)(images).probabilities
     np.testing.assert_allclose(
         found, jax.nn.softmax(logits / (temperature or 1)), rtol=0, atol=1e-5
     )
@@ -60,7 +60,8 @@ def test_a_layer_of_your_own_goes_into_programs_alone():
 
     image = keras.Input((8, 8, 3))
     network = portable(keras.Model(image, Mine(name="mine")(image)))
-    assert predict_function(network)(np.zeros((1, 8, 8, 3), np.uint8)).shape == (1, 8, 8, 3)
+    found = predict_function(network)(np.zeros((1, 8, 8, 3), np.uint8)).probabilities
+    assert found.shape == (1, 8, 8, 3)
     with pytest.raises(RunError) as caught:
         check_layers(network)
     assert str(caught.value) == (

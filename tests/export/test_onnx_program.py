@@ -79,7 +79,7 @@ def write(function: Callable[[Any], Any]) -> bytes:
     one = jax.ShapeDtypeStruct((1, *IMAGES.shape[1:]), "float32")
     (images,) = export.symbolic_args_specs((one,), "batch, ...")
     traced = jax.jit(function).trace(images)
-    program = Program(traced.jaxpr, "image", "found")
+    program = Program(traced.jaxpr, "image", ["found"])
     values = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ("batch", *array.shape[1:]))
         for name, array in (("image", one), ("found", traced.out_info))

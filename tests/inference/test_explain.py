@@ -114,7 +114,7 @@ def test_integrated_gradients_are_zero_where_nothing_decides(
     params = dict(zip(variable_names(model.trainable_variables), values, strict=True))
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
-    drawn = replace(classifier, config=config, weights=(params, {}))
+    drawn = replace(classifier, config=config, weights=(params, {}), state="drawn")
     (one,) = explain(tmp_path, drawn, method="integrated-gradients")
     quadrant = np.zeros((64, 64), bool)
     quadrant[:32, 32:] = True

@@ -417,7 +417,7 @@ def test_a_run_without_a_checkpoint_is_an_error(run: Path, command: tuple[str, .
 def test_a_damaged_file_of_a_run_is_named(run: Path, name: str, text: str, reason: str) -> None:
     """The one that has to be put back."""
     (run / name).write_text(text)
-    result = kvgg("evaluate")
+    result = kvgg("evaluate", "--run", "x")
     assert (result.exit_code, message(result)) == (
         1,
         f"Error: {run / name} is damaged: {reason}.\n",

@@ -45,7 +45,7 @@ def test_folders_of_ones_own_train_validate_and_test(here: Path) -> None:
         "test": 12,
     }
     assert count_of() == 18
-    bad = kvgg("evaluate", "--split", "test")
+    bad = kvgg("evaluate", "--run", "x", "--split", "test")
     assert message(bad).splitlines()[:2] == [
         "Error: 1 of 12 images cannot be read:",
         f"  {here}/july/red/red_00.png: is text, not an image. Replace or remove it.",
@@ -132,11 +132,11 @@ def test_other_photos_need_only_labels_that_the_run_knows(here: Path) -> None:
     assert "june has no photos of blue, green" in said
     assert "Left out 1 file without a class: june/what.png" in said
     (here / "june" / "pink").mkdir()
-    refused = kvgg("evaluate", "--data", "june")
+    refused = kvgg("evaluate", "--run", "x", "--data", "june")
     assert message(refused) == (
         "Error: june has classes that runs/x does not know: pink. It knows: blue, green, red.\n"
     )
-    none = kvgg("evaluate", "--split", "test")
+    none = kvgg("evaluate", "--run", "x", "--split", "test")
     assert message(none) == (
         "Error: runs/x has no test photos. Train with some that training does not use: "
         "--test-split, --test.\n"

@@ -15,7 +15,13 @@ from kvgg_jax.core.state import Batch, Tally, TrainState, empty_batch
 from kvgg_jax.core.tables.optim import OptimConfig
 from kvgg_jax.models.build import variable_names
 from kvgg_jax.training.optimizers import build_optimizer
-from kvgg_jax.training.step import init_state, make_eval_step, make_train_step, zero_tally
+from kvgg_jax.training.step import (
+    init_state,
+    make_embed_step,
+    make_eval_step,
+    make_train_step,
+    zero_tally,
+)
 
 SIZE, CLASSES = 8, 3
 
@@ -263,3 +269,23 @@ def test_dropout_masks_follow_the_state_and_differ_from_step_to_step():
     judge = make_eval_step(network(dropout=0.5))
     with_ema_weights = [judge(state.params, s.model_state, batch()) for s in (state, moved)]
     assert_same(*with_ema_weights)  # evaluation drops nothing
+
+
+def test_an_embedding_is_what_the_last_layer_takes():
+    """Of a model whose last layer is shared too: its own way to it."""
+    model = network()
+    last = model.layers[-1]
+    head = keras.Model(model.layers[-2].output, model.output)
+    params, state = (
+        {name: v.value for name, v in zip(variable_names(part), part, strict=True)}
+        for part in (model.trainable_variables, model.non_trainable_variables)
+    )
+    full = batch()
+    vectors = make_embed_step(model)(params, state, full)
+    _, probabilities = make_eval_step(model)(params, state, full)
+    kernel, bias = (np.asarray(one.value) for one in (last.kernel, last.bias))
+    logits = np.asarray(vectors) @ kernel + bias
+    np.testing.assert_allclose(jax.nn.softmax(logits), probabilities, atol=1e-6)
+    np.testing.assert_array_equal(
+        make_embed_step(head)(params, state, full._replace(images=vectors)), vectors
+    )

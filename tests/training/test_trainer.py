@@ -14,6 +14,7 @@ from kvgg_jax.core.events import Event, Progress, Started
 from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.data.decode.image import load
+from kvgg_jax.inference.known_photos import FILE
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.training import setup, trainer
@@ -189,3 +190,21 @@ def test_settings_that_have_no_effect_beside_what_the_caller_gives_are_refused(
             "leave one of them out."
         )
     assert list(tmp_path.glob("[!p]*")) == []
+
+
+def test_a_run_that_is_stopped_while_it_embeds_its_photos_is_resumed(photos, tmp_path):
+    """All epochs are done; what tells unknown photos is still to be kept."""
+    heard: list[Event] = []
+
+    def embeds() -> bool:
+        return any(isinstance(one, Progress) and one.stage == "embedding" for one in heard)
+
+    config = small_config(photos, train={"epochs": 1})
+    with pytest.raises(
+        Stopped, match=r"^Stopped after the last epoch, while embedding the photos\.$"
+    ):
+        train(config, out=tmp_path, name="x", stop=embeds, emit=heard.append)
+    run = Run(tmp_path / "x")
+    assert (run.is_finished, (run.path / FILE).exists()) == (False, False)
+    assert len(resume(run.path).history) == 1
+    assert (run.is_finished, (run.path / FILE).exists()) == (True, True)

@@ -34,6 +34,9 @@ def evaluate(
     skip_bad: SkipBad = None,
     raw: Raw = False,
     tta: Tta = False,
+    unknown: Annotated[
+        Path | None, typer.Option(help="Photos of none of the classes: how well are they told?")
+    ] = None,
     batch_size: BatchSize = None,
     out: Out = RUNS,
     json: Json = False,
@@ -58,6 +61,7 @@ def evaluate(
             skip_bad=skip_bad,
             raw=raw,
             tta=tta,
+            unknown=unknown,
             batch_size=batch_size,
             out=out,
             emit=screen,

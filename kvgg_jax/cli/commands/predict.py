@@ -11,7 +11,17 @@ import typer
 from kvgg_jax.cli import completion
 from kvgg_jax.cli.app import command, end_with
 from kvgg_jax.cli.console import Screen
-from kvgg_jax.cli.options import RUNS, Images, Json, Out, Raw, RunOption, Tta, UnsureBelow
+from kvgg_jax.cli.options import (
+    RUNS,
+    Images,
+    Json,
+    Out,
+    Raw,
+    RunOption,
+    Tta,
+    UnknownBelow,
+    UnsureBelow,
+)
 from kvgg_jax.cli.output import print_json, print_line
 from kvgg_jax.core.errors import UsageError
 from kvgg_jax.core.places import Place
@@ -34,6 +44,7 @@ def predict(
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Number of classes to show per photo.")] = 1,
     unsure_below: UnsureBelow = None,
+    unknown_below: UnknownBelow = None,
     raw: Raw = False,
     tta: Tta = False,
     batch_size: Annotated[
@@ -82,8 +93,8 @@ def predict(
     chosen = Part.parse(part)
     photos = find_files(given_places(images, allow_net=allow_net, every=every))
     is_first = chosen.number == 1  # only it has a header, so that parts can be joined
-    how: Any = {"raw": raw, "unsure_below": unsure_below, "batch_size": batch_size}
-    how["read"] = read_place
+    how: Any = {"raw": raw, "unsure_below": unsure_below, "unknown_below": unknown_below}
+    how |= {"batch_size": batch_size, "read": read_place}
 
     def predict_each(screen: Screen, after: int = 0) -> Iterator[Prediction]:
         if rank:

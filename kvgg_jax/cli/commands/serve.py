@@ -8,7 +8,7 @@ import typer
 
 from kvgg_jax.cli.app import command, stoppable
 from kvgg_jax.cli.console import Screen
-from kvgg_jax.cli.options import RUNS, Out, Raw, RunOrFolds, Tta, UnsureBelow
+from kvgg_jax.cli.options import RUNS, Out, Raw, RunOrFolds, Tta, UnknownBelow, UnsureBelow
 from kvgg_jax.cli.output import print_line, print_note
 from kvgg_jax.core.extras import require
 from kvgg_jax.web.serve.limits import MIB, Limits
@@ -33,6 +33,7 @@ def serve(
     ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     unsure_below: UnsureBelow = None,
+    unknown_below: UnknownBelow = None,
     raw: Raw = False,
     tta: Tta = False,
     similar: Annotated[
@@ -126,6 +127,7 @@ def serve(
             tta=tta,
             unsure_below=unsure_below,
             similar=similar,
+            unknown_below=unknown_below,
             out=out,
             stop=stop,
             ready=ready,

@@ -13,6 +13,7 @@ from kvgg_jax.cli.output import cell, print_line, print_table
 from kvgg_jax.core.text import figure
 from kvgg_jax.data.audit.sentences import color_text
 from kvgg_jax.evaluation.record import BINS, LEVEL, all_right_text, figure_rows, probabilities_text
+from kvgg_jax.evaluation.unknown import RECALL, unknown_rows, unknown_text
 
 if TYPE_CHECKING:
     from kvgg_jax.evaluation.record import EvaluationRecord
@@ -36,6 +37,10 @@ def evaluation_text(result: EvaluationRecord) -> None:
         print_line(all_right_text(result.count))
     _scores(result)
     _confusion(result)
+    if result.unknown is not None:
+        print_line(unknown_text(result.unknown))
+        headers = ("score", "ROC area", f"passes at {RECALL:.0%} recall")
+        print_table(headers, unknown_rows(result.unknown), right=slice(1, None))
     if result.files:
         names = ", ".join(Path(file).name for file in result.files)
         print_line(f"Wrote to {result.run}: {names}")

@@ -77,8 +77,14 @@ def predictions_text(found: Sequence[Prediction], *, top: int) -> None:
     for one in found:
         if not one.error:
             classes = "  ".join(f"{escape_name(name)} {p:.1%}" for name, p in one.top[:top])
-            doubt = f"unsure (below {one.unsure_below:.1%}): " if one.unsure else ""
-            print_line(f"{escape_name(one.path)}: {doubt}{classes}")
+            print_line(f"{escape_name(one.path)}: {_doubt(one)}{classes}")
+
+
+def _doubt(one: Prediction) -> str:
+    """What comes before the classes of a photo where they are not to be trusted."""
+    if one.unknown and one.typicality is not None:
+        return f"unknown (typicality {one.typicality:.1%}, below {one.unknown_below:.1%}): "
+    return f"unsure (below {one.unsure_below:.1%}): " if one.unsure else ""
 
 
 def export_json(result: Export) -> dict[str, Any]:
@@ -89,6 +95,7 @@ def export_json(result: Export) -> dict[str, Any]:
         "format": result.format,
         "bytes": result.size,
         "temperature": result.temperature,
+        "unknown_below": result.unknown_below,
         "max_difference": result.difference,
         "seconds": round(result.seconds, 3),
         "int8": asdict(result.int8) if result.int8 else None,
@@ -98,6 +105,7 @@ def export_json(result: Export) -> dict[str, Any]:
 def export_text(result: Export) -> None:
     """The file, how far its probabilities are from those of `predict`, and what int8 costs."""
     at = f", calibrated (temperature {result.temperature:.3f})" if result.temperature else ""
+    at += ", tells unknown photos" if result.unknown_below is not None else ""
     print_line(f"Wrote {result.path}: {result.format}, {result.size / 1e6:.1f} MB{at}", "bold")
     if cost := result.int8:
         print_line(

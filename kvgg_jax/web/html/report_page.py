@@ -29,6 +29,7 @@ from kvgg_jax.evaluation.record import (
     figure_rows,
     probabilities_text,
 )
+from kvgg_jax.evaluation.unknown import unknown_rows, unknown_text
 from kvgg_jax.runs.listing import RunSummary
 from kvgg_jax.web.html import charts
 from kvgg_jax.web.html.page import write_page
@@ -105,6 +106,8 @@ def _evaluation_context(result: EvaluationRecord, check: Check | None) -> dict[s
         "most_cells": MATRIX,
         "probabilities": probabilities_text(result),
         "reliability": charts.reliability(result.reliability, result.calibration_error),
+        "unknown": unknown_text(result.unknown) if result.unknown else "",
+        "unknown_rows": unknown_rows(result.unknown) if result.unknown else [],
     }
 
 

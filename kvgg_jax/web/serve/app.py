@@ -153,6 +153,7 @@ async def model(request: Request) -> Model:
         temperature=temperatures[0] if len(temperatures) == 1 else None,
         unsure_below=network.unsure_below,
         max_similar=service.most_similar,
+        unknown_below=network.typicality.unknown_below if network.typicality else None,
         max_files=limits.files,
         max_upload_bytes=limits.upload_bytes,
         max_pixels=limits.pixels,

@@ -17,10 +17,15 @@ from numpy.typing import NDArray
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.state import empty_batch
 from kvgg_jax.inference.averaging import mirrored
-from kvgg_jax.inference.classifier import Classifier, calibrations_of, temperatures_of
+from kvgg_jax.inference.classifier import (
+    Classifier,
+    calibrations_of,
+    familiarity,
+    temperatures_of,
+)
 from kvgg_jax.inference.embedding import Vector
 from kvgg_jax.inference.gradients import GradCamStep, make_grad_cam_step
-from kvgg_jax.inference.prediction import Prediction, ranked
+from kvgg_jax.inference.prediction import Outputs, Prediction, ranked
 from kvgg_jax.inference.temperature import calibrated, threshold
 from kvgg_jax.models.compile import compile_step
 
@@ -41,6 +46,8 @@ class Seen(NamedTuple):
     several networks, the mean of those that find this class."""
     embedding: Vector
     """What the last layer of the first network gets."""
+    distance: float | None = None
+    """From the known photos, if the run has kept them."""
 
 
 class Network:
@@ -58,11 +65,13 @@ class Network:
         raw: bool = False,
         tta: bool = False,
         unsure_below: float | None = None,
+        unknown_below: float | None = None,
         emit: Emit = ignore,
     ) -> None:
         self.members, self.tta = members, tta
         self.calibrations = calibrations_of(members, raw=raw, emit=emit)
         self.unsure_below = threshold(self.temperatures, unsure_below, emit)
+        self.known, self.typicality = familiarity(members, unknown_below, emit)
         train = self.classifier.config.train
         self.sizes = sizes_up_to(most) if train.precision == "float32" else (train.part_size,)
         self._steps: dict[int, GradCamStep] = {}
@@ -124,8 +133,12 @@ class Network:
         images = np.zeros((size, *asked[0].shape), np.uint8)
         images[:count] = asked
         views, embeddings = self._look(self._steps[size], images)
-        seen = (part[:count] for part in (*mean_of_views(views), embeddings))
-        return [Seen(*one) for one in zip(*seen, strict=True)]
+        mean, heat = mean_of_views(views)
+        rows = Outputs(
+            mean, None if self.known is None else self.known.distance(embeddings)
+        ).rows()[:count]
+        seen = zip(rows, heat[:count], embeddings[:count], strict=True)
+        return [Seen(own, layer, vector, far) for (own, far), layer, vector in seen]
 
     def _look(self, step: GradCamStep, images: InputImage) -> tuple[list[View], Vector]:
         """By each network, and with `tta` at the mirror images too; the first one's embeddings."""
@@ -144,9 +157,11 @@ class Network:
         return ranked(
             Path(name),
             seen.probabilities,
-            self.classifier.classes,
+            seen.distance,
+            classes=self.classifier.classes,
             calibrated=bool(self.temperatures),
             unsure_below=self.unsure_below,
+            typicality=self.typicality,
         )
 
 

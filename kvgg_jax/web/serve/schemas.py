@@ -42,6 +42,11 @@ class Found(Scored):
     calibrated: bool = Field(description="Whether a fitted temperature was applied.")
     unsure: bool = Field(description="Whether the probability is below unsure_below.")
     unsure_below: float | None
+    unknown: bool = Field(description="Whether the typicality is below unknown_below.")
+    unknown_below: float | None
+    typicality: float | None = Field(
+        description="Share of the run's validation photos that are as unlike its training photos."
+    )
     top: list[Scored] = Field(description="The most probable classes, by falling probability.")
     heat: str | None = Field(
         default=None,
@@ -80,6 +85,7 @@ class Model(BaseModel):
     temperature: float | None = Field(description="Null for several networks too.")
     unsure_below: float | None
     max_similar: int = Field(description="Training photos that may be asked for per photo.")
+    unknown_below: float | None
     max_files: int
     max_upload_bytes: int
     max_pixels: int

@@ -46,6 +46,7 @@ def serve(
     tta: bool = False,
     unsure_below: float | None = None,
     similar: int = 0,
+    unknown_below: float | None = None,
     out: str | Path = catalog.OUT,
     stop: Callable[[], bool],
     ready: Callable[[str], None],
@@ -68,8 +69,8 @@ def serve(
                 f"--similar needs one run: the folds of {fold.parent} see photos each in its own "
                 f"way. Serve one of them: --run {fold}"
             )
-        how: Any = {"raw": raw, "tta": tta, "unsure_below": unsure_below}
-        network = Network(members, most=most, **how, emit=emit)
+        below: Any = {"unsure_below": unsure_below, "unknown_below": unknown_below}
+        network = Network(members, most=most, raw=raw, tta=tta, **below, emit=emit)
         if not is_loopback(host):
             text = f"--host {host} lets everyone in that network use it, unencrypted and unasked"
             text += ", and shows small copies of training photos" if similar else ""

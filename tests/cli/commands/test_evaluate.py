@@ -19,7 +19,8 @@ FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "matthews")
 SHAPE = [
     *("run", "state", "data", "split", "count", "trained_on", "loss", *FIGURES, "top_k"),
     *("calibration_error", "calibration", "members", "tta", "intervals"),
-    *("classes", "confusion", "color", "reliability", "mistakes", "files"),
+    *("classes", "confusion", "color", "reliability", "mistakes", "unknown"),
+    "files",
 ]
 
 

@@ -25,7 +25,8 @@ def test_predict_json_is_what_the_documents_promise(at: Path) -> None:
     assert [one["path"] for one in printed] == files
     for one in printed:
         assert list(one) == [
-            *("path", "class", "probability", "calibrated", "unsure", "unsure_below", "top")
+            *("path", "class", "probability", "calibrated", "unsure", "unsure_below"),
+            *("unknown", "unknown_below", "typicality", "top"),
         ]
         assert (one["calibrated"], one["unsure"], one["unsure_below"]) == (False, False, None)
         assert [list(entry) for entry in one["top"]] == [["class", "probability"]] * 2
@@ -58,10 +59,10 @@ def test_predict_csv_has_a_row_per_class(at: Path, tmp_path: Path) -> None:
     result = kvgg("predict", bad, photo, "--csv", "--top", "3")
     assert result.exit_code == 1
     assert list(csv.reader(io.StringIO(result.stdout))) == [
-        ["path", "rank", "class", "probability", "error"],
-        [str(bad), "", "", "", f"{bad}: is empty (0 bytes). Replace or remove it."],
+        ["path", "rank", "class", "probability", "error", "unknown"],
+        [str(bad), "", "", "", f"{bad}: is empty (0 bytes). Replace or remove it.", ""],
         *(
-            [str(photo), str(rank), one["class"], f"{one['probability']:.6f}", ""]
+            [str(photo), str(rank), one["class"], f"{one['probability']:.6f}", "", "false"]
             for rank, one in enumerate(expected["top"], 1)
         ),
     ]

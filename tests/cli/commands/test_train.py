@@ -99,6 +99,7 @@ def test_progress_goes_to_stderr_as_plain_lines(workplace: Path) -> None:
         r"  epoch     loss  accuracy  val loss  val accuracy      rate     time   img/s",
         r"  1/2  .* best",
         r"  2/2  .*",
+        r"Compiled the embedding step in [\d.]+ s",
         r"Done: all 2 epochs are done\.",
     )
     assert len(lines) == len(openings), lines
@@ -116,6 +117,7 @@ def test_a_run_folder_holds_all_that_the_documents_name(workplace: Path) -> None
         "curves.png",
         "digests.csv",
         "history.csv",
+        "known.npz",
         "run.json",
         "samples.png",
         "split.csv",

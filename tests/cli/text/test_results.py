@@ -59,6 +59,7 @@ def test_folds_are_rows_below_which_are_mean_and_deviation(
 def exported(**changes: Any) -> Any:
     known = {"run": Path("runs/x"), "path": Path("x.onnx"), "format": "onnx", "size": 1_500_000}
     known |= {"temperature": None, "difference": 2e-7, "seconds": 1.0004, "int8": None}
+    known |= {"unknown_below": None}
     return SimpleNamespace(**known | changes)
 
 

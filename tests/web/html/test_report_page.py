@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -12,8 +13,11 @@ import pytest
 from kvgg_jax.evaluation.files import read_evaluation
 from kvgg_jax.runs.folder import Run
 from support.browser import Tab, browser
+from support.commands import kvgg
+from support.images import encode, noise, write
 from support.pages import HOSTILE_CLASS as HOSTILE
 from support.pages import SECTIONS, Page
+from support.runs import Trained
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing(page: Page) -> None:
@@ -66,6 +70,21 @@ def test_the_page_has_the_figures_of_the_evaluation(reported: Path, page: Page) 
     assert command.startswith(f"--set 'data.dir=\"{reported}/photos\"' --set data.image_size=32 ")
     assert "9,222" not in page.text  # of a whole VGG11, which this one is not
     assert f"{run.info()['versions']['jax']}" in page.text
+
+
+def test_the_page_says_how_well_unknown_photos_are_told(
+    trained: Trained, tmp_path: Path, thin: None
+) -> None:
+    """Where `evaluate --unknown` has measured it, as it was printed."""
+    run = Path(shutil.copytree(trained.run, tmp_path / "x"))
+    photos = tmp_path / "unknown"
+    photos.mkdir()
+    write(photos / "noise.png", encode(noise(32), "PNG"))
+    assert kvgg("evaluate", "--run", run, "--unknown", photos).exit_code == 0
+    assert kvgg("report", "--run", run, "--no-check", "--mistakes", "0").exit_code == 0
+    page = Page((run / "report.html").read_text())
+    assert f"Unknown photos: predict calls 0.0% of the 1 in {photos} unknown" in page.text
+    assert "How well unknown photos are told" in page.text
 
 
 # In a browser

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from kvgg_jax import explain, similar
+from kvgg_jax import explain, predict, similar
 from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.data.decode.file_types import DROP
 from kvgg_jax.inference.heatmap import layer, over_photo
@@ -153,6 +153,23 @@ def test_a_calibrated_run_is_unsure_as_in_predict(trained: Trained, photo: Path)
     (one,) = said.json()["results"]
     assert (one["calibrated"], one["unsure"], one["unsure_below"]) == (True, True, 0.9)
     assert (model["calibrated"], model["temperature"], model["unsure_below"]) == (True, 3.0, 0.9)
+
+
+def test_a_photo_unlike_those_of_training_is_unknown_as_in_predict(
+    trained: Trained, tmp_path: Path, photo: Path
+) -> None:
+    """Beside one that is known, in the same batch."""
+    strange = write(tmp_path / "noise.png", encode(noise(32), "PNG"))
+    network = network_of(trained.run, unknown_below=0.2)
+    sent = [(path.name, path.read_bytes()) for path in (photo, strange)]
+    with serving(network) as client:
+        said = client.post("/api/predict", files=files(*sent))
+        model = client.get("/api/model").json()
+    known, unknown = said.json()["results"]
+    expected = [one.typicality for one in predict([photo, strange], trained.run)]
+    assert [known["typicality"], unknown["typicality"]] == expected
+    assert (known["unknown"], unknown["unknown"]) == (False, True)
+    assert unknown["unknown_below"] == model["unknown_below"] == 0.2
 
 
 HOSTILE = {
@@ -416,6 +433,7 @@ def test_the_model_is_described_without_a_path(client: TestClient, trained: Trai
         "temperature": None,
         "unsure_below": None,
         "max_similar": 0,
+        "unknown_below": 0.05,
         "max_files": 32,
         "max_upload_bytes": 32 * MIB,
         "max_pixels": 50_000_000,
@@ -445,6 +463,7 @@ def test_the_document_describes_what_is_answered(client: TestClient) -> None:
     assert set(schemas["Found"]["properties"]) == {
         *("class", "probability", "name", "calibrated", "unsure", "unsure_below", "top", "heat"),
         "similar",
+        *("unknown", "unknown_below", "typicality"),
     }
 
 

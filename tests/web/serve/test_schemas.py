@@ -20,10 +20,11 @@ def test_a_result_has_the_keys_of_predict() -> None:
         {
             **{"class": "red", "probability": 0.75, "name": "a.png", "calibrated": False},
             **{"unsure": False, "unsure_below": None, "top": [{"class": "red", "probability": 1}]},
+            **{"unknown": False, "unknown_below": 0.05, "typicality": 0.5},
         }
     )
     assert (found.label, found.top) == ("red", [Scored(label="red", probability=1)])
     assert list(found.model_dump(by_alias=True)) == [
-        *("class", "probability", "name", "calibrated", "unsure", "unsure_below", "top", "heat"),
-        "similar",
+        *("class", "probability", "name", "calibrated", "unsure", "unsure_below"),
+        *("unknown", "unknown_below", "typicality", "top", "heat", "similar"),
     ]

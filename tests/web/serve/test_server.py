@@ -180,6 +180,7 @@ def test_options_come_to_the_server_in_its_units(monkeypatch: pytest.MonkeyPatch
     assert (asked["run"], asked["out"], asked["raw"]) == ("x", Path("there"), True)
     assert (asked["hosts"], asked["most"], asked["wait"]) == ((), 8, 0.005)
     flags = "--allow-host a.example --allow-host b --max-batch 4 --wait-ms 20 --unsure-below 0.9"
+    flags += " --unknown-below 0.1"
     kvgg(
         "serve",
         *flags.split(),
@@ -189,7 +190,8 @@ def test_options_come_to_the_server_in_its_units(monkeypatch: pytest.MonkeyPatch
         *["--min-kb-per-second", "10", "--behind-proxy"],
     )
     assert (asked["hosts"], asked["most"], asked["wait"]) == (("a.example", "b"), 4, 0.02)
-    assert (asked["unsure_below"], asked["host"]) == (0.9, "127.0.0.1")
+    assert (asked["unsure_below"], asked["unknown_below"]) == (0.9, 0.1)
+    assert asked["host"] == "127.0.0.1"
     assert asked["limits"] == Limits(
         upload_bytes=2 * 2**20,
         files=3,

@@ -141,10 +141,11 @@ const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
 function show(one, result) {
   if (!one.element.isConnected) return; // cleared meanwhile
   const part = (name) => one.element.querySelector(name);
-  const perhaps = result.unsure ? "Perhaps " : "";
-  part(".verdict").textContent = `${perhaps}${result.class} · ${percent(result.probability)}`;
-  part(".doubt").hidden = !result.unsure;
-  if (result.unsure) part(".doubt").textContent = `Unsure: below ${percent(result.unsure_below)}`;
+  const found = `${result.class} · ${percent(result.probability)}`;
+  part(".verdict").textContent = result.unknown ? "Unknown" : result.unsure ? `Perhaps ${found}` : found;
+  part(".doubt").hidden = !(result.unsure || result.unknown);
+  if (result.unknown) part(".doubt").textContent = `Unlike the training photos. The nearest class is ${found}`;
+  else if (result.unsure) part(".doubt").textContent = `Unsure: below ${percent(result.unsure_below)}`;
   part(".top").replaceChildren(...result.top.map(row));
   part(".similar").hidden = !result.similar?.length;
   part(".near").replaceChildren(...(result.similar ?? []).map(near));
@@ -152,7 +153,8 @@ function show(one, result) {
     part(".layer").src = result.heat;
     part(".layer").hidden = false;
   }
-  say(`${one.file.name}: ${result.unsure ? "unsure, perhaps " : ""}${result.class}, ${percent(result.probability)}.`);
+  const doubt = result.unknown ? "unknown, perhaps " : result.unsure ? "unsure, perhaps " : "";
+  say(`${one.file.name}: ${doubt}${result.class}, ${percent(result.probability)}.`);
 }
 
 function row(scored) {

@@ -24,7 +24,8 @@ from kvgg_jax.data.sources.folder import Folder
 from kvgg_jax.evaluation.metrics import compute_metrics, losses
 from kvgg_jax.evaluation.record import Evaluation, Member, rows, worst_mistakes
 from kvgg_jax.evaluation.unknown import measure_unknown
-from kvgg_jax.inference.classifier import Classifier, calibrations_of, members_of
+from kvgg_jax.inference.certainty import calibrations_of
+from kvgg_jax.inference.classifier import Classifier, members_of
 from kvgg_jax.inference.prediction import Labels, Probabilities
 from kvgg_jax.inference.temperature import Calibration, calibrated
 from kvgg_jax.models.compile import compile_step

@@ -1,12 +1,11 @@
-"""`predict` and `evaluate`: a trained run put to use. `predict` never loads TensorFlow."""
+"""`predict`: a trained run, or the folds of a cross-validation, put to use. Never TensorFlow."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +21,9 @@ from kvgg_jax.core.state import Weights, empty_batch
 from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.decode.image import Read, read_file
-from kvgg_jax.inference import known_photos, onnx_session
+from kvgg_jax.inference import onnx_session
 from kvgg_jax.inference.averaging import mean_of, with_mirror_images
+from kvgg_jax.inference.certainty import calibrations_of, familiarity, temperatures_of
 from kvgg_jax.inference.prediction import (
     MAX_BATCH,
     WHOLE,
@@ -32,14 +32,12 @@ from kvgg_jax.inference.prediction import (
     PredictFunction,
     Prediction,
     Predictor,
-    Typicality,
     classify,
     find_files,
 )
 from kvgg_jax.inference.temperature import (
     Calibration,
     calibrated,
-    current_calibration,
     threshold,
 )
 from kvgg_jax.models.compile import compile_step
@@ -254,46 +252,3 @@ def predict_each(
             read=read,
             emit=emit,
         )
-
-
-def certainty(
-    classifier: Classifier, *, raw: bool, unsure_below: float | None, emit: Emit
-) -> tuple[Calibration | None, float | None]:
-    """Its calibration, if any, and the probability below which a prediction is unsure."""
-    (calibration,) = calibrations_of((classifier,), raw=raw, emit=emit)
-    return calibration, threshold(temperatures_of([calibration]), unsure_below, emit)
-
-
-def calibrations_of(
-    members: Sequence[Classifier], *, raw: bool, emit: Emit
-) -> list[Calibration | None]:
-    """Of each, None where it has none or with `raw`; a Note event where only some have one."""
-    found = [None if raw else current_calibration(one.run, one.state, emit) for one in members]
-    bare = [one.run.path for one, its in zip(members, found, strict=True) if its is None]
-    if 0 < len(bare) < len(members):
-        names = ", ".join(path.name for path in bare)
-        text = (
-            f"{escape_name(bare[0].parent)}: no calibration of {names}, so the mean counts as not"
-        )
-        emit(Note(f"{text} calibrated. kvgg calibrate --run {quote(str(bare[0]))} makes one"))
-    return found
-
-
-def temperatures_of(calibrations: Sequence[Calibration | None]) -> tuple[float, ...]:
-    """Of networks that are all calibrated; none where one is not."""
-    known = tuple(one.temperature for one in calibrations if one is not None)
-    return known if len(known) == len(calibrations) else ()
-
-
-def familiarity(
-    members: Sequence[Classifier], unknown_below: float | None, emit: Emit
-) -> tuple[known_photos.KnownPhotos | None, Typicality | None]:
-    """The photos that a network knows, if it has kept them, and how distances from them are read;
-    nothing of several networks, each of which has distances of its own."""
-    if len(members) > 1:
-        several = f"{members[0].run.path.parent} is a cross-validation, whose folds differ in that."
-        return None, known_photos.read_by(None, unknown_below, otherwise=several)
-    run, state = members[0].run, members[0].state
-    known = known_photos.current(run, state, emit)
-    distances = None if known is None else known.distances
-    return known, known_photos.read_by(distances, unknown_below, otherwise=known_photos.lacks(run))

@@ -16,7 +16,8 @@ from kvgg_jax.core.memory import inference_memory_advice
 from kvgg_jax.core.places import Place
 from kvgg_jax.core.state import empty_batch
 from kvgg_jax.data.decode.image import Read, read_file
-from kvgg_jax.inference.classifier import Classifier, certainty, classifier_of, familiarity
+from kvgg_jax.inference.certainty import certainty, familiarity
+from kvgg_jax.inference.classifier import Classifier, classifier_of
 from kvgg_jax.inference.prediction import (
     Outputs,
     Prediction,

@@ -13,12 +13,10 @@ from PIL import Image
 
 from kvgg_jax import evaluate, load_classifier, predict
 from kvgg_jax.core.errors import RunError
-from kvgg_jax.core.events import Event, Note
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.inference.prediction import Prediction
 from kvgg_jax.runs.catalog import find
 from kvgg_jax.runs.folder import Run
-from support.commands import calibrate_at
 from support.images import encode, heic, noise, write
 from support.runs import Trained
 
@@ -163,29 +161,6 @@ def test_folds_answer_with_the_mean_of_their_probabilities(folds: Path, trained:
     np.testing.assert_allclose(shares(found), np.mean(each, axis=0), rtol=0, atol=1e-6)
     assert [one.path for one in found] == photos
     assert not any(one.calibrated for one in found)
-
-
-def test_each_fold_is_calibrated_by_its_own_temperature(
-    folds: Path, trained: Trained, tmp_path: Path
-) -> None:
-    """Where one is not, that is said, and the mean is not called calibrated."""
-    path, photos = Path(shutil.copytree(folds, tmp_path / "cv")), trained.photos / "red"
-    first, second = (load_classifier(path / f"fold-{number}") for number in (1, 2))
-    calibrate_at(2.0, first.run, first.state)
-    heard: list[Event] = []
-    (one, *_) = predict(photos, path, emit=heard.append)
-    assert (one.calibrated, one.unsure_below) == (False, None)
-    text = f"{path}: no calibration of fold-2, so the mean counts as not calibrated. "
-    assert Note(f"{text}kvgg calibrate --run {path}/fold-2 makes one") in heard
-    calibrate_at(0.5, second.run, second.state)
-    found = predict(photos, path, emit=heard.append)
-    each = [shares(predict(photos, path / f"fold-{number}")) for number in (1, 2)]
-    np.testing.assert_allclose(shares(found), np.mean(each, axis=0), rtol=0, atol=1e-6)
-    assert all(one.calibrated for one in found)
-    text = "Probabilities are calibrated (temperatures 0.500 to 2.000)"
-    assert Note(f"{text}; below 70% it is unsure") in heard
-    raw = predict(photos, path, raw=True)
-    np.testing.assert_allclose(shares(raw), shares(predict(photos, folds)), rtol=0, atol=1e-6)
 
 
 def test_folds_that_differ_are_not_averaged(folds: Path, tmp_path: Path) -> None:

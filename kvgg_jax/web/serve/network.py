@@ -17,12 +17,8 @@ from numpy.typing import NDArray
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.state import empty_batch
 from kvgg_jax.inference.averaging import mirrored
-from kvgg_jax.inference.classifier import (
-    Classifier,
-    calibrations_of,
-    familiarity,
-    temperatures_of,
-)
+from kvgg_jax.inference.certainty import calibrations_of, familiarity, temperatures_of
+from kvgg_jax.inference.classifier import Classifier
 from kvgg_jax.inference.embedding import Vector
 from kvgg_jax.inference.gradients import GradCamStep, make_grad_cam_step
 from kvgg_jax.inference.prediction import Outputs, Prediction, ranked

@@ -196,7 +196,7 @@ def test_a_bucket_of_s3_is_a_folder(here: Path, monkeypatch: pytest.MonkeyPatch)
         keep(here / "few", monkeypatch, 3 * size)
         train("s3://bucket/packed", "s3 parts", "--epochs", "1", "--cache", "none")
         is_same_run("folder", "s3 parts")
-        missing = kvgg("evaluate", "--data", "s3://none/photos")
+        missing = kvgg("evaluate", "--run", "folder", "--data", "s3://none/photos")
         assert message(missing) == "Error: s3://none/photos: does not exist. Check the address.\n"
     finally:
         running.stop()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kvgg_jax.core.errors import DataError, RunError, UsageError
 from kvgg_jax.core.extras import require
-from kvgg_jax.core.files import TEMPORARY, open_lines, read_text, write_text
+from kvgg_jax.core.files import TEMPORARY, flush, open_lines, read_text, write_text
 from kvgg_jax.core.places import Place
 from kvgg_jax.core.text import csv_cell, escape_name, printable
 
@@ -175,7 +175,9 @@ def _write_parquet(lines: Path, file: Path) -> None:
             while some := list(islice(left, GROUP)):
                 rows = [json.loads(line, object_pairs_hook=_printable) for line in some]
                 table.write_table(pyarrow.Table.from_pylist(rows, schema))
+        flush(temporary)  # the lines are removed next
         temporary.replace(file)
+        flush(file.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -83,3 +83,8 @@ Emit = Callable[[Event], None]
 
 def ignore(event: Event) -> None:
     """A listener that does nothing."""
+
+
+def only_progress(emit: Emit) -> Emit:
+    """A listener that passes on how far something is, where all else has been said already."""
+    return lambda event: emit(event) if isinstance(event, Progress) else None

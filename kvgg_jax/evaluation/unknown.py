@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from kvgg_jax.core.errors import DataError, RunError
-from kvgg_jax.core.events import Emit, Note, Progress, Warned, ignore
+from kvgg_jax.core.events import Emit, Note, Warned, ignore, only_progress
 from kvgg_jax.core.text import escape_name
+from kvgg_jax.data.decode.image import read_file
 from kvgg_jax.data.samples import Samples, reader
 from kvgg_jax.inference import known_photos
+from kvgg_jax.inference.prediction import find_files
 from kvgg_jax.runs.folder import Run
 
 if TYPE_CHECKING:
@@ -64,22 +66,16 @@ def measure_unknown(
     Unreadable ones are left out with a warning. Raises RunError for a run that keeps nothing to
     tell them by, DataError where no photo can be read.
     """
-    from kvgg_jax.inference.embedding import embed
+    from kvgg_jax.inference.embedding import make_embedder
 
     photos = known_photos.current(classifier.run, classifier.state, emit)
     if photos is None:
         raise RunError(known_photos.lacks(classifier.run))
-    quiet = _only_progress(emit)
-    inside, outside = (
-        _readable(list(found), escape_name(where), emit)
-        for where, found in (
-            (
-                known.root,
-                embed(known.files(), classifier, batch_size=batch, read=reader(known), emit=quiet),
-            ),
-            (folder, embed(folder, classifier, batch_size=batch, emit=quiet)),
-        )
-    )
+    files = find_files(folder)
+    batch = classifier.batch(max(len(known), len(files)), batch)
+    embed_files = make_embedder(classifier, batch=batch, emit=only_progress(emit))
+    inside = _readable(embed_files(known.files(), reader(known)), known.root, emit)
+    outside = _readable(embed_files(files, read_file), folder, emit)
     far = [photos.distance(_vectors(part)) for part in (inside, outside)]
     sure = [np.array([one.prediction.probability for one in part]) for part in (inside, outside)]
     refused = [np.mean([one.prediction.unknown for one in part]) for part in (inside, outside)]
@@ -107,14 +103,15 @@ def keep_where_missing(run: Run, state: str, emit: Emit) -> None:
         with contextlib.suppress(OSError):
             (run.path / known_photos.FILE).unlink()
     from kvgg_jax.inference.classifier import load_classifier
-    from kvgg_jax.inference.embedding import embed
+    from kvgg_jax.inference.embedding import make_embedder
 
-    classifier, quiet = load_classifier(run.path, emit=emit), _only_progress(emit)
+    classifier = load_classifier(run.path, emit=emit)
 
     def embed_parts(parts: Sequence[Samples]) -> list[known_photos.Vectors]:
-        vectors = []
+        batch, vectors = classifier.batch(max(map(len, parts)), None), []
+        embed_files = make_embedder(classifier, batch=batch, emit=only_progress(emit))
         for part in parts:
-            found = list(embed(part.files(), classifier, read=reader(part), emit=quiet))
+            found = list(embed_files(part.files(), reader(part)))
             if bad := [one.prediction.error for one in found if one.prediction.error]:
                 raise DataError(bad[0])
             vectors.append(_vectors(found))
@@ -161,20 +158,16 @@ def unknown_text(figures: UnknownFigures) -> str:
     )
 
 
-def _readable(found: Sequence[Embedded], where: str, emit: Emit) -> list[Embedded]:
+def _readable(embedded: Iterable[Embedded], where: object, emit: Emit) -> list[Embedded]:
+    found = list(embedded)
     for one in found:
         if one.vector is None:
             emit(Warned(f"Left out: {one.prediction.error}"))
     readable = [one for one in found if one.vector is not None]
     if not readable:
-        raise DataError(f"None of the {len(found):,} images in {where} can be read.")
+        raise DataError(f"None of the {len(found):,} images in {escape_name(where)} can be read.")
     return readable
 
 
 def _vectors(found: Sequence[Embedded]) -> known_photos.Vectors:
     return np.stack([one.vector for one in found if one.vector is not None])
-
-
-def _only_progress(emit: Emit) -> Emit:
-    """What a run says of its thresholds, it has said already."""
-    return lambda event: emit(event) if isinstance(event, Progress) else None

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.errors import DataError, RunError, UsageError
-from kvgg_jax.core.events import Emit, Note, Progress, ignore
+from kvgg_jax.core.events import Emit, Progress, ignore
 from kvgg_jax.core.extras import require
 from kvgg_jax.core.places import is_missing, place
 from kvgg_jax.core.process import __version__
@@ -128,8 +128,7 @@ def export(
     check_free(path, overwrite=overwrite, mark=known.mark)
     if known.has_beside:
         check_free(beside(path), overwrite=overwrite)
-    if run is None:
-        emit(Note(f"Using {found.path}, the newest finished run"))
+    catalog.tell_newest(run, found.path, emit)
     split = _photos(found, data) if quantize else None
     classifier = run if isinstance(run, Classifier) else load_classifier(found.path, emit=emit)
     calibration = None if raw else current_calibration(classifier.run, classifier.state, emit)

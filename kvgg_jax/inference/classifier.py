@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.devices.check import check_jax
 from kvgg_jax.core.errors import RunError
-from kvgg_jax.core.events import Emit, Note, ignore
+from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.memory import inference_memory_advice
 from kvgg_jax.core.places import Place
 from kvgg_jax.core.state import Weights, empty_batch
@@ -24,6 +24,7 @@ from kvgg_jax.data.decode.image import Read, read_file
 from kvgg_jax.inference import onnx_session
 from kvgg_jax.inference.averaging import mean_of, with_mirror_images
 from kvgg_jax.inference.certainty import calibrations_of, familiarity, temperatures_of
+from kvgg_jax.inference.known_photos import with_distances
 from kvgg_jax.inference.prediction import (
     MAX_BATCH,
     WHOLE,
@@ -127,8 +128,7 @@ def classifier_of(
     if isinstance(run, Classifier):
         return run
     classifier = load_classifier(run, out=out, emit=emit)
-    if run is None:
-        emit(Note(f"Using {classifier.run.path}, the newest finished run"))
+    catalog.tell_newest(run, classifier.run.path, emit)
     return classifier
 
 
@@ -233,9 +233,7 @@ def predict_each(
         def outputs_of(member: Classifier, calibration: Calibration | None) -> PredictFunction:
             def outputs(images: NDArray[np.uint8]) -> Outputs:
                 found, own = map(np.asarray, step(*member.weights, images))
-                return Outputs(
-                    calibrated(own, calibration), None if known is None else known.distance(found)
-                )
+                return with_distances(calibrated(own, calibration), found, known)
 
             return outputs
 

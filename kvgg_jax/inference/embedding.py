@@ -18,8 +18,8 @@ from kvgg_jax.core.state import empty_batch
 from kvgg_jax.data.decode.image import Read, read_file
 from kvgg_jax.inference.certainty import certainty, familiarity
 from kvgg_jax.inference.classifier import Classifier, classifier_of
+from kvgg_jax.inference.known_photos import with_distances
 from kvgg_jax.inference.prediction import (
-    Outputs,
     Prediction,
     Row,
     each_output,
@@ -96,9 +96,7 @@ def make_embedder(
 
     def compute(images: NDArray[np.uint8]) -> list[tuple[Vector, Row]]:
         vectors, own = map(np.asarray, step(*weights, images))
-        outputs = Outputs(
-            calibrated(own, calibration), None if known is None else known.distance(vectors)
-        )
+        outputs = with_distances(calibrated(own, calibration), vectors, known)
         return list(zip(vectors, outputs.rows(), strict=True))
 
     rank = partial(

@@ -9,8 +9,6 @@ makes a number of it that means the same for every network.
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from shlex import quote
@@ -23,8 +21,9 @@ from kvgg_jax.core.events import Emit, Warned
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.split import Split
-from kvgg_jax.inference.prediction import Typicality
-from kvgg_jax.runs.folder import Run, write_file
+from kvgg_jax.inference.prediction import Outputs, Probabilities, Typicality
+from kvgg_jax.runs.arrays import Arrays, read_arrays, write_arrays
+from kvgg_jax.runs.folder import Run
 
 FILE = "known.npz"  # in the run folder
 UNKNOWN_BELOW = 0.05
@@ -100,10 +99,8 @@ def keep(run: Run, state: str, split: Split, embed: Embed, emit: Emit) -> KnownP
         emit(Warned(f"{run.path}: no photo will be unknown, as its best weights give no numbers"))
         return None
     known = fit(vectors, np.array(train.labels), others)
-    content = io.BytesIO()
     arrays = {field.name: getattr(known, field.name) for field in fields(known)}
-    np.savez(content, state=np.array(state), **arrays)
-    write_file(run.path / FILE, content.getvalue())
+    write_arrays(run.path / FILE, state, arrays)
     return known
 
 
@@ -120,16 +117,10 @@ def current(run: Run, state: str, emit: Emit) -> KnownPhotos | None:
     None for a run from before there were any. Raises RunError for a damaged file.
     """
     file = run.path / FILE
-    if not file.exists():
+    kept = read_arrays(file, _built, again=_again(run))
+    if kept is None:
         return None
-    try:
-        with file.open("rb") as stream, np.load(stream) as kept:
-            of = str(kept["state"])
-            known = KnownPhotos(*(kept[field.name] for field in fields(KnownPhotos)))
-            if not _fits(known):
-                raise ValueError
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        raise RunError(f"{escape_name(file)} is damaged. {_again(run)}") from None
+    of, known = kept
     if of == state:
         return known
     text = f"{escape_name(file)} was fitted to other weights than the run's best ones now; not used"
@@ -151,12 +142,27 @@ def read_by(
     return None
 
 
+def with_distances(
+    probabilities: Probabilities, embeddings: Vectors, known: KnownPhotos | None
+) -> Outputs:
+    """Probabilities, and the distances of the embeddings from `known` photos, if there are any."""
+    return Outputs(probabilities, None if known is None else known.distance(embeddings))
+
+
 def lacks(run: Run) -> str:
     """That a run has kept none, as runs from before there were any."""
     path = quote(str(run.path))
     return (
         f"{run.path} has no {FILE}, which tells unknown photos. Fit it: kvgg calibrate --run {path}"
     )
+
+
+def _built(kept: Arrays) -> KnownPhotos:
+    """Of arrays such as `fit` makes. Raises KeyError and ValueError for others."""
+    known = KnownPhotos(*(kept[field.name] for field in fields(KnownPhotos)))
+    if not _fits(known):
+        raise ValueError
+    return known
 
 
 def _fits(known: KnownPhotos) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +21,7 @@ from kvgg_jax.inference.classifier import Classifier, classifier_of
 from kvgg_jax.inference.embedding import EmbedFiles, make_embedder
 from kvgg_jax.inference.prediction import Prediction, find_files
 from kvgg_jax.runs import catalog
-from kvgg_jax.runs.folder import write_file
+from kvgg_jax.runs.arrays import Arrays, read_arrays, write_arrays
 
 FILE = "embeddings.npz"  # in the run folder
 COUNT = 5
@@ -168,32 +166,21 @@ def _embed_all(
 
 
 def _keep(photos: TrainingPhotos, classifier: Classifier, emit: Emit) -> None:
-    content = io.BytesIO()
-    np.savez(
-        content,
-        paths=np.array(photos.paths),
-        labels=np.array(photos.labels),
-        vectors=photos.vectors,
-        state=np.array(classifier.state),
-    )
+    texts = {"paths": np.array(photos.paths), "labels": np.array(photos.labels)}
+    arrays = {**texts, "vectors": photos.vectors}
     try:
-        write_file(classifier.run.path / FILE, content.getvalue())
+        write_arrays(classifier.run.path / FILE, classifier.state, arrays)
     except RunError as error:
         emit(Warned(f"{error} The training photos are embedded again next time."))
 
 
 def _kept(classifier: Classifier) -> TrainingPhotos | None:
     """What `_keep` has written for the same weights. Raises RunError for a damaged file."""
-    file = classifier.run.path / FILE
-    if not file.exists():
-        return None
-    try:
-        with np.load(file) as kept:
-            if str(kept["state"]) != classifier.state:
-                return None
-            paths, labels = (tuple(kept[name].tolist()) for name in ("paths", "labels"))
-            return TrainingPhotos(paths, labels, kept["vectors"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        raise RunError(
-            f"{escape_name(file)} is damaged. Remove it: it will be made again."
-        ) from None
+    again = "Remove it: it will be made again."
+    kept = read_arrays(classifier.run.path / FILE, _built, again=again)
+    return kept[1] if kept is not None and kept[0] == classifier.state else None
+
+
+def _built(kept: Arrays) -> TrainingPhotos:
+    paths, labels = (tuple(kept[name].tolist()) for name in ("paths", "labels"))
+    return TrainingPhotos(paths, labels, kept["vectors"])

@@ -223,7 +223,7 @@ def _are_distances(found: NDArray[np.floating], count: int) -> bool:
 
 
 def _temperatures(about: Mapping[str, str]) -> tuple[float, ...]:
-    """None also for a file from before there were any. Raises ValueError for another value."""
+    """None for its own probabilities. Raises ValueError for another value."""
     found = json.loads(about.get("temperature", "null"))
     if found is None:
         return ()

@@ -57,7 +57,8 @@ def rank_unsure(
     bad = [one.prediction for one in found if one.vector is None]
     if not good:
         return bad
-    rows = [[dict(one.prediction.top)[name] for name in classifier.classes] for one in good]
+    shares = [dict(one.prediction.top) for one in good]
+    rows = [[its[name] for name in classifier.classes] for its in shares]
     vectors = np.stack([one.vector for one in good if one.vector is not None])
     ranked = order(np.array(rows), vectors, emit=emit)
     return [*(good[row].prediction for row in ranked), *bad]
@@ -87,7 +88,7 @@ def order(
         taken.append(row)
         products = (doubt @ doubt[row]) * (vectors @ vectors[row])
         far = np.minimum(far, np.maximum(lengths + lengths[row] - 2 * products, 0))
-        far[taken] = 0
+        far[row] = 0
         sums = far.cumsum()
         if sums[-1] == 0:  # the others are copies of these, or certain
             break

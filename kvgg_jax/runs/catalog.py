@@ -13,6 +13,7 @@ from typing import Any
 
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import RunError, UsageError
+from kvgg_jax.core.events import Emit, Note
 from kvgg_jax.core.files import flush
 from kvgg_jax.core.tables.architectures import short
 from kvgg_jax.core.text import escape_name
@@ -184,6 +185,12 @@ def find(run: str | Path | None = None, *, out: Path = OUT, status: str = "finis
             damaged.info()  # names the file, where a damaged run is the reason
         raise RunError(f"No {status} run in {out}. {_runs_there(out)}")
     return max(found, key=_age)
+
+
+def tell_newest(run: object, path: Path, emit: Emit) -> None:
+    """A Note event on which run, at `path`, was taken where none was named: `run` is None."""
+    if run is None:
+        emit(Note(f"Using {path}, the newest finished run"))
 
 
 def _check_may_be_used(path: Path) -> None:

@@ -18,8 +18,9 @@ from kvgg_jax.core.devices.hosts import from_main, is_main
 from kvgg_jax.core.devices.mesh import place_rows
 from kvgg_jax.core.devices.stopping import agreed
 from kvgg_jax.core.errors import ConfigError, Stopped
-from kvgg_jax.core.events import Emit, Event, Note, Progress, Warned
+from kvgg_jax.core.events import Emit, Note, Progress, Warned, only_progress
 from kvgg_jax.core.state import Batch, TrainState
+from kvgg_jax.core.text import counted
 from kvgg_jax.runs.checkpoint import Checkpoints
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.training.ema import with_ema_weights
@@ -68,10 +69,7 @@ def plan_run(
     if kept := run.info().get("plan"):
         return Plan(**kept)
 
-    def quiet(event: Event) -> None:  # all else is said of the network that is trained
-        if isinstance(event, Progress):
-            emit(event)
-
+    quiet = only_progress(emit)  # all else is said of the network that is trained
     network = build(config, config.optim.warmup_steps + 1, quiet)
     inputs = network.assemble(network.state, quiet)
     here = _measure(inputs, network.state, run, stop=stop, emit=emit)
@@ -86,10 +84,7 @@ def plan_run(
 
 
 def _describe(plan: Plan, config: RunConfig) -> str:
-    steps, epochs = (
-        f"{number:,} {name}{'s' if number > 1 else ''}"
-        for number, name in ((plan.steps, "step"), (plan.epochs, "epoch"))
-    )
+    steps, epochs = counted(plan.steps, "step"), counted(plan.epochs, "epoch")
     return (
         f"Planned for {config.train.time}: {steps} of {plan.step_seconds:.3g} s in {epochs}, each "
         f"with a validation of {plan.validation_seconds:.3g} s and a save of "

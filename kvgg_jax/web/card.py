@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from kvgg_jax.core.config import SETTINGS, RunConfig, settings
 from kvgg_jax.core.errors import DataError, RunError
-from kvgg_jax.core.events import Emit, Note, Warned, ignore
+from kvgg_jax.core.events import Emit, Warned, ignore
 from kvgg_jax.core.process import __version__
 from kvgg_jax.core.text import duration, escape_name
 from kvgg_jax.evaluation.record import EvaluationRecord, figure_rows
@@ -61,8 +61,7 @@ def model_card(
         text = f"{escape_name(file)} exists, perhaps with what you have added."
         raise RunError(f"{text} Remove it, or choose another --output.")
     check_writable(file, option="--output")
-    if run is None:
-        emit(Note(f"Using {found}, the newest finished run"))
+    catalog.tell_newest(run, found, emit)
     result, left_out = None, {}
     try:
         result = sources.evaluation(data, skip_bad)

@@ -88,8 +88,7 @@ def report(
     found, summary = sources.run, sources.summary
     file = Path(output) if output else found.path / FILE
     check_writable(file, option="--output")
-    if run is None:
-        emit(Note(f"Using {found.path}, the newest finished run"))
+    catalog.tell_newest(run, found.path, emit)
     asked = {"mistakes": mistakes, "photos": check}
     left_out = {section: NOT_ASKED for section, wanted in asked.items() if not wanted}
 

@@ -21,7 +21,8 @@ from kvgg_jax.inference.certainty import calibrations_of, familiarity, temperatu
 from kvgg_jax.inference.classifier import Classifier
 from kvgg_jax.inference.embedding import Vector
 from kvgg_jax.inference.gradients import GradCamStep, make_grad_cam_step
-from kvgg_jax.inference.prediction import Outputs, Prediction, ranked
+from kvgg_jax.inference.known_photos import with_distances
+from kvgg_jax.inference.prediction import Prediction, ranked
 from kvgg_jax.inference.temperature import calibrated, threshold
 from kvgg_jax.models.compile import compile_step
 
@@ -130,9 +131,7 @@ class Network:
         images[:count] = asked
         views, embeddings = self._look(self._steps[size], images)
         mean, heat = mean_of_views(views)
-        rows = Outputs(
-            mean, None if self.known is None else self.known.distance(embeddings)
-        ).rows()[:count]
+        rows = with_distances(mean, embeddings, self.known).rows()[:count]
         seen = zip(rows, heat[:count], embeddings[:count], strict=True)
         return [Seen(own, layer, vector, far) for (own, far), layer, vector in seen]
 

@@ -30,8 +30,17 @@ Rows = NDArray[np.int64]
 Images: TypeAlias = "NDArray[Any] | OnDisk | Undecoded | Chosen"
 """uint8 [count, size, size, 3], or float32 features [count, ...], read by rows."""
 
+ALIGNMENT = 64  # bytes, of the addresses that TensorFlow computes with; at others it aborts
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")  # version 2; in a container, its own
+
+
+def in_memory(shape: tuple[int, ...]) -> Pixels:
+    """An array to be filled, where TensorFlow can read it without a copy."""
+    count = math.prod(shape)
+    whole = np.empty(count + ALIGNMENT, np.uint8)
+    start = -whole.ctypes.data % ALIGNMENT
+    return whole[start : start + count].reshape(shape)
 
 
 class OnDisk:

@@ -17,11 +17,14 @@ from kvgg_jax.core.errors import DataError
 from kvgg_jax.core.events import Emit, ignore
 from kvgg_jax.core.state import Batch
 from kvgg_jax.core.tf_gate import tf
-from kvgg_jax.data.cache import Images, decodes_again
+from kvgg_jax.data.cache import ALIGNMENT, Images, decodes_again
 from kvgg_jax.data.class_balance import draw_evenly
 from kvgg_jax.data.on_device import OnDevice, on_device
 from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.data.windows import Windows
+
+Gather = Callable[["tf.Tensor", "tf.Tensor"], tuple["tf.Tensor", ...]]
+"""Rows of a store and weights -> the tensors of a batch."""
 
 
 def hold(decoded: DecodedImages, cache: str = "memory", emit: Emit = ignore) -> Store:
@@ -128,7 +131,7 @@ class Pipeline:
             return
         data = tf.data.Dataset.from_tensor_slices((indices, weight))
         # Or TensorFlow writes it anew into a temporary file, which takes longer than an epoch.
-        gather = tf.autograph.experimental.do_not_convert(self._gather)
+        gather = tf.autograph.experimental.do_not_convert(self._gather())
         data = data.map(gather, num_parallel_calls=2, deterministic=True).prefetch(2)
         options = tf.data.Options()
         # Its thread has nothing to tune here, and sometimes delays the end of an epoch by seconds.
@@ -151,7 +154,15 @@ class Pipeline:
             return nullcontext(lambda step: None)
         return self.windows.announced(order, self.batch_size)
 
-    def _gather(self, indices: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def _gather(self) -> Gather:
+        """How a batch is made of its rows: by TensorFlow alone where the images are in memory."""
+        if not isinstance(self._store.images, np.ndarray):
+            return self._ask
+        images, labels = as_tensor(self._store.images), tf.constant(self._store.labels)
+        return lambda rows, weight: (tf.gather(images, rows), tf.gather(labels, rows), weight)
+
+    def _ask(self, indices: tf.Tensor, weight: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Of images in a file or decoded again, which Python reads."""
         # TensorFlow keeps each function that it is given until the process ends, and would keep
         # the images of every fold and trial with it.
         held = weakref.WeakMethod(self._take)
@@ -173,3 +184,11 @@ class Pipeline:
         except DataError as error:
             self._error = error
             raise
+
+
+def as_tensor(array: NDArray[Any]) -> tf.Tensor:
+    """The array itself where TensorFlow can read it where it is, as `in_memory` has it; else a
+    copy."""
+    if array.ctypes.data % ALIGNMENT == 0 and array.flags.carray:
+        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+    return tf.constant(array)

@@ -15,7 +15,7 @@ from kvgg_jax.core.events import Emit, Note, Progress, Warned, ignore
 from kvgg_jax.core.places import is_missing
 from kvgg_jax.core.tables.data import Resize
 from kvgg_jax.core.text import escape_name
-from kvgg_jax.data.cache import Chosen, Images, OnDisk, Undecoded, choose, gib, sha256
+from kvgg_jax.data.cache import Chosen, Images, OnDisk, Undecoded, choose, gib, in_memory, sha256
 from kvgg_jax.data.columns import Digests
 from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.source import in_order, threads_for
@@ -121,7 +121,7 @@ def _place(
     if cache == "none":
         return Undecoded(shape, samples, digests, resize)
     try:
-        return np.empty(shape, np.uint8)
+        return in_memory(shape)
     except MemoryError:
         raise OutOfMemory(
             f"{shape[0]:,} decoded photos take {gib(math.prod(shape))}, which memory does not "

@@ -23,8 +23,9 @@ from kvgg_jax import RunConfig, evaluate, load_classifier, predict
 from kvgg_jax.core import tf_gate
 from kvgg_jax.core.state import Batch, Tally
 from kvgg_jax.core.tables.data import Resize
+from kvgg_jax.data.cache import ALIGNMENT, Chosen, in_memory
 from kvgg_jax.data.decode.image import load
-from kvgg_jax.data.pipeline import Pipeline, hold
+from kvgg_jax.data.pipeline import Pipeline, as_tensor, hold
 from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.sources.folder import Folder, scan
@@ -82,15 +83,53 @@ def test_weights_count_in_training_alone() -> None:
     assert np.concatenate([batch.weight for batch in plain]).tolist() == [1.0] * 5 + [0.0] * 3
 
 
-def test_images_are_let_go_with_their_pipeline() -> None:
+@pytest.mark.parametrize("kind", ["in place", "copied", "by Python"])
+def test_images_are_let_go_with_their_pipeline(kind: str) -> None:
     """TensorFlow keeps what it was given to call; a search would keep the photos of each trial."""
     decoded = numbered(10)
+    if kind == "in place":
+        images = in_memory(decoded.images.shape)
+        images[:] = decoded.images
+        decoded = replace(decoded, images=images)
     kept = weakref.ref(decoded.images)
+    if kind == "by Python":
+        decoded = replace(decoded, images=Chosen(decoded.images, np.arange(10)))
     batches = Pipeline(hold(decoded), np.arange(10), batch_size=4, seed=1)
     assert len(list(batches.epoch(1))) == 3
-    del decoded, batches
+    images = decoded = batches = None
     gc.collect()
     assert kept() is None
+
+
+def test_batches_of_images_in_memory_are_made_by_tensorflow_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No thread of it waits for Python, and the images are not copied."""
+    images = in_memory((5, 4, 4, 3))
+    images[:] = np.random.default_rng(0).integers(0, 256, images.shape)
+    store = hold(replace(numbered(5), images=images))
+    asked = list(
+        Pipeline(
+            store._replace(images=Chosen(images, np.arange(5))), np.arange(5), batch_size=2
+        ).epoch(1)
+    )
+    monkeypatch.delattr(tf_gate.tf, "numpy_function")
+    assert same(list(Pipeline(store, np.arange(5), batch_size=2).epoch(1)), asked)
+    assert np.shares_memory(np.from_dlpack(as_tensor(images)), images)
+
+
+@pytest.mark.parametrize("change", [lambda a: a[1:], lambda a: a[:, 1:], lambda a: a.view()])
+def test_an_array_that_tensorflow_cannot_read_in_place_is_copied(
+    change: Callable[[NDArray[Any]], NDArray[Any]],
+) -> None:
+    """At an odd address TensorFlow would abort; one that is read-only cannot be shared."""
+    array = in_memory((3, 4, 4, 3))
+    array[:] = 7
+    changed = change(array)
+    changed.flags.writeable = changed.ctypes.data % ALIGNMENT > 0
+    tensor = as_tensor(changed)
+    array[:] = 8
+    assert (tensor.numpy() == 7).all()
 
 
 def test_an_epoch_is_a_function_of_seed_and_epoch_alone() -> None:

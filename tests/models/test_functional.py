@@ -85,29 +85,6 @@ def test_it_computes_what_the_keras_model_computes(
     jax.tree.map(close or np.testing.assert_array_equal, found, expected)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_network_of_keras_is_the_same_one_too(precision: str) -> None:
-    """Weights by name, frozen or not, and what is computed; dropout inside has seeds."""
-    table = {"head": "linear", "weights": "x", "freeze": "2", "dropout": 0.5}
-    config = ModelConfig(arch="efficientnet-b0", **table)
-    model = vgg(config, classes=3, image_size=32, precision=precision, seed=None)
-    parts = model.trainable_variables, model.non_trainable_variables
-    rng, weights = np.random.default_rng(0), []
-    for found, variables in zip(
-        weight_shapes(config, classes=3, image_size=32), parts, strict=True
-    ):
-        named = dict(zip(variable_names(variables), variables, strict=True))
-        assert found.keys() == named.keys()
-        for name, variable in named.items():
-            assert (variable.shape, variable.dtype) == (found[name].shape, str(found[name].dtype))
-            variable.assign(rng.uniform(0, 0.5, variable.shape).astype(variable.dtype))
-        weights.append(values(variables))
-    images = rng.integers(0, 256, (2, 32, 32, 3), np.uint8)
-    logits = jax.jit(make_predict_step(config, precision=precision))(*weights, images)[0]
-    expected = jax.jit(model)(normalize(images))
-    np.testing.assert_allclose(logits, expected, rtol=1e-5 if precision == "float32" else 0.02)
-
-
 def values(variables: list[Any]) -> dict[str, Any]:
     """Copies by name."""
     named = zip(variable_names(variables), variables, strict=True)

@@ -134,45 +134,6 @@ def my_optimizer(rates: Any) -> Any:
     return keras.optimizers.SGD(rates, momentum=0.5)
 
 
-def test_a_run_with_a_loss_and_an_optimizer_of_the_callers_resumes_with_them_alone(
-    photos: Path, tmp_path: Path
-) -> None:
-    """Their names are in `run.json`; the slots have names that do not depend on the process."""
-    steps: list[Event] = []
-
-    def after_a_step() -> bool:
-        return any(isinstance(event, Progress) and event.stage == "training" for event in steps)
-
-    given: Any = {"loss": my_loss, "optimizer": my_optimizer}
-    config = small_config(photos, train={"epochs": 1})
-    with pytest.raises(Stopped):
-        train(config, **given, out=tmp_path, name="own", stop=after_a_step, emit=steps.append)
-    run = Run(tmp_path / "own")
-    names = {part: f"{__name__}.my_{part}" for part in given}
-    assert run.info()["custom"] == names
-    for others, differences in (
-        ({}, [f'  {part}: "{name}" then, nothing now' for part, name in names.items()]),
-        (
-            {**given, "loss": cross_entropy},
-            [f'  loss: "{names["loss"]}" then, "{name_of(cross_entropy)}" now'],
-        ),
-    ):
-        with pytest.raises(RunError) as caught:
-            resume(run.path, **others)
-        assert str(caught.value).splitlines() == [
-            f"{run.path} has not started with this loss and optimizer:",
-            *differences,
-            f"Give it what it started with: kvgg_jax.resume({str(run.path)!r}, ...).",
-        ]
-    (row,) = resume(run.path, **given).history
-    assert row.loss is not None
-    assert row.loss > 1.2 * row.val_loss  # 1.1 nats of three classes, and twice that
-
-
-def name_of(function: Any) -> str:
-    return f"{function.__module__}.{function.__qualname__}"
-
-
 def test_settings_that_have_no_effect_beside_what_the_caller_gives_are_refused(
     photos: Path, tmp_path: Path
 ) -> None:

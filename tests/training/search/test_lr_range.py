@@ -12,7 +12,6 @@ from kvgg_jax.core.errors import UsageError
 from kvgg_jax.core.events import Event, Progress
 from kvgg_jax.core.tables.optim import OptimConfig
 from kvgg_jax.training.search.lr_range import RangeTest, lr_find
-from kvgg_jax.training.trainer import train
 from support.runs import draw_photos, small_config
 
 pytestmark = pytest.mark.usefixtures("thin_network", "blank")
@@ -28,17 +27,6 @@ def config(tmp_path_factory: pytest.TempPathFactory, thin_network: None) -> RunC
         optim={"schedule": "cosine", "warmup_steps": 1},
         train={"epochs": 1},
     )
-
-
-def test_the_losses_are_those_of_training(config, tmp_path):
-    """At a rate that moves nothing: the photos, augmented, of the first steps of `train`."""
-    still = config.model_copy(
-        update={"optim": config.optim.model_copy(update={"lr": 1e-12, "decay_rate": 1.0})}
-    )
-    result = lr_find(config, low=1e-12, high=2e-12, steps=3)
-    first = train(still, out=tmp_path, name="x").history.epochs[0]
-    assert np.mean(result.losses) == pytest.approx(first.loss)
-    assert result.reason == "all 3 steps are done"
 
 
 @pytest.fixture(scope="module")

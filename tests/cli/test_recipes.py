@@ -13,7 +13,10 @@ from kvgg_jax.cli.recipes import Recipe, recipe_file
 from support.commands import kvgg, message
 from support.runs import ROOT
 
-NAMES = ["coffee-full", "coffee-slim", "fast", "finetune", "quick", "transfer"]
+NAMES = [
+    *("coffee-full", "coffee-slim", "fast", "finetune", "quick", "transfer"),
+    *("writeup-full", "writeup-slim"),
+]
 
 
 def test_each_config_of_the_repository_is_a_recipe() -> None:

@@ -36,11 +36,14 @@ def test_each_config_loads_and_opens_with_why_command_and_expectation(file: Path
     assert f"kvgg train --recipe {file.stem} " in lines[1]
 
 
-def test_the_write_ups_two_runs_differ_in_the_head_alone() -> None:
-    """coffee-full and coffee-slim are the same recipe with another head."""
-    full, slim = (resolve(ROOT / f"configs/coffee-{head}.toml") for head in ("full", "slim"))
+@pytest.mark.parametrize("name", ["coffee", "writeup"])
+def test_the_write_ups_two_runs_differ_in_the_head_alone(name: str) -> None:
+    """With the decay that it built, and at the constant rate that it ran."""
+    full, slim = (resolve(ROOT / f"configs/{name}-{head}.toml") for head in ("full", "slim"))
     assert full.model.head == "full"
     assert slim == full.model_copy(update={"model": full.model.model_copy(update={"head": "slim"})})
+    schedule = {"coffee": "exponential", "writeup": "constant"}[name]
+    assert (full.optim.schedule, full.optim.lr) == (schedule, 1e-4)
 
 
 def test_links_in_the_documents_lead_somewhere() -> None:

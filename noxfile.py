@@ -122,6 +122,13 @@ def peers(session: nox.Session) -> None:
 
 
 @nox.session
+def accuracy(session: nox.Session) -> None:
+    """Train kvgg_jax and other programs for the same minutes; arguments go to accuracy.py."""
+    session.install(*PINNED, "-e", ".", *group("rivals"))
+    session.run("python", "benchmarks/accuracy.py", *session.posargs)
+
+
+@nox.session
 def package(session: nox.Session) -> None:
     """Install the wheel into an empty environment, train for seconds on the demo set, predict."""
     with tempfile.TemporaryDirectory() as folder:

@@ -152,7 +152,9 @@ def keras_fit(folder: Path, tell: Tell, args: argparse.Namespace) -> None:
     top = [layers.Flatten(), layers.Dense(4096, "relu"), layers.Dense(4096, "relu")]
     top.append(layers.Dense(len(train.class_names), "softmax"))
     model = keras.Sequential([layers.Rescaling(1 / 255), body, *top])
-    model.compile(keras.optimizers.Adam(1e-4), "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(
+        keras.optimizers.Adam(1e-4), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
     begun = time.monotonic()
 
     class Clock(keras.callbacks.Callback):

@@ -16,8 +16,10 @@ from kvgg_jax.core.errors import ConfigError, DataError, RunError
 from kvgg_jax.core.events import Emit, Note, Warned
 from kvgg_jax.core.places import place
 from kvgg_jax.core.process import cache_folder
+from kvgg_jax.core.tables.data import MIN_IMAGE_SIZE
 from kvgg_jax.core.text import escape_name
 from kvgg_jax.data.audit.audit import copies_warning
+from kvgg_jax.data.audit.inspect import typical_side
 from kvgg_jax.data.class_balance import missing_in_validation
 from kvgg_jax.data.demo import cached_demo
 from kvgg_jax.data.grouping import PURPOSE, how_split, split_photos
@@ -38,6 +40,7 @@ from kvgg_jax.training.transfer.initial_weights import (
     load_initial_weights,
 )
 
+ENLARGED = 1.5  # times the pixels a side, from where on a note says so
 DEMO_SIZE = 48  # small enough for minutes on two cores
 
 
@@ -90,10 +93,27 @@ def load_inputs(config: RunConfig, emit: Emit) -> Inputs:
     counts = [f"{len(part):,} {PURPOSE[name]}" for name, part in split.parts()]
     emit(Note(f"{total}: {', '.join(counts)}"))
     samples = replace(samples, parts=None).without(split.test)
+    _note_enlarged(split.train, config, emit)
     initial = load_initial_weights(config, samples.classes, emit)
     decoded = read_photos(samples, config, emit)
     split = _only_readable(split, decoded)
     return Inputs(samples, split, with_larger(decoded, split, config, emit), initial)
+
+
+def _note_enlarged(photos: Samples, config: RunConfig, emit: Emit) -> None:
+    """Where most have far fewer pixels a side than the network takes.
+
+    Not for weights that were trained before, which may know things at this size.
+    """
+    side, size = typical_side(photos), config.image_size
+    enough = max(side, MIN_IMAGE_SIZE)
+    if side and size >= ENLARGED * enough and config.model.weights is None:
+        emit(
+            Note(
+                f"Most photos have {side} pixels a side and are enlarged to {size}: training takes "
+                f"longer and sees no more than with `data.image_size = {enough}`"
+            )
+        )
 
 
 def read_photos(

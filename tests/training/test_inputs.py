@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from kvgg_jax.core.config import RunConfig
 from kvgg_jax.core.errors import ConfigError, DataError
@@ -16,7 +17,7 @@ from kvgg_jax.data.sources.folder import scan
 from kvgg_jax.data.split import split_samples
 from kvgg_jax.training import inputs
 from kvgg_jax.training.inputs import complete_config, load_inputs, warn_of_split, with_larger
-from support.runs import small_config
+from support.runs import draw_photos, small_config
 
 
 def test_a_config_without_photos_takes_the_data_folder_here_or_the_demo_set(tmp_path, monkeypatch):
@@ -46,6 +47,21 @@ def test_the_photos_are_counted_and_split(photos):
     assert (counts, len(found.decoded.samples), found.initial) == ((36, 29, 7), 36, None)
     text = f"36 photos of 3 classes in {photos}: 29 for training, 7 for validation"
     assert Note(text) in heard
+
+
+@pytest.mark.parametrize(("size", "noted"), [(48, True), (47, False)])
+def test_photos_that_are_much_smaller_than_the_network_takes_are_noted(size, noted, tmp_path):
+    """With the size that shows as much; a large or a damaged photo changes nothing."""
+    photos = draw_photos(tmp_path / "photos", per_class=5)
+    Image.new("RGB", (500, 500)).save(photos / "red" / "large.png")
+    (photos / "blue" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    heard: list[Event] = []
+    load_inputs(small_config(photos, data={"image_size": size, "skip_bad": True}), heard.append)
+    note = Note(
+        "Most photos have 32 pixels a side and are enlarged to 48: training takes longer and sees "
+        "no more than with `data.image_size = 32`"
+    )
+    assert (note in heard) == noted
 
 
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])

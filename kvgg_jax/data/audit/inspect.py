@@ -4,10 +4,11 @@ noted, and the others are inspected all the same."""
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from kvgg_jax.core.errors import ImageError
 from kvgg_jax.core.events import Emit, ignore
@@ -21,6 +22,7 @@ from kvgg_jax.data.decode.limits import open_header
 from kvgg_jax.data.samples import Samples
 from kvgg_jax.data.source import each, threads_for
 
+SOME = 25  # photos that tell how large most are
 LONG = 3  # times as wide as high, or high as wide
 _SUFFIXES = {".jpg": ".jpeg", ".tif": ".tiff", ".heif": ".heic"}  # another -> that of the format
 
@@ -65,6 +67,26 @@ def _inspect(photo: tuple[Samples, int]) -> Seen:
         return Seen(path, *found, sharpness=sharpness(pixels))
     except ImageError as error:
         return Seen(path, error=error)
+
+
+def typical_side(samples: Samples) -> int:
+    """The shorter side, in pixels, of a photo in the middle of `SOME` from all over the samples.
+
+    0 where none of these can be read.
+    """
+    rows = range(0, len(samples), math.ceil(len(samples) / SOME))
+    sides = sorted(filter(None, (_side(samples, row) for row in rows)))
+    return sides[len(sides) // 2] if sides else 0
+
+
+def _side(samples: Samples, row: int) -> int:
+    try:
+        content = samples.read(row)
+        kind = check_kind(samples.name(row), content[:HEAD])
+        with open_header(io.BytesIO(content), kind) as image:
+            return min(image.size)
+    except (ImageError, UnidentifiedImageError):  # whoever decodes it says what is wrong
+        return 0
 
 
 def read_header(content: bytes, path: Place) -> Header:

@@ -206,14 +206,17 @@ def _resume(file: Path, names: Iterator[str], form: _Form, header: str) -> list[
 
 
 def _csv_photos(text: str) -> list[_Kept]:
-    """All but the last one, which may lack a row."""
+    """Without a last one that may lack a row: another that could be read has more, or there is
+    none to compare it with."""
     lines = csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
-    photos = []
+    photos, counts = list[_Kept](), [0]
     for name, group in groupby(lines, lambda row: "".join(row[:1])):
         kept, rows = io.StringIO(), list(group)
         csv.writer(kept, lineterminator="\n").writerows(rows)
         photos.append(_Kept(name, kept.getvalue(), "".join(rows[0][4:5])))
-    return photos[:-1]
+        counts.append(0 if photos[-1].error else len(rows))
+    is_whole = bool(photos and photos[-1].error) or 0 < counts[-1] == max(counts[:-1])
+    return photos if is_whole else photos[:-1]
 
 
 def _json_rows(one: Prediction, top: int) -> str:

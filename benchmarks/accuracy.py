@@ -1,7 +1,7 @@
 """Validation accuracy against seconds: kvgg_jax and other programs, from random weights.
 
 nox -s accuracy -- run ../shared/data/coffee --out DIR --minutes 5 --seeds 3
-nox -s accuracy -- run ../shared/data/coffee --out DIR --minutes 5 --only kvgg_jax --size 48
+nox -s accuracy -- run ../shared/data/coffee --out DIR --minutes 5 --only kvgg_jax-fast --size 48
 nox -s accuracy -- show DIR --chart accuracy.png
 
 All get the same photos, split alike (`keras`, seed 42), and train for the same minutes on all cores

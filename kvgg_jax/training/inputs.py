@@ -105,9 +105,11 @@ def _note_enlarged(photos: Samples, config: RunConfig, emit: Emit) -> None:
 
     Not for weights that were trained before, which may know things at this size.
     """
+    if config.model.weights is not None:
+        return
     side, size = typical_side(photos), config.image_size
     enough = max(side, MIN_IMAGE_SIZE)
-    if side and size >= ENLARGED * enough and config.model.weights is None:
+    if side and size >= ENLARGED * enough:
         emit(
             Note(
                 f"Most photos have {side} pixels a side and are enlarged to {size}: training takes "

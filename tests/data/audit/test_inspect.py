@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kvgg_jax.data.audit.inspect import Header, inspect_photos, read_header
+from kvgg_jax.data.audit import inspect
+from kvgg_jax.data.audit.inspect import Header, inspect_photos, read_header, typical_side
 from kvgg_jax.data.decode.image import load
 from kvgg_jax.data.samples import Samples
-from kvgg_jax.data.sources.folder import Folder
+from kvgg_jax.data.sources.folder import Folder, scan
+from support.runs import draw_photos
 
 
 def header(path: Path) -> Header:
@@ -114,3 +116,18 @@ def test_photos_of_any_source_are_inspected_and_a_bad_one_is_named(tmp_path: Pat
     assert red.look.digest == again.look.digest
     assert red.header == Header("PNG", "RGB", "40 x 32")
     assert str(bad.error) == "elsewhere/b: is text, not an image. Replace or remove it."
+
+
+@pytest.mark.parametrize("error", [ValueError, EOFError, OSError])
+def test_a_header_that_cannot_be_read_does_not_tell_how_large_photos_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """Whatever Pillow raises: the photo is named when it is decoded."""
+    photos = scan(draw_photos(tmp_path / "photos", per_class=2))
+    assert typical_side(photos) == 32
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(inspect, "open_header", fail)
+    assert typical_side(photos) == 0

@@ -137,6 +137,7 @@ LOADERS: dict[str, tuple[str, Callable[[Path, int], Callable[[], Epochs]]]] = {
     "kvgg_jax": ("folder", ours),
     "kvgg_jax, list": ("list", lambda data, size: ours(data, size, root="/")),
     "kvgg_jax, shards": ("shards", ours),
+    "kvgg_jax, cache disk": ("folder", lambda data, size: ours(data, size, "disk")),
     "kvgg_jax, cache none": ("folder", lambda data, size: ours(data, size, "none")),
     "kvgg_jax, shards, cache none": ("shards", lambda data, size: ours(data, size, "none")),
     "image_dataset_from_directory": ("folder", keras_folder),

@@ -13,7 +13,7 @@ from kvgg_jax.models.registry import choose_backbone
 
 def row(name: str) -> str:
     """Sizes in pixels; parameters and FLOPs at the native size, without a head."""
-    backbone = choose_backbone(name)
+    backbone = choose_backbone(ModelConfig(arch=name))
     size = backbone.native_size
     found = describe(ModelConfig(arch=name, head="gap"), classes=2, image_size=size)
     body = [layer for layer in found if not layer.is_head]

@@ -22,7 +22,7 @@ GradCamStep = Callable[..., tuple[Array, Array, Array]]
 
 def cell_size(config: ModelConfig) -> int | None:
     """Pixels a side of the image for each value of Grad-CAM; None: they cover the whole image."""
-    backbone = choose_backbone(config.arch)
+    backbone = choose_backbone(config)
     return backbone.stride // backbone.pooling if backbone.stride else None
 
 
@@ -36,7 +36,7 @@ def make_grad_cam_step(config: ModelConfig, *, precision: str = "float32") -> Gr
     what speaks against the class is cut off at 0 (Selvaraju et al. 2017, "Grad-CAM", equations 1
     and 2). Of an odd h or w the pooling leaves out the last row or column; there it is 0.
     """
-    network, window = Network(config, precision), choose_backbone(config.arch).pooling
+    network, window = Network(config, precision), choose_backbone(config).pooling
 
     def grad_cam(
         params: Params, model_state: Params, images: AnyArray, target: AnyArray | None = None

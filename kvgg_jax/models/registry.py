@@ -9,28 +9,29 @@ from kvgg_jax.models.heads import choose_head
 from kvgg_jax.models.keras_backbone import KerasBackbone
 from kvgg_jax.models.vgg import BLOCKS, Vgg
 
-BACKBONES: dict[str, Backbone] = {name: Vgg(blocks) for name, blocks in BLOCKS.items()}
+BACKBONES: dict[str, Vgg] = {name: Vgg(blocks) for name, blocks in BLOCKS.items()}
 """Those that are written here."""
 
 
-def choose_backbone(name: str) -> Backbone:
-    """The backbone of that name; one that is not written here is built by Keras."""
-    return BACKBONES.get(name) or KerasBackbone(name)
+def choose_backbone(config: ModelConfig) -> Backbone:
+    """The backbone of a configuration; one that is not written here is built by Keras."""
+    written = BACKBONES.get(config.arch)
+    return written.widened(config.width) if written else KerasBackbone(config.arch)
 
 
 def choose_size(config: RunConfig) -> int:
     """Side of the images, in pixels: as asked for, else what the backbone is made for."""
-    return config.data.image_size or choose_backbone(config.model.arch).native_size
+    return config.data.image_size or choose_backbone(config.model).native_size
 
 
 def choose_network(config: ModelConfig) -> Network:
     """The backbone and the head of a configuration."""
-    return Network(choose_backbone(config.arch), choose_head(config))
+    return Network(choose_backbone(config), choose_head(config))
 
 
 def is_frozen(config: ModelConfig, name: str) -> bool:
     """Whether a layer, or one of its weights, is of a stage that is not trained."""
     if not config.freezes:
         return False
-    stage = choose_backbone(config.arch).stage_of(name)
+    stage = choose_backbone(config).stage_of(name)
     return stage is not None and (config.freeze == "backbone" or stage < int(config.freeze))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from kvgg_jax.core.tables.data import PHOTO_SIZE
 from kvgg_jax.models.backbone import Layers, T
@@ -26,6 +27,11 @@ class Vgg:
     pooling: int = 2
     native_size: int = PHOTO_SIZE
     pretrained_preprocessing: str = "caffe"
+
+    def widened(self, width: float) -> Self:
+        """One with `width` times the channels, as MobileNet's width multiplier has it."""
+        blocks = tuple(tuple(round(width * channels) for channels in one) for one in self.blocks)
+        return replace(self, blocks=blocks)
 
     @property
     def depth(self) -> int:

@@ -205,7 +205,9 @@ def build_network(
     if initial is not None:
         initial.assign(built.model)
     model = built.model
-    name, count = f"{title(config.model.arch)}, head {config.model.head}", model.count_params()
+    width = "" if config.model.width == 1 else f", width {config.model.width:g}"
+    name = f"{title(config.model.arch)}{width}, head {config.model.head}"
+    count = model.count_params()
     frozen = sum(math.prod(v.shape) for v in model.non_trainable_weights)
     trained = f", of which {count - frozen:,} are trained" if config.model.freezes else ""
     emit(Note(f"{name}, {size} px: {count:,} parameters{trained}"))

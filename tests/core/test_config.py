@@ -48,6 +48,7 @@ def test_the_defaults_are_the_recipe_of_the_write_up():
             "head": "slim",
             "pooled_stages": 2,
             "dropout": 0.0,
+            "width": 1.0,
             "batch_norm": False,
             "init": "he_uniform",
             "weights": None,

@@ -169,6 +169,7 @@ def test_cached_features_are_kept_by_the_settings_that_decide_them() -> None:
     """Beside the weights, the photos and the machine."""
     assert {key for key, one in SETTINGS.items() if "features" in one.affects} == {
         "model.arch",
+        "model.width",
         "model.batch_norm",
         "model.preprocessing",
         "train.batch_size",
@@ -188,4 +189,4 @@ def test_every_setting_says_what_it_is_and_what_it_affects(one: Setting) -> None
 def test_no_two_settings_have_one_flag() -> None:
     """A command takes all of them."""
     flags = [one.flag for one in SETTINGS.values() if one.flag]
-    assert len(flags) == len({*flags}) == 53
+    assert len(flags) == len({*flags}) == 54

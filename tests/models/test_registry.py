@@ -16,9 +16,9 @@ from kvgg_jax.models.registry import BACKBONES, choose_backbone, is_frozen
 def test_the_backbones_are_those_that_a_configuration_names() -> None:
     """The VGGs have the same smallest image, and one stage more than can be frozen by number."""
     assert tuple(BACKBONES) == VGG
-    assert {choose_backbone(name).min_size for name in VGG} == {MIN_IMAGE_SIZE}
+    assert {choose_backbone(ModelConfig(arch=name)).min_size for name in VGG} == {MIN_IMAGE_SIZE}
     numbers = get_args(ModelConfig.model_fields["freeze"].annotation)[1:-1]
-    assert {choose_backbone(name).depth for name in VGG} == {len(numbers) + 1}
+    assert {choose_backbone(ModelConfig(arch=name)).depth for name in VGG} == {len(numbers) + 1}
 
 
 @pytest.mark.parametrize("arch", VGG)
@@ -26,7 +26,7 @@ def test_a_backbone_has_the_stages_stride_and_size_that_its_layers_show(
     arch: str,
 ) -> None:
     """Each layer is of one stage or of the head, in order; one pixel is left."""
-    backbone = choose_backbone(arch)
+    backbone = choose_backbone(ModelConfig(arch=arch))
     assert backbone.stride is not None
     for size, side in ((backbone.min_size, 1), (7 * backbone.stride, 7)):
         layers = describe(ModelConfig(arch=arch), classes=3, image_size=size)
@@ -51,7 +51,7 @@ def test_frozen_stages_are_the_first_few_or_all() -> None:
 
 def test_a_backbone_of_keras_knows_its_stages_by_the_names_of_layers_and_weights() -> None:
     """They are the stages of images of any size."""
-    backbone = choose_backbone("mobilenetv3-small")
+    backbone = choose_backbone(ModelConfig(arch="mobilenetv3-small"))
     assert (backbone.depth, backbone.min_size, backbone.stride) == (5, 32, None)
     names = ("conv/kernel", "conv_bn", "expanded_conv_project", "conv_1", "predictions", "image")
     assert [backbone.stage_of(name) for name in names] == [0, 0, 1, 4, None, None]

@@ -42,3 +42,17 @@ def test_each_network_has_as_many_weight_layers_as_its_name_says():
     """With the three dense layers of the full head: 11, 13, 16 and 19."""
     depths = {arch: sum(map(len, blocks)) + 3 for arch, blocks in BLOCKS.items()}
     assert depths == {"vgg11": 11, "vgg13": 13, "vgg16": 16, "vgg19": 19}
+
+
+def test_width_is_a_share_of_the_channels_of_each_convolution():
+    """Half of them, and those of the head's layers stay."""
+    half = shapes_only(ModelConfig(width=0.5), classes=4, image_size=32)
+    whole = shapes_only(ModelConfig(), classes=4, image_size=32)
+    channels = [
+        (layer.filters, other.filters)
+        for layer, other in zip(half.layers, whole.layers, strict=True)
+        if layer.name.endswith(("conv1", "conv2", "conv3"))
+    ]
+    assert len(channels) == 13
+    assert all(2 * thin == full for thin, full in channels)
+    assert half.get_layer("fc1").units == whole.get_layer("fc1").units == 1024

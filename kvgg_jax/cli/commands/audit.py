@@ -19,7 +19,8 @@ from kvgg_jax.core.text import escape_name
 
 SETTINGS = {
     *("data.root", "data.image_size", "data.resize", "data.skip_bad", "data.cache"),
-    *("model.arch", "model.batch_norm", "model.weights", "train.batch_size", "seed"),
+    *("model.arch", "model.width", "model.batch_norm", "model.weights"),
+    *("train.batch_size", "seed"),
 }
 DEFAULTS = {"model.weights": "imagenet", "model.freeze": "backbone"}
 

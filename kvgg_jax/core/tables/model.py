@@ -61,6 +61,9 @@ class ModelConfig(Table):
     """Last stages of the backbone that a `linear` head takes."""
     dropout: float = setting(0.0, "step", ge=0, lt=1)
     """Share of the head's values dropped in training."""
+    width: float = setting(1.0, "network", "features", used_by={"arch": VGG}, ge=0.125, le=2)
+    """Channels of a VGG as a share of those in its paper, such as 0.5. Fewer are faster, and few
+    photos need no more (the width multiplier of MobileNet)."""
     batch_norm: bool = setting(False, "network", "features", used_by={"arch": VGG})
     """Batch normalization after each convolution of a VGG."""
     init: Literal["he_uniform", "glorot_uniform"] = setting("he_uniform", "start")

@@ -69,7 +69,7 @@ def features(
     They are computed unless an earlier run has left them in `folder`, whatever the order of its
     images. Raises DataError when there is no room for them.
     """
-    stage_of = choose_backbone(config.model.arch).stage_of
+    stage_of = choose_backbone(config.model).stage_of
     arrays = {n: one for part in weights for n, one in part.items() if stage_of(n) is not None}
     where = folder / "features" / _key(config, decoded, arrays)
     order = np.argsort(np.array(decoded.digests()), kind="stable")  # in the file, for any run

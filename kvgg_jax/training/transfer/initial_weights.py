@@ -105,7 +105,12 @@ def _check_named(config: RunConfig) -> RunConfig:
             f"Keras has ImageNet weights of {known}, not of {title(model.arch)}: "
             f"use `model.arch = {next(iter(KERAS_MD5))}`."
         )
-    needed = choose_backbone(model.arch).pretrained_preprocessing
+    if model.width != 1:
+        raise ConfigError(
+            f"Keras' ImageNet weights of {title(model.arch)} are for all its channels: leave out "
+            f"`model.width = {model.width}`."
+        )
+    needed = choose_backbone(model).pretrained_preprocessing
     return config.with_model(preprocessing=model.preprocessing or needed)
 
 
@@ -125,7 +130,7 @@ def load_initial_weights(
     names = _by_layer(shapes)
     ours = {layer: [shapes[name] for name in of] for layer, of in names.items()}
     found, their_classes = _read(model, ours, emit)
-    match = Match(ours, found.shapes, choose_backbone(model.arch))
+    match = Match(ours, found.shapes, choose_backbone(model))
     _check(match, model)
     fault = match.head_fault
     if fault is None and their_classes not in (None, classes):
@@ -237,6 +242,8 @@ def _advice(model: ModelConfig) -> str:
     theirs, flags = Run(where).config().model, []
     if theirs.arch != model.arch:
         flags.append(f"`model.arch = {theirs.arch}`")
+    if theirs.width != model.width:
+        flags.append(f"`model.width = {theirs.width}`")
     if theirs.batch_norm != model.batch_norm:
         flags.append(f"`model.batch_norm = {str(theirs.batch_norm).lower()}`")
     return f" For that run's network add {' '.join(flags)}." if flags else ""

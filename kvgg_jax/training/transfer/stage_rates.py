@@ -29,7 +29,7 @@ def make_shares(config: RunConfig, model: keras.Model, *, steps: int) -> Shares 
     decay, every = config.optim.stage_decay, config.optim.unfreeze_every
     if decay == 1 and every is None:
         return None
-    backbone = choose_backbone(config.model.arch)
+    backbone = choose_backbone(config.model)
     stages = [backbone.stage_of(variable.path) for variable in model.trainable_variables]
     depths = [0 if stage is None else backbone.depth - stage for stage in stages]  # 0: the head
     head_alone = 1 if config.solves_head else every or 0  # epochs

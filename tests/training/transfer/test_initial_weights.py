@@ -180,6 +180,8 @@ def test_the_error_for_a_run_of_another_network_names_the_settings_to_add(finish
     assert str(caught.value).endswith(
         "; and 7 more. For that run's network add `model.batch_norm = false`."
     )
+    with pytest.raises(WeightsError, match=r"For that run's network add `model.width = 1.0`\.$"):
+        taken(finished, finished, width=2)
 
 
 def test_a_file_of_keras_applications_is_known_by_its_content(finished, file, monkeypatch):
@@ -202,6 +204,15 @@ def test_keras_has_no_imagenet_weights_of_vgg11(finished):
         taken(finished, "imagenet")
     assert str(caught.value) == (
         "Keras has ImageNet weights of VGG16 and VGG19, not of VGG11: use `model.arch = vgg16`."
+    )
+
+
+def test_imagenet_weights_are_for_all_channels(finished):
+    """A thinner network has no use for them."""
+    with pytest.raises(ConfigError) as caught:
+        taken(finished, "imagenet", arch="vgg16", width=0.5)
+    assert str(caught.value) == (
+        "Keras' ImageNet weights of VGG16 are for all its channels: leave out `model.width = 0.5`."
     )
 
 

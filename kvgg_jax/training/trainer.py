@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -291,7 +292,8 @@ def _draw_samples(run: Run, network: Network) -> None:
     """
     classes = network.split.train.classes
     first = network.batches.first(SAMPLES)
-    changes = build_changes(network.config, network.config.image_size, len(classes))
-    images, labels, _ = changed(first, jnp.zeros((), jnp.int32), *changes)
+    augment, mix = build_changes(network.config, network.config.image_size, len(classes))
+    change = jax.jit(partial(changed, augment=augment, mix=mix))  # by parts it compiles for longer
+    images, labels, _ = change(first, jnp.zeros((), jnp.int32))
     labels = np.argmax(labels, axis=-1) if np.ndim(labels) == 2 else labels
     draw_samples(np.asarray(images), [classes[n] for n in labels], run.path / "samples.png")

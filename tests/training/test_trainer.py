@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -58,7 +59,7 @@ def test_samples_are_drawn_as_the_first_step_has_them(photos, tmp_path, monkeypa
     order = np.random.default_rng([42, 1]).permutation(29)[:8].tolist()
     larger = np.stack([load(train_photos.files()[row], 46) for row in order]) / np.float32(255)
     crop = make_crop(0.5, seed=42, image_size=32)
-    np.testing.assert_allclose(images, crop(larger, np.int32(0)), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(images, jax.jit(crop)(larger, np.int32(0)), rtol=0, atol=1e-6)
     assert names == [train_photos.classes[train_photos.labels[row]] for row in order]
     assert file == run.path / "samples.png"
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 
 from kvgg_jax.core.keras_gate import keras
@@ -21,20 +22,37 @@ LAST = 2**31 - 1
 MIX, CROP, ERASE = LAST, LAST - 1, LAST - 2  # streams of random numbers, apart from the levels'
 
 
-def as_function(layer: keras.layers.Layer) -> Callable[[Any, Array], Any]:
-    """(input of the layer, key) -> its output in training; it is built, and has no weights.
+def as_function(*layers: keras.layers.Layer) -> Callable[[Any, Array], Any]:
+    """(input of the first layer, key) -> output of the last one in training; all are built, and
+    have no weights.
 
-    What it draws depends on the key alone, which replaces the state of its seed generators.
+    What they draw depends on the key alone, which replaces the state of their seed generators.
     """
-    shapes = [variable.shape for variable in layer.non_trainable_variables]
+    shapes = [[variable.shape for variable in one.non_trainable_variables] for one in layers]
+    count = sum(map(len, shapes))
 
     def function(inputs: Any, key: Array) -> Any:
-        keys = jax.random.split(key, max(1, len(shapes)))
-        seeds = [jax.random.bits(k, s, "uint32") for k, s in zip(keys, shapes, strict=False)]
-        changed, _ = layer.stateless_call([], seeds, inputs, training=True)
-        return changed
+        keys = iter(jax.random.split(key, max(1, count)))
+        for layer, of in zip(layers, shapes, strict=True):
+            seeds = [jax.random.bits(next(keys), shape, "uint32") for shape in of]
+            inputs, _ = layer.stateless_call([], seeds, inputs, training=True)
+            inputs = inputs if layer is layers[-1] else apart(inputs)
+        return inputs
 
     return function
+
+
+def apart(images: AnyArray) -> AnyArray:
+    """`images`, of which XLA on CPUs computes each pixel once.
+
+    It would fuse one change with the next, and compute the first anew for each of the four pixels
+    that the second reads for one: three moves of a photo took four times as long. It keeps what a
+    condition decides apart; this one is true where a first pixel is a number.
+    """
+    if jax.default_backend() != "cpu":
+        return images
+    is_number = images.ravel()[0] == images.ravel()[0]
+    return jax.lax.cond(is_number, lambda x: x, lambda x: jnp.full_like(x, jnp.nan), images)
 
 
 def key_at(step: AnyArray, *, seed: int, stream: int) -> Array:

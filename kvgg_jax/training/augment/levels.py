@@ -6,12 +6,13 @@ Hue stays unless `color` is asked for, since classes such as coffee roasts diffe
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 
 from kvgg_jax.core.errors import ConfigError
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import AnyArray
-from kvgg_jax.training.augment.layers import ANY, UNIT, as_function
+from kvgg_jax.training.augment.layers import ANY, UNIT, apart, as_function
 from kvgg_jax.training.augment.randaugment import make_randaugment
 from kvgg_jax.training.step import Augment
 
@@ -31,10 +32,13 @@ def make_augment(level: str, *, seed: int, image_size: int, color: bool = False)
     if level == "randaugment":
         return make_randaugment(seed=seed, image_size=image_size, color=color)
     layers = [*_layers(level), *(_color_layers(level) if color else [])]
-    chain = as_function(keras.Sequential([keras.Input((image_size, image_size, 3)), *layers]))
+    for layer in layers:
+        layer.build((None, image_size, image_size, 3))
+    chain = as_function(*layers)
 
     def augment(images: AnyArray, step: AnyArray) -> Array:
-        return chain(images, jax.random.fold_in(jax.random.key(seed), step)).clip(*UNIT)
+        moved = chain(images, jax.random.fold_in(jax.random.key(seed), step))
+        return jnp.clip(apart(moved), *UNIT)
 
     return augment
 

@@ -28,7 +28,7 @@ def test_each_change_seed_and_step_has_a_key_of_its_own(monkeypatch: pytest.Monk
         return given
 
     for module in (levels, mixing, regions):
-        monkeypatch.setattr(module, "as_function", lambda layer: note)
+        monkeypatch.setattr(module, "as_function", lambda *layers: note)
     for seed in (1, 2):
         mix = mixing.make_mix("mixup", seed=seed, classes=3)
         augment = in_turn(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
 from kvgg_jax.core.errors import ConfigError
+from kvgg_jax.training.augment import layers, levels
+from kvgg_jax.training.augment.layers import as_function
 from kvgg_jax.training.augment.levels import LEVELS, make_augment
 
 SIZE = 16
@@ -133,3 +136,26 @@ def test_strong_changes_more_than_light():
     light, strong = (np.ptp(compiled(level)(flat, np.int32(0))) for level in ("light", "strong"))
     assert light < 1e-6
     assert strong > 0.01
+
+
+def test_no_change_is_computed_again_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """XLA counts as many operations as for each change alone, and without `apart` several times
+    as many."""
+    images, step = np.zeros((2, 32, 32, 3), np.float32), np.int32(0)
+
+    def operations(augment: Any) -> float:
+        costs = jax.jit(augment).lower(images, step).compile().cost_analysis()
+        return float(costs["flops"])
+
+    def alone(layer: Any) -> float:
+        layer.build((None, 32, 32, 3))
+        change = as_function(layer)
+        return operations(lambda x, step: change(x, jax.random.fold_in(jax.random.key(1), step)))
+
+    def together() -> float:
+        return operations(make_augment("strong", seed=1, image_size=32))
+
+    each = sum(map(alone, levels._layers("strong")))
+    assert together() < 1.1 * each
+    monkeypatch.setattr(layers, "apart", lambda images: images)
+    assert together() > 2 * each

@@ -57,12 +57,14 @@ class InitialWeights:
 
 
 def complete_model(config: RunConfig, out: Path) -> RunConfig:
-    """Fill in what `model.weights` decides: its whole path, preprocessing, and a run's image size.
+    """Fill in what `model.weights` decides: its whole path, preprocessing, and a run's image size
+    and backbone.
 
     Raises WeightsError when there is nothing at that path, ConfigError for a network that Keras has
     no ImageNet weights of.
     """
-    config = config.with_model(arch=with_whole_path(config.model.arch))
+    if (whole := with_whole_path(config.model.arch)) != config.model.arch:
+        config = config.with_model(arch=whole)
     model = config.model
     if model.weights is None:
         return config
@@ -86,8 +88,8 @@ def complete_model(config: RunConfig, out: Path) -> RunConfig:
         ) from None
     theirs = run.config()
     changed = config.with_data(image_size=config.data.image_size or theirs.data.image_size)
-    changed = changed.with_model(weights=str(run.path.absolute()))
-    if model.arch not in VGG:
+    changed = changed.with_network_of(theirs.model).with_model(weights=str(run.path.absolute()))
+    if changed.model.arch not in VGG:
         return changed
     return changed.with_model(
         preprocessing=model.preprocessing or theirs.model.preprocessing or "scale"

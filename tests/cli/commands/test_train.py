@@ -264,6 +264,7 @@ def test_every_flag_of_train_reaches_its_setting(
         "--precision": "bfloat16",
         "--ema": "0.9",
         "--class-weight": "balanced",
+        "--width": "0.5",
         "--augment": "strong",
         "--crop": "0.5",
         "--erase": "0.25",
@@ -307,6 +308,7 @@ def test_every_flag_of_train_reaches_its_setting(
         },
         model={
             "arch": "vgg13",
+            "width": 0.5,
             "head": "16,8",
             "dropout": 0.5,
             "batch_norm": True,

@@ -104,7 +104,26 @@ def test_a_run_gives_its_image_size_and_preprocessing_and_is_found_by_name(finis
     assert (found.model.weights, found.model.preprocessing) == (str(run), "caffe")
     assert found.data.image_size == 32
     asked = given.with_data(image_size=64).with_model(preprocessing="scale")
-    assert complete_model(asked, tmp_path) == asked.with_model(weights=str(run))
+    expected = asked.with_model(weights=str(run), arch="vgg11").model_dump()
+    assert complete_model(asked, tmp_path).model_dump() == expected
+
+
+def test_a_run_gives_its_backbone_where_none_was_set(finished, tmp_path):
+    """With the head that was asked for; another backbone keeps its own settings."""
+    run = Path(shutil.copytree(finished, tmp_path / "mine"))
+    text = (run / "config.toml").read_text()
+    for old, new in (("width = 1.0", "width = 0.5"), ("batch_norm = false", "batch_norm = true")):
+        text = text.replace(old, new)
+    (run / "config.toml").write_text(text)
+
+    def backbone(**model: Any) -> tuple[str, float, bool, str]:
+        given = RunConfig(model={"weights": "mine", "freeze": "backbone", **model})
+        found = complete_model(given, tmp_path).model
+        return found.arch, found.width, found.batch_norm, found.head
+
+    assert backbone() == ("vgg11", 0.5, True, "linear")
+    assert backbone(batch_norm=False, arch="vgg11") == ("vgg11", 0.5, False, "linear")
+    assert backbone(arch="vgg13") == ("vgg13", 1, False, "linear")
 
 
 def test_weights_that_are_nowhere_are_named(tmp_path):

@@ -62,7 +62,8 @@ def affecting(*parts: Part) -> set[str]:
             "audit",
             {
                 *("data.root", "data.image_size", "data.resize", "data.skip_bad", "data.cache"),
-                *("model.arch", "model.batch_norm", "model.weights", "train.batch_size", "seed"),
+                *("model.arch", "model.width", "model.batch_norm", "model.weights"),
+                *("train.batch_size", "seed"),
             },
         ),
         ("data check", affecting("photos") - {"data.dir", "data.skip_bad"}),

@@ -45,4 +45,4 @@ def test_without_settings_bench_takes_eight_photos_of_the_size_of_the_paper(
     monkeypatch.setattr("kvgg_jax.training.benchmark.bench", listen)
     kvgg("bench")
     kvgg("bench", "--config", "configs/fast.toml")
-    assert [(c.data.image_size, c.train.batch_size) for c in asked] == [(None, 8), (48, 32)]
+    assert [(c.data.image_size, c.train.batch_size) for c in asked] == [(None, 8), (64, 32)]

@@ -1,4 +1,4 @@
-"""Milliseconds that the changes to a batch of training photos take, beside none: Markdown.
+"""Milliseconds that the changes to a batch of training photos take: Markdown.
 
 python benchmarks/augment.py --image-size 96
 

@@ -84,14 +84,6 @@ class RunConfig(Table):
         values = {**self.model.model_dump(exclude_unset=True), "arch": name}
         return self.model_copy(update={"model": ModelConfig.model_validate(values)})
 
-    def with_network_of(self, theirs: ModelConfig) -> RunConfig:
-        """A copy with that backbone, as far as none was set."""
-        own = self.model.model_dump(exclude_unset=True)
-        if own.get("arch", theirs.arch) != theirs.arch:
-            return self
-        same = {name: getattr(theirs, name) for name in ("arch", "width", "batch_norm")}
-        return self.model_copy(update={"model": ModelConfig.model_validate({**same, **own})})
-
     def with_train(self, **changes: Any) -> RunConfig:
         """A copy with fields of `train` replaced; the new values are validated."""
         values = {**self.train.model_dump(), **changes}

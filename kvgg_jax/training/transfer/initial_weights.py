@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.config_file import with_values
 from kvgg_jax.core.errors import ConfigError, RunError, WeightsError, WeightsMismatch
 from kvgg_jax.core.events import Emit, Note, Warned
 from kvgg_jax.core.keras_gate import keras
@@ -31,6 +32,7 @@ from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
 
 NAMED = 3  # layers in one message
+OF_BACKBONE = ("arch", "width", "batch_norm")  # settings of `model` that decide its weights
 PRESET = "preset"  # as `model.weights`: those of the preset that is the backbone
 
 
@@ -61,7 +63,7 @@ def complete_model(config: RunConfig, out: Path) -> RunConfig:
     and backbone.
 
     Raises WeightsError when there is nothing at that path, ConfigError for a network that Keras has
-    no ImageNet weights of.
+    no ImageNet weights of, and for settings that have no effect with the backbone of a run.
     """
     if (whole := with_whole_path(config.model.arch)) != config.model.arch:
         config = config.with_model(arch=whole)
@@ -88,12 +90,21 @@ def complete_model(config: RunConfig, out: Path) -> RunConfig:
         ) from None
     theirs = run.config()
     changed = config.with_data(image_size=config.data.image_size or theirs.data.image_size)
-    changed = changed.with_network_of(theirs.model).with_model(weights=str(run.path.absolute()))
+    changed = _with_backbone_of(run, changed).with_model(weights=str(run.path.absolute()))
     if changed.model.arch not in VGG:
         return changed
     return changed.with_model(
         preprocessing=model.preprocessing or theirs.model.preprocessing or "scale"
     )
+
+
+def _with_backbone_of(run: Run, config: RunConfig) -> RunConfig:
+    """What was set stays, and all of another backbone."""
+    theirs, own = run.config().model, config.model.model_fields_set
+    if "arch" in own and config.model.arch != theirs.arch:
+        return config
+    same = {f"model.{name}": getattr(theirs, name) for name in OF_BACKBONE if name not in own}
+    return with_values(config, same, where=f"the backbone of {escape_name(run.path)}")
 
 
 def _check_named(config: RunConfig) -> RunConfig:
@@ -241,13 +252,12 @@ def _advice(model: ModelConfig) -> str:
     where = Path(str(model.weights))
     if not where.is_dir():
         return ""
-    theirs, flags = Run(where).config().model, []
-    if theirs.arch != model.arch:
-        flags.append(f"`model.arch = {theirs.arch}`")
-    if theirs.width != model.width:
-        flags.append(f"`model.width = {theirs.width}`")
-    if theirs.batch_norm != model.batch_norm:
-        flags.append(f"`model.batch_norm = {str(theirs.batch_norm).lower()}`")
+    theirs = Run(where).config().model.model_dump(include={*OF_BACKBONE})
+    flags = [
+        f"`model.{name} = {str(value).lower() if isinstance(value, bool) else value}`"
+        for name, value in theirs.items()
+        if value != getattr(model, name)
+    ]
     return f" For that run's network add {' '.join(flags)}." if flags else ""
 
 

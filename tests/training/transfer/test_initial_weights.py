@@ -126,6 +126,20 @@ def test_a_run_gives_its_backbone_where_none_was_set(finished, tmp_path):
     assert backbone(arch="vgg13") == ("vgg13", 1, False, "linear")
 
 
+def test_a_setting_without_effect_on_the_backbone_of_the_run_is_refused(finished, tmp_path):
+    """As it is where the backbone is named."""
+    run = Path(shutil.copytree(finished, tmp_path / "mine"))
+    text = (run / "config.toml").read_text()
+    (run / "config.toml").write_text(text.replace('arch = "vgg11"', 'arch = "mobilenetv2"'))
+    given = RunConfig(model={"weights": "mine", "head": "gap", "batch_norm": True})
+    with pytest.raises(ConfigError) as caught:
+        complete_model(given, tmp_path)
+    assert str(caught.value) == (
+        f"the backbone of {run}: model: batch_norm has no effect with arch mobilenetv2, only with "
+        "vgg11, vgg13, vgg16, vgg19."
+    )
+
+
 def test_weights_that_are_nowhere_are_named(tmp_path):
     """As a file and as a run."""
     with pytest.raises(WeightsError) as caught:

@@ -18,7 +18,6 @@ from kvgg_jax.core.events import Emit, Note, ignore
 from kvgg_jax.core.history import Epoch
 from kvgg_jax.core.keras_gate import keras
 from kvgg_jax.core.state import TrainState, Weights
-from kvgg_jax.core.tables.architectures import title
 from kvgg_jax.core.tables.optim import OptimConfig
 from kvgg_jax.core.text import qualified_name
 from kvgg_jax.data.class_balance import class_weights, describe
@@ -205,12 +204,10 @@ def build_network(
     if initial is not None:
         initial.assign(built.model)
     model = built.model
-    width = "" if config.model.width == 1 else f", width {config.model.width:g}"
-    name = f"{title(config.model.arch)}{width}, head {config.model.head}"
     count = model.count_params()
     frozen = sum(math.prod(v.shape) for v in model.non_trainable_weights)
     trained = f", of which {count - frozen:,} are trained" if config.model.freezes else ""
-    emit(Note(f"{name}, {size} px: {count:,} parameters{trained}"))
+    emit(Note(f"{config.model.title}, {size} px: {count:,} parameters{trained}"))
     cache = "memory" if are_constant(config) else config.data.cache  # then features are trained on
     store = hold(decoded, cache, emit)
     photos, held = decoded, store

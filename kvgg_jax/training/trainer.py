@@ -7,10 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
 from kvgg_jax.core.config import RunConfig, settings
 from kvgg_jax.core.devices.check import check_jax
 from kvgg_jax.core.devices.hosts import are_several, check_all, from_main, is_main
@@ -27,7 +23,7 @@ from kvgg_jax.data.open_photos import source_of
 from kvgg_jax.data.reader import DecodedImages
 from kvgg_jax.inference import known_photos
 from kvgg_jax.runs import catalog
-from kvgg_jax.runs.charts import curves_at_the_end, draw_samples
+from kvgg_jax.runs.charts import curves_at_the_end
 from kvgg_jax.runs.checkpoint import Checkpoints
 from kvgg_jax.runs.folder import Run
 from kvgg_jax.runs.lock import locked
@@ -50,9 +46,9 @@ from kvgg_jax.training.inputs import (
 from kvgg_jax.training.loop import UNLIMITED, LoopInputs, never, run_epochs
 from kvgg_jax.training.losses import Loss
 from kvgg_jax.training.optimizers import BuildOptimizer
+from kvgg_jax.training.preview import draw_first_batch
 from kvgg_jax.training.recorder import Recorder
-from kvgg_jax.training.setup import Custom, Network, build_changes, build_network, devices_of
-from kvgg_jax.training.step import changed
+from kvgg_jax.training.setup import Custom, Network, build_network, devices_of
 from kvgg_jax.training.time_limit import TimeLimit, plan_run, planned
 from kvgg_jax.training.tracking.tracking import check_trackers, tracked
 from kvgg_jax.training.transfer.initial_weights import InitialWeights
@@ -61,7 +57,6 @@ from kvgg_jax.training.unfinished import check_unfinished, first_weights, with_e
 SOLVED_ALONE = (
     "A linear head cannot be trained by several processes yet. Use one, or another `model.head`."
 )
-SAMPLES = 24  # images in samples.png
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +243,7 @@ def _run(
         network = build(*planned(config, plan), emit=emit)
         if is_main():
             with alone():
-                _draw_samples(run, network)
+                draw_first_batch(network, run.path / "samples.png")
         recorder = Recorder(run, checkpoints, steps=network.batches.steps, emit=emit)
         progress = recorder.restore(network.state)
         inputs = network.assemble(progress.state, emit)
@@ -283,17 +278,3 @@ def _keep_known_photos(
         return
     embed = partial(network.embed, weights, stop=stop, emit=emit)
     known_photos.keep(run, state, network.split, embed, emit)
-
-
-def _draw_samples(run: Run, network: Network) -> None:
-    """`samples.png`: the first training images as the network sees them, with their class.
-
-    For a mixed image that is the class with the larger share.
-    """
-    classes = network.split.train.classes
-    first = network.batches.first(SAMPLES)
-    augment, mix = build_changes(network.config, network.config.image_size, len(classes))
-    change = jax.jit(partial(changed, augment=augment, mix=mix))  # by parts it compiles for longer
-    images, labels, _ = change(first, jnp.zeros((), jnp.int32))
-    labels = np.argmax(labels, axis=-1) if np.ndim(labels) == 2 else labels
-    draw_samples(np.asarray(images), [classes[n] for n in labels], run.path / "samples.png")

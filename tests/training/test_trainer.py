@@ -18,7 +18,7 @@ from kvgg_jax.data.decode.image import load
 from kvgg_jax.inference.known_photos import FILE
 from kvgg_jax.runs import catalog
 from kvgg_jax.runs.folder import Run
-from kvgg_jax.training import setup, trainer
+from kvgg_jax.training import preview, setup, trainer
 from kvgg_jax.training.augment.regions import make_crop
 from kvgg_jax.training.loop import LoopInputs
 from kvgg_jax.training.losses import cross_entropy
@@ -49,7 +49,7 @@ def test_samples_are_drawn_as_the_first_step_has_them(photos, tmp_path, monkeypa
     """Cut from larger photos, at the size of the network, with the classes of those photos."""
     drawn: list[tuple[Any, ...]] = []
     done = History((Epoch(1, 0.5, 0.75, 0.25, 1.0, 1e-4, 2.0, 10.0),))
-    monkeypatch.setattr(trainer, "draw_samples", lambda *given: drawn.append(given))
+    monkeypatch.setattr(preview, "draw_samples", lambda *given: drawn.append(given))
     monkeypatch.setattr(trainer, "run_epochs", lambda *_, **__: (done, "seen"))
     monkeypatch.setattr(setup, "compile_step", lambda what, step, *_, **__: step)
     result = train(small_config(photos, data={"crop": 0.5}), out=tmp_path, name="crops")

@@ -55,7 +55,7 @@ def summary(
         rows = [{key: getattr(one, key) for key in LAYER} for one in layers[model.head]]
         print_json({**asdict(costs[model.head]), "layers": rows})
     else:
-        title = f"{model.arch}, head {model.head}, {classes} classes, {side} x {side} pixels"
+        title = f"{model.title}, {classes} classes, {side} x {side} pixels"
         show.layers_text(title, layers[model.head], costs[model.head], batch_size=batch)
 
 

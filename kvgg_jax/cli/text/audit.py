@@ -27,8 +27,8 @@ def audit_text(result: Audit) -> None:
     _first_rows("Duplicates in several classes", ("group", "photo", "class"), groups)
     for title, found in (
         ("Outliers", result.outliers or ()),
-        ("Blurred", result.blurred),
-        ("Dark", result.dark),
+        ("Blurred photos", result.blurred),
+        ("Dark photos", result.dark),
     ):
         _first_rows(title, ("photo", "class", "value", "median of the class"), _values(found))
 

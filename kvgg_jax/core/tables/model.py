@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from kvgg_jax.core.settings import setting
-from kvgg_jax.core.tables.architectures import ARCHITECTURES, VGG, is_known
+from kvgg_jax.core.tables.architectures import ARCHITECTURES, VGG, is_known, title
 from kvgg_jax.core.tables.table import Table, as_text
 
 HEADS = ("full", "slim", "gap", "linear")  # or layer sizes
@@ -99,6 +99,12 @@ class ModelConfig(Table):
         if self.freezes and self.weights is None:
             raise ValueError(f"freeze {self.freeze} keeps random weights: set `model.weights` too")
         return self
+
+    @property
+    def title(self) -> str:
+        """As sentences have it: `"VGG11, width 0.5, head gap"`."""
+        width = "" if self.width == 1 else f", width {self.width:g}"
+        return f"{title(self.arch)}{width}, head {self.head}"
 
     @property
     def freezes(self) -> bool:

@@ -63,8 +63,8 @@ def _lists(result: Audit) -> list[tuple[str, str, tuple[Labelled, ...]]]:
         text = "Unlike all other photos: the mean cosine distance of their features to the nearest."
         found.append(("Outliers", text, result.outliers))
     text = "Less sharp than the other photos of the class."
-    found.append(("Blurred", text, result.blurred))
-    found.append(("Dark", "Darker than the other photos of the class.", result.dark))
+    found.append(("Blurred photos", text, result.blurred))
+    found.append(("Dark photos", "Darker than the other photos of the class.", result.dark))
     return found
 
 

@@ -16,7 +16,7 @@ def test_summary_adds_up_a_network() -> None:
     """VGG16 with the slim head at 4 classes and 224 px; the layers' rows add up to the totals."""
     result = kvgg("summary", "--head", "slim")
     lines = result.stdout.splitlines()
-    assert lines[0] == "vgg16, head slim, 4 classes, 224 x 224 pixels"
+    assert lines[0] == "VGG16, head slim, 4 classes, 224 x 224 pixels"
     rows = [re.split(r"\s*│\s*", line.strip("│ ")) for line in lines if line.startswith("│")]
     assert len(rows) == 13 + 5 + 3
     assert rows[0] == ["block1_conv1", "224 x 224 x 64", "1,792", "173.4", "12,544"]

@@ -1,13 +1,9 @@
-"""A linear head that is solved instead of trained: logistic regression on a backbone's features.
-
-The problem is convex, so L-BFGS finds its one optimum; how strongly weights are kept small (L2) is
-chosen by cross-validation within the training images. Both by scikit-learn.
-"""
+"""A linear head that is solved instead of trained: logistic regression on a backbone's features."""
 
 from __future__ import annotations
 
 import time
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.errors import Stopped
 from kvgg_jax.core.events import Note, Progress
 from kvgg_jax.core.history import Epoch, EpochProgress
 from kvgg_jax.core.state import AnyArray, TrainState
@@ -26,11 +23,7 @@ from kvgg_jax.training.ema import PREFIX
 from kvgg_jax.training.figures import monitored_columns
 from kvgg_jax.training.loop import Hooks, evaluate
 from kvgg_jax.training.step import EvalStep
-
-STRENGTHS = np.logspace(-6, 2, 9)  # C of scikit-learn: the larger, the weaker is L2
-FOLDS = 5
-TOLERANCE = 1e-6  # of the largest gradient at the optimum
-MOST_STEPS = 10_000  # of L-BFGS, which needs some tens
+from kvgg_jax.training.transfer.logistic_regression import STRENGTHS, fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +33,7 @@ class Solution:
     weights: dict[str, NDArray[np.float32]]
     strength: float
     is_exact: bool = True
-    """Whether L-BFGS came as near to each optimum as `TOLERANCE` asks."""
+    """Whether L-BFGS came as near to the optimum as it was asked to."""
 
 
 def solve_epoch(
@@ -56,14 +49,24 @@ def solve_epoch(
     as many steps on as an epoch has.
     """
     started, train = time.perf_counter(), parts[0]
-    hooks.emit(Progress("solving the head", 0, 1))
     balanced = config.data.balance or config.train.class_weight == "balanced"
     classes = state.params[f"{LAST}/bias"].shape[0]
     counts = None if train.weights is None else train.weights[train.rows]
+
+    def before_each(number: int) -> None:
+        hooks.emit(Progress("solving the head", number, len(STRENGTHS)))
+        if hooks.stop():
+            raise Stopped("Stopped while solving the head.")
+
     found = solve(
-        *train.whole(), classes=classes, seed=config.seed, balanced=balanced, counts=counts
+        *train.whole(),
+        classes=classes,
+        seed=config.seed,
+        balanced=balanced,
+        counts=counts,
+        before_each=before_each,
     )
-    how = "" if found.is_exact else ", not for each C to the last digit"
+    how = "" if found.is_exact else ", not to the last digit"
     hooks.emit(Note(f"Solved the head by logistic regression, C = {found.strength:g}{how}"))
     state = _with_weights(state._replace(step=jnp.int32(train.steps)), found.weights)
     hooks.recorder.save(state, EpochProgress(train.steps, 0.0, 0.0, 0.0, seconds=0.0))
@@ -94,19 +97,22 @@ def solve(
     seed: int,
     balanced: bool = False,
     counts: NDArray[np.float32] | None = None,
+    before_each: Callable[[int], None] = lambda number: None,
 ) -> Solution:
     """The linear head for `features` [count, n] and `labels` [count] of `classes` classes.
 
     It minimizes the cross-entropy summed over the images, plus L2 / (2 C) of the kernel, on the
-    standardized features. C is that of `STRENGTHS` with the smallest cross-entropy in `FOLDS`-fold
+    standardized features. C is that of `STRENGTHS` with the smallest cross-entropy in
     cross-validation, where each class has two images or more. `balanced` weighs images by
-    count / (classes * images of the class); `counts` [count] weighs each one.
+    count / (classes * images of the class); `counts` [count] weighs each one. `before_each` is
+    called with the number of strengths that were tried, and may raise.
     """
     mean, variance = features.mean(axis=0, dtype=np.float64), features.var(axis=0, dtype=np.float64)
     variance[variance == 0] = 1.0  # as scikit-learn's StandardScaler
     scaled = (features - mean) / np.sqrt(variance + STANDARD_EPSILON)
-    weight = "balanced" if balanced else None
-    fitted, is_exact = _fit(scaled, labels, seed=seed, weight=weight, counts=counts)
+    fitted, is_exact = fit(
+        scaled, labels, counts, balanced=balanced, seed=seed, before_each=before_each
+    )
     kernel, bias = np.zeros((features.shape[1], classes)), np.full(classes, -np.inf)
     kernel[:, fitted.classes_], bias[fitted.classes_] = _columns(fitted)
     bias[np.isinf(bias)] = bias[fitted.classes_].min() - 10.0  # no image: hardly ever predicted
@@ -115,42 +121,7 @@ def solve(
         **{f"{LAST}/kernel": kernel, f"{LAST}/bias": bias},
     }
     found = {name: values.astype(np.float32) for name, values in weights.items()}
-    strength = np.ravel(fitted.C_)[0] if hasattr(fitted, "C_") else fitted.C
-    return Solution(found, float(strength), is_exact)
-
-
-def _fit(
-    features: NDArray[Any],
-    labels: NDArray[Any],
-    *,
-    seed: int,
-    weight: str | None,
-    counts: NDArray[np.float32] | None,
-) -> tuple[Any, bool]:
-    """scikit-learn's model, fitted, and whether it is at the optimum for each C."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
-    from sklearn.model_selection import StratifiedKFold
-    from threadpoolctl import threadpool_limits
-
-    fewest = np.unique(labels, return_counts=True)[1].min()
-    common = {"class_weight": weight, "max_iter": MOST_STEPS, "tol": TOLERANCE}
-    model: Any = LogisticRegression(C=np.median(STRENGTHS), **common)
-    if fewest > 1:
-        folds = StratifiedKFold(min(FOLDS, fewest), shuffle=True, random_state=seed)
-        model = LogisticRegressionCV(
-            Cs=STRENGTHS,
-            cv=folds,
-            scoring="neg_log_loss",
-            l1_ratios=(0,),
-            use_legacy_attributes=False,
-            **common,
-        )
-    # one thread: between the small products of each step, two would wait for each other
-    with threadpool_limits(1), warnings.catch_warnings(record=True) as found:
-        warnings.simplefilter("always", ConvergenceWarning)
-        model.fit(features, labels, sample_weight=counts)
-    return model, not any(issubclass(one.category, ConvergenceWarning) for one in found)
+    return Solution(found, fitted.C, is_exact)
 
 
 def _columns(fitted: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -15,8 +15,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from kvgg_jax.models.heads import LAST, STANDARDIZED
-from kvgg_jax.training.transfer import linear_head
-from kvgg_jax.training.transfer.linear_head import STRENGTHS, Solution, solve
+from kvgg_jax.training.transfer import logistic_regression
+from kvgg_jax.training.transfer.linear_head import Solution, solve
+from kvgg_jax.training.transfer.logistic_regression import STRENGTHS
 
 pytestmark = pytest.mark.usefixtures("thin_network", "blank")
 
@@ -82,5 +83,5 @@ def test_a_solution_short_of_the_optimum_is_one_and_says_so(
     """Where L-BFGS has to stop early."""
     features, labels = clouds(3)
     assert solve(features, labels, classes=3, seed=0).is_exact
-    monkeypatch.setattr(linear_head, "MOST_STEPS", 2)
+    monkeypatch.setattr(logistic_regression, "MOST_STEPS", 2)
     assert not solve(features, labels, classes=3, seed=0).is_exact

@@ -34,8 +34,7 @@ Tell = Callable[[float], None]
 def kvgg_jax(folder: Path, tell: Tell, args: argparse.Namespace) -> None:
     """A recipe of ours, with its minutes."""
     from kvgg_jax import train
-    from kvgg_jax.cli.recipes import recipe_file
-    from kvgg_jax.core.config_file import resolve, with_values
+    from kvgg_jax.core.config_file import load_recipe, with_values
     from kvgg_jax.core.events import EpochEnded, Event
 
     values: dict[str, object] = {
@@ -45,9 +44,8 @@ def kvgg_jax(folder: Path, tell: Tell, args: argparse.Namespace) -> None:
         "train.time": f"{args.minutes * 60:.0f}s",
         "train.patience": 1000,
     }
-    config = with_values(
-        resolve(recipe_file(args.name.partition("-")[2])), values, where="the benchmark"
-    )
+    recipe = load_recipe(args.name.partition("-")[2])
+    config = with_values(recipe, values, where="the benchmark")
 
     def hear(event: Event) -> None:
         if isinstance(event, EpochEnded):

@@ -40,8 +40,7 @@ def one(args: argparse.Namespace) -> Reached:
     """Trains with one seed until the accuracy is reached."""
     from kvgg_jax import train
     from kvgg_jax.cli.console import Screen
-    from kvgg_jax.cli.recipes import recipe_file
-    from kvgg_jax.core.config_file import parse_set, resolve, with_values
+    from kvgg_jax.core.config_file import parse_set, recipe_file, resolve, with_values
     from kvgg_jax.core.errors import Stopped
     from kvgg_jax.core.events import EpochEnded, Event, Progress
 

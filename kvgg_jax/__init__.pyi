@@ -1,4 +1,5 @@
 from .core.config import RunConfig as RunConfig
+from .core.config_file import load_recipe as load_recipe
 from .core.errors import KvggError as KvggError
 from .core.process import __version__ as __version__
 from .core.tables.architectures import register_backbone as register_backbone

@@ -4,6 +4,7 @@
 """
 
 from kvgg_jax.core.config import RunConfig
+from kvgg_jax.core.config_file import load_recipe
 from kvgg_jax.core.errors import KvggError
 from kvgg_jax.core.history import Epoch, History
 from kvgg_jax.core.tables.architectures import BuildBackbone, register_backbone
@@ -80,6 +81,7 @@ __all__ = [
     "fit",
     "list_runs",
     "load_classifier",
+    "load_recipe",
     "lr_find",
     "model_card",
     "pack_data",

@@ -1,19 +1,18 @@
-"""Recipes: the configurations that come with the program, by name.
+"""Recipes with what they are for.
 
-They are the files `configs/*.toml` of the repository, in the wheel `kvgg_jax/configs`. Each begins
-with a comment of the fields `# Why:`, `# Command:` and `# Expect:`, of one line or several.
+Each begins with a comment of the fields `# Why:`, `# Command:` and `# Expect:`, of one line or
+several.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from kvgg_jax.core.config_file import recipe_file, recipe_files
 from kvgg_jax.core.errors import UsageError
 
-PACKAGE = Path(__file__).parents[1]
 _FIELD = re.compile(r"# (\w+): +")
 
 
@@ -30,19 +29,7 @@ class Recipe:
 
 def recipes() -> list[Recipe]:
     """All recipes, by name."""
-    return [_read(file) for file in _files()]
-
-
-def recipe_file(name: str) -> Path:
-    """The configuration file of a recipe. Raises UsageError for an unknown name."""
-    files = {file.stem: file for file in _files()}
-    if name in files:
-        return files[name]
-    close = difflib.get_close_matches(name, files, 1)
-    hint = f"Did you mean {close[0]!r}? " if close else ""
-    raise UsageError(
-        f"--recipe {name}: no recipe has this name. {hint}Recipes: {', '.join(files)}."
-    )
+    return [_read(file) for file in recipe_files()]
 
 
 def config_or_recipe(config: Path | None, recipe: str | None) -> Path | None:
@@ -50,13 +37,6 @@ def config_or_recipe(config: Path | None, recipe: str | None) -> Path | None:
     if config and recipe:
         raise UsageError("--config and --recipe exclude each other; choose one.")
     return recipe_file(recipe) if recipe else config
-
-
-def _files() -> list[Path]:
-    """In the wheel inside the package, in a checkout beside it."""
-    inside = PACKAGE / "configs"
-    folder = inside if inside.is_dir() else PACKAGE.parent / "configs"
-    return sorted(folder.glob("*.toml"))
 
 
 def _read(file: Path) -> Recipe:

@@ -1,4 +1,6 @@
-"""A `RunConfig` from defaults, a TOML file and flags, in that order."""
+"""A `RunConfig` from defaults, a TOML file and flags, in that order; and recipes, the files that
+come with the program: `configs/*.toml` of the repository, in the wheel `kvgg_jax/configs`.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,40 @@ from kvgg_jax.core.config import SETTINGS, RunConfig
 from kvgg_jax.core.errors import ConfigError, KvggError, UsageError
 from kvgg_jax.core.text import escape_name
 
+PACKAGE = Path(__file__).parents[1]
 DEPTH = 32  # most parts of a key, where two are legal; tomllib takes 30 s for 30,000 parts
 _STRINGS = re.compile(r"\"[^\"\n]*+\"|'[^'\n]*+'")
 _DEEP = re.compile(rf"(?<![\w-])[\w-]++(?:\s*+\.\s*+[\w-]*+){{{DEPTH}}}")
 MAX_BYTES = 2**16  # a config file with every key and a comment for each has 3,000
+
+
+def load_recipe(recipe: str | Path, changes: Mapping[str, object] | None = None) -> RunConfig:
+    """The settings of a recipe, such as `"fast"`, or of a TOML file, such as `"my-recipe.toml"`.
+
+    `changes` replace single ones: `{"data.dir": "photos", "train.epochs": 40}`. Raises UsageError
+    for an unknown name, ConfigError for a file or a change that cannot be used.
+    """
+    is_file = isinstance(recipe, Path) or recipe.endswith(".toml")
+    config = resolve(Path(recipe) if is_file else recipe_file(recipe))
+    return with_values(config, changes or {}, where="changes")
+
+
+def recipe_file(name: str) -> Path:
+    """The file of a recipe. Raises UsageError for an unknown name."""
+    files = {file.stem: file for file in recipe_files()}
+    if name in files:
+        return files[name]
+    close = get_close_matches(name, files, 1)
+    hint = f"Did you mean {close[0]!r}? " if close else ""
+    names = ", ".join(files)
+    raise UsageError(f"No recipe is called {escape_name(name)}. {hint}Recipes: {names}.")
+
+
+def recipe_files() -> list[Path]:
+    """Of all recipes, by name: in the wheel inside the package, in a checkout beside it."""
+    inside = PACKAGE / "configs"
+    folder = inside if inside.is_dir() else PACKAGE.parent / "configs"
+    return sorted(folder.glob("*.toml"))
 
 
 def resolve(

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from kvgg_jax.cli import recipes
-from kvgg_jax.cli.recipes import Recipe, recipe_file
+from kvgg_jax.cli.recipes import Recipe
+from kvgg_jax.core import config_file
+from kvgg_jax.core.config_file import recipe_file
 from support.commands import kvgg, message
 from support.runs import ROOT
 
@@ -31,7 +33,7 @@ def test_the_wheel_brings_them_inside_the_package(
     """Where `pyproject.toml` puts them; then the folder beside the package is not used."""
     package = tmp_path / "kvgg_jax"
     shutil.copytree(ROOT / "configs", package / "configs")
-    monkeypatch.setattr(recipes, "PACKAGE", package)
+    monkeypatch.setattr(config_file, "PACKAGE", package)
     assert recipe_file("quick") == package / "configs" / "quick.toml"
 
 
@@ -43,7 +45,7 @@ def test_the_comment_at_the_head_says_what_a_recipe_is_for(
     file = tmp_path / "configs" / "mine.toml"
     file.parent.mkdir()
     file.write_text(f"{head}\n# Not: this\nseed = 1\n")
-    monkeypatch.setattr(recipes, "PACKAGE", tmp_path)
+    monkeypatch.setattr(config_file, "PACKAGE", tmp_path)
     expected = Recipe("mine", "a reason.", "kvgg train", "0.9 in an hour.", file)
     assert recipes.recipes() == [expected]
 
@@ -67,8 +69,7 @@ def test_an_unknown_recipe_is_answered_with_the_nearest(command: str) -> None:
     result = kvgg(*command.split(), *folder, "--recipe", "fats")
     assert (result.exit_code, message(result)) == (
         2,
-        "Error: --recipe fats: no recipe has this name. Did you mean 'fast'? "
-        f"Recipes: {', '.join(NAMES)}.\n",
+        f"Error: No recipe is called fats. Did you mean 'fast'? Recipes: {', '.join(NAMES)}.\n",
     )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 import tomllib
+from pathlib import Path
 
 import pytest
 
 from kvgg_jax.core.config import RunConfig
-from kvgg_jax.core.config_file import parse_set, resolve, with_values
+from kvgg_jax.core.config_file import load_recipe, parse_set, resolve, with_values
 from kvgg_jax.core.errors import ConfigError, UsageError
 from kvgg_jax.core.text import escape_name
 from support.runs import LEGAL
@@ -293,3 +294,17 @@ def test_looking_for_such_keys_takes_no_time_itself(tmp_path, text):
     with pytest.raises(ConfigError):
         resolve(file)
     assert time.thread_time() - started < 5  # a slip there takes minutes
+
+
+def test_a_recipe_is_loaded_by_name_and_a_file_by_its_path(tmp_path: Path) -> None:
+    """As `--recipe` and `--config` take them."""
+    assert load_recipe("fast").model.width == 0.5
+    file = tmp_path / "mine.toml"
+    file.write_text("seed = 7\n")
+    assert load_recipe(file) == load_recipe(str(file)) == RunConfig(seed=7)
+    changed = load_recipe("fast", {"data.dir": "photos", "train.epochs": 40})
+    assert (changed.data.dir, changed.train.epochs, changed.model.width) == ("photos", 40, 0.5)
+    with pytest.raises(ConfigError, match=r"train\.epochs"):
+        load_recipe("fast", {"train.epochs": -1})
+    with pytest.raises(UsageError, match=r"No recipe is called fats\. Did you mean 'fast'\?"):
+        load_recipe("fats")

@@ -44,7 +44,7 @@ def train(
 ) -> None:
     """Train a classifier on a folder of photos and keep the best epoch.
 
-    Example: `kvgg train --data photos --head slim --image-size 96 --epochs 20`
+    Example: `kvgg train --data photos --recipe fast`
     """
     given: Given = ctx.obj
     if resume is not None:
@@ -103,7 +103,7 @@ def crossval(
 
     Takes the options of train. If it was stopped, the same command resumes it.
 
-    Example: `kvgg crossval --data photos --folds 5 --head slim --image-size 96`
+    Example: `kvgg crossval --data photos --recipe fast --folds 5`
     """
     given: Given = ctx.obj
     for key, (text, value) in given.flags.items():

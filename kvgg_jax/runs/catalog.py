@@ -22,6 +22,7 @@ from kvgg_jax.runs.lock import lock_file, locked
 
 OUT = Path("runs")
 COMPARISON, LR_FIND = CHARTS = ("comparison.png", "lr_find.png")  # written beside the runs
+BRACKET = "checkpoints in a folder whose path has a [ could not be read again."  # by Orbax
 NAMED = 5  # runs in one message
 NAME = 200  # bytes of a run's name: file systems allow 255, and files beside it have longer ones
 
@@ -63,10 +64,12 @@ def check_name(name: str | None) -> None:
     """Raises UsageError for a name that is not that of a folder in `--out`, or is taken by kvgg."""
     if name and len(os.fsencode(name)) > NAME:
         raise UsageError(f"--name {name[:20]}...: a run name has at most {NAME} bytes.")
-    if name and (Path(name).name != name or name == ".."):
+    if name and (Path(name).name != name or name == ".." or not name.strip()):
         raise UsageError(
             f"--name {name}: a run name is one folder name. Choose its parent folder with --out."
         )
+    if name and "[" in name:
+        raise UsageError(f"--name {name}: {BRACKET} Choose another name.")
     if name and (name.startswith(".") or name in CHARTS):
         raise UsageError(
             f"--name {name}: kvgg uses this name for files of its own. Choose another, without a "
@@ -136,6 +139,8 @@ def _set_aside(path: Path) -> Path:
 
 def check_writable(out: Path) -> None:
     """Fail before the long work when `out` cannot take a run. Raises RunError."""
+    if "[" in str(out.absolute()):
+        raise RunError(f"{out.absolute()}: {BRACKET} Choose another folder with --out.")
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):

@@ -64,12 +64,7 @@ def check_unfinished(run: Run, config: RunConfig) -> None:
     history, train = run.history(), config.train
     if run.info().get("status") != "finished":
         return
-    if train.time is not None:
-        raise RunError(
-            f"{run.path} has finished: {run.info().get('reason')}. To train longer, start a new "
-            "run with a longer `train.time`."
-        )
-    if len(history) >= train.epochs:
+    if train.time is None and len(history) >= train.epochs:
         further = "To train it further, raise `train.epochs`."
         if SCHEDULES[config.optim.schedule].depends_on_length:
             new = _new_run(run, 2 * train.epochs)
@@ -79,4 +74,9 @@ def check_unfinished(run: Run, config: RunConfig) -> None:
         raise RunError(
             f"{run.path} has finished: {reason}. "
             "To train longer, start a new run with a higher `train.patience`."
+        )
+    if train.time is not None:
+        raise RunError(
+            f"{run.path} has finished: {run.info().get('reason')}. To train longer, start a new "
+            "run with a longer `train.time`."
         )

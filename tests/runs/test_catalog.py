@@ -92,6 +92,25 @@ def test_a_name_that_the_program_uses_itself_is_refused(name: str) -> None:
     )
 
 
+def test_a_name_or_folder_that_checkpoints_cannot_be_read_from_is_refused(tmp_path: Path) -> None:
+    """Orbax takes a bracket in a path for a pattern, and finds nothing."""
+    reason = "checkpoints in a folder whose path has a [ could not be read again."
+    with pytest.raises(UsageError) as caught:
+        check_name("a[1]")
+    assert str(caught.value) == f"--name a[1]: {reason} Choose another name."
+    out = tmp_path / "photos [2024]" / "runs"
+    with pytest.raises(RunError) as refused:
+        choose(RunConfig(), out=out)
+    assert str(refused.value) == f"{out}: {reason} Choose another folder with --out."
+    assert not out.parent.exists()
+
+
+def test_a_blank_name_is_refused() -> None:
+    """No list would show it."""
+    with pytest.raises(UsageError, match="a run name is one folder name"):
+        check_name(" ")
+
+
 class Killed(BaseException):
     """The process ends here."""
 

@@ -82,8 +82,10 @@ def complete_model(config: RunConfig, out: Path) -> RunConfig:
         return config.with_model(weights=str(file), preprocessing=how)
     try:
         run = catalog.find(model.weights, out=out)
-    except RunError:
+    except RunError as error:
         where = escape_name(model.weights)
+        if any(os.path.isdir(path) for path in (model.weights, out / model.weights)):
+            raise WeightsError(f"`model.weights = {where}`: {error}") from None
         raise WeightsError(
             f"`model.weights = {where}`: there is no such file, and no run {where} or "
             f"{escape_name(out / model.weights)}. Give a weight file, a run, or imagenet."

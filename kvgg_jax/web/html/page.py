@@ -21,6 +21,7 @@ from kvgg_jax.core.errors import RunError
 from kvgg_jax.core.text import escape_name, figure
 from kvgg_jax.runs.folder import write_file
 
+START = b"<!doctype html"
 LEAST = 2**16  # bytes of a page, that there must be room for
 
 
@@ -36,11 +37,17 @@ def write_page(file: Path, template: str, **context: Any) -> int:
 
 
 def check_writable(file: Path, *, option: str) -> None:
-    """Before long work for a page. Raises RunError if it cannot be written; `option` names it."""
+    """Before long work for a page. Raises RunError if it cannot be written; `option` names it.
+
+    A file that is there is replaced only if it is a page too.
+    """
     try:
         with contextlib.suppress(FileNotFoundError):
             if not stat.S_ISREG(file.stat().st_mode):
                 raise OSError(errno.EINVAL, "it is not a file")
+            with file.open("rb") as there:
+                if there.read(len(START)).lower() not in (b"", START):
+                    raise OSError(errno.EEXIST, "a file that is not a page is there")
         with tempfile.TemporaryFile(dir=file.parent) as trial:
             trial.write(bytes(LEAST))
     except OSError as error:

@@ -150,6 +150,18 @@ def test_weights_that_are_nowhere_are_named(tmp_path):
     )
 
 
+def test_weights_of_a_cross_validation_are_those_of_a_fold(tmp_path):
+    """It is there, and says which run to name."""
+    (tmp_path / "cv" / "fold-1").mkdir(parents=True)
+    (tmp_path / "cv" / "fold-1" / "config.toml").touch()
+    with pytest.raises(WeightsError) as caught:
+        complete_model(RunConfig(model={"weights": "cv"}), tmp_path)
+    assert str(caught.value) == (
+        f"`model.weights = cv`: {tmp_path / 'cv'} is a cross-validation, and only predict, "
+        f"evaluate and serve take all of its folds. Name one of them: {tmp_path / 'cv' / 'fold-1'}"
+    )
+
+
 # From a file
 
 

@@ -37,6 +37,7 @@ def test_an_image_becomes_a_jpeg_inside_the_page() -> None:
     [
         ("folder", "it is not a file"),
         ("pipe", "it is not a file"),
+        ("mine.sh", "a file that is not a page is there"),
         ("no/page.html", "No such file or directory"),
         ("old.html/page.html", "Not a directory"),
         ("n" * 256, "File name too long"),
@@ -48,6 +49,7 @@ def test_a_page_that_could_not_be_written_is_known_before(
     """And with it the option to change."""
     (tmp_path / "folder").mkdir()
     (tmp_path / "old.html").touch()
+    (tmp_path / "mine.sh").write_text("echo\n")
     os.mkfifo(tmp_path / "pipe")
     file = tmp_path / name
     with pytest.raises(RunError) as caught:
@@ -58,8 +60,8 @@ def test_a_page_that_could_not_be_written_is_known_before(
 def test_a_folder_without_room_or_permission_is_known_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the system says of it. A file that is there, and one that is not, can be written."""
-    (tmp_path / "old.html").touch()
+    """Whatever the system says of it. A page that is there, and one that is not, can be written."""
+    (tmp_path / "old.html").write_text("<!DOCTYPE html>")
     for name in ("old.html", "new.html"):
         check_writable(tmp_path / name, option="--html")
     assert [file.name for file in tmp_path.iterdir()] == ["old.html"]

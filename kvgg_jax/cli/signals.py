@@ -15,6 +15,7 @@ from kvgg_jax.cli.watcher import dismiss
 from kvgg_jax.core.devices.hosts import are_several
 
 ECHO = 0.3  # seconds; `timeout` signals the process and then its group, which count as one
+AGAIN = 0.05  # seconds of processor time, after which an interrupt that had to wait is tried again
 AFTER_STEP = "Stopping after this step and saving. Ctrl-C again to stop at once."
 SOON = "Stopping. Ctrl-C again to stop at once."
 AT_ONCE = "Stopped at once. Earlier checkpoints are intact."
@@ -28,7 +29,8 @@ class Stop:
 
     A thread reports the first signal at once by `show`, even while a step or the compiler holds the
     main thread: the system writes signals to a pipe. Until the work has called it once, a signal
-    raises KeyboardInterrupt. A second signal ends the process, unless it comes within `ECHO`.
+    raises KeyboardInterrupt, though not within an import, where C extensions crash or ignore it. A
+    second signal ends the process, unless it comes within `ECHO`.
     """
 
     def __init__(
@@ -75,20 +77,30 @@ class Stop:
         for number in NUMBERS:
             if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
                 self._old[number] = signal.signal(number, self._in_main_thread)
+        self._old_again = signal.signal(signal.SIGVTALRM, self._interrupt)
         threading.Thread(target=self._listen, daemon=True, name="signals").start()
         return self
 
     def __exit__(self, *exc: object) -> None:
         for number, handler in self._old.items():
             signal.signal(number, handler)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, self._old_again)
         signal.set_wakeup_fd(self._old_fd)
         os.close(self._pipe[1])  # which ends the thread
 
     def _in_main_thread(self, number: int, frame: FrameType | None) -> None:
         self.signal = self.signal or number  # the thread may have been faster
-        if not self._has_raised and not self._is_asked:
-            self._has_raised = True
-            raise KeyboardInterrupt  # the thread answers a second one
+        self._interrupt(number, frame)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self._has_raised or self._is_asked:
+            return
+        if _is_importing(frame):
+            signal.setitimer(signal.ITIMER_VIRTUAL, AGAIN)
+            return
+        self._has_raised = True
+        raise KeyboardInterrupt  # the thread answers a second one
 
     def _listen(self) -> None:
         answered = 0.0
@@ -106,3 +118,10 @@ class Stop:
     def _tell(self, text: str) -> None:
         with contextlib.suppress(OSError):  # the terminal may be closed
             self._show(text)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether the code at `frame` runs because a module is imported."""
+    while frame is not None and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+        frame = frame.f_back
+    return frame is not None

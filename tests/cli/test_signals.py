@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import os
 import signal
 import subprocess
@@ -121,6 +122,25 @@ def test_before_anyone_asks_a_signal_interrupts():
     with Stop(lambda text: None) as stop, pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGTERM)
     assert stop.exit_code == 143
+
+
+def test_within_an_import_a_signal_waits(tmp_path, monkeypatch):
+    """A C extension that is interrupted while it is loaded crashes, or ignores it."""
+    code = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nwhole = sum(range(1000))\n"
+    (tmp_path / "interrupted_import.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def work() -> None:
+        importlib.import_module("interrupted_import")
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            pass
+
+    with told([]) as stop, pytest.raises(KeyboardInterrupt):
+        work()
+    assert sys.modules.pop("interrupted_import").whole == 499500
+    assert (stop.signal, stop.has_interrupted) == (signal.SIGINT, True)
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
 
 
 def test_a_signal_that_is_ignored_stays_so():

@@ -30,9 +30,11 @@ def load_recipe(recipe: str | Path, changes: Mapping[str, object] | None = None)
     `changes` replace single ones: `{"data.dir": "photos", "train.epochs": 40}`. Raises UsageError
     for an unknown name, ConfigError for a file or a change that cannot be used.
     """
-    is_file = isinstance(recipe, Path) or recipe.endswith(".toml")
-    config = resolve(Path(recipe) if is_file else recipe_file(recipe))
-    return with_values(config, changes or {}, where="changes")
+    if isinstance(recipe, Path) or recipe.endswith(".toml"):
+        file = Path(recipe)
+    else:
+        file = recipe_file(recipe)
+    return with_values(resolve(file), changes or {}, where="changes")
 
 
 def recipe_file(name: str) -> Path:

@@ -115,7 +115,7 @@ class TrainingPhotos:
     def nearest(self, vector: NDArray[np.float32], count: int) -> tuple[Neighbor, ...]:
         """The `count` most similar ones; of two alike, the first comes first."""
         mean, scale, units = self._standardized
-        cosines = units @ _unit((vector - mean) / scale)
+        cosines = np.minimum(units @ _unit((vector - mean) / scale), 1.0)  # but for a rounding
         order = np.argsort(-cosines, kind="stable")[:count]
         return tuple(Neighbor(self.paths[k], self.labels[k], float(cosines[k])) for k in order)
 

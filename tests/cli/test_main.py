@@ -138,7 +138,7 @@ def test_a_terminal_without_columns_has_eighty() -> None:
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.splitlines()[0]) == (
         0,
-        "vgg16, head gap, 4 classes, 224 x 224 pixels",
+        "VGG16, head gap, 4 classes, 224 x 224 pixels",
     )
 
 

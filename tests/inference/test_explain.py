@@ -155,11 +155,12 @@ def test_training_photos_that_look_alike_can_be_asked_for(
     assert not (run / FILE).exists()
     found = list(explain(files, run, similar=2))
     expected = list(similar(files, run, count=2))
-    own, theirs = ([near for one in each for near in one.neighbors] for each in (found, expected))
-    assert [one.path for one in own] == [one.path for one in theirs]
-    # photos one by one, or several at once: another order of sums on some processors
-    likeness = [one.similarity for one in theirs]
-    assert [one.similarity for one in own] == pytest.approx(likeness, abs=1e-6)
+    for own, theirs in zip(found, expected, strict=True):
+        names = [(near.path, near.label) for near in theirs.neighbors]
+        assert [(near.path, near.label) for near in own.neighbors] == names
+        # photos one by one, or several at once: another order of sums on some processors
+        likeness = [near.similarity for near in theirs.neighbors]
+        assert [near.similarity for near in own.neighbors] == pytest.approx(likeness, abs=1e-6)
     assert [len(one.neighbors) for one in found] == [2, 2, 2]
     assert all(one.heat is not None for one in found)
     with pytest.raises(ValueError, match="count -1"):
